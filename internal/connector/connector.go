@@ -1,0 +1,84 @@
+// Package connector has what every kind of Integration offers the Boundary: its
+// Tools, the request that a Tool and arguments make, and sending it. The kinds
+// are in the packages below it.
+//
+// A connector never sees a credential: it sends through a door, a RoundTripper
+// that the vault opened, which injects on the way out and scrubs on the way in.
+// It refuses arguments that don't fit the Tool's schema, and no schema has a
+// place for a credential, Host, a cookie, or a forwarding or idempotency header.
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
+)
+
+// Tool is one operation of an Integration.
+type Tool struct {
+	Name        string          `json:"name"` // unique in the Integration; [A-Za-z0-9_-], no "__"
+	Title       string          `json:"title,omitempty"`
+	Description string          `json:"description,omitempty"`
+	Schema      json.RawMessage `json:"schema"` // JSON Schema 2020-12 of the arguments: an object, closed
+	Effect      resource.Effect `json:"effect"`
+	// Digest is the SHA-256 (hex) of everything that decides what a call does:
+	// schema, effect, method, path template, server. A changed definition voids
+	// what was approved under the old one.
+	Digest string           `json:"digest"`
+	Lookup *resource.Lookup `json:"-"` // how to reconcile an unknown write; nil: a person has to
+}
+
+// Kind is one Integration, ready to use. Its methods are safe for concurrent
+// use and, but for Do, touch no network.
+type Kind interface {
+	// Tools lists the Tools in the order of their names.
+	Tools() []Tool
+	// Origin is the one origin that requests of this Integration go to.
+	Origin() resource.Origin
+	// Network is what the Integration permits beyond TLS to public addresses.
+	Network() resource.Network
+	// Check validates canonical arguments against the Tool's schema; kind Invalid.
+	Check(tool string, args json.RawMessage) error
+	// Render makes the request of a Tool and checked arguments, without its
+	// credential. reference is the Intent's id, sent where the Tool's rule names
+	// a header for it. The same input gives the same Request.
+	Render(tool string, args json.RawMessage, reference string) (intent.Request, error)
+	// Do sends a rendered request through a door, once: no retry, no redirect.
+	Do(ctx context.Context, door http.RoundTripper, tool string, req intent.Request) Answer
+}
+
+// Answer is what came of a call.
+type Answer struct {
+	Outcome Outcome
+	Status  int             // of an HTTP answer
+	Type    string          // its media type
+	Body    json.RawMessage // JSON; a text is a JSON string; scrubbed by the door
+	Usage   *Usage          // of a model's completion
+	Err     error           // why not, when Outcome is not Done; a fault
+}
+
+// Usage is what a completion took.
+type Usage struct {
+	InputTokens  int64   `json:"inputTokens"`
+	OutputTokens int64   `json:"outputTokens"`
+	CostUSD      float64 `json:"costUSD"`
+}
+
+// Outcome classifies an answer from the write's point of view.
+type Outcome string
+
+// The outcomes.
+const (
+	// Done: the system said yes.
+	Done Outcome = "done"
+	// Refused: the system said no, by contract (a 4xx): definite, not applied.
+	Refused Outcome = "refused"
+	// NotSent: not one byte of the request was written.
+	NotSent Outcome = "not_sent"
+	// Unclear: bytes left, and no answer says what became of them (cut, timed
+	// out, 5xx, an answer that can't be read). A read simply failed.
+	Unclear Outcome = "unclear"
+)

@@ -1,0 +1,265 @@
+package resource
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"net"
+	"net/netip"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+)
+
+const (
+	maxOpenAPI = 8 << 20  // bytes of a document
+	maxBody    = 64 << 20 // bytes of an answer
+)
+
+// Check is of kind Invalid; see [Resource].
+func (i *Integration) Check() error {
+	var c checker
+	c.head(i.Head, KindIntegration)
+	switch {
+	case i.HTTP != nil && i.Model != nil:
+		c.addf("model", "an Integration is either http or model, not both")
+	case i.HTTP != nil:
+		c.http(i.HTTP)
+	case i.Model != nil:
+		c.model(i.Model)
+	default:
+		c.hint("kind", "give it a section http: or model:", "the Integration does not say what it reaches")
+	}
+	c.secrets(i)
+	return c.err()
+}
+
+func (c *checker) http(h *HTTP) {
+	c.baseURL("http.baseURL", h.BaseURL, h.Network)
+	c.network("http.network", h.Network)
+	switch {
+	case len(h.OpenAPI) == 0:
+		c.hint("http.openapi", "name a file with the system's OpenAPI document", "the document is missing")
+	case len(h.OpenAPI) > maxOpenAPI:
+		c.addf("http.openapi", "the document is larger than %d MiB", maxOpenAPI>>20)
+	case !json.Valid(h.OpenAPI):
+		c.addf("http.openapi", "the document is not JSON")
+	}
+	c.duration("http.timeout", h.Timeout, time.Millisecond, 10*time.Minute)
+	c.between("http.maxBody", h.MaxBody, maxBody)
+	if len(h.Tools) > maxList {
+		c.addf("http.tools", "has more than %d entries", maxList)
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Tools)) {
+		c.add("http.tools."+name, checkTool(name))
+		c.toolRule("http.tools."+name, h.Tools[name])
+	}
+}
+
+func (c *checker) toolRule(path string, r ToolRule) {
+	if r.Effect != "" && r.Effect != Read && r.Effect != Write {
+		c.hint(path+".effect", "write read or write", "%q is not an effect", fault.Quote(string(r.Effect)))
+	}
+	if r.ReferenceHeader != "" {
+		c.add(path+".referenceHeader", checkHeader(r.ReferenceHeader, true))
+	}
+	if r.Lookup == nil {
+		return
+	}
+	if r.Effect == Read {
+		c.addf(path+".lookup", "a read needs no lookup")
+	}
+	if r.ReferenceHeader == "" {
+		// Without it the system never learns the reference, the lookup never
+		// finds it, and a write that was applied would be called absent.
+		c.hint(path+".lookup", "set referenceHeader to the header in which the system takes a reference", "the lookup could not find what was written: no referenceHeader is sent")
+	}
+	c.lookup(path+".lookup", *r.Lookup)
+}
+
+func (c *checker) lookup(path string, l Lookup) {
+	c.add(path+".connection", ident.CheckName(l.Connection))
+	c.add(path+".tool", checkTool(l.Tool))
+	if !slices.Contains(slices.Collect(maps.Values(l.Args)), any("$reference")) {
+		c.hint(path+".args", `one argument has to be "$reference"`, "the lookup does not ask for the Intent's reference")
+	}
+	if !isPointer(l.Found) {
+		c.hint(path+".found", "write the place in the answer, like /items or /items/0", "%q is not a JSON pointer", fault.Quote(l.Found))
+	}
+	c.duration(path+".settle", l.Settle, time.Millisecond, time.Hour)
+}
+
+// isPointer is the grammar of RFC 6901, section 3; the empty pointer, the whole
+// document, is always present and so says nothing.
+func isPointer(s string) bool {
+	if s == "" || s[0] != '/' {
+		return false
+	}
+	rest := strings.NewReplacer("~0", "", "~1", "").Replace(s)
+	return !strings.Contains(rest, "~")
+}
+
+func (c *checker) model(m *Model) {
+	switch m.Provider {
+	case "openai", "anthropic":
+	default:
+		c.hint("model.provider", "write openai (any compatible server) or anthropic", "%q is not a provider", fault.Quote(m.Provider))
+	}
+	c.required("model.model", m.Model, maxTitle)
+	if m.BaseURL != "" {
+		c.baseURL("model.baseURL", m.BaseURL, m.Network)
+	}
+	c.network("model.network", m.Network)
+	c.between("model.maxTokens", int64(m.MaxTokens), 1_000_000)
+	c.price("model.inputPrice", m.InputPrice)
+	c.price("model.outputPrice", m.OutputPrice)
+	c.duration("model.timeout", m.Timeout, time.Millisecond, 30*time.Minute)
+}
+
+func (c *checker) price(path string, v float64) {
+	if math.IsNaN(v) || v < 0 || v > 1e6 {
+		c.addf(path, "is not between 0 and 1000000 US dollars")
+	}
+}
+
+func (c *checker) baseURL(path, s string, n Network) {
+	if s == "" {
+		c.addf(path, "is missing")
+		return
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		c.addf(path, "is not a URL") // url.Error repeats it, with a password that it may carry
+		return
+	}
+	o, err := ParseOrigin(u)
+	if err != nil {
+		c.add(path, err)
+		return
+	}
+	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#") {
+		c.addf(path, "a base URL has no query and no fragment")
+	}
+	if o.Scheme == "http" && !(n.AllowLoopbackHTTP && isLoopback(o.Host)) {
+		c.hint(path, "use https; network.allowLoopbackHTTP permits http to a loopback address only", "plain http would send the credential in the clear")
+	}
+}
+
+func isLoopback(hostPort string) bool {
+	host, _, _ := net.SplitHostPort(hostPort)
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func (c *checker) network(path string, n Network) {
+	c.list(path+".allowPrivate", n.AllowPrivate, func(s string) error {
+		p, err := netip.ParsePrefix(s)
+		switch {
+		case err != nil:
+			return fault.Newf(fault.Invalid, "%q is not an address range", fault.Quote(s)).WithHint("write it like 10.20.0.0/16")
+		case p != p.Masked():
+			return fault.Newf(fault.Invalid, "%q has bits beyond its length", s).WithHint("did you mean %s?", p.Masked())
+		case p.Bits() == 0:
+			return fault.Newf(fault.Invalid, "%q is every address there is", s)
+		}
+		return nil
+	})
+}
+
+// Check is of kind Invalid; see [Resource].
+func (x *Connection) Check() error {
+	var c checker
+	c.head(x.Head, KindConnection)
+	c.add("integration", ident.CheckName(x.Integration))
+	if len(x.Tools) == 0 {
+		c.hint("tools", "list the operationIds that it may be used for", "a Connection without tools can't be used")
+	}
+	c.list("tools", x.Tools, checkTool)
+	c.auth(x.Auth)
+	c.secrets(x)
+	return c.err()
+}
+
+func (c *checker) auth(a Auth) {
+	switch a.Scheme {
+	case SchemeBearer, SchemeBasic:
+		if a.Name != "" {
+			c.addf("auth.name", "the scheme %s has no name", a.Scheme)
+		}
+	case SchemeHeader:
+		c.add("auth.name", checkHeader(a.Name, false))
+	case SchemeQuery:
+		if a.Name == "" || len(a.Name) > 100 || strings.ContainsFunc(a.Name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("&=#?%+;", r) }) {
+			c.addf("auth.name", "%q is not a query parameter's name", fault.Quote(a.Name))
+		}
+	default:
+		c.hint("auth.scheme", "write bearer, basic, header or query", "%q is not a scheme", fault.Quote(string(a.Scheme)))
+	}
+	if _, _, err := a.Ref(); err != nil {
+		c.add("auth.secret", err)
+	}
+	switch {
+	case a.Field == "":
+	case a.Scheme == SchemeBasic:
+		c.addf("auth.field", "the scheme basic uses the fields username and password")
+	default:
+		c.add("auth.field", checkIdentifier(a.Field))
+	}
+}
+
+// Ref splits the Secret reference into the Secret's name and the version that
+// is pinned, 0 for the active one at call time. The error never repeats what
+// was written: it might be a value that somebody put in the wrong place.
+func (a Auth) Ref() (name string, version int, err error) {
+	name, v, pinned := strings.Cut(a.Secret, "@")
+	if ident.CheckName(name) != nil {
+		return "", 0, errRef()
+	}
+	if !pinned {
+		return name, 0, nil
+	}
+	digits, ok := strings.CutPrefix(v, "v")
+	n, err := strconv.Atoi(digits)
+	if !ok || err != nil || n < 1 || digits != strconv.Itoa(n) {
+		return "", 0, errRef()
+	}
+	return name, n, nil
+}
+
+func errRef() error {
+	return fault.New(fault.Invalid, "this is not a reference to a Secret").
+		WithHint("write the Secret's name, like erp-read, or with a version that is pinned, like erp-read@v2; store the value with: sallyport secret set NAME")
+}
+
+// steering lists headers that decide where a request goes, how long it is or
+// whom it seems to come from. None may carry a credential or a reference.
+var steering = []string{
+	"Host", "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Content-Length", "Content-Type", "Content-Encoding", "Accept-Encoding", "Expect", "Cookie", "Forwarded", "Via",
+}
+
+// checkHeader takes a header's name. A reference is not secret, so it may not
+// go where a credential goes.
+func checkHeader(name string, reference bool) error {
+	if name == "" || len(name) > 100 || strings.ContainsFunc(name, func(r rune) bool {
+		return r > '~' || !strings.ContainsRune("!#$%&'*+-.^_`|~", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return fault.Newf(fault.Invalid, "%q is not a header's name", fault.Quote(name))
+	}
+	canon := textproto.CanonicalMIMEHeaderKey(name)
+	if slices.Contains(steering, canon) || strings.HasPrefix(canon, "X-Forwarded-") || reference && canon == "Authorization" {
+		return fault.New(fault.Invalid, fmt.Sprintf("the header %s can't be set", canon))
+	}
+	return nil
+}

@@ -1,0 +1,26 @@
+package resource
+
+// New makes an empty resource of a kind, to decode into; nil for an unknown one.
+func New(k Kind) Resource {
+	switch k {
+	case KindTeam:
+		return new(Team)
+	case KindIntegration:
+		return new(Integration)
+	case KindConnection:
+		return new(Connection)
+	case KindMission:
+		return new(Mission)
+	case KindPolicy:
+		return new(Policy)
+	}
+	return nil
+}
+
+// Change is what an apply did, or would do, to one resource.
+type Change struct {
+	Kind     Kind   `json:"kind"`
+	Name     string `json:"name"`
+	Change   string `json:"change"` // created, changed, unchanged, removed
+	Revision int64  `json:"revision,omitempty"`
+}

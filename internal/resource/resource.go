@@ -1,0 +1,250 @@
+// Package resource has the words of configuration: Integration, Connection,
+// Mission, Policy and Team, as people write them in YAML and as the API shows
+// them. They are plain values: no behaviour but checking themselves.
+//
+// It refuses a Secret's value anywhere: a resource names a Secret, and package
+// config scans what is applied for anything that looks like one.
+//
+// Strict decoding with file and line, variables, and references between
+// resources are package config's; what the catalogue makes of them is package
+// catalog's.
+package resource
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// APIVersion is the only version that is understood.
+const APIVersion = "sallyport.dev/v1"
+
+// Kind is a resource's kind.
+type Kind string
+
+// The kinds, in the order in which they are applied: what is referred to first.
+const (
+	KindTeam        Kind = "Team"
+	KindIntegration Kind = "Integration"
+	KindConnection  Kind = "Connection"
+	KindMission     Kind = "Mission"
+	KindPolicy      Kind = "Policy"
+)
+
+// Kinds lists the kinds in that order.
+var Kinds = []Kind{KindTeam, KindIntegration, KindConnection, KindMission, KindPolicy}
+
+// Head is what every resource begins with.
+type Head struct {
+	APIVersion  string `json:"apiVersion" yaml:"apiVersion"`
+	Kind        Kind   `json:"kind" yaml:"kind"`
+	Name        string `json:"name" yaml:"name"`
+	Title       string `json:"title,omitempty" yaml:"title,omitempty"`
+	Description string `json:"description,omitempty" yaml:"description,omitempty"`
+}
+
+// Resource is one of *Team, *Integration, *Connection, *Mission, *Policy.
+type Resource interface {
+	Header() Head
+	// Check says what is wrong with the resource by itself; kind Invalid.
+	Check() error
+}
+
+// Header gives the head.
+func (h Head) Header() Head { return h }
+
+// Effect is what a Tool does to its system.
+type Effect string
+
+// The effects. What is not known to be a read is a write.
+const (
+	Read  Effect = "read"
+	Write Effect = "write"
+)
+
+// Team is people who may decide. Its ID is given by the server when it is
+// first applied and never changes; Members are account names.
+type Team struct {
+	Head    `yaml:",inline"`
+	Members []string `json:"members" yaml:"members"`
+}
+
+// Integration is a system that Workers can act on. Exactly one of HTTP and
+// Model is set.
+type Integration struct {
+	Head  `yaml:",inline"`
+	HTTP  *HTTP  `json:"http,omitempty" yaml:"http,omitempty"`
+	Model *Model `json:"model,omitempty" yaml:"model,omitempty"`
+}
+
+// Network says how a system may be reached beyond the default: TLS, public
+// addresses only.
+type Network struct {
+	// AllowLoopbackHTTP permits plain HTTP, and only to a loopback address.
+	AllowLoopbackHTTP bool `json:"allowLoopbackHTTP,omitempty" yaml:"allowLoopbackHTTP,omitempty"`
+	// AllowPrivate lists address ranges in CIDR form, beyond public ones, that
+	// the host may resolve to.
+	AllowPrivate []string `json:"allowPrivate,omitempty" yaml:"allowPrivate,omitempty"`
+}
+
+// HTTP describes a system by an OpenAPI document.
+type HTTP struct {
+	BaseURL string `json:"baseURL" yaml:"baseURL"`
+	// OpenAPI is the document itself, as JSON. In YAML it is a file's path,
+	// relative to the resource's file, which package config reads.
+	OpenAPI json.RawMessage `json:"openapi" yaml:"-"`
+	// OpenAPIFile is where the document came from.
+	OpenAPIFile string              `json:"openapiFile,omitempty" yaml:"openapi"`
+	Network     Network             `json:"network,omitzero" yaml:"network,omitempty"`
+	Tools       map[string]ToolRule `json:"tools,omitempty" yaml:"tools,omitempty"`     // by operationId
+	Timeout     Duration            `json:"timeout,omitzero" yaml:"timeout,omitempty"`  // of one call, default 30s
+	MaxBody     int64               `json:"maxBody,omitempty" yaml:"maxBody,omitempty"` // bytes of an answer, default 1 MiB
+}
+
+// ToolRule says what the OpenAPI document can't about one operation.
+type ToolRule struct {
+	// Effect overrides the default: GET and HEAD are reads, all else writes.
+	Effect Effect `json:"effect,omitempty" yaml:"effect,omitempty"`
+	// ReferenceHeader names a header in which the Boundary sends the Intent's
+	// id with a write, so that Lookup can find what it made.
+	ReferenceHeader string  `json:"referenceHeader,omitempty" yaml:"referenceHeader,omitempty"`
+	Lookup          *Lookup `json:"lookup,omitempty" yaml:"lookup,omitempty"`
+}
+
+// Lookup is how the Boundary asks a system whether a write whose outcome is
+// unknown was applied.
+type Lookup struct {
+	Connection string         `json:"connection" yaml:"connection"` // holds Tool; same Integration
+	Tool       string         `json:"tool" yaml:"tool"`             // a read
+	Args       map[string]any `json:"args" yaml:"args"`             // the string "$reference" stands for the Intent's id
+	// Found is a JSON pointer (RFC 6901) into the answer: present and neither
+	// null nor an empty array means that the write was applied.
+	Found string `json:"found" yaml:"found"`
+	// Settle is how long after the request the system may still apply it;
+	// "absent" counts only after that. Default 30s.
+	Settle Duration `json:"settle,omitzero" yaml:"settle,omitempty"`
+}
+
+// Model is a chat-completion endpoint. Its one Tool is "complete", a read.
+type Model struct {
+	Provider  string  `json:"provider" yaml:"provider"` // "openai" (any compatible server) or "anthropic"
+	BaseURL   string  `json:"baseURL,omitempty" yaml:"baseURL,omitempty"`
+	Model     string  `json:"model" yaml:"model"`
+	MaxTokens int     `json:"maxTokens,omitempty" yaml:"maxTokens,omitempty"` // of one completion, default 4096
+	Network   Network `json:"network,omitzero" yaml:"network,omitempty"`
+	// Prices in US dollars for a million tokens, for the cost limit.
+	InputPrice  float64  `json:"inputPrice,omitempty" yaml:"inputPrice,omitempty"`
+	OutputPrice float64  `json:"outputPrice,omitempty" yaml:"outputPrice,omitempty"`
+	Scripted    bool     `json:"scripted,omitempty" yaml:"scripted,omitempty"` // a stand-in without a language model; shown to people
+	Timeout     Duration `json:"timeout,omitzero" yaml:"timeout,omitempty"`    // of one completion, default 120s
+}
+
+// Scheme is how a credential is put into a request.
+type Scheme string
+
+// The schemes.
+const (
+	SchemeBearer Scheme = "bearer" // Authorization: Bearer FIELD
+	SchemeBasic  Scheme = "basic"  // Authorization: Basic, fields username and password
+	SchemeHeader Scheme = "header" // NAME: FIELD
+	SchemeQuery  Scheme = "query"  // ?NAME=FIELD
+)
+
+// Auth is a Connection's one scoped credential: the scheme and the reference.
+type Auth struct {
+	Scheme Scheme `json:"scheme" yaml:"scheme"`
+	Name   string `json:"name,omitempty" yaml:"name,omitempty"` // header or query parameter
+	// Secret is "NAME" (the active version at call time) or "NAME@vN".
+	Secret string `json:"secret" yaml:"secret"`
+	Field  string `json:"field,omitempty" yaml:"field,omitempty"` // default "token"
+}
+
+// Connection is an Integration, one credential, and the Tools it may be used
+// for.
+type Connection struct {
+	Head        `yaml:",inline"`
+	Integration string   `json:"integration" yaml:"integration"`
+	Tools       []string `json:"tools" yaml:"tools"` // operationIds; "complete" of a model
+	Auth        Auth     `json:"auth" yaml:"auth"`
+}
+
+// Mission is a definition: the goal in words, its form, its Connections, which
+// actions need a Decision and from whom, and its limits.
+type Mission struct {
+	Head              `yaml:",inline"`
+	Goal              string         `json:"goal" yaml:"goal"`
+	Form              []Field        `json:"form,omitempty" yaml:"form,omitempty"`
+	Model             string         `json:"model,omitempty" yaml:"model,omitempty"` // a Connection to a model; empty: outside Workers only
+	Connections       []string       `json:"connections" yaml:"connections"`
+	Decisions         []DecisionRule `json:"decisions,omitempty" yaml:"decisions,omitempty"`
+	AllowSelfApproval bool           `json:"allow_self_approval,omitempty" yaml:"allow_self_approval,omitempty"`
+	Limits            Limits         `json:"limits,omitzero" yaml:"limits,omitempty"`
+	Schedule          []Schedule     `json:"schedule,omitempty" yaml:"schedule,omitempty"`
+	// Starters are the Teams whose members may start it; empty: every requester.
+	Starters []string `json:"starters,omitempty" yaml:"starters,omitempty"`
+}
+
+// Field is one field of a Mission's form.
+type Field struct {
+	Name     string   `json:"name" yaml:"name"`
+	Label    string   `json:"label,omitempty" yaml:"label,omitempty"`
+	Help     string   `json:"help,omitempty" yaml:"help,omitempty"`
+	Type     string   `json:"type,omitempty" yaml:"type,omitempty"` // text (default), textarea, number, select, email, date
+	Required bool     `json:"required,omitempty" yaml:"required,omitempty"`
+	Options  []string `json:"options,omitempty" yaml:"options,omitempty"`     // of a select
+	Pattern  string   `json:"pattern,omitempty" yaml:"pattern,omitempty"`     // RE2, whole value
+	MaxLen   int      `json:"maxLength,omitempty" yaml:"maxLength,omitempty"` // runes, default 500
+}
+
+// DecisionRule names who decides on an action that policy asks about.
+type DecisionRule struct {
+	Connection string   `json:"connection" yaml:"connection"`
+	Tool       string   `json:"tool,omitempty" yaml:"tool,omitempty"` // empty: every Tool of the Connection
+	Team       string   `json:"team" yaml:"team"`
+	Expires    Duration `json:"expires,omitzero" yaml:"expires,omitempty"` // default 7 days, at most 30
+	// PinSecret binds the approval to the Secret's version at the time of the
+	// proposal: a rotation in between voids it.
+	PinSecret bool `json:"pinSecret,omitempty" yaml:"pinSecret,omitempty"`
+}
+
+// Limits end a Run that goes on too long. Zero means the default.
+type Limits struct {
+	Turns     int      `json:"turns,omitempty" yaml:"turns,omitempty"`        // model calls, default 30
+	Tokens    int64    `json:"tokens,omitempty" yaml:"tokens,omitempty"`      // in and out, default 200000
+	CostUSD   float64  `json:"costUSD,omitempty" yaml:"costUSD,omitempty"`    // default: no limit
+	WallClock Duration `json:"wallClock,omitzero" yaml:"wallClock,omitempty"` // from start, default 30 days
+	Parked    int      `json:"parked,omitempty" yaml:"parked,omitempty"`      // Intents of one Run waiting at once, default 20
+}
+
+// Schedule starts a Run at times of a cron expression of five fields, in UTC.
+type Schedule struct {
+	Cron  string         `json:"cron" yaml:"cron"`
+	Input map[string]any `json:"input,omitempty" yaml:"input,omitempty"`
+}
+
+// Policy is Cedar text. Integration limits it to one Integration's Tools.
+type Policy struct {
+	Head        `yaml:",inline"`
+	Integration string `json:"integration,omitempty" yaml:"integration,omitempty"`
+	Cedar       string `json:"cedar" yaml:"cedar"`
+}
+
+// Duration is a time.Duration written as "30s" or "168h".
+type Duration time.Duration
+
+// D is the standard library's type, with a default for zero.
+func (d Duration) D(def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return time.Duration(d)
+}
+
+// MarshalText writes "1h0m0s".
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads it.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}
