@@ -1,0 +1,143 @@
+package scrub
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// form derives texts in which a value may show up as a whole. What is encoded
+// character by character is not a form: escapes are found by decoding the text
+// (see views). To find one more encoding, add its form to the list.
+type form struct {
+	texts func(v []byte) [][]byte
+	plain bool // never escaped: its characters don't need it
+}
+
+var formList = []form{
+	{texts: spellings}, {texts: reversed}, {texts: hexed}, {texts: base64Cores}, {texts: wide},
+	{texts: numbers, plain: true},
+}
+
+// patterns lists every text that stands for v, each of MinLen bytes or more.
+func patterns(v []byte, secret int32) []pattern {
+	var all []pattern
+	for _, f := range formList {
+		for _, t := range f.texts(v) {
+			if len(t) >= MinLen {
+				all = append(all, pattern{text: lowered(t), secret: secret, plain: f.plain})
+			}
+		}
+	}
+	return all
+}
+
+// spellings are the value; what its own escapes decode to, since a view decodes
+// those too; and each of these with a form's "+" for a space.
+func spellings(v []byte) [][]byte {
+	all := [][]byte{v}
+	for _, k := range []kind{escAll, escPercent, escBackslash, escEntity} {
+		d := v
+		for range maxDepth {
+			n := decodeAll(d, k)
+			if bytes.Equal(n, d) {
+				break
+			}
+			// Nothing may begin with a line end, or every frame of a stream
+			// would wait for what follows it.
+			all = append(all, bytes.TrimSpace(n))
+			d = n
+		}
+	}
+	for _, p := range slices.Clone(all) {
+		if bytes.IndexByte(p, ' ') >= 0 {
+			all = append(all, bytes.ReplaceAll(p, []byte(" "), []byte("+")))
+		}
+	}
+	return all
+}
+
+// reversed is the value backwards, by bytes and by characters.
+func reversed(v []byte) [][]byte {
+	b := slices.Clone(v)
+	slices.Reverse(b)
+	r := []rune(string(v))
+	slices.Reverse(r)
+	return [][]byte{b, []byte(string(r))}
+}
+
+// hexed is two digits a byte; their case doesn't matter to a match.
+func hexed(v []byte) [][]byte { return [][]byte{hex.AppendEncode(nil, v)} }
+
+// base64Cores are the characters that the value alone determines, in both
+// alphabets, when 0, 1 or 2 bytes (modulo 3) stand before it.
+func base64Cores(v []byte) [][]byte {
+	var all [][]byte
+	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for lead := range 3 {
+			padded := append(make([]byte, lead, lead+len(v)), v...)
+			text := enc.AppendEncode(nil, padded)
+			from := (lead*8 + 5) / 6      // the first whole character after the lead
+			to := (lead + len(v)) * 8 / 6 // the last that no later byte shares
+			all = append(all, text[from:to])
+		}
+	}
+	return all
+}
+
+// wide is UTF-16. The zero byte that differs between the two byte orders of
+// ASCII is left out, so that one text serves both.
+func wide(v []byte) [][]byte {
+	if !utf8.Valid(v) {
+		return nil
+	}
+	var le, be []byte
+	for _, u := range utf16.Encode([]rune(string(v))) {
+		le = append(le, byte(u), byte(u>>8))
+		be = append(be, byte(u>>8), byte(u))
+	}
+	return [][]byte{bytes.TrimRight(le, "\x00"), bytes.TrimLeft(be, "\x00")}
+}
+
+// numbers are the bytes in decimal, as a byte slice is printed by Go and a
+// Buffer by JSON.stringify.
+func numbers(v []byte) [][]byte {
+	var all [][]byte
+	for _, sep := range []byte{' ', ','} {
+		var b []byte
+		for i, c := range v {
+			if i > 0 {
+				b = append(b, sep)
+			}
+			b = strconv.AppendUint(b, uint64(c), 10)
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// reaches gives for each byte the length of the longest pattern that has it, in
+// either case: how far around its escape a match can extend. What an escape of
+// an escape is made of reaches as far as any. Lists of numbers don't count:
+// nobody escapes their separators, and those are the most common escapes of all.
+func reaches(pats []pattern) (reach [256]int, most int) {
+	for _, p := range pats {
+		if p.plain {
+			continue
+		}
+		most = max(most, len(p.text))
+		for _, c := range p.text {
+			reach[c] = max(reach[c], len(p.text))
+		}
+	}
+	for c := range reach {
+		if alnum(byte(c)) || bytes.IndexByte([]byte("#;{}"), byte(c)) >= 0 {
+			reach[c] = most
+		}
+	}
+	return reach, most
+}

@@ -1,0 +1,100 @@
+package scrub
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Bytes scrubs a complete text, such as an Observation: it finds everything
+// that [Set.Stream] finds, and what is broken up by white space. The result is
+// b itself when there is nothing to replace; b is never written to.
+func (s *Set) Bytes(b []byte) ([]byte, Report) {
+	e := s.engine()
+	if e == nil || len(b) == 0 {
+		return b, Report{}
+	}
+	sc, _ := e.idle.Get().(*scanner)
+	if sc == nil {
+		sc = &scanner{}
+	}
+	if len(b) <= keepUnder {
+		defer e.idle.Put(sc)
+	}
+	sc.scanWhole(e, b)
+	if len(sc.found) == 0 {
+		return b, Report{}
+	}
+	var r redaction
+	out := r.apply(nil, e, b, sc.found, len(b))
+	return out, r.report
+}
+
+// keepUnder is from which text's size on scratch space is not worth keeping.
+const keepUnder = 1 << 20
+
+// String is [Set.Bytes] for a string.
+func (s *Set) String(t string) (string, Report) {
+	if s.engine() == nil {
+		return t, Report{}
+	}
+	out, r := s.Bytes([]byte(t))
+	if !r.Found() {
+		return t, r
+	}
+	return string(out), r
+}
+
+// Contains gives the names of the secrets that b holds in any way that
+// [Set.Bytes] would find, sorted: the question for what comes from a Worker.
+func (s *Set) Contains(b []byte) []string {
+	_, r := s.Bytes(b)
+	return r.Names()
+}
+
+// redaction replaces matches, and carries over from one stretch of a stream to
+// the next what has been said already about the bytes in hand.
+type redaction struct {
+	report  Report
+	covered int      // how many bytes at the start belong to a place that was replaced
+	counted []string // whom that place was counted for
+}
+
+// place is a stretch of text that one replacement stands for.
+type place struct {
+	end     int
+	counted []string
+}
+
+// apply appends t[:lim] to out with every place in it replaced. Matches that overlap make one place, shown
+// by the name of the first (the longest of those); those that touch make two. A
+// place that begins before lim and ends after it is replaced now, and the rest
+// of it is covered when the next stretch, t[lim:] and more, comes.
+func (r *redaction) apply(out []byte, e *engine, t []byte, found []match, lim int) []byte {
+	if lim == 0 {
+		return out
+	}
+	slices.SortFunc(found, func(a, b match) int {
+		return cmp.Or(a.start-b.start, b.end-a.end, int(a.secret-b.secret))
+	})
+	cur := place{end: r.covered, counted: r.counted}
+	for _, m := range found {
+		if m.start >= cur.end {
+			if m.start >= lim {
+				break
+			}
+			out = append(out, t[cur.end:m.start]...)
+			out = append(out, e.marks[m.secret]...)
+			cur = place{end: m.end}
+		}
+		cur.end = max(cur.end, m.end)
+		if name := e.names[m.secret]; !slices.Contains(cur.counted, name) {
+			cur.counted = append(cur.counted, name)
+			r.report.count(name, 1)
+		}
+	}
+	if cur.end < lim {
+		out = append(out, t[cur.end:lim]...)
+	}
+	r.covered, r.counted = max(0, cur.end-lim), cur.counted
+	return out
+}
