@@ -1,0 +1,141 @@
+package audit
+
+// Type says what happened.
+type Type string
+
+// The types of event. What is not listed can't be recorded.
+const (
+	LogOpened       Type = "log.opened" // entry 0 of every log, written by the Sequencer alone
+	IntentProposed  Type = "intent.proposed"
+	IntentDenied    Type = "intent.denied"
+	IntentParked    Type = "intent.parked"
+	IntentDecided   Type = "intent.decided" // approved, rejected, expired, withdrawn
+	IntentClaimed   Type = "intent.claimed" // durable before the secret is resolved
+	IntentOutcome   Type = "intent.outcome"
+	IntentSwept     Type = "intent.swept"    // its claimant died
+	IntentResolved  Type = "intent.resolved" // an UNKNOWN got its outcome, by lookup or by a person
+	RunStarted      Type = "run.started"
+	RunEnded        Type = "run.ended"
+	SecretSet       Type = "secret.set"
+	SecretRotated   Type = "secret.rotated"
+	SecretDisabled  Type = "secret.disabled"
+	SecretRemoved   Type = "secret.removed"
+	SecretOpened    Type = "secret.opened" // for a use outside an Intent, such as trying a new version
+	ResourceApplied Type = "resource.applied"
+	ResourceRemoved Type = "resource.removed"
+	AccountCreated  Type = "account.created"
+	AccountChanged  Type = "account.changed"
+	TeamChanged     Type = "team.changed"
+	SessionStarted  Type = "session.started"
+	SessionFailed   Type = "session.failed"
+	SessionEnded    Type = "session.ended"
+	VaultUnsealed   Type = "vault.unsealed"
+	WorkerIncident  Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
+)
+
+// form is what a field's value has to look like.
+type form int
+
+const (
+	_       form = iota
+	name         // an id, a name, a state: printable, at most maxName bytes
+	names        // a list of at most maxNames of them
+	text         // a short reason for people, scrubbed: at most maxText bytes
+	digest       // SHA-256 in lower-case hex
+	number       // an integer that JSON keeps exactly
+	flag         // true or false
+	instant      // a point in time, RFC 3339 in UTC with milliseconds
+)
+
+// vocabulary is every field's form: a field's name means the same in every type.
+var vocabulary = map[string]form{
+	"account":       name,
+	"added":         names,
+	"approvers":     names, // account ids, or "policy:…" ids where policy decided
+	"args":          digest,
+	"attempt":       name,
+	"body":          digest, // SHA-256(salt || body) of a body kept outside
+	"cost":          number, // micro-units of the configured currency
+	"decision":      name,
+	"digest":        digest, // of the Intent, or of the resource applied
+	"durationMs":    number,
+	"effect":        name,
+	"expires":       instant,
+	"factor":        name,
+	"fence":         number,
+	"fields":        names,
+	"generation":    number,
+	"input":         digest,
+	"kind":          name,
+	"members":       names,
+	"method":        name,
+	"name":          name,
+	"policies":      names,  // ids of the policies that decided
+	"policySet":     digest, // of the whole set that was evaluated
+	"redactions":    number,
+	"removed":       names,
+	"repeat":        flag,
+	"request":       digest, // of the rendered request without its credential
+	"result":        digest, // of the scrubbed result
+	"revision":      number,
+	"roles":         names,
+	"scope":         digest, // of the Secret's usage scope
+	"seal":          name,
+	"secret":        name, // the Secret's name; never a value
+	"secretVersion": number,
+	"selfApproval":  flag,
+	"session":       name,
+	"source":        name, // where a caller came from: an address
+	"starter":       name,
+	"state":         name,
+	"status":        number,
+	"team":          name,
+	"teams":         names,
+	"tokens":        number,
+	"trigger":       name,
+	"turns":         number,
+	"verdict":       name,
+	"verifier":      text, // a note verifier key
+	"why":           text,
+	"worker":        name,
+}
+
+// allowed lists the fields of each type. Those of an Intent share a base.
+var allowed = map[Type][]string{
+	LogOpened:      {"verifier"},
+	IntentProposed: {"args", "digest", "effect", "repeat", "request", "revision", "state", "why", "worker"},
+	IntentDenied:   {"args", "digest", "effect", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
+	IntentParked:   {"args", "digest", "effect", "expires", "policies", "policySet", "request", "revision", "teams", "verdict", "why"},
+	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "policies", "policySet", "revision",
+		"selfApproval", "session", "state", "team", "verdict", "why"},
+	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
+		"revision", "secret", "secretVersion", "selfApproval", "verdict"},
+	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redactions", "result", "secret", "secretVersion",
+		"state", "status", "why"},
+	IntentSwept:     {"attempt", "digest", "fence", "state", "why"},
+	IntentResolved:  {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
+	RunStarted:      {"input", "revision", "starter", "trigger", "worker"},
+	RunEnded:        {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
+	SecretSet:       {"fields", "kind", "scope", "secret", "secretVersion", "state"},
+	SecretRotated:   {"expires", "fields", "scope", "secret", "secretVersion", "state", "why"},
+	SecretDisabled:  {"secret", "secretVersion", "state", "why"},
+	SecretRemoved:   {"secret", "secretVersion", "why"},
+	SecretOpened:    {"fence", "scope", "secret", "secretVersion", "why"},
+	ResourceApplied: {"digest", "kind", "name", "revision", "state"},
+	ResourceRemoved: {"digest", "kind", "name", "revision", "why"},
+	AccountCreated:  {"account", "factor", "name", "roles", "teams"},
+	AccountChanged:  {"account", "factor", "name", "roles", "state", "teams", "why"},
+	TeamChanged:     {"added", "digest", "members", "name", "removed", "revision", "team"},
+	SessionStarted:  {"account", "expires", "factor", "method", "session", "source"},
+	SessionFailed:   {"account", "factor", "method", "name", "source", "why"},
+	SessionEnded:    {"account", "session", "why"},
+	VaultUnsealed:   {"generation", "kind", "seal"},
+	WorkerIncident:  {"args", "digest", "kind", "secret", "source", "why", "worker"},
+}
+
+// required lists what an entry is worthless without. Who acts must be able to
+// prove, from the claim alone, what was allowed and by what.
+var required = map[Type][]string{
+	LogOpened:     {"verifier"},
+	IntentClaimed: {"args", "digest", "effect", "fence"},
+}

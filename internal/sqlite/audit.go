@@ -1,0 +1,161 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+)
+
+// auditTx is an [audit.Tx] over a transaction of the writer.
+type auditTx struct {
+	ctx context.Context
+	tx  *sql.Tx
+}
+
+var _ audit.Tx = auditTx{}
+var _ audit.Reader = auditReader{}
+
+// Head reads a log's head; the zero Head where there is none.
+func (a auditTx) Head(t ident.Tenant) (audit.Head, error) { return auditHead(a.ctx, a.tx, t) }
+
+// Hashes reads stored hashes.
+func (a auditTx) Hashes(t ident.Tenant, indexes []int64) ([]tlog.Hash, error) {
+	return auditHashes(a.ctx, a.tx, t, indexes)
+}
+
+// Insert adds entries, and the hashes from firstHash on.
+func (a auditTx) Insert(t ident.Tenant, rows []audit.Row, firstHash int64, hashes []tlog.Hash) error {
+	entry, err := a.tx.PrepareContext(a.ctx, `INSERT INTO audit_entry
+		(tenant, idx, at, type, actor, run, intent, connection, entry) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`)
+	if err != nil {
+		return storeErr("appending to the audit log", err)
+	}
+	defer entry.Close() //nolint:errcheck // it ends with the transaction anyway
+	for _, r := range rows {
+		if _, err := entry.ExecContext(a.ctx, string(t), r.Index, r.At, string(r.Type), r.Actor, r.Run, r.Intent, r.Connection, r.Entry); err != nil {
+			return storeErr("appending to the audit log", err)
+		}
+	}
+	hash, err := a.tx.PrepareContext(a.ctx, "INSERT INTO audit_hash (tenant, idx, hash) VALUES ($1, $2, $3)")
+	if err != nil {
+		return storeErr("appending to the audit log", err)
+	}
+	defer hash.Close() //nolint:errcheck // it ends with the transaction anyway
+	for i, h := range hashes {
+		if _, err := hash.ExecContext(a.ctx, string(t), firstHash+int64(i), h[:]); err != nil {
+			return storeErr("appending to the audit log", err)
+		}
+	}
+	return nil
+}
+
+// SetHead replaces a head whose size was prev.
+func (a auditTx) SetHead(t ident.Tenant, prev int64, h audit.Head) error {
+	query, args := `UPDATE audit_head SET size = $2, checkpoint = $3, verifier = $4 WHERE tenant = $1 AND size = $5`,
+		[]any{string(t), h.Size, h.Checkpoint, h.Verifier, prev}
+	if prev == 0 {
+		query, args = `INSERT INTO audit_head (tenant, size, checkpoint, verifier) VALUES ($1, $2, $3, $4)`, args[:4]
+	}
+	r, err := a.tx.ExecContext(a.ctx, query, args...)
+	if err != nil {
+		return storeErr("writing the audit log's head", err)
+	}
+	if n, err := r.RowsAffected(); err != nil || n != 1 {
+		return fault.New(fault.Conflict, "the audit log's head has changed in the meantime")
+	}
+	return nil
+}
+
+// Audit reads the audit logs as the writer has committed them.
+func (s *Store) Audit() audit.Reader { return auditReader{s.ro} }
+
+type auditReader struct{ db *sql.DB }
+
+// Head of a tenant's log; NotFound where there is none.
+func (r auditReader) Head(ctx context.Context, t ident.Tenant) (audit.Head, error) {
+	h, err := auditHead(ctx, r.db, t)
+	if err == nil && h.Size == 0 {
+		err = fault.New(fault.NotFound, "there is no audit log yet")
+	}
+	return h, err
+}
+
+// List gives the rows that match f, from an index on.
+func (r auditReader) List(ctx context.Context, t ident.Tenant, f audit.Filter, from int64, limit int) ([]audit.Row, error) {
+	return auditRows(ctx, r.db, t, f, from, limit)
+}
+
+// Hashes gives stored hashes.
+func (r auditReader) Hashes(ctx context.Context, t ident.Tenant, indexes []int64) ([]tlog.Hash, error) {
+	return auditHashes(ctx, r.db, t, indexes)
+}
+
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func auditHead(ctx context.Context, q queryer, t ident.Tenant) (audit.Head, error) {
+	var h audit.Head
+	err := q.QueryRowContext(ctx, "SELECT size, checkpoint, verifier FROM audit_head WHERE tenant = $1", string(t)).
+		Scan(&h.Size, &h.Checkpoint, &h.Verifier)
+	if errors.Is(err, sql.ErrNoRows) {
+		return audit.Head{}, nil
+	}
+	return h, storeErr("reading the audit log's head", err)
+}
+
+func auditHashes(ctx context.Context, q queryer, t ident.Tenant, indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		var b []byte
+		err := q.QueryRowContext(ctx, "SELECT hash FROM audit_hash WHERE tenant = $1 AND idx = $2", string(t), index).Scan(&b)
+		if err != nil {
+			return nil, storeErr("reading the audit log's hashes", err)
+		}
+		if len(b) != tlog.HashSize {
+			return nil, fault.Newf(fault.Internal, "the audit log's hash %d has a wrong length", index)
+		}
+		copy(out[i][:], b)
+	}
+	return out, nil
+}
+
+func auditRows(ctx context.Context, q queryer, t ident.Tenant, f audit.Filter, from int64, limit int) ([]audit.Row, error) {
+	query := strings.Builder{}
+	query.WriteString("SELECT idx, at, type, actor, run, intent, connection, entry FROM audit_entry WHERE tenant = $1 AND idx >= $2")
+	args := []any{string(t), from, max(limit, 0)} // to SQLite a negative limit is none
+	for _, c := range []struct{ cond, value string }{
+		// The second condition lets the planner use the partial index.
+		{" AND type = ", string(f.Type)}, {" AND run <> '' AND run = ", f.Run},
+		{" AND intent <> '' AND intent = ", f.Intent}, {" AND connection <> '' AND connection = ", f.Connection},
+	} {
+		if c.value != "" {
+			args = append(args, c.value)
+			query.WriteString(c.cond + "$" + string(rune('0'+len(args))))
+		}
+	}
+	query.WriteString(" ORDER BY idx LIMIT $3")
+	rows, err := q.QueryContext(ctx, query.String(), args...)
+	if err != nil {
+		return nil, storeErr("reading the audit log", err)
+	}
+	defer rows.Close()
+	var out []audit.Row
+	for rows.Next() {
+		var r audit.Row
+		if err := rows.Scan(&r.Index, &r.At, &r.Type, &r.Actor, &r.Run, &r.Intent, &r.Connection, &r.Entry); err != nil {
+			return nil, storeErr("reading the audit log", err)
+		}
+		out = append(out, r)
+	}
+	return out, storeErr("reading the audit log", rows.Err())
+}

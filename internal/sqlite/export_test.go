@@ -1,0 +1,9 @@
+package sqlite
+
+import "context"
+
+// Write runs a step of the tests' own.
+func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error { return s.write(ctx, fn) }
+
+// Queued is how many steps wait for their turn.
+func (s *Store) Queued() int { return len(s.queue) }

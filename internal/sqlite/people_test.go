@@ -1,0 +1,82 @@
+package sqlite_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"database/sql"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/sqlite"
+	"sallyport.dev/internal/storetest"
+)
+
+// openIn opens a store with an audit log of its own.
+func openIn(t *testing.T, dir string) *sqlite.Store {
+	t.Helper()
+	seq, err := audit.NewSequencer("", func(tenant ident.Tenant) (crypto.Signer, error) {
+		seed := sha256.Sum256([]byte(tenant))
+		return ed25519.NewKeyFromSeed(seed[:]), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := sqlite.Open(context.Background(), dir, seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func openStore(t *testing.T) storetest.Store { return openIn(t, t.TempDir()) }
+
+func TestIdentityOnSQLite(t *testing.T) { storetest.Identity(t, openStore) }
+
+func TestDecisionOnSQLite(t *testing.T) { storetest.Decision(t, openStore) }
+
+// Who can write the database but has no key can't make one person another.
+func TestRowsThatWereMovedAuthenticateNobody(t *testing.T) {
+	dir := t.TempDir()
+	w := storetest.NewWorld(t, openIn(t, dir))
+	ann, eve := w.Human("acme", "ann", ident.Admin), w.Human("acme", "eve")
+	_, token := eve.SignIn()
+	run, err := w.Dir.MintRun(context.Background(), "acme", "run_eve", w.Now.Add(time.Hour), w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, sqlite.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, attack := range []struct{ what, text string }{
+		{"pointing a session at another account", `UPDATE session SET account = '` + ann.Account.ID + `'`},
+		{"giving a Run's token another Run", `UPDATE run_token SET run = 'run_ann'`},
+		{"copying a password and its codes to another account", `UPDATE account SET (password, totp_salt) =
+			(SELECT password, totp_salt FROM account WHERE name = 'eve') WHERE name = 'ann'`},
+	} {
+		if _, err := db.Exec(attack.text); err != nil {
+			t.Fatalf("%s: %v", attack.what, err)
+		}
+	}
+	for _, tok := range []string{token, run} {
+		if p, err := w.Dir.Authenticate(context.Background(), tok, w.Now); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("a moved row authenticates as %v (%v)", p, err)
+		}
+	}
+	w.Pass(time.Hour)
+	if _, _, err := w.Dir.SignIn(context.Background(), "acme", "ann", eve.Password, eve.NextCode(), w.Now); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("a copied password signs in: %v", err)
+	}
+}

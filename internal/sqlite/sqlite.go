@@ -1,0 +1,151 @@
+// Package sqlite is the embedded store: one database file in the data
+// directory, in pure Go. It implements the storage interfaces that the packages
+// below declare, one file for each of them; app alone imports it.
+//
+// Every write goes through one goroutine that runs all that wait in one
+// transaction, each in a savepoint of its own: one fsync serves every call that
+// waits for it, and an error undoes only its own step. Nothing is acknowledged
+// before it is on disk (WAL, synchronous=FULL).
+//
+// It refuses a data directory that another process holds, a database of a newer
+// version, and a migration that was changed after it was applied.
+//
+// # Security
+//
+// The file is created with mode 0600 in a directory of mode 0700. Secrets are
+// in it only as ciphertext of package vault. What steers the use of a credential
+// is only as trustworthy as who can write the file; see docs/threat-model.md.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+
+	_ "modernc.org/sqlite" // the driver, under the name "sqlite"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+)
+
+// File is the database's name in the data directory.
+const File = "sallyport.db"
+
+// Store is the embedded store. Its methods are safe for concurrent use.
+type Store struct {
+	dir   string
+	lock  *os.File
+	rw    *sql.DB // one connection, used by the writer alone
+	ro    *sql.DB // a pool of readers, query_only
+	seq   *audit.Sequencer
+	queue chan *job
+	stop  context.CancelFunc
+	done  chan struct{} // closed when the writer has ended
+
+	mu     sync.Mutex
+	broken error // set once when a commit failed in a way that leaves doubt
+}
+
+// Open locks the data directory, opens or creates the database, and migrates
+// it. seq appends to the audit log inside the store's transactions; nil is
+// refused: there is no store without an audit log.
+func Open(ctx context.Context, dir string, seq *audit.Sequencer) (*Store, error) {
+	if seq == nil {
+		return nil, fault.New(fault.Internal, "opening the store without an audit log")
+	}
+	s := &Store{dir: dir, seq: seq, queue: make(chan *job, 1024), done: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
+		s.closeFiles()
+		return nil, err
+	}
+	var wctx context.Context
+	wctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	go s.writer(wctx)
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) (err error) {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fault.Wrap(fault.Unavailable, "creating the data directory", err)
+	}
+	if s.lock, err = lockDir(s.dir); err != nil {
+		return err
+	}
+	path := filepath.Join(s.dir, File)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, "opening the database", err)
+	}
+	if err := f.Close(); err != nil {
+		return fault.Wrap(fault.Unavailable, "opening the database", err)
+	}
+	if s.rw, err = openDB(path, "_txlock=immediate"); err != nil {
+		return err
+	}
+	s.rw.SetMaxOpenConns(1)
+	if err := migrate(ctx, s.rw); err != nil {
+		return err
+	}
+	if s.ro, err = openDB(path, "_pragma=query_only(1)"); err != nil {
+		return err
+	}
+	s.ro.SetMaxOpenConns(4)
+	return nil
+}
+
+func openDB(path, extra string) (*sql.DB, error) {
+	dsn := (&url.URL{Scheme: "file", Path: path}).String() +
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&" + extra
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "opening the database", err)
+	}
+	return db, nil
+}
+
+// Close waits for the writes under way, refuses new ones, and unlocks the
+// directory.
+func (s *Store) Close() error {
+	s.stop()
+	<-s.done
+	return s.closeFiles()
+}
+
+func (s *Store) closeFiles() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.ro, s.rw} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Healthy reports why the store takes no writes any more, or nil.
+func (s *Store) Healthy() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
+}
+
+// storeErr classifies what the driver says; its text names no value.
+func storeErr(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.Wrap(fault.NotFound, op, errors.New("no such row"))
+	}
+	return fault.Wrap(fault.Unavailable, op, fmt.Errorf("the store says: %s", fault.Quote(err.Error())))
+}

@@ -1,0 +1,195 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+)
+
+// maxBatch bounds how many steps share one transaction.
+const maxBatch = 512
+
+// Tx is one step of a write. It is used by one goroutine, inside the function
+// that it was handed to.
+type Tx struct {
+	ctx context.Context
+	tx  *sql.Tx
+	log *audit.Batch // of the transaction: the audit log's appends
+}
+
+// job is one step that waits for its turn.
+type job struct {
+	ctx context.Context
+	fn  func(*Tx) error
+	err error
+	ok  chan struct{} // closed when err is final
+}
+
+// write runs fn in a transaction that is durable when write returns nil. When
+// fn errors, what it did is undone, and the error is returned. ctx bounds the
+// waiting for a turn, never a step that has begun.
+func (s *Store) write(ctx context.Context, fn func(*Tx) error) error {
+	if err := s.Healthy(); err != nil {
+		return err
+	}
+	j := &job{ctx: ctx, fn: fn, ok: make(chan struct{})}
+	select {
+	case s.queue <- j:
+	case <-s.done:
+		return fault.New(fault.Unavailable, "the store is closed")
+	case <-ctx.Done():
+		return fault.Wrap(fault.Unavailable, "waiting for the store", ctx.Err())
+	}
+	select {
+	case <-j.ok:
+		return j.err
+	case <-s.done:
+		select { // the writer may have finished it on its way out
+		case <-j.ok:
+			return j.err
+		default:
+			return fault.New(fault.Unavailable, "the store is closed")
+		}
+	}
+}
+
+// writer is the one goroutine that writes.
+func (s *Store) writer(ctx context.Context) {
+	defer close(s.done)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case j := <-s.queue:
+			s.commit(s.gather(j))
+		}
+	}
+}
+
+// gather takes what waits; it sets no timer, so a lone caller pays one fsync.
+func (s *Store) gather(first *job) []*job {
+	batch := []*job{first}
+	for len(batch) < maxBatch {
+		select {
+		case j := <-s.queue:
+			batch = append(batch, j)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit runs a batch in one transaction and answers each job.
+func (s *Store) commit(batch []*job) {
+	err := s.transact(batch)
+	for _, j := range batch {
+		if err != nil {
+			j.err = err
+		}
+		close(j.ok)
+	}
+}
+
+func (s *Store) transact(batch []*job) error {
+	ctx := context.Background() // a step that has begun is never cut
+	tx, err := s.rw.BeginTx(ctx, nil)
+	if err != nil {
+		return storeErr("beginning a transaction", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it is a no-op
+	log := s.seq.Begin(auditTx{ctx, tx})
+	for i, j := range batch {
+		if err := step(ctx, tx, log, i, j); err != nil {
+			return err
+		}
+	}
+	if err := log.Seal(); err != nil {
+		return fault.Wrap(fault.Unavailable, "sealing the audit log", err)
+	}
+	if err := tx.Commit(); err != nil {
+		// Whether it is on disk is not known; nothing more is written by this
+		// process, so that what is decided next is decided from the disk.
+		err = storeErr("committing", err)
+		s.mu.Lock()
+		s.broken = fault.Wrap(fault.Unavailable, "the store has stopped after a commit that may or may not be on disk; restart", err)
+		s.mu.Unlock()
+		return err
+	}
+	log.Committed()
+	return nil
+}
+
+// step runs one job in a savepoint. It returns an error only when the whole
+// transaction can't go on.
+func step(ctx context.Context, tx *sql.Tx, log *audit.Batch, i int, j *job) error {
+	if j.ctx.Err() != nil {
+		j.err = fault.Wrap(fault.Unavailable, "waiting for the store", j.ctx.Err())
+		return nil
+	}
+	sp := fmt.Sprintf("s%d", i)
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+sp); err != nil {
+		return storeErr("beginning a step", err)
+	}
+	mark := log.Mark()
+	j.err = run(j.fn, &Tx{ctx: ctx, tx: tx, log: log})
+	end := "RELEASE " + sp
+	if j.err != nil {
+		log.Reset(mark)
+		end = "ROLLBACK TO " + sp + "; RELEASE " + sp
+	}
+	if _, err := tx.ExecContext(ctx, end); err != nil {
+		return storeErr("ending a step", err)
+	}
+	return nil
+}
+
+// run turns a panic in a step into its error: it must not take the writer, and
+// with it every other caller, down.
+func run(fn func(*Tx) error, tx *Tx) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fault.New(fault.Internal, "a step of the store panicked")
+		}
+	}()
+	return fn(tx)
+}
+
+// Exec runs a statement of the step.
+func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
+	r, err := t.tx.ExecContext(t.ctx, query, args...)
+	return r, storeErr("writing", err)
+}
+
+// ExecOne runs a statement that has to change exactly one row: a
+// compare-and-swap that lost is a Conflict.
+func (t *Tx) ExecOne(what, query string, args ...any) error {
+	r, err := t.Exec(query, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n != 1 {
+		return fault.Newf(fault.Conflict, "%s has changed in the meantime", what)
+	}
+	return nil
+}
+
+// QueryRow reads one row in the step.
+func (t *Tx) QueryRow(query string, args ...any) *sql.Row {
+	return t.tx.QueryRowContext(t.ctx, query, args...)
+}
+
+// Query reads rows in the step. The caller closes them before its next statement.
+func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+	r, err := t.tx.QueryContext(t.ctx, query, args...)
+	return r, storeErr("reading", err)
+}
+
+// Audit appends an event to its tenant's log, in the same transaction.
+func (t *Tx) Audit(ev audit.Event) error {
+	_, err := t.log.Append(ev)
+	return err
+}
