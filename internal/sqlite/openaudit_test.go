@@ -73,6 +73,13 @@ func TestVerificationNamesWhatWasDone(t *testing.T) {
 		"a missing row with its hash": {
 			[]string{"DELETE FROM audit_entry WHERE idx = 4", fmt.Sprintf("DELETE FROM audit_hash WHERE idx = %d", leaf(4))},
 			[]string{"entry-missing 4"}},
+		"a hole with its hashes": {
+			[]string{"DELETE FROM audit_entry WHERE idx IN (2, 3, 4)", "DELETE FROM audit_hash WHERE idx BETWEEN 3 AND 7"},
+			[]string{"entry-missing 2"}},
+		"a row far out, to keep verification busy": {
+			[]string{"UPDATE audit_head SET size = 1 << 62, checkpoint = x'00'", "UPDATE audit_entry SET idx = 1 << 50 WHERE idx = 6"},
+			[]string{"checkpoint-bad -1", "entry-missing 6", "entry-missing 7", "hash-missing 2251799813685247",
+				"entry-misplaced 1125899906842624", "entry-missing 1125899906842625"}},
 		"the first entry": {[]string{"DELETE FROM audit_entry WHERE idx = 0"}, []string{"entry-missing 0"}},
 		"all rows":        {[]string{"DELETE FROM audit_entry"}, []string{"entry-missing 0", "entry-missing 1", "entry-missing 2", "entry-missing 3", "entry-missing 4", "entry-missing 5", "entry-missing 6"}},
 		"an extra row": {

@@ -129,11 +129,15 @@ func (s *Store) closeFiles() error {
 	return errors.Join(errs...)
 }
 
-// Healthy reports why the store takes no writes any more, or nil.
+// Healthy reports why the store takes no writes any more, or nil: a commit that
+// left doubt, or an audit log that is not the one that was signed.
 func (s *Store) Healthy() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.broken
+	if s.broken != nil {
+		return s.broken
+	}
+	return s.seq.Err()
 }
 
 // storeErr classifies what the driver says; its text names no value.

@@ -19,11 +19,14 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/sqlite"
 	"sallyport.dev/internal/vault"
 	"sallyport.dev/internal/vault/kek"
 )
+
+var _ identity.Keys = (*vault.Vault)(nil)
 
 const vaultCanary = "cnry-4c55Wd8PzG6m09-file"
 

@@ -1,0 +1,161 @@
+package config
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+
+	"sallyport.dev/internal/resource"
+)
+
+// Schema is the JSON Schema (2020-12) of one resource as it is written in YAML,
+// made from the Go types; editors complete and check with it. It is a help: what
+// [Load] says counts.
+func Schema() []byte {
+	g := generator{defs: map[string]any{}}
+	var kinds []any
+	for _, k := range resource.Kinds {
+		t := reflect.TypeOf(resource.New(k)).Elem()
+		def := g.object(t)
+		props := def["properties"].(map[string]any)
+		props["kind"] = map[string]any{"const": string(k)}
+		props["apiVersion"] = map[string]any{"const": resource.APIVersion}
+		def["description"] = descriptions[t.Name()]
+		g.defs[t.Name()] = def
+		kinds = append(kinds, ref(t.Name()))
+	}
+	b, err := json.MarshalIndent(map[string]any{
+		"$schema": "https://json-schema.org/draft/2020-12/schema",
+		"$id":     "https://sallyport.dev/schema/resources.schema.json",
+		"title":   "Sallyport resource", "oneOf": kinds, "$defs": g.defs,
+	}, "", "  ")
+	if err != nil {
+		panic(err) // plain maps and strings: a mistake in this file
+	}
+	return append(b, '\n')
+}
+
+type generator struct{ defs map[string]any }
+
+func ref(name string) map[string]any { return map[string]any{"$ref": "#/$defs/" + name} }
+
+var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+
+func (g *generator) schema(t reflect.Type) map[string]any {
+	if values, ok := enums[t]; ok {
+		return map[string]any{"enum": values}
+	}
+	if reflect.PointerTo(t).Implements(textUnmarshaler) {
+		return map[string]any{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`, "examples": []string{"30s", "48h"}}
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return g.schema(t.Elem())
+	case reflect.Struct:
+		if _, done := g.defs[t.Name()]; !done {
+			g.defs[t.Name()] = nil // against recursion
+			g.defs[t.Name()] = g.object(t)
+		}
+		return ref(t.Name())
+	case reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": g.schema(t.Elem())}
+	case reflect.Slice:
+		return map[string]any{"type": "array", "items": g.schema(t.Elem())}
+	case reflect.String:
+		return map[string]any{"type": "string"}
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	case reflect.Int, reflect.Int64:
+		return map[string]any{"type": "integer"}
+	case reflect.Float64:
+		return map[string]any{"type": "number"}
+	}
+	return map[string]any{}
+}
+
+func (g *generator) object(t reflect.Type) map[string]any {
+	props, required := map[string]any{}, []string{}
+	for _, f := range fields(t) {
+		owner := t.Name()
+		if len(f.index) > 1 {
+			owner = "Head"
+		}
+		s := g.schema(f.typ)
+		if values, ok := texts[owner+"."+f.name]; ok {
+			s["enum"] = values
+		}
+		if d := descriptions[owner+"."+f.name]; d != "" {
+			s["description"] = d
+		}
+		props[f.name] = s
+		if !f.optional {
+			required = append(required, f.name)
+		}
+	}
+	return map[string]any{"type": "object", "additionalProperties": false, "properties": props, "required": required}
+}
+
+// enums are types with a closed set of values; texts are such fields.
+var (
+	enums = map[reflect.Type][]string{
+		reflect.TypeFor[resource.Effect](): {string(resource.Read), string(resource.Write)},
+		reflect.TypeFor[resource.Scheme](): {string(resource.SchemeBearer), string(resource.SchemeBasic), string(resource.SchemeHeader), string(resource.SchemeQuery)},
+	}
+	texts = map[string][]string{"Model.provider": {"openai", "anthropic"}, "Field.type": resource.FieldTypes}
+)
+
+// descriptions are shown by editors. A test holds one for every field.
+var descriptions = map[string]string{
+	"Team": "People who may decide.", "Integration": "A system that Workers can act on.",
+	"Connection": "An Integration, one credential, and the Tools that it may be used for.",
+	"Mission":    "The goal in words, its form, its Connections, who decides, and its limits.",
+	"Policy":     "Rules in Cedar about what may happen, and what without a person.",
+
+	"Head.apiVersion": "The version of this format.", "Head.kind": "The kind of resource.",
+	"Head.name":  "Lower-case letters, digits and single hyphens, a letter first, at most 40.",
+	"Head.title": "What people see instead of the name.", "Head.description": "For people; Workers see a Mission's goal instead.",
+
+	"Team.members": "Account names of the people who may decide.",
+
+	"Integration.http": "A system with an HTTP interface.", "Integration.model": "A chat-completion endpoint.",
+
+	"HTTP.baseURL": "Where the system is; every request goes to this origin.", "HTTP.openapi": "File with the system's OpenAPI document, relative to this one, in the same directory or below.",
+	"HTTP.network": "How the system may be reached beyond TLS to public addresses.", "HTTP.tools": "What the document can't say about an operation, by operationId.",
+	"HTTP.timeout": "Of one call; 30s unless said.", "HTTP.maxBody": "Bytes of an answer; 1 MiB unless said.",
+
+	"Network.allowLoopbackHTTP": "Permit plain HTTP, to a loopback address only.", "Network.allowPrivate": "Address ranges beyond public ones that the host may resolve to, like 10.20.0.0/16.",
+
+	"ToolRule.effect":          "GET and HEAD are reads and all else writes, unless said.",
+	"ToolRule.referenceHeader": "Header in which a write carries the Intent's id.", "ToolRule.lookup": "How to ask whether a write was applied whose outcome is unknown.",
+
+	"Lookup.connection": "Connection to the same Integration.", "Lookup.tool": "A read.", "Lookup.args": "Its arguments; \"$reference\" stands for the Intent's id.",
+	"Lookup.found": "JSON pointer into the answer; there and not empty means that the write was applied.", "Lookup.settle": "How long the system may take to apply it; 30s unless said.",
+
+	"Model.provider": "openai for any compatible server.", "Model.baseURL": "Where the endpoint is; the provider's own unless said.", "Model.model": "The model's name at the provider.",
+	"Model.maxTokens": "Of one completion; 4096 unless said.", "Model.network": "How the endpoint may be reached beyond TLS to public addresses.",
+	"Model.inputPrice": "US dollars for a million tokens in.", "Model.outputPrice": "US dollars for a million tokens out.",
+	"Model.scripted": "A stand-in without a language model; shown to people.", "Model.timeout": "Of one completion; 120s unless said.",
+
+	"Connection.integration": "The Integration's name.", "Connection.tools": "The operationIds that it may be used for; complete of a model.", "Connection.auth": "The one credential.",
+
+	"Auth.scheme": "How the credential is put into a request.", "Auth.name": "Of the header or query parameter.",
+	"Auth.secret": "The Secret's name, or NAME@vN to pin a version. Never a value.", "Auth.field": "Which of the Secret's fields; token unless said.",
+
+	"Mission.goal": "What the Worker is to achieve, in words.", "Mission.form": "What a requester fills in.", "Mission.model": "Connection to the model of the built-in Worker; without one, outside Workers only.",
+	"Mission.connections": "All that its Runs can reach.", "Mission.decisions": "Who decides on what policy asks about.",
+	"Mission.allow_self_approval": "Let the starter decide too. Audited, and shown.", "Mission.limits": "What ends a Run that goes on too long.",
+	"Mission.schedule": "When Runs start by themselves.", "Mission.starters": "Teams whose members may start it; every requester unless said.",
+
+	"Field.name": "The key in the input.", "Field.label": "What people see.", "Field.help": "One more sentence for people.", "Field.type": "text unless said.",
+	"Field.required": "Whether it has to be filled in.", "Field.options": "Of a select.", "Field.pattern": "RE2, of the whole value.", "Field.maxLength": "Characters; 500 unless said.",
+
+	"DecisionRule.connection": "One that the Mission holds.", "DecisionRule.tool": "Every Tool of the Connection unless said.", "DecisionRule.team": "Whose members decide.",
+	"DecisionRule.expires": "7 days unless said, 30 at most.", "DecisionRule.pinSecret": "A rotation of the Secret between proposal and execution voids the approval.",
+
+	"Limits.turns": "Model calls; 30 unless said.", "Limits.tokens": "In and out; 200000 unless said.", "Limits.costUSD": "By the model's prices; no limit unless said.",
+	"Limits.wallClock": "From the start; 30 days unless said.", "Limits.parked": "Intents of one Run that wait at once; 20 unless said.",
+
+	"Schedule.cron": "Minute hour day month weekday, in numbers, UTC.", "Schedule.input": "The form's values.",
+
+	"Policy.integration": "Limits it to one Integration's Tools.", "Policy.cedar": "The text. See the default policy for the vocabulary.",
+}

@@ -1,0 +1,146 @@
+package dial
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/intent"
+)
+
+// UserAgent is how every request names its sender.
+const UserAgent = "Sallyport/1"
+
+// Call is how a request is to be sent.
+type Call struct {
+	Write   bool          // its effect
+	Timeout time.Duration // of the whole exchange
+	MaxBody int64         // bytes of the answer that are read; more is an error
+}
+
+// Reply is an HTTP answer, read in full. The door has scrubbed it.
+type Reply struct {
+	Status   int
+	Type     string // media type, lower case, without parameters
+	Location string // of a redirect: the host that it names, nothing else
+	Body     []byte
+}
+
+// Send sends a rendered request through a door once and reads the answer. With
+// a nil error the answer was read in full, whatever its status, and the
+// Outcome is Done; else it is NotSent, or Unclear when bytes may have left.
+// Errors are fixed sentences: nothing of the URL or the answer is in them.
+func Send(ctx context.Context, door http.RoundTripper, r intent.Request, c Call) (Reply, connector.Outcome, error) {
+	var asked, connected atomic.Bool
+	trace := &httptrace.ClientTrace{
+		GetConn: func(string) { asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	req, err := request(httptrace.WithClientTrace(ctx, trace), r)
+	if err != nil {
+		return Reply{}, connector.NotSent, err
+	}
+	resp, err := door.RoundTrip(req)
+	if err != nil {
+		// A request byte needs a connection. Whether bytes left one that was
+		// there is not asked: net/http may still be writing when it returns.
+		if !connected.Load() && (asked.Load() || refusedBefore(err)) {
+			return Reply{}, connector.NotSent, explain(err, false)
+		}
+		return Reply{}, connector.Unclear, explain(err, c.Write)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	reply := Reply{Status: resp.StatusCode, Type: mediaType(resp.Header), Location: locationHost(resp)}
+	if resp.StatusCode < http.StatusOK {
+		return reply, connector.Done, nil // 101: no answer to a request that asked for no other protocol
+	}
+	reply.Body, err = read(resp, c)
+	if err != nil {
+		return reply, connector.Unclear, err
+	}
+	return reply, connector.Done, nil
+}
+
+func request(ctx context.Context, r intent.Request) (*http.Request, error) {
+	var body io.Reader
+	if r.Body != "" {
+		body = strings.NewReader(r.Body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, body)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "the rendered request can't be read")
+	}
+	for k, v := range r.Headers {
+		req.Header.Set(k, v)
+	}
+	req.Header.Set("User-Agent", UserAgent)
+	req.Header.Set("Accept-Encoding", "identity")
+	req.GetBody = nil // what can't be had again can't be sent again
+	return req, nil
+}
+
+// refusedBefore reports whether the door itself said no, before it came to a
+// transport: such a fault's kind says that nothing was done.
+func refusedBefore(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Denied, fault.Invalid, fault.NotFound, fault.Conflict, fault.Unauthenticated, fault.Unavailable, fault.Limit, fault.Pending:
+		return true
+	case fault.Internal, fault.Unknown:
+	}
+	return false
+}
+
+// read takes the body, refusing what scrubbing could not have opened.
+func read(resp *http.Response, c Call) ([]byte, error) {
+	if enc := resp.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, failed(c.Write, "the system compressed its answer although identity was asked for")
+	}
+	if resp.ContentLength > c.MaxBody {
+		return nil, tooLarge(c)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, c.MaxBody+1))
+	switch {
+	case err != nil:
+		return nil, explain(err, c.Write)
+	case int64(len(b)) > c.MaxBody:
+		return nil, tooLarge(c)
+	}
+	return b, nil
+}
+
+func tooLarge(c Call) error {
+	if c.Write {
+		return fault.Newf(fault.Unknown, "the system's answer is larger than %d bytes, so its outcome is not known", c.MaxBody)
+	}
+	return fault.Newf(fault.Limit, "the system's answer is larger than %d bytes", c.MaxBody).
+		WithHint("ask for less at a time, or raise the Integration's maxBody")
+}
+
+func mediaType(h http.Header) string {
+	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+		return ""
+	}
+	return t
+}
+
+func locationHost(resp *http.Response) string {
+	if resp.StatusCode < 300 || resp.StatusCode > 399 {
+		return ""
+	}
+	u, err := resp.Location()
+	if err != nil {
+		return ""
+	}
+	return fault.Quote(u.Host)
+}

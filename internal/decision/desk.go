@@ -1,0 +1,158 @@
+package decision
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+)
+
+// Store keeps Decisions.
+type Store interface {
+	// Decision is NotFound when the tenant has none of that id.
+	Decision(ctx context.Context, tenant ident.Tenant, id string) (Decision, error)
+	// Decisions lists a page, the oldest first.
+	Decisions(ctx context.Context, tenant ident.Tenant, f Filter) ([]Decision, error)
+	// OverdueDecisions lists open ones of every tenant that expire at or before
+	// now, at most limit.
+	OverdueDecisions(ctx context.Context, now time.Time, limit int) ([]Decision, error)
+	// Settle ends an open Decision with everything that follows, in one
+	// transaction; see [Settlement]. What it finds changed is a [Refusal].
+	Settle(ctx context.Context, s Settlement) error
+}
+
+// Facts is what a verdict is judged by, besides the Decision.
+type Facts interface {
+	// Intent is NotFound when the tenant has none of that id.
+	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
+	// MemberSince is when an account joined a Team, by the Team's id; NotFound
+	// when it is not in it, or is disabled.
+	MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (time.Time, error)
+}
+
+// Involved says who is a party to an Intent, and what its Mission allows now.
+type Involved interface {
+	Parties(ctx context.Context, i intent.Intent) (Parties, error)
+}
+
+// Settlement is the end of an open Decision. The store compares, in the
+// transaction: that the Decision is open with the same digest; that the Intent is
+// parked at the Decision's revision; and where By is set, that the Decision has
+// not expired at At, that By's membership, of the Team's id, is older than the
+// Intent, and that the Factor is on record, for the same account and act, younger
+// than [FactorLife] and not used. Then it writes the Decision, uses the Factor up,
+// moves the Intent to To, appends Event and Title with Text to the Explain rail,
+// and puts the follow-up into the outbox: the dispatch of an approved Intent, the
+// next segment of the Run for every other.
+type Settlement struct {
+	Decision Decision // as it becomes
+	To       intent.State
+	Why      string  // what the Worker reads
+	Factor   *Factor // to use up; nil where no person decided
+	Event    audit.Event
+	Title    string // of the Observation, scrubbed
+	Text     string // of the Observation, scrubbed
+	At       time.Time
+}
+
+// Filter narrows the Decision Queue. Empty fields don't.
+type Filter struct {
+	State  State
+	Member string // account id: only of Teams that it is in
+	Run    string
+	Intent string
+	After  string // a Decision's id: what follows it in the queue
+	Limit  int    // default 50, at most 200
+}
+
+// Item is one item of the Decision Queue.
+type Item struct {
+	Decision Decision      `json:"decision"`
+	Intent   intent.Intent `json:"intent"`
+}
+
+// Config is what a Desk works with. All of it is needed.
+type Config struct {
+	Store    Store
+	Facts    Facts
+	Involved Involved
+	// Clean scrubs a text with the tenant's current set.
+	Clean func(ident.Tenant, string) string
+	// Wake tells who follows the Run's rail that there is something new.
+	Wake func(tenant ident.Tenant, run string)
+}
+
+// Desk is the service. It is safe for concurrent use.
+type Desk struct{ Config }
+
+// NewDesk makes the service.
+func NewDesk(c Config) (*Desk, error) {
+	if c.Store == nil || c.Facts == nil || c.Involved == nil || c.Clean == nil || c.Wake == nil {
+		return nil, fault.New(fault.Internal, "opening the Decision Queue without all that it works with")
+	}
+	return &Desk{c}, nil
+}
+
+// Queue lists a page of Decisions with their Intents, the oldest first.
+func (k *Desk) Queue(ctx context.Context, tenant ident.Tenant, f Filter) ([]Item, error) {
+	switch {
+	case f.Limit <= 0:
+		f.Limit = 50
+	case f.Limit > 200:
+		f.Limit = 200
+	}
+	ds, err := k.Store.Decisions(ctx, tenant, f)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Item, len(ds))
+	for n, d := range ds {
+		i, err := k.Facts.Intent(ctx, tenant, d.Intent)
+		if err != nil {
+			return nil, err
+		}
+		items[n] = Item{d, i}
+	}
+	return items, nil
+}
+
+// Get is one Decision with its Intent; kind NotFound.
+func (k *Desk) Get(ctx context.Context, tenant ident.Tenant, id string) (Item, error) {
+	d, err := k.Store.Decision(ctx, tenant, id)
+	if err != nil {
+		return Item{}, err
+	}
+	i, err := k.Facts.Intent(ctx, tenant, d.Intent)
+	return Item{d, i}, err
+}
+
+// MaxReason is the most bytes of a person's reason.
+const MaxReason = 500
+
+// CleanReason makes a reason one line of visible text. Kind Invalid when it is
+// too long or not text.
+func CleanReason(s string) (string, error) {
+	if !utf8.ValidString(s) {
+		return "", fault.New(fault.Invalid, "the reason is not valid text")
+	}
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r): // control and invisible direction characters
+			return -1
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > MaxReason {
+		return "", fault.Newf(fault.Invalid, "the reason is longer than %d bytes", MaxReason)
+	}
+	return s, nil
+}

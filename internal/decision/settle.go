@@ -1,0 +1,148 @@
+package decision
+
+import (
+	"context"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+)
+
+// Request is a person's verdict.
+type Request struct {
+	Tenant   ident.Tenant
+	Decision string
+	Verdict  Verdict
+	Digest   intent.Digest // on the page that it was decided from
+	Reason   string        // one line; the Worker reads that of a rejection
+	Who      ident.Principal
+	Factor   *Factor // made for Decision.Act(Verdict, Who.ID)
+}
+
+// Decide judges a verdict and makes it durable with what follows from it.
+// Errors: a [Refusal], NotFound, Invalid, Unavailable.
+func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, error) {
+	if r.Who.Tenant != r.Tenant {
+		return Decision{}, Refuse(OtherTenant)
+	}
+	reason, err := CleanReason(r.Reason)
+	if err != nil {
+		return Decision{}, err
+	}
+	it, err := k.Get(ctx, r.Tenant, r.Decision)
+	if err != nil {
+		return Decision{}, err
+	}
+	d := it.Decision
+	since, err := k.Facts.MemberSince(ctx, r.Tenant, d.TeamID, r.Who.ID)
+	if fault.Is(err, fault.NotFound) {
+		since, err = time.Time{}, nil
+	}
+	if err != nil {
+		return Decision{}, err
+	}
+	parties, err := k.Involved.Parties(ctx, it.Intent)
+	if err != nil {
+		return Decision{}, err
+	}
+	c := Candidate{Principal: r.Who, Since: since, Factor: r.Factor, Seen: r.Digest}
+	if d.SelfApproval, err = Judge(d, it.Intent, c, r.Verdict, parties, now); err != nil {
+		return Decision{}, err
+	}
+	d.By, d.ByName, d.Factor, d.Method = r.Who.ID, r.Who.Name, r.Factor.ID, r.Factor.Method
+	d.Reason = k.Clean(d.Tenant, reason)
+	s := Settlement{Decision: d, To: intent.Approved, Factor: r.Factor, Title: "approved by " + r.Who.Name}
+	s.Decision.State = Approved
+	if r.Verdict == Reject {
+		s.Decision.State, s.To = Rejected, intent.Rejected
+		s.Title, s.Why = "rejected by "+r.Who.Name, "an approver rejected it"
+		if d.Reason != "" {
+			s.Why += ": " + d.Reason
+		}
+	}
+	if d.SelfApproval {
+		s.Title += " (self-approval, which the Mission allows)"
+	}
+	return k.settle(ctx, s, r.Who.String(), now)
+}
+
+// settle completes a settlement and hands it to the store.
+func (k *Desk) settle(ctx context.Context, s Settlement, actor string, now time.Time) (Decision, error) {
+	s.At, s.Decision.DecidedAt = now, now
+	s.Title, s.Text = k.Clean(s.Decision.Tenant, s.Title), s.Decision.Reason
+	s.Event = decided(s.Decision, actor, now)
+	if err := k.Store.Settle(ctx, s); err != nil {
+		return Decision{}, err
+	}
+	k.Wake(s.Decision.Tenant, s.Decision.Run)
+	return s.Decision, nil
+}
+
+func decided(d Decision, actor string, now time.Time) audit.Event {
+	return audit.Event{Type: audit.IntentDecided, Tenant: d.Tenant, At: now, Actor: actor, Run: d.Run, Mission: d.Mission, Intent: d.Intent,
+		Fields: map[string]any{
+			"decision": d.ID, "digest": d.Digest, "revision": d.Revision, "verdict": d.State, "team": d.TeamID, "approvers": d.Approvers(),
+			"factor": d.Factor, "selfApproval": d.SelfApproval, "expires": d.ExpiresAt, "why": audit.Short(d.Reason),
+		}}
+}
+
+// Withdraw takes an open item out of the queue: the Run's Worker, who started
+// the Run, or the product itself. Errors: Denied, a [Refusal], NotFound.
+func (k *Desk) Withdraw(ctx context.Context, who ident.Principal, tenant ident.Tenant, id, reason string, now time.Time) (Decision, error) {
+	if who.Tenant != tenant {
+		return Decision{}, Refuse(OtherTenant)
+	}
+	reason, err := CleanReason(reason)
+	if err != nil {
+		return Decision{}, err
+	}
+	it, err := k.Get(ctx, tenant, id)
+	if err != nil {
+		return Decision{}, err
+	}
+	d := it.Decision
+	worker := who.Kind == ident.Run && who.ID == d.Run
+	starter := who.Kind == ident.Person && (it.Intent.Starter == who.ID || it.Intent.Starter == who.String())
+	if !worker && !starter && who.Kind != ident.System {
+		return Decision{}, fault.New(fault.Denied, "only the Run's Worker or who started the Run can withdraw its action")
+	}
+	d.State, d.Reason = Withdrawn, k.Clean(tenant, reason)
+	why := "it was withdrawn"
+	if d.Reason != "" {
+		why += ": " + d.Reason
+	}
+	return k.settle(ctx, Settlement{Decision: d, To: intent.Withdrawn, Why: why, Title: "withdrawn"}, who.String(), now)
+}
+
+// sweepPage is how many expired Decisions one look takes.
+const sweepPage = 100
+
+// Expire ends the open Decisions of every tenant whose time is over, and says
+// how many. It goes on after one that can't be ended, and returns the first
+// such error; the others are looked at again next time.
+func (k *Desk) Expire(ctx context.Context, now time.Time) (n int, err error) {
+	for ctx.Err() == nil {
+		ds, lerr := k.Store.OverdueDecisions(ctx, now, sweepPage)
+		if lerr != nil {
+			return n, lerr
+		}
+		ended := 0
+		for _, d := range ds {
+			d.State = Expired
+			_, serr := k.settle(ctx, Settlement{Decision: d, To: intent.Expired, Why: "nobody decided in time", Title: "expired: nobody decided in time"}, "system:sweeper", now)
+			switch {
+			case serr == nil:
+				ended++
+			case err == nil && CodeOf(serr) == "": // a refusal: somebody was faster
+				err = serr
+			}
+		}
+		n += ended
+		if len(ds) < sweepPage || ended == 0 {
+			return n, err
+		}
+	}
+	return n, fault.Wrap(fault.Unavailable, "looking for expired Decisions", ctx.Err())
+}

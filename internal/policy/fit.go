@@ -1,0 +1,129 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cedar-policy/cedar-go"
+	xast "github.com/cedar-policy/cedar-go/x/exp/ast"
+	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/resource"
+)
+
+// fit is what the Tools that a statement can be about have in common.
+type fit struct {
+	validator *validate.Validator
+	vars      map[string]*shape // what context, principal and resource have
+}
+
+// fit is the one for the Tools that a statement's scope leaves: the fewer, the
+// more of their arguments have one type and can be spoken of.
+func (c *compiler) fit(integration string, scope xast.IsResourceScopeNode) (*fit, error) {
+	var uid cedar.EntityUID
+	switch s := scope.(type) {
+	case xast.ScopeTypeEq:
+		uid = s.Entity
+	case xast.ScopeTypeIn:
+		uid = s.Entity
+	case xast.ScopeTypeIsIn:
+		uid = s.Entity
+	}
+	var keys []toolKey
+	for k := range c.tools {
+		if integration != "" && k.integration != integration || uid.Type == typeTool && string(uid.ID) != k.integration+"/"+k.name ||
+			uid.Type == typeIntegration && string(uid.ID) != k.integration {
+			continue
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, fault.New(fault.Invalid, "it can't be about any tool")
+	}
+	slices.SortFunc(keys, func(a, b toolKey) int {
+		return strings.Compare(a.integration+"/"+a.name, b.integration+"/"+b.name)
+	})
+	cacheKey := fmt.Sprintf("%q", keys)
+	if f, ok := c.fits[cacheKey]; ok {
+		return f, nil
+	}
+	merged := c.tools[keys[0]].args
+	for _, k := range keys[1:] {
+		merged = merge(merged, c.tools[k].args)
+	}
+	v, err := newValidator(merged)
+	if err != nil {
+		return nil, err
+	}
+	text := member{&shape{kind: isString}, true}
+	f := &fit{v, map[string]*shape{
+		"context":   {kind: isRecord, fields: map[string]member{"args": {merged, true}, "connection": text, "tool": text, "mission": text, "starter": text}},
+		"principal": {kind: isRecord, fields: map[string]member{"starter": text}},
+		"resource":  {kind: isRecord, fields: map[string]member{"effect": text}},
+	}}
+	c.fits[cacheKey] = f
+	return f, nil
+}
+
+// check validates a statement strictly.
+func (f *fit) check(p *xast.Policy) *fault.Error {
+	if err := f.has(p); err != nil {
+		return err
+	}
+	if err := f.validator.Policy("", p); err != nil {
+		return fault.Newf(fault.Invalid, "it does not fit the tools: %s", clip(err.Error()))
+	}
+	return nil
+}
+
+// has refuses "x has y" where no y can be: Cedar takes that for a constant
+// false, and a forbid with a misspelt argument would silently never match.
+func (f *fit) has(p *xast.Policy) (bad *fault.Error) {
+	for _, cond := range p.Conditions {
+		xast.Inspect(xast.NewNode(cond.Body), func(n xast.IsNode) bool {
+			if h, ok := n.(xast.NodeTypeHas); ok && bad == nil {
+				bad = f.hasOne(h)
+			}
+			return bad == nil
+		})
+	}
+	return bad
+}
+
+func (f *fit) hasOne(h xast.NodeTypeHas) *fault.Error {
+	at, ok := f.path(h.Arg)
+	if !ok {
+		return fault.New(fault.Invalid, `it does not fit the tools: "has" is understood after a plain path only, like context.args`)
+	}
+	name := string(h.Value)
+	if at != nil && at.fields[name].shape != nil {
+		return nil
+	}
+	var names []string
+	if at != nil {
+		names = slices.Collect(maps.Keys(at.fields))
+	}
+	hint := resource.DidYouMean(name, names)
+	if slices.Contains(names, name) || hint == "" {
+		hint = `an argument of several types can't be judged; let the statement be about one tool: resource == Tool::"integration/tool"`
+	}
+	return fault.Newf(fault.Invalid, "it does not fit the tools: there is no %q that policy could judge", fault.Quote(name)).WithHint("%s", hint)
+}
+
+// path follows accesses down from a variable to a shape; nil where it ends.
+func (f *fit) path(n xast.IsNode) (*shape, bool) {
+	switch n := n.(type) {
+	case xast.NodeTypeVariable:
+		return f.vars[string(n.Name)], true
+	case xast.NodeTypeAccess:
+		s, ok := f.path(n.Arg)
+		if s == nil {
+			return nil, ok
+		}
+		return s.fields[string(n.Value)].shape, ok
+	}
+	return nil, false
+}

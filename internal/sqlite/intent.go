@@ -1,0 +1,289 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"time"
+
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+)
+
+// repeatWindow is how long the same write of the same Run gets the earlier
+// Intent instead of a second write.
+const repeatWindow = 24 * time.Hour
+
+const intentColumns = `body, state, revision, why, result, updated_at`
+
+func scanIntent(row interface{ Scan(...any) error }) (intent.Intent, error) {
+	var body, state, why string
+	var result sql.NullString
+	var revision int
+	var updated int64
+	var it intent.Intent
+	if err := row.Scan(&body, &state, &revision, &why, &result, &updated); err != nil {
+		return it, storeErr("reading the intent", err)
+	}
+	if err := json.Unmarshal([]byte(body), &it); err != nil {
+		return it, fault.Wrap(fault.Internal, "reading the intent", err)
+	}
+	it.State, it.Revision, it.Why, it.UpdatedAt = intent.State(state), revision, why, fromMS(updated)
+	if result.Valid {
+		it.Result = new(intent.Result)
+		if err := json.Unmarshal([]byte(result.String), it.Result); err != nil {
+			return it, fault.Wrap(fault.Internal, "reading the intent's result", err)
+		}
+	}
+	return it, nil
+}
+
+// Intent reads one; kind NotFound.
+func (s *Store) Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error) {
+	return scanIntent(s.ro.QueryRowContext(ctx, `SELECT `+intentColumns+` FROM intent WHERE tenant = $1 AND id = $2`, tenant, id))
+}
+
+// Fence is the fence of an Intent's last attempt, and when its bytes could leave.
+func (s *Store) Fence(ctx context.Context, tenant ident.Tenant, id string) (fence int64, sent time.Time, err error) {
+	var ms int64
+	err = s.ro.QueryRowContext(ctx, `SELECT fence, sent_at FROM intent WHERE tenant = $1 AND id = $2`, tenant, id).Scan(&fence, &ms)
+	return fence, fromMS(ms), storeErr("reading the attempt", err)
+}
+
+// Intents lists a Run's, the oldest first, at most 1000.
+func (s *Store) Intents(ctx context.Context, tenant ident.Tenant, run string) ([]intent.Intent, error) {
+	return s.intents(ctx, `SELECT `+intentColumns+` FROM intent WHERE tenant = $1 AND run = $2 ORDER BY created_at, id LIMIT 1000`, tenant, run)
+}
+
+// IntentsIn lists a tenant's in one state, the oldest first, at most 1000.
+func (s *Store) IntentsIn(ctx context.Context, tenant ident.Tenant, state intent.State) ([]intent.Intent, error) {
+	return s.intents(ctx, `SELECT `+intentColumns+` FROM intent WHERE tenant = $1 AND state = $2 ORDER BY created_at, id LIMIT 1000`, tenant, state)
+}
+
+func (s *Store) intents(ctx context.Context, query string, args ...any) ([]intent.Intent, error) {
+	rows, err := s.ro.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, storeErr("listing intents", err)
+	}
+	defer rows.Close()
+	var out []intent.Intent
+	for rows.Next() {
+		it, err := scanIntent(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, it)
+	}
+	return out, storeErr("listing intents", rows.Err())
+}
+
+// Left lists the attempts that no process can be at any more: the store's lock
+// is ours, so every other claimant is dead. All tenants.
+func (s *Store) Left(ctx context.Context) ([]commit.Left, error) {
+	rows, err := s.ro.QueryContext(ctx, `SELECT `+intentColumns+`, fence, claimant FROM intent WHERE state IN ('CLAIMED', 'SENDING')`)
+	if err != nil {
+		return nil, storeErr("listing attempts", err)
+	}
+	defer rows.Close()
+	var out []commit.Left
+	for rows.Next() {
+		var l commit.Left
+		it, err := scanIntent(scanMore{rows, []any{&l.Fence, &l.Claimant}})
+		if err != nil {
+			return nil, err
+		}
+		l.Intent = it
+		out = append(out, l)
+	}
+	return out, storeErr("listing attempts", rows.Err())
+}
+
+// scanMore scans columns that follow those of the common reader.
+type scanMore struct {
+	row  interface{ Scan(...any) error }
+	more []any
+}
+
+func (s scanMore) Scan(dst ...any) error { return s.row.Scan(append(dst, s.more...)...) }
+
+// Propose stores a new Intent with what belongs to it, or returns the one that
+// it repeats: the same key in the Run, or the same write that is open or was
+// committed or is unknown within a day, unless the repeat is meant.
+func (s *Store) Propose(ctx context.Context, p gate.Proposed) (it intent.Intent, fresh bool, err error) {
+	err = s.write(ctx, func(t *Tx) error {
+		if it, err = t.same(p); err == nil {
+			return nil
+		} else if !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		it, fresh = p.Intent, true
+		return t.propose(p)
+	})
+	return it, fresh, err
+}
+
+func (t *Tx) same(p gate.Proposed) (intent.Intent, error) {
+	i := p.Intent
+	if i.Key != "" {
+		it, err := scanIntent(t.QueryRow(`SELECT `+intentColumns+` FROM intent WHERE tenant = $1 AND run = $2 AND key = $3`, i.Tenant, i.Run, i.Key))
+		if !fault.Is(err, fault.NotFound) {
+			return it, err
+		}
+	}
+	if i.Repeat || i.Effect != "write" {
+		return intent.Intent{}, fault.New(fault.NotFound, "a read, or meant to be repeated")
+	}
+	return scanIntent(t.QueryRow(`SELECT `+intentColumns+` FROM intent
+		WHERE tenant = $1 AND run = $2 AND connection = $3 AND tool = $4 AND args_digest = $5 AND effect = 'write'
+		AND (state IN ('PARKED', 'APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN') OR state = 'COMMITTED' AND updated_at > $6)
+		ORDER BY created_at DESC LIMIT 1`,
+		i.Tenant, i.Run, i.Connection, i.Tool, p.ArgsDigest, ms(i.CreatedAt.Add(-repeatWindow))))
+}
+
+func (t *Tx) propose(p gate.Proposed) error {
+	i := p.Intent
+	if err := t.runOpen(i.Tenant, i.Run); err != nil {
+		return err
+	}
+	if i.State == intent.Parked {
+		var parked int
+		if err := t.QueryRow(`SELECT count(*) FROM intent WHERE tenant = $1 AND run = $2 AND state = 'PARKED'`, i.Tenant, i.Run).Scan(&parked); err != nil {
+			return storeErr("counting parked intents", err)
+		}
+		if parked >= p.MaxParked {
+			return fault.Newf(fault.Limit, "%d actions of this Run wait for a Decision already", parked)
+		}
+	}
+	body, err := json.Marshal(withoutResult(i))
+	if err != nil {
+		return fault.Wrap(fault.Internal, "encoding the intent", err)
+	}
+	fence := int64(0)
+	if i.State == intent.Claimed {
+		fence = 1
+	}
+	if _, err := t.Exec(`INSERT INTO intent (tenant, id, run, state, revision, connection, tool, effect, args_digest, key, body, why, fence, claimant, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)`,
+		i.Tenant, i.ID, i.Run, i.State, i.Revision, i.Connection, i.Tool, i.Effect, p.ArgsDigest, nullText(i.Key), string(body), i.Why, fence, p.Claimant, ms(i.CreatedAt)); err != nil {
+		return err
+	}
+	if p.Decision != nil {
+		if err := t.insertDecision(*p.Decision); err != nil {
+			return err
+		}
+	}
+	return t.follow(i.Tenant, i.Run, commit.Step{Events: p.Events, Observe: p.Observe, Outbox: p.Outbox})
+}
+
+// withoutResult leaves out what has columns of its own.
+func withoutResult(i intent.Intent) intent.Intent {
+	i.Result, i.State, i.Why = nil, "", ""
+	return i
+}
+
+func nullText(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
+
+// Step makes one step of an Intent durable; see commit.Store.
+func (s *Store) Step(ctx context.Context, st commit.Step) (fence int64, err error) {
+	err = s.write(ctx, func(t *Tx) error {
+		fence, err = t.step(st)
+		return err
+	})
+	return fence, err
+}
+
+func (t *Tx) step(st commit.Step) (int64, error) {
+	if !st.From.Can(st.To) {
+		return 0, fault.Newf(fault.Conflict, "an intent can't go from %s to %s", st.From, st.To)
+	}
+	fence, sent := st.Fence, int64(0)
+	if st.To == intent.Claimed {
+		fence++
+	}
+	if st.To == intent.Sending {
+		sent = ms(st.At)
+	}
+	var result sql.NullString
+	if st.Result != nil {
+		b, err := json.Marshal(st.Result)
+		if err != nil {
+			return 0, fault.Wrap(fault.Internal, "encoding the result", err)
+		}
+		result = sql.NullString{String: string(b), Valid: true}
+	}
+	err := t.ExecOne("the intent", `UPDATE intent SET state = $1, why = $2, result = COALESCE($3, result), fence = $4,
+		claimant = CASE WHEN $5 = '' THEN claimant ELSE $5 END, sent_at = CASE WHEN $6 = 0 THEN sent_at ELSE $6 END, updated_at = $7
+		WHERE tenant = $8 AND id = $9 AND run = $10 AND state = $11 AND fence = $12`,
+		st.To, st.Why, result, fence, st.Claimant, sent, ms(st.At), st.Tenant, st.Intent, st.Run, st.From, st.Fence)
+	if err != nil {
+		return 0, err
+	}
+	if u := st.Used; u != nil {
+		if _, err := t.Exec(`UPDATE run SET turns = turns + 1, tokens_in = tokens_in + $1, tokens_out = tokens_out + $2, cost_usd = cost_usd + $3 WHERE tenant = $4 AND id = $5`,
+			u.InputTokens, u.OutputTokens, u.CostUSD, st.Tenant, st.Run); err != nil {
+			return 0, err
+		}
+	}
+	return fence, t.follow(st.Tenant, st.Run, st)
+}
+
+// follow writes what belongs to a step besides the Intent itself.
+func (t *Tx) follow(tenant ident.Tenant, run string, st commit.Step) error {
+	for _, ev := range st.Events {
+		if err := t.Audit(ev); err != nil {
+			return err
+		}
+	}
+	for _, o := range st.Observe {
+		if err := t.observe(o); err != nil {
+			return err
+		}
+	}
+	for _, m := range st.Outbox {
+		if err := t.enqueue(tenant, m.Kind, m.Ref, m.Due); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Repark puts an approved Intent back into the Decision Queue with a new
+// Decision: policy now asks for more than what was decided.
+func (s *Store) Repark(ctx context.Context, st commit.Step, d decision.Decision) error {
+	return s.write(ctx, func(t *Tx) error {
+		if _, err := t.step(st); err != nil {
+			return err
+		}
+		return t.insertDecision(d)
+	})
+}
+
+// moveIntent changes the state within somebody else's transaction.
+func (t *Tx) moveIntent(tenant ident.Tenant, id string, from, to intent.State, why string, now time.Time) error {
+	if !from.Can(to) {
+		return fault.Newf(fault.Conflict, "an intent can't go from %s to %s", from, to)
+	}
+	return t.ExecOne("the intent", `UPDATE intent SET state = $1, why = $2, updated_at = $3 WHERE tenant = $4 AND id = $5 AND state = $6`,
+		to, why, ms(now), tenant, id, from)
+}
+
+// enqueue puts work into the outbox; work that waits there already is due at
+// the earlier of the two times.
+func (t *Tx) enqueue(tenant ident.Tenant, kind, ref string, due time.Time) error {
+	_, err := t.Exec(`INSERT INTO outbox (tenant, kind, ref, due_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (tenant, kind, ref) DO UPDATE SET due_at = min(outbox.due_at, excluded.due_at)`, tenant, kind, ref, ms(due))
+	return err
+}
+
+// observe appends to a Run's rail.
+func (t *Tx) observe(o explain.Observation) error {
+	_, err := t.Exec(`INSERT INTO observation (tenant, run, seq, at, kind, title, text, intent, data)
+		VALUES ($1, $2, (SELECT COALESCE(max(seq), 0) + 1 FROM observation WHERE tenant = $1 AND run = $2), $3, $4, $5, $6, $7, $8)`,
+		o.Tenant, o.Run, ms(o.At), o.Kind, o.Title, o.Text, o.Intent, string(o.Data))
+	return err
+}

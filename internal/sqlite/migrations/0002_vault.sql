@@ -1,0 +1,49 @@
+-- The vault: ciphertexts, and the rows that steer their use. Package vault alone
+-- knows what they mean; body is JSON under mac, and rev counts a row's writes.
+
+CREATE TABLE vault_seal (
+	vault       TEXT   NOT NULL,
+	generation  INTEGER NOT NULL CHECK (generation > 0),
+	kind        TEXT   NOT NULL,
+	id          TEXT   NOT NULL,
+	params      BLOB   NOT NULL,
+	box         BLOB   NOT NULL,
+	check_value BLOB   NOT NULL,
+	created_at  INTEGER NOT NULL,
+	PRIMARY KEY (vault, generation, kind, id)
+) STRICT;
+
+CREATE TABLE vault_project (
+	tenant     TEXT   NOT NULL,
+	project    TEXT   NOT NULL,
+	term       INTEGER NOT NULL CHECK (term > 0),
+	wrapped    BLOB   NOT NULL,
+	created_at INTEGER NOT NULL,
+	PRIMARY KEY (tenant, project, term)
+) STRICT;
+
+CREATE TABLE vault_register (
+	tenant TEXT   NOT NULL,
+	rev    INTEGER NOT NULL CHECK (rev > 0),
+	body   TEXT   NOT NULL,
+	mac    BLOB   NOT NULL,
+	PRIMARY KEY (tenant)
+) STRICT;
+
+CREATE TABLE vault_secret (
+	tenant TEXT   NOT NULL,
+	name   TEXT   NOT NULL,
+	rev    INTEGER NOT NULL CHECK (rev > 0),
+	body   TEXT   NOT NULL,
+	mac    BLOB   NOT NULL,
+	PRIMARY KEY (tenant, name)
+) STRICT;
+
+CREATE TABLE vault_version (
+	tenant   TEXT   NOT NULL,
+	name     TEXT   NOT NULL,
+	version  INTEGER NOT NULL CHECK (version > 0),
+	data_key BLOB   NOT NULL,
+	value    BLOB   NOT NULL,
+	PRIMARY KEY (tenant, name, version)
+) STRICT;

@@ -1,0 +1,99 @@
+-- People, their sessions and factors, Workers' tokens, and Teams.
+
+CREATE TABLE account (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	name TEXT NOT NULL,
+	display_name TEXT NOT NULL,
+	roles TEXT NOT NULL,            -- separated by spaces
+	disabled INTEGER NOT NULL,
+	must_change INTEGER NOT NULL,
+	password TEXT NOT NULL,         -- slow hash of a keyed hash, PHC format
+	totp_salt BLOB NOT NULL,        -- the secret is a keyed hash of it
+	totp_algorithm TEXT NOT NULL,
+	totp_counter INTEGER NOT NULL,  -- the last step whose code was used
+	revision INTEGER NOT NULL,
+	created_at INTEGER NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE UNIQUE INDEX account_name ON account (tenant, name);
+
+-- Failed attempts in a row, by account or by bucket of unknown names.
+CREATE TABLE attempt_count (
+	tenant TEXT NOT NULL,
+	key TEXT NOT NULL,
+	failures INTEGER NOT NULL,
+	last_at INTEGER NOT NULL,
+	closed_until INTEGER NOT NULL,
+	PRIMARY KEY (tenant, key)
+) STRICT;
+
+CREATE TABLE session (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	account TEXT NOT NULL,
+	hash TEXT NOT NULL,
+	bind TEXT NOT NULL,
+	created_at INTEGER NOT NULL,
+	seen_at INTEGER NOT NULL,
+	expires_at INTEGER NOT NULL,
+	ended_at INTEGER NOT NULL DEFAULT 0,
+	PRIMARY KEY (tenant, id),
+	FOREIGN KEY (tenant, account) REFERENCES account (tenant, id)
+) STRICT;
+CREATE UNIQUE INDEX session_hash ON session (hash);
+CREATE INDEX session_account ON session (tenant, account);
+
+-- Fresh proofs of a person for one exact act; used_at is set once.
+CREATE TABLE factor (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	account TEXT NOT NULL,
+	method TEXT NOT NULL,
+	act TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	used_at INTEGER NOT NULL DEFAULT 0,
+	PRIMARY KEY (tenant, id),
+	FOREIGN KEY (tenant, account) REFERENCES account (tenant, id)
+) STRICT;
+CREATE INDEX factor_account ON factor (tenant, account);
+
+CREATE TABLE run_token (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	run TEXT NOT NULL,
+	hash TEXT NOT NULL,
+	bind TEXT NOT NULL,
+	created_at INTEGER NOT NULL,
+	expires_at INTEGER NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE UNIQUE INDEX run_token_hash ON run_token (hash);
+CREATE INDEX run_token_run ON run_token (tenant, run);
+
+-- Runs that get no token any more.
+CREATE TABLE run_token_end (
+	tenant TEXT NOT NULL,
+	run TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	PRIMARY KEY (tenant, run)
+) STRICT;
+
+CREATE TABLE team (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	name TEXT NOT NULL,
+	created_at INTEGER NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE UNIQUE INDEX team_name ON team (tenant, name);
+
+CREATE TABLE team_member (
+	tenant TEXT NOT NULL,
+	team TEXT NOT NULL,
+	account TEXT NOT NULL,
+	since INTEGER NOT NULL,
+	PRIMARY KEY (tenant, team, account),
+	FOREIGN KEY (tenant, team) REFERENCES team (tenant, id) ON DELETE CASCADE,
+	FOREIGN KEY (tenant, account) REFERENCES account (tenant, id)
+) STRICT;

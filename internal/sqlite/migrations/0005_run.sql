@@ -1,0 +1,104 @@
+-- Runs, their Intents with the attempt's fence, the Explain rail, the
+-- transcript of the built-in Worker, applied resources, and the outbox.
+
+CREATE TABLE run (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	mission TEXT NOT NULL,
+	starter TEXT NOT NULL,
+	starter_name TEXT NOT NULL,
+	via TEXT NOT NULL,
+	worker TEXT NOT NULL,
+	input TEXT NOT NULL,
+	state TEXT NOT NULL,
+	verdict TEXT NOT NULL DEFAULT '',
+	summary TEXT NOT NULL DEFAULT '',
+	segment INTEGER NOT NULL DEFAULT 0,
+	turns INTEGER NOT NULL DEFAULT 0,
+	tokens_in INTEGER NOT NULL DEFAULT 0,
+	tokens_out INTEGER NOT NULL DEFAULT 0,
+	cost_usd REAL NOT NULL DEFAULT 0,
+	incidents INTEGER NOT NULL DEFAULT 0,
+	start_key TEXT,                 -- makes a start idempotent
+	created_at INTEGER NOT NULL,
+	ended_at INTEGER NOT NULL DEFAULT 0,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE UNIQUE INDEX run_start_key ON run (tenant, mission, start_key) WHERE start_key IS NOT NULL;
+CREATE INDEX run_created ON run (tenant, created_at);
+CREATE INDEX run_open ON run (state) WHERE state <> 'ended';
+
+CREATE TABLE intent (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	run TEXT NOT NULL,
+	state TEXT NOT NULL,
+	revision INTEGER NOT NULL,
+	connection TEXT NOT NULL,
+	tool TEXT NOT NULL,
+	effect TEXT NOT NULL,
+	args_digest TEXT NOT NULL,
+	key TEXT,                       -- idempotency within the Run
+	body TEXT NOT NULL,             -- the Intent as JSON, without state and result
+	why TEXT NOT NULL DEFAULT '',
+	result TEXT,
+	fence INTEGER NOT NULL DEFAULT 0,
+	claimant TEXT NOT NULL DEFAULT '',
+	sent_at INTEGER NOT NULL DEFAULT 0,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE UNIQUE INDEX intent_key ON intent (tenant, run, key) WHERE key IS NOT NULL;
+CREATE INDEX intent_same ON intent (tenant, run, connection, tool, args_digest);
+CREATE INDEX intent_open ON intent (state) WHERE state IN ('APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN');
+
+CREATE TABLE observation (
+	tenant TEXT NOT NULL,
+	run TEXT NOT NULL,
+	seq INTEGER NOT NULL,
+	at INTEGER NOT NULL,
+	kind TEXT NOT NULL,
+	title TEXT NOT NULL,
+	text TEXT NOT NULL,
+	intent TEXT NOT NULL,
+	data TEXT NOT NULL,
+	PRIMARY KEY (tenant, run, seq)
+) STRICT;
+
+CREATE TABLE transcript (
+	tenant TEXT NOT NULL,
+	run TEXT NOT NULL,
+	seq INTEGER NOT NULL,
+	body TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	PRIMARY KEY (tenant, run, seq)
+) STRICT;
+
+CREATE TABLE resource (
+	tenant TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	name TEXT NOT NULL,
+	revision INTEGER NOT NULL,
+	body TEXT NOT NULL,
+	applied_at INTEGER NOT NULL,
+	PRIMARY KEY (tenant, kind, name)
+) STRICT;
+
+CREATE TABLE outbox (
+	tenant TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	ref TEXT NOT NULL,
+	due_at INTEGER NOT NULL,
+	tries INTEGER NOT NULL DEFAULT 0,
+	PRIMARY KEY (tenant, kind, ref)
+) STRICT;
+CREATE INDEX outbox_due ON outbox (due_at);
+
+CREATE TABLE schedule_mark (
+	tenant TEXT NOT NULL,
+	mission TEXT NOT NULL,
+	cron TEXT NOT NULL,
+	last_at INTEGER NOT NULL,
+	PRIMARY KEY (tenant, mission, cron)
+) STRICT;

@@ -1,0 +1,56 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/ident"
+)
+
+// Due is one message of the outbox.
+type Due struct {
+	Tenant ident.Tenant
+	commit.Message
+	Tries int
+}
+
+// DueMessages lists what is due at now, the oldest first, and when the next one
+// after those is due (zero: none).
+func (s *Store) DueMessages(ctx context.Context, now time.Time, limit int) (due []Due, next time.Time, err error) {
+	rows, err := s.ro.QueryContext(ctx, `SELECT tenant, kind, ref, due_at, tries FROM outbox ORDER BY due_at LIMIT $1`, limit+1)
+	if err != nil {
+		return nil, next, storeErr("reading the outbox", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d Due
+		var at int64
+		if err := rows.Scan(&d.Tenant, &d.Kind, &d.Ref, &at, &d.Tries); err != nil {
+			return nil, next, storeErr("reading the outbox", err)
+		}
+		if d.Due = fromMS(at); d.Due.After(now) || len(due) == limit {
+			return due, d.Due, nil
+		}
+		due = append(due, d)
+	}
+	return due, next, storeErr("reading the outbox", rows.Err())
+}
+
+// DoneMessage removes a message that was carried out, unless it was put in
+// again with another time meanwhile.
+func (s *Store) DoneMessage(ctx context.Context, d Due) error {
+	return s.write(ctx, func(t *Tx) error {
+		_, err := t.Exec(`DELETE FROM outbox WHERE tenant = $1 AND kind = $2 AND ref = $3 AND due_at = $4`, d.Tenant, d.Kind, d.Ref, ms(d.Due))
+		return err
+	})
+}
+
+// RetryMessage makes a message due again later.
+func (s *Store) RetryMessage(ctx context.Context, d Due, at time.Time) error {
+	return s.write(ctx, func(t *Tx) error {
+		_, err := t.Exec(`UPDATE outbox SET due_at = $1, tries = tries + 1 WHERE tenant = $2 AND kind = $3 AND ref = $4 AND due_at = $5`,
+			ms(at), d.Tenant, d.Kind, d.Ref, ms(d.Due))
+		return err
+	})
+}

@@ -1,0 +1,145 @@
+package vault
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/vault/httpcred"
+	"sallyport.dev/internal/vault/internal/plain"
+)
+
+// DoorSpec says which door to open.
+type DoorSpec struct {
+	Tenant      ident.Tenant
+	Secret      string            // "NAME" or "NAME@vN"
+	Version     int               // the version that was decided on; 0: by the reference
+	Auth        resource.Auth     // the place of injection
+	Origin      resource.Origin   // where the credential goes, and nowhere else
+	Integration string            // for a usage scope that names Integrations
+	Base        http.RoundTripper // the transport, without a credential
+}
+
+// Meta is what a reference resolves to, without opening anything.
+type Meta struct {
+	Name      string
+	ID        string
+	Version   int
+	Pinned    bool // by the reference
+	State     State
+	Fields    []string
+	Scope     Scope
+	CreatedAt time.Time
+}
+
+// Head resolves a reference: "NAME" to the active version, "NAME@vN" to that one.
+// NotFound: there is no such Secret or version. Denied: it is not usable.
+func (v *Vault) Head(_ context.Context, t ident.Tenant, ref string) (Meta, error) {
+	s, err := v.open()
+	if err != nil {
+		return Meta{}, err
+	}
+	r, err := ParseRef(ref)
+	if err != nil {
+		return Meta{}, err
+	}
+	_, e, ver, err := s.find(t, r)
+	if err != nil {
+		return Meta{}, err
+	}
+	return Meta{Name: e.head.Name, ID: e.head.ID, Version: ver.Version, Pinned: r.Version != 0, State: ver.State,
+		Fields: append([]string(nil), ver.Fields...), Scope: ver.Scope, CreatedAt: ver.CreatedAt}, nil
+}
+
+// find resolves a reference to a usable version.
+func (s *state) find(t ident.Tenant, r Ref) (*tenant, *entry, Version, error) {
+	ten, e, err := s.entry(t, r.Name)
+	if err != nil {
+		return nil, nil, Version{}, err
+	}
+	n := r.Version
+	if n == 0 {
+		n = e.head.Active
+	}
+	if e.head.Removed {
+		return nil, nil, Version{}, fault.Newf(fault.NotFound, "the secret %s was removed", r.Name)
+	}
+	if n == 0 {
+		return nil, nil, Version{}, fault.Newf(fault.Denied, "the secret %s has no active version", r.Name).
+			WithHint("rotate it, or activate one of its versions")
+	}
+	ver, ok := e.head.version(n)
+	if !ok {
+		return nil, nil, Version{}, fault.Newf(fault.NotFound, "the secret %s has no version %d", r.Name, n)
+	}
+	if !ver.State.usable() {
+		return nil, nil, Version{}, fault.Newf(fault.Denied, "version %d of the secret %s is %s", n, r.Name, ver.State)
+	}
+	return ten, e, ver, nil
+}
+
+// entry finds a Secret, and refuses one whose rows were tampered with.
+func (s *state) entry(t ident.Tenant, name string) (*tenant, *entry, error) {
+	ten := s.tenants[t]
+	switch {
+	case ten == nil:
+		return nil, nil, notFound(name)
+	case ten.bad != nil:
+		return nil, nil, fault.Wrap(fault.Denied, "the tenant's secrets are refused", ten.bad)
+	case ten.secrets[name] == nil:
+		return nil, nil, notFound(name)
+	}
+	e := ten.secrets[name]
+	if e.bad != nil {
+		return nil, nil, fault.Wrap(fault.Denied, "the secret "+fault.Quote(name)+" is refused", e.bad)
+	}
+	return ten, e, nil
+}
+
+func notFound(name string) error {
+	return fault.Newf(fault.NotFound, "there is no secret %s", fault.Quote(name))
+}
+
+// Open decrypts the version and gives a RoundTripper that authenticates requests
+// to the origin with it, and scrubs the answers; see package httpcred. The
+// caller lets go of it after its call.
+//
+// Denied: the version is not usable, or the use is outside its usage scope.
+// Conflict: the reference pins another version than was decided on.
+func (v *Vault) Open(_ context.Context, d DoorSpec) (http.RoundTripper, error) {
+	s, err := v.open()
+	if err != nil {
+		return nil, err
+	}
+	r, err := ParseRef(d.Secret)
+	if err != nil {
+		return nil, err
+	}
+	if r.Version != 0 && d.Version != 0 && r.Version != d.Version {
+		return nil, fault.New(fault.Conflict, "the reference pins another version than was decided on")
+	}
+	if d.Version != 0 {
+		r.Version = d.Version
+	}
+	ten, e, ver, err := s.find(d.Tenant, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := ver.Scope.permits(d, v.cfg.Now()); err != nil {
+		return nil, err
+	}
+	packed, fields, err := v.decrypt(ten, e, ver.Version)
+	if err != nil {
+		return nil, err
+	}
+	// The door holds the strings that it made of the fields.
+	defer plain.Wipe(packed)
+	return httpcred.New(httpcred.Config{
+		Auth: d.Auth, Fields: fields, Origin: d.Origin, Base: d.Base,
+		Known: ten.set, Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
+	})
+}

@@ -1,0 +1,141 @@
+package vault_test
+
+import (
+	"go/types"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/go/packages"
+)
+
+// mayReturnBytes are the exported functions with bytes or text in a result, and
+// why none of it is a Secret's value.
+var mayReturnBytes = map[string]string{
+	"(vault.Ref).String":        "a reference",
+	"(vault.Ref).Rule":          "a version's number",
+	"(*vault.Vault).MAC":        "a keyed hash",
+	"(*vault.Vault).Set":        "metadata",
+	"(*vault.Vault).Rotate":     "metadata",
+	"(*vault.Vault).Activate":   "metadata",
+	"(*vault.Vault).Disable":    "metadata",
+	"(*vault.Vault).List":       "metadata",
+	"(*vault.Vault).Show":       "metadata",
+	"(*vault.Vault).Head":       "metadata",
+	"vault.ParseRef":            "a reference",
+	"(vault.Store).LoadVault":   "ciphertexts; implemented by the store",
+	"(kek.Seal).Wrap":           "the root key, encrypted",
+	"(*kek.KeyFile).Wrap":       "the root key, encrypted",
+	"(*kek.Passphrase).Wrap":    "the root key, encrypted",
+	"(kek.Seal).Kind":           "a kind",
+	"(*kek.KeyFile).Kind":       "a kind",
+	"(*kek.Passphrase).Kind":    "a kind",
+}
+
+// No signature that another package can call gives out bytes or text, but for
+// the list. What is opaque (an interface of the standard library, an error, a
+// plain.Value, a scrub.Set) may be given out.
+func TestNoExportedSignatureHandsPlaintextOut(t *testing.T) {
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.LoadTypes},
+		"sallyport.dev/internal/vault", "sallyport.dev/internal/vault/kek", "sallyport.dev/internal/vault/httpcred")
+	if err != nil || len(pkgs) != 3 {
+		t.Fatalf("loading %d packages: %v", len(pkgs), err)
+	}
+	seen := map[string]bool{}
+	for _, p := range pkgs {
+		if len(p.Errors) > 0 {
+			t.Fatal(p.Errors)
+		}
+		for name, sig := range exported(p.Types) {
+			seen[name] = true
+			for i := range sig.Results().Len() {
+				if r := sig.Results().At(i); shows(r.Type(), map[types.Type]bool{}) && mayReturnBytes[name] == "" {
+					t.Errorf("%s returns %s, which can hold plaintext: offer an interface of the standard library, or say on the list why not", name, r.Type())
+				}
+			}
+		}
+	}
+	for name := range mayReturnBytes {
+		if !seen[name] {
+			t.Errorf("%s is on the list and does not exist", name)
+		}
+	}
+	if len(seen) < 20 {
+		t.Errorf("only %d signatures were looked at", len(seen))
+	}
+}
+
+// exported lists the functions and methods that another package can call.
+func exported(p *types.Package) map[string]*types.Signature {
+	out := map[string]*types.Signature{}
+	short := func(q *types.Package) string { return q.Name() }
+	for _, n := range p.Scope().Names() {
+		obj := p.Scope().Lookup(n)
+		if f, ok := obj.(*types.Func); ok && f.Exported() {
+			out[p.Name()+"."+n] = f.Signature()
+		}
+		if _, ok := obj.(*types.TypeName); !ok {
+			continue
+		}
+		// Methods of unexported types are reachable through what returns them.
+		ms := types.NewMethodSet(types.NewPointer(obj.Type()))
+		if types.IsInterface(obj.Type()) {
+			ms = types.NewMethodSet(obj.Type())
+		}
+		for m := range ms.Methods() {
+			f, ok := m.Obj().(*types.Func)
+			if !ok || !f.Exported() || f.Pkg() != p || !obj.Exported() {
+				continue
+			}
+			out["("+types.TypeString(f.Signature().Recv().Type(), short)+")."+f.Name()] = f.Signature()
+		}
+	}
+	return out
+}
+
+// shows reports whether a value of the type can be made to show bytes or text
+// that it holds, by who has it.
+func shows(t types.Type, done map[types.Type]bool) bool {
+	if done[t] {
+		return false
+	}
+	done[t] = true
+	if named, ok := types.Unalias(t).(*types.Named); ok {
+		if o := named.Obj(); o.Pkg() != nil && (strings.HasSuffix(o.Pkg().Path(), "/vault/internal/plain") || strings.HasSuffix(o.Pkg().Path(), "/internal/scrub")) {
+			return false // opaque by themselves
+		}
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		return u.Info()&types.IsString != 0 || u.Kind() == types.Byte || u.Kind() == types.Uint8
+	case *types.Slice:
+		return shows(u.Elem(), done)
+	case *types.Array:
+		return shows(u.Elem(), done)
+	case *types.Pointer:
+		return shows(u.Elem(), done)
+	case *types.Chan:
+		return shows(u.Elem(), done)
+	case *types.Map:
+		return shows(u.Key(), done) || shows(u.Elem(), done)
+	case *types.Signature:
+		return showsTuple(u.Results(), done) || showsTuple(u.Params(), done)
+	case *types.Struct:
+		for f := range u.Fields() {
+			if f.Exported() && shows(f.Type(), done) {
+				return true
+			}
+		}
+	case *types.Interface:
+		return u.NumMethods() == 0 // any can be anything
+	}
+	return false
+}
+
+func showsTuple(v *types.Tuple, done map[types.Type]bool) bool {
+	for i := range v.Len() {
+		if shows(v.At(i).Type(), done) {
+			return true
+		}
+	}
+	return false
+}

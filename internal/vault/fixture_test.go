@@ -1,0 +1,226 @@
+package vault_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/vault"
+	"sallyport.dev/internal/vault/kek"
+)
+
+// memory is a store in memory, and the attacker's way to write to it.
+type memory struct {
+	mu     sync.Mutex
+	snap   vault.Snapshot
+	events []audit.Event
+	fail   error // of the next write
+}
+
+func (m *memory) LoadVault(context.Context) (vault.Snapshot, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return clone(m.snap, m.events), nil
+}
+
+func clone(in vault.Snapshot, events []audit.Event) vault.Snapshot {
+	out := vault.Snapshot{Seals: slices.Clone(in.Seals), Projects: slices.Clone(in.Projects), Registers: slices.Clone(in.Registers),
+		Secrets: slices.Clone(in.Secrets), Versions: slices.Clone(in.Versions), Changes: map[ident.Tenant]int64{}}
+	for _, ev := range events {
+		switch ev.Type {
+		case audit.SecretSet, audit.SecretRotated, audit.SecretDisabled, audit.SecretRemoved:
+			if ev.Actor != vault.SystemActor {
+				out.Changes[ev.Tenant]++
+			}
+		}
+	}
+	return out
+}
+
+func (m *memory) record(evs ...audit.Event) error {
+	if err := m.fail; err != nil {
+		m.fail = nil
+		return err
+	}
+	for i, ev := range evs {
+		if _, err := audit.Encode(int64(i), ev); err != nil {
+			return err
+		}
+	}
+	m.events = append(m.events, evs...)
+	return nil
+}
+
+func (m *memory) SaveSeals(_ context.Context, existing int, add []vault.SealRow, ev audit.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.snap.Seals) != existing {
+		return fault.New(fault.Conflict, "seals")
+	}
+	if err := m.record(ev); err != nil {
+		return err
+	}
+	m.snap.Seals = append(m.snap.Seals, add...)
+	return nil
+}
+
+func (m *memory) RecordVault(_ context.Context, evs []audit.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.record(evs...)
+}
+
+func (m *memory) SaveSecret(_ context.Context, c vault.Change) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.record(c.Event); err != nil {
+		return err
+	}
+	if c.Project != nil {
+		m.snap.Projects = append(m.snap.Projects, *c.Project)
+	}
+	put := func(rows []vault.Row, r vault.Row) []vault.Row {
+		rows = slices.DeleteFunc(rows, func(o vault.Row) bool { return o.Tenant == r.Tenant && o.Name == r.Name })
+		return append(rows, r)
+	}
+	m.snap.Secrets, m.snap.Registers = put(m.snap.Secrets, c.Secret), put(m.snap.Registers, c.Register)
+	if c.Version != nil {
+		m.snap.Versions = append(m.snap.Versions, *c.Version)
+	}
+	m.snap.Versions = slices.DeleteFunc(m.snap.Versions, func(v vault.VersionRow) bool {
+		return v.Tenant == c.Secret.Tenant && v.Name == c.Secret.Name && slices.Contains(c.Shred, v.Version)
+	})
+	return nil
+}
+
+func (m *memory) head(t ident.Tenant, name string) *vault.Row {
+	for i, r := range m.snap.Secrets {
+		if r.Tenant == t && r.Name == name {
+			return &m.snap.Secrets[i]
+		}
+	}
+	return nil
+}
+
+func (m *memory) version(t ident.Tenant, name string, n int) *vault.VersionRow {
+	for i, r := range m.snap.Versions {
+		if r.Tenant == t && r.Name == name && r.Version == n {
+			return &m.snap.Versions[i]
+		}
+	}
+	return nil
+}
+
+// fixture is an unsealed vault over a store in memory.
+type fixture struct {
+	*vault.Vault
+	t     testing.TB
+	store *memory
+	seal  kek.Seal
+	log   *bytes.Buffer
+	now   time.Time
+}
+
+const acme, globex ident.Tenant = "acme", "globex"
+
+func admin(t ident.Tenant) ident.Principal {
+	return ident.Principal{Tenant: t, Kind: ident.Person, ID: "acc_1", Roles: []ident.Role{ident.Admin}}
+}
+
+func start(t testing.TB) *fixture {
+	t.Helper()
+	f := &fixture{t: t, store: &memory{}, seal: kek.NewKeyFile(filepath.Join(t.TempDir(), "key")), log: &bytes.Buffer{},
+		now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	f.restart()
+	return f
+}
+
+// sealed makes a new vault over the same store.
+func (f *fixture) sealed() *vault.Vault {
+	f.t.Helper()
+	v, err := vault.New(vault.Config{Tenant: acme, Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(f.log, nil))})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return v
+}
+
+// restart unseals what is stored with the key file.
+func (f *fixture) restart() {
+	f.t.Helper()
+	f.Vault = f.sealed()
+	if err := f.Unseal(f.t.Context(), f.store, f.seal); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) write(t ident.Tenant, name, token string) vault.Write {
+	return vault.Write{Tenant: t, Name: name, Fields: map[string][]byte{"token": []byte(token)}, Actor: admin(t)}
+}
+
+func (f *fixture) set(t ident.Tenant, name, token string) {
+	f.t.Helper()
+	if _, err := f.Set(f.t.Context(), f.write(t, name, token)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) rotate(t ident.Tenant, name, token string) {
+	f.t.Helper()
+	if _, err := f.Rotate(f.t.Context(), f.write(t, name, token)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// refusal is the last entry by which the vault refused a Secret, or nil.
+func (f *fixture) refusal(t ident.Tenant, name string) map[string]any {
+	for _, ev := range slices.Backward(f.store.events) {
+		if ev.Type == audit.SecretDisabled && ev.Actor == vault.SystemActor && ev.Tenant == t && ev.Fields["secret"] == name {
+			return ev.Fields
+		}
+	}
+	return nil
+}
+
+var system = resource.Origin{Scheme: "https", Host: "erp.example:443"}
+
+func spec(t ident.Tenant, ref string) vault.DoorSpec {
+	return vault.DoorSpec{Tenant: t, Secret: ref, Auth: resource.Auth{Scheme: resource.SchemeBearer, Secret: ref}, Origin: system, Base: nowhere{}}
+}
+
+// opens says which error a door is refused with; nil where it opens.
+func (f *fixture) opens(t ident.Tenant, ref string) error {
+	_, err := f.Open(f.t.Context(), spec(t, ref))
+	return err
+}
+
+// knows is a set of values to search for, in every encoding.
+func knows(t testing.TB, values ...string) *scrub.Set {
+	t.Helper()
+	var list []scrub.Secret
+	for _, v := range values {
+		list = append(list, scrub.Secret{Name: "canary", Value: []byte(v)})
+	}
+	set, err := scrub.Build(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// Canaries: what must never be seen.
+const (
+	canary1 = "cnry-9f27Kq0ZxW4v81-one"
+	canary2 = "cnry-3b81Lm5YpT7d46-two"
+	canary3 = "cnry-6d90Rt2QsB8h13-three"
+)

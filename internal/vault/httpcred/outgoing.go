@@ -1,0 +1,114 @@
+package httpcred
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub"
+)
+
+// maxRequest is the most bytes of a request's body: it is looked through whole
+// before any of it leaves.
+const maxRequest = 32 << 20
+
+// outgoing makes the request that leaves: a copy of req, checked, then with the
+// credential. req's body is read and closed, whatever happens; req itself is
+// not changed.
+func (d *door) outgoing(req *http.Request) (*http.Request, error) {
+	body, err := takeBody(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.checkTarget(req); err != nil {
+		return nil, err
+	}
+	for _, known := range d.sets() {
+		if carries(known, req, body) {
+			return nil, fault.New(fault.Denied, "the request carries a known secret").
+				WithHint("credentials are put in by the Boundary; take it out of the arguments")
+		}
+	}
+	out := req.Clone(quiet(req.Context()))
+	strip(out.Header)
+	out.Header.Set("Accept-Encoding", "identity")
+	out.Host, out.RequestURI, out.Trailer, out.TransferEncoding, out.Close = "", "", nil, nil, false
+	out.URL.Fragment, out.URL.RawFragment = "", ""
+	setBody(out, body)
+	return out, d.inject(out)
+}
+
+// takeBody reads and closes the body.
+func takeBody(req *http.Request) ([]byte, error) {
+	if req.Body == nil {
+		return nil, nil
+	}
+	defer req.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(req.Body, maxRequest+1))
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "reading the request's body")
+	}
+	if len(b) > maxRequest {
+		return nil, fault.Newf(fault.Limit, "the request's body is larger than %d MiB", maxRequest>>20)
+	}
+	return b, nil
+}
+
+// setBody gives out the bytes that were checked. It sets no GetBody: with one,
+// a transport may send the request again by itself.
+func setBody(out *http.Request, body []byte) {
+	out.GetBody = nil
+	out.ContentLength = int64(len(body))
+	out.Body = http.NoBody
+	if len(body) > 0 {
+		out.Body = io.NopCloser(bytes.NewReader(body))
+	}
+}
+
+// checkTarget holds the request against the one origin. The Host that would be
+// sent is part of it: a system may route by it.
+func (d *door) checkTarget(req *http.Request) error {
+	if req.URL == nil || req.URL.Opaque != "" || req.Method == http.MethodConnect {
+		return fault.New(fault.Denied, "the door takes plain requests only")
+	}
+	to, err := resource.ParseOrigin(req.URL)
+	if err != nil {
+		return err
+	}
+	named := to
+	if req.Host != "" {
+		if named, err = resource.ParseOrigin(&url.URL{Scheme: req.URL.Scheme, Host: req.Host}); err != nil {
+			return err
+		}
+	}
+	if to != d.origin || named != d.origin {
+		return fault.Newf(fault.Denied, "the credential may go to %s only", d.origin).
+			WithHint("the Integration's base URL says where; a redirect does not change it")
+	}
+	for k, vs := range req.Header {
+		if strings.EqualFold(k, "Content-Encoding") && strings.Join(vs, "") != "identity" {
+			return fault.New(fault.Invalid, "the request's body is compressed, so it can't be looked through")
+		}
+	}
+	return nil
+}
+
+// carries looks for a known secret in all that a caller can set.
+func carries(known *scrub.Set, req *http.Request, body []byte) bool {
+	has := func(b []byte) bool { return len(known.Contains(b)) > 0 }
+	if has(body) || has([]byte(req.Method+" "+req.URL.String()+" "+req.Host)) {
+		return true
+	}
+	for _, h := range []http.Header{req.Header, req.Trailer} {
+		for k, vs := range h {
+			if has([]byte(k + ": " + strings.Join(vs, "\n"))) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,170 @@
+package vault
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub"
+)
+
+// Bounds of what is taken in.
+const (
+	maxVersion = 10_000
+	maxFields  = 16
+	maxField   = 32    // bytes of a field's name
+	maxText    = 1_000 // bytes of a description, an owner
+	maxLabels  = 16
+	maxLabel   = 100 // bytes of a label's name, and of its value
+	maxScope   = 50  // entries of a list in a usage scope
+)
+
+// userField is the field that is not sensitive: its value is not scrubbed by
+// itself, and may be short or a word.
+const userField = "username"
+
+// Write is a value to store. The bytes of Fields are wiped, whatever happens.
+type Write struct {
+	Tenant ident.Tenant
+	Name   string
+	// Fields: "token" for bearer, header and query credentials; "username" and
+	// "password" for basic; or what a Connection names.
+	Fields      map[string][]byte
+	Description string            // empty: as it was
+	Owner       string            // empty: as it was
+	Labels      map[string]string // nil: as they were
+	Scope       *Scope            // nil: as the latest version's
+	Actor       ident.Principal
+}
+
+func (w *Write) wipe() {
+	for _, v := range w.Fields {
+		clear(v)
+	}
+}
+
+// check refuses what can't be kept or can't be protected. Kind Invalid; nothing
+// of a value is in the error.
+func (w *Write) check() error {
+	if err := checkCaller(w.Tenant, w.Actor); err != nil {
+		return err
+	}
+	if err := ident.CheckName(w.Name); err != nil {
+		return err
+	}
+	if len(w.Fields) == 0 || len(w.Fields) > maxFields {
+		return fault.Newf(fault.Invalid, "a secret has from 1 to %d fields", maxFields)
+	}
+	if err := w.checkTexts(); err != nil {
+		return err
+	}
+	var known []scrub.Secret
+	for _, name := range slices.Sorted(maps.Keys(w.Fields)) {
+		value := w.Fields[name]
+		if name == "" || len(name) > maxField || strings.ContainsFunc(name, notFieldName) {
+			return fault.New(fault.Invalid, "a field's name has lower-case letters, digits and underscores only, at most 32")
+		}
+		if name == userField {
+			if len(value) == 0 || len(value) > maxText {
+				return fault.Newf(fault.Invalid, "the user name has from 1 to %d bytes", maxText)
+			}
+			continue
+		}
+		if err := scrub.Check(value); err != nil {
+			return fault.Wrap(fault.Invalid, "the field "+name+" can't be protected", err)
+		}
+		known = append(known, scrub.Secret{Name: w.Name, Value: value})
+	}
+	return w.checkLeak(known)
+}
+
+// checkTexts bounds what people wrote.
+func (w *Write) checkTexts() error {
+	if len(w.Description) > maxText || len(w.Owner) > maxText || len(w.Labels) > maxLabels {
+		return fault.Newf(fault.Invalid, "a description and an owner have at most %d bytes, and there are at most %d labels", maxText, maxLabels)
+	}
+	for k, v := range w.Labels {
+		if k == "" || len(k) > maxLabel || len(v) > maxLabel {
+			return fault.Newf(fault.Invalid, "a label's name and value have at most %d bytes", maxLabel)
+		}
+	}
+	if w.Scope == nil {
+		return nil
+	}
+	scope, err := w.Scope.normal()
+	w.Scope = &scope
+	return err
+}
+
+// normal checks a usage scope and gives a copy in its one form, since its hash
+// is compared later.
+func (s Scope) normal() (Scope, error) {
+	if len(s.Integrations) > maxScope || len(s.Origins) > maxScope || len(s.Schemes) > maxScope {
+		return Scope{}, fault.Newf(fault.Invalid, "a list in a usage scope has at most %d entries", maxScope)
+	}
+	out := Scope{Integrations: slices.Clone(s.Integrations), Schemes: slices.Clone(s.Schemes)}
+	if !s.NotAfter.IsZero() {
+		out.NotAfter = s.NotAfter.UTC().Truncate(time.Second)
+	}
+	for _, n := range s.Integrations {
+		if err := ident.CheckName(n); err != nil {
+			return Scope{}, fault.Wrap(fault.Invalid, "the usage scope's integration", err)
+		}
+	}
+	for _, text := range s.Origins {
+		u, err := url.Parse(text)
+		if err != nil || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" {
+			return Scope{}, fault.New(fault.Invalid, "the usage scope's origin is not scheme://host:port")
+		}
+		o, err := resource.ParseOrigin(u)
+		if err != nil {
+			return Scope{}, fault.Wrap(fault.Invalid, "the usage scope's origin", err)
+		}
+		out.Origins = append(out.Origins, o.String())
+	}
+	for _, sch := range s.Schemes {
+		switch sch {
+		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeHeader, resource.SchemeQuery:
+		default:
+			return Scope{}, fault.Newf(fault.Invalid, "the scheme %q of the usage scope is not known", fault.Quote(string(sch)))
+		}
+	}
+	return out, nil
+}
+
+// checkLeak refuses a value that also stands in what everybody may read.
+func (w *Write) checkLeak(known []scrub.Secret) error {
+	set, err := scrub.Build(known)
+	if err != nil {
+		return err
+	}
+	texts := []string{w.Name, w.Description, w.Owner}
+	for k, v := range w.Labels {
+		texts = append(texts, k, v)
+	}
+	if len(set.Contains([]byte(strings.Join(texts, "\n")))) > 0 {
+		return fault.New(fault.Invalid, "the secret's value is also in its name, description, owner or labels, which people can read")
+	}
+	return nil
+}
+
+// checkCaller refuses a change that can't be attributed, and one that would
+// cross from one tenant to another.
+func checkCaller(t ident.Tenant, p ident.Principal) error {
+	if err := ident.CheckName(string(t)); err != nil {
+		return err
+	}
+	if !p.Valid() || p.Tenant != t {
+		return fault.New(fault.Denied, "a change of a secret needs a caller of the same tenant")
+	}
+	return nil
+}
+
+func notFieldName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_'
+}

@@ -1,0 +1,142 @@
+package kek
+
+import (
+	"bytes"
+	"context"
+	"crypto/fips140"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"io"
+
+	"golang.org/x/crypto/argon2"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault/internal/box"
+	"sallyport.dev/internal/vault/internal/plain"
+)
+
+// minPassphrase is the least length of a passphrase, in bytes.
+const minPassphrase = 12
+
+// The derivations. Argon2id is not an approved function, so FIPS 140 mode has
+// the other.
+const (
+	argon2id = "argon2id"
+	pbkdf2ID = "pbkdf2-sha256"
+)
+
+// kdf is how a key was derived from the passphrase; stored beside the box.
+type kdf struct {
+	Name   string `json:"kdf"`
+	Salt   []byte `json:"salt"`             // 16 random bytes
+	Time   uint32 `json:"time"`             // passes, or iterations
+	Memory uint32 `json:"memory,omitempty"` // KiB
+	Lanes  uint8  `json:"lanes,omitempty"`
+}
+
+// What is made today, and the most that a stored value may ask for: more would
+// be a way to keep the server from starting.
+var (
+	argonNow  = kdf{Name: argon2id, Time: 3, Memory: 256 << 10, Lanes: 4}
+	argonMax  = kdf{Name: argon2id, Time: 16, Memory: 2 << 20, Lanes: 16}
+	pbkdf2Now = kdf{Name: pbkdf2ID, Time: 600_000}
+	pbkdf2Max = kdf{Name: pbkdf2ID, Time: 20_000_000}
+)
+
+// Passphrase is a seal that a person knows.
+type Passphrase struct{ phrase plain.Value }
+
+// NewPassphrase makes the seal and wipes phrase, so that one attempt is one
+// prompt. Under 12 bytes: Invalid.
+func NewPassphrase(phrase []byte) (*Passphrase, error) {
+	defer clear(phrase)
+	if len(phrase) < minPassphrase {
+		return nil, fault.Newf(fault.Invalid, "the passphrase is shorter than %d bytes", minPassphrase).
+			WithHint("use five random words or more")
+	}
+	return &Passphrase{plain.New(bytes.Clone(phrase))}, nil
+}
+
+// Kind is [KindPassphrase].
+func (*Passphrase) Kind() Kind { return KindPassphrase }
+
+// Wrap derives a key under a fresh salt and today's parameters.
+func (p *Passphrase) Wrap(_ context.Context, aad box.AAD, root plain.Value) (Sealed, error) {
+	how := argonNow
+	if fips140.Enabled() {
+		how = pbkdf2Now
+	}
+	how.Salt = make([]byte, 16)
+	_, _ = rand.Read(how.Salt) // never fails
+	params, err := json.Marshal(how)
+	if err != nil {
+		return Sealed{}, fault.Wrap(fault.Internal, "describing the derivation", err)
+	}
+	s := Sealed{Kind: KindPassphrase, ID: ident.New("pass"), Params: params}
+	key, err := p.derive(how)
+	if err != nil {
+		return Sealed{}, err
+	}
+	defer plain.Wipe(key)
+	s.Box, err = box.Seal(plain.Bytes(key), bind(aad, s), root)
+	return s, err
+}
+
+// Unwrap takes as long for a wrong passphrase as for the right one: all of the
+// work is in the derivation, before anything is compared.
+func (p *Passphrase) Unwrap(_ context.Context, aad box.AAD, s Sealed) (plain.Value, error) {
+	how, err := parseKDF(s.Params)
+	if err != nil {
+		return plain.Value{}, err
+	}
+	key, err := p.derive(how)
+	if err != nil {
+		return plain.Value{}, err
+	}
+	return open(key, aad, s)
+}
+
+// parseKDF reads stored parameters, which whoever can write the database could
+// have changed: nothing below today's strength, nothing without bound.
+func parseKDF(b []byte) (kdf, error) {
+	var k kdf
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&k); err != nil {
+		return kdf{}, fault.New(fault.Invalid, "the stored parameters of the passphrase can't be read")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return kdf{}, fault.New(fault.Invalid, "the stored parameters of the passphrase have something after them")
+	}
+	least, most := argonNow, argonMax
+	if k.Name == pbkdf2ID {
+		least, most = pbkdf2Now, pbkdf2Max
+	}
+	switch {
+	case k.Name != least.Name:
+		return kdf{}, fault.New(fault.Invalid, "the stored derivation of the passphrase is not known")
+	case k.Time < least.Time || k.Memory < least.Memory || k.Lanes < least.Lanes || len(k.Salt) != 16:
+		return kdf{}, fault.New(fault.Invalid, "the stored parameters of the passphrase are weaker than any that were ever made")
+	case k.Time > most.Time || k.Memory > most.Memory || k.Lanes > most.Lanes:
+		return kdf{}, fault.New(fault.Invalid, "the stored parameters of the passphrase ask for more than the limit")
+	}
+	return k, nil
+}
+
+func (p *Passphrase) derive(how kdf) (plain.Value, error) {
+	if how.Name == argon2id {
+		if fips140.Enabled() {
+			return plain.Value{}, fault.New(fault.Invalid, "the passphrase was set outside FIPS 140 mode").
+				WithHint("unseal with the key file, and set the passphrase again")
+		}
+		return plain.New(argon2.IDKey(plain.Bytes(p.phrase), how.Salt, how.Time, how.Memory, how.Lanes, box.KeySize)), nil
+	}
+	key, err := pbkdf2.Key(sha256.New, string(plain.Bytes(p.phrase)), how.Salt, int(how.Time), box.KeySize)
+	if err != nil {
+		return plain.Value{}, fault.New(fault.Internal, "deriving a key from the passphrase")
+	}
+	return plain.New(key), nil
+}

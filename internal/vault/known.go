@@ -1,0 +1,113 @@
+package vault
+
+import (
+	"bytes"
+	"strings"
+
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/vault/internal/plain"
+)
+
+// minLine is the least length of a line of a value that counts as a secret of
+// its own, in bytes.
+const minLine = 16
+
+// known decrypts all that a tenant has, as what to scrub: values, their lines,
+// and what is derived from them. wipe is called when the set is built.
+func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error) {
+	var open []plain.Value
+	wipe = func() {
+		for _, p := range open {
+			plain.Wipe(p)
+		}
+	}
+	for _, e := range ten.secrets {
+		if ten.bad != nil || e.bad != nil {
+			continue // can't be opened, so nothing of it can come back
+		}
+		for _, ver := range e.head.Versions {
+			if ver.State == Destroyed {
+				continue
+			}
+			packed, fields, err := v.decrypt(ten, e, ver.Version)
+			if err != nil {
+				wipe()
+				return nil, nil, err
+			}
+			derived := derive(e.head.Name, fields)
+			open = append(open, packed)
+			for _, d := range derived {
+				open = append(open, plain.New(d.Value))
+			}
+			list = append(list, derived...)
+		}
+	}
+	return list, wipe, nil
+}
+
+// derive lists copies of what has to be found of one version.
+func derive(name string, fields map[string]plain.Value) []scrub.Secret {
+	var out []scrub.Secret
+	add := func(b []byte) {
+		if len(b) <= scrub.MaxLen {
+			out = append(out, scrub.Secret{Name: name, Value: bytes.Clone(b)})
+		}
+	}
+	for field, value := range fields {
+		if field == userField {
+			continue
+		}
+		b := plain.Bytes(value)
+		add(b)
+		lines := bytes.Split(b, []byte("\n"))
+		for _, line := range lines {
+			line = bytes.TrimSpace(line)
+			if len(lines) > 1 && len(line) >= minLine && !strings.HasPrefix(string(line), "-----") && scrub.Check(line) == nil {
+				add(line)
+			}
+		}
+	}
+	user, password := plain.Bytes(fields[userField]), plain.Bytes(fields["password"])
+	if len(user) > 0 && len(password) > 0 {
+		pair := bytes.Join([][]byte{user, password}, []byte(":")) // basic authentication's
+		add(pair)
+		clear(pair)
+	}
+	return out
+}
+
+// rebuild gives the state with one tenant replaced, its set, and the set of all
+// tenants. Nothing is published.
+func (v *Vault) rebuild(s *state, name ident.Tenant, ten *tenant) (*state, *scrub.Set, error) {
+	next := &state{vault: s.vault, generation: s.generation, seals: s.seals, tenants: map[ident.Tenant]*tenant{}}
+	for n, t := range s.tenants {
+		next.tenants[n] = t
+	}
+	if name != "" {
+		next.tenants[name] = ten
+	}
+	var all []scrub.Secret
+	for n, t := range next.tenants {
+		list, wipe, err := v.known(t)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer wipe() // when both sets are built
+		if n == name || t.set == nil {
+			if t.set, err = scrub.Build(list); err != nil {
+				return nil, nil, err
+			}
+		}
+		all = append(all, list...)
+	}
+	set, err := scrub.Build(all)
+	return next, set, err
+}
+
+// publish makes a state the current one. The process-wide set goes first: what a
+// door can bring back is scrubbed before a door can be opened.
+func (v *Vault) publish(s *state, all *scrub.Set) {
+	v.holder.Store(all)
+	v.state.Store(s)
+}

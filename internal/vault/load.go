@@ -1,0 +1,169 @@
+package vault
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault/internal/plain"
+)
+
+// Tables, as row MACs name them.
+const (
+	tableSecret   = "vault_secret"
+	tableRegister = "vault_register"
+)
+
+// verify makes the state of what was stored. A Secret whose rows are not the
+// ones that were written last is kept as refused, with the reason; nothing of
+// one row's damage reaches another Secret, but for a register's, which is about
+// all of a tenant's. The root key has to be there.
+func (v *Vault) verify(snap Snapshot, seals []SealRow, used SealRow) *state {
+	s := &state{vault: used.Vault, generation: used.Generation, seals: seals, tenants: map[ident.Tenant]*tenant{}}
+	of := func(t ident.Tenant) *tenant {
+		if s.tenants[t] == nil {
+			s.tenants[t] = &tenant{projects: map[int]ProjectRow{}, secrets: map[string]*entry{}}
+		}
+		return s.tenants[t]
+	}
+	for _, p := range snap.Projects {
+		of(p.Tenant).projects[p.Term] = p
+	}
+	for _, r := range snap.Secrets {
+		of(r.Tenant).secrets[r.Name] = v.loadHead(r)
+	}
+	for _, r := range snap.Versions {
+		if e := of(r.Tenant).secrets[r.Name]; e != nil {
+			e.keys[r.Version] = r
+		}
+	}
+	registers := map[ident.Tenant]Row{}
+	for _, r := range snap.Registers {
+		of(r.Tenant)
+		registers[r.Tenant] = r
+	}
+	for t := range snap.Changes {
+		of(t)
+	}
+	for name, t := range s.tenants {
+		v.verifyTenant(t, registers[name], snap.Changes[name])
+	}
+	return s
+}
+
+// loadHead checks a Secret's head row.
+func (v *Vault) loadHead(r Row) *entry {
+	e := &entry{rev: r.Rev, head: Secret{Name: r.Name}, keys: map[int]VersionRow{}}
+	if e.bad = v.checkMAC(tableSecret, r); e.bad != nil {
+		return e
+	}
+	if head, err := parseSecret(r.Name, r.Body); err != nil {
+		e.bad = err
+	} else {
+		e.head = head
+	}
+	return e
+}
+
+// verifyTenant holds a tenant's Secrets against its register, the register
+// against the audit log, and every ciphertext against its head.
+func (v *Vault) verifyTenant(t *tenant, row Row, changes int64) {
+	t.register, t.bad = v.loadRegister(t, row, changes)
+	if t.bad != nil {
+		return
+	}
+	for name, e := range t.secrets {
+		want, listed := t.register.Names[name]
+		switch {
+		case e.bad != nil:
+		case !listed:
+			e.bad = fault.New(fault.Denied, "its row was put in by somebody without the key")
+		case want != e.rev:
+			e.bad = fault.New(fault.Denied, "an old row of it was put back")
+		}
+		if e.bad == nil {
+			e.bad = v.verifyVersions(t, e)
+		}
+	}
+	for name := range t.register.Names {
+		if t.secrets[name] == nil {
+			t.secrets[name] = &entry{head: Secret{Name: name}, bad: fault.New(fault.Denied, "its row was removed")}
+		}
+	}
+}
+
+// loadRegister checks a register. Its revision is the number of changes; when
+// the audit log has counted others, everything was put back as it once was.
+func (v *Vault) loadRegister(t *tenant, row Row, changes int64) (register, error) {
+	if row.Rev == 0 {
+		if len(t.secrets) == 0 && changes == 0 {
+			return register{Names: map[string]int64{}}, nil
+		}
+		return register{}, fault.New(fault.Denied, "the tenant's register of secrets was removed")
+	}
+	if err := v.checkMAC(tableRegister, row); err != nil {
+		return register{}, err
+	}
+	reg, err := parseRegister(row)
+	if err != nil {
+		return register{}, err
+	}
+	if reg.rev != changes {
+		return reg, fault.Newf(fault.Denied, "the stored secrets are of change %d, and the audit log has %d", reg.rev, changes)
+	}
+	return reg, nil
+}
+
+// verifyVersions opens every ciphertext once, so that what is wrong is known at
+// the start and not at the call that needs it.
+func (v *Vault) verifyVersions(t *tenant, e *entry) error {
+	for _, ver := range e.head.Versions {
+		if ver.State == Destroyed {
+			delete(e.keys, ver.Version) // put back after a shredding: never used
+			continue
+		}
+		row, ok := e.keys[ver.Version]
+		if !ok {
+			return fault.Newf(fault.Denied, "the row of its version %d was removed", ver.Version)
+		}
+		if sum(row.Key, row.Value) != ver.Sum {
+			return fault.Newf(fault.Denied, "the ciphertext of its version %d was changed", ver.Version)
+		}
+		packed, _, err := v.decrypt(t, e, ver.Version)
+		plain.Wipe(packed)
+		if err != nil {
+			return fault.Wrap(fault.Denied, fmt.Sprintf("opening its version %d", ver.Version), err)
+		}
+	}
+	return nil
+}
+
+// refusals records what is refused, in its tenant's log.
+func (v *Vault) refusals(s *state) []audit.Event {
+	var evs []audit.Event
+	refuse := func(t ident.Tenant, secret string, why error) {
+		v.cfg.Log.Error("what the vault has stored is refused", "tenant", string(t), "secret", secret, "why", why.Error())
+		evs = append(evs, audit.Event{Type: audit.SecretDisabled, Tenant: t, At: v.cfg.Now(), Actor: SystemActor,
+			Fields: map[string]any{"secret": fault.Quote(secret), "state": "refused", "why": audit.Short(why.Error())}})
+	}
+	for _, t := range slices.Sorted(maps.Keys(s.tenants)) {
+		ten := s.tenants[t]
+		if ten.bad != nil {
+			refuse(t, "", ten.bad) // all of them
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(ten.secrets)) {
+			if e := ten.secrets[name]; e.bad != nil {
+				refuse(t, name, e.bad)
+			}
+		}
+	}
+	return evs
+}
+
+// SystemActor is who the audit log says did what the vault does by itself. A
+// store does not count its entries as changes of Secrets.
+const SystemActor = "system:vault"

@@ -1,0 +1,193 @@
+package vault
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+)
+
+// Set stores a value. Under a new name it is version 1, and active; under a name
+// that exists it is the next version, and pending: it can be tried by its number,
+// and is used when it is activated. The bytes of w.Fields are wiped.
+func (v *Vault) Set(ctx context.Context, w Write) (Secret, error) {
+	return v.write(ctx, w, true, func(c *change, n int) {
+		c.event = audit.SecretSet
+		if len(c.e.head.Versions) == 1 || c.e.head.Removed {
+			c.set(n, Active)
+		}
+	})
+}
+
+// Rotate stores a value as the next version of a name that exists, and makes it
+// the active one. The version that was active gets its grace: calls that were
+// decided on with it go on, and answers are scrubbed of it.
+func (v *Vault) Rotate(ctx context.Context, w Write) (Secret, error) {
+	return v.write(ctx, w, false, func(c *change, n int) {
+		c.event = audit.SecretRotated
+		c.set(n, Active)
+	})
+}
+
+// write adds a version; then decides on its state.
+func (v *Vault) write(ctx context.Context, w Write, create bool, then func(*change, int)) (Secret, error) {
+	defer w.wipe()
+	if err := w.check(); err != nil {
+		return Secret{}, err
+	}
+	return v.commit(ctx, w.Tenant, w.Name, w.Actor, create, func(c *change) error {
+		if c.e.head.Removed && !create {
+			return fault.Newf(fault.NotFound, "the secret %s was removed", w.Name)
+		}
+		n, err := v.addVersion(c, &w)
+		if err != nil {
+			return err
+		}
+		then(c, n)
+		c.e.head.Removed = false
+		ver, _ := c.e.head.version(n)
+		scope, err := ver.Scope.digest()
+		if err != nil {
+			return err
+		}
+		maps.Copy(c.fields, map[string]any{"secretVersion": n, "fields": ver.Fields, "scope": scope, "state": string(ver.State)})
+		return nil
+	})
+}
+
+// addVersion encrypts w as the next version, pending.
+func (v *Vault) addVersion(c *change, w *Write) (int, error) {
+	h := &c.e.head
+	n := len(h.Versions) + 1
+	if n > maxVersion {
+		return 0, fault.Newf(fault.Limit, "the secret %s has %d versions, the most that one can have", h.Name, maxVersion)
+	}
+	if len(c.ten.projects) == 0 {
+		p, err := v.newProject(c.name, c.now)
+		if err != nil {
+			return 0, err
+		}
+		c.ten.projects[p.Term], c.project = p, &p
+	}
+	h.describe(w)
+	term := slices.Max(slices.Collect(maps.Keys(c.ten.projects)))
+	ver := Version{Version: n, State: Pending, Fields: slices.Sorted(maps.Keys(w.Fields)), Term: term, CreatedAt: c.now, CreatedBy: w.Actor.String()}
+	switch {
+	case w.Scope != nil:
+		ver.Scope = *w.Scope
+	case n > 1:
+		ver.Scope = h.Versions[n-2].Scope
+	}
+	row, err := v.encrypt(c.ten.projects[term], h, ver, w.Fields)
+	if err != nil {
+		return 0, err
+	}
+	ver.Sum = sum(row.Key, row.Value)
+	h.Versions = append(h.Versions, ver)
+	c.e.keys[n], c.version = row, &row
+	return n, nil
+}
+
+// describe takes over what w says about the Secret.
+func (s *Secret) describe(w *Write) {
+	if w.Description != "" {
+		s.Description = w.Description
+	}
+	if w.Owner != "" {
+		s.Owner = w.Owner
+	}
+	if w.Labels != nil {
+		s.Labels = maps.Clone(w.Labels)
+	}
+}
+
+// Activate makes a version the active one: a pending one that was tried, or an
+// earlier one that is gone back to.
+func (v *Vault) Activate(ctx context.Context, t ident.Tenant, name string, version int, actor ident.Principal) (Secret, error) {
+	return v.restate(ctx, t, name, version, actor, audit.SecretRotated, Active)
+}
+
+// Disable ends the use of a version. Its value stays, and is still scrubbed for.
+func (v *Vault) Disable(ctx context.Context, t ident.Tenant, name string, version int, actor ident.Principal) (Secret, error) {
+	return v.restate(ctx, t, name, version, actor, audit.SecretDisabled, Disabled)
+}
+
+func (v *Vault) restate(ctx context.Context, t ident.Tenant, name string, version int, actor ident.Principal, event audit.Type, to State) (Secret, error) {
+	return v.commit(ctx, t, name, actor, false, func(c *change) error {
+		ver, ok := c.e.head.version(version)
+		if !ok || ver.State == Destroyed {
+			return fault.Newf(fault.NotFound, "the secret %s has no version %d", name, version)
+		}
+		if ver.State == to {
+			return fault.Newf(fault.Conflict, "version %d of the secret %s is %s already", version, name, to)
+		}
+		c.event = event
+		c.set(version, to)
+		maps.Copy(c.fields, map[string]any{"secretVersion": version, "state": string(to)})
+		return nil
+	})
+}
+
+// Remove destroys every version: the wrapped keys are overwritten and deleted,
+// so that the values are gone from here. A backup that has them still needs a
+// seal to be of use. The name stays as a tombstone, and its numbers stay used.
+func (v *Vault) Remove(ctx context.Context, t ident.Tenant, name string, actor ident.Principal) error {
+	_, err := v.commit(ctx, t, name, actor, false, func(c *change) error {
+		h := &c.e.head
+		if h.Removed {
+			return fault.Newf(fault.NotFound, "the secret %s was removed already", name)
+		}
+		for _, ver := range h.Versions {
+			if ver.State != Destroyed {
+				c.shred = append(c.shred, ver.Version)
+				c.set(ver.Version, Destroyed)
+				delete(c.e.keys, ver.Version)
+			}
+		}
+		h.Removed, c.event = true, audit.SecretRemoved
+		c.fields["secretVersion"] = len(h.Versions)
+		return nil
+	})
+	return err
+}
+
+// List gives what is known of a tenant's Secrets, by name, without those that
+// were removed. One that is refused has its name and no version.
+func (v *Vault) List(_ context.Context, t ident.Tenant) ([]Secret, error) {
+	s, err := v.open()
+	if err != nil {
+		return nil, err
+	}
+	ten := s.tenants[t]
+	if ten == nil {
+		return nil, nil
+	}
+	var out []Secret
+	for _, e := range ten.secrets {
+		switch {
+		case ten.bad != nil || e.bad != nil:
+			out = append(out, Secret{Name: e.head.Name})
+		case !e.head.Removed:
+			out = append(out, e.head.clone())
+		}
+	}
+	slices.SortFunc(out, func(a, b Secret) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// Show gives what is known of one Secret, a tombstone included.
+func (v *Vault) Show(_ context.Context, t ident.Tenant, name string) (Secret, error) {
+	s, err := v.open()
+	if err != nil {
+		return Secret{}, err
+	}
+	_, e, err := s.entry(t, name)
+	if err != nil {
+		return Secret{}, err
+	}
+	return e.head.clone(), nil
+}

@@ -1,0 +1,137 @@
+// Package vault keeps Secrets encrypted, and opens doors with them. Values go
+// in; no function gives one back. What a Secret is for is offered as the
+// standard library's interface: a RoundTripper that authenticates the requests
+// to one origin (Open), a crypto.Signer (AuditKey).
+//
+// The envelope: seals (package kek) encrypt the root key; the root key, each
+// tenant's project key; that, a data key for each version of a Secret; that, the
+// version's fields. Each ciphertext is bound to where it belongs.
+//
+// It refuses everything while it is sealed; a Secret whose rows are not the
+// ones that were written last; a use outside a version's usage scope; a version
+// that is disabled or destroyed; values that can't be scrubbed from answers.
+//
+// # Security
+//
+// Who can write the database and has no seal can't read a value, move it to
+// another name, tenant or version, widen its usage scope, or put an old row
+// back: the fault names the Secret, and the audit log has it. Such a person can
+// destroy. A whole data directory put back is found only with an audit
+// checkpoint that was kept elsewhere. In memory the root key is in a locked
+// page, values exist in open doors, and a scrub.Set knows them all.
+package vault
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/vault/internal/plain"
+)
+
+// Config is what a vault needs besides its store and seals.
+type Config struct {
+	// Tenant is whose audit log records what concerns the whole vault.
+	Tenant ident.Tenant
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Vault is sealed when it is made, and safe for concurrent use.
+type Vault struct {
+	cfg    Config
+	holder scrub.Holder // the secrets of all tenants; outlives sealing
+
+	mu    sync.Mutex // held by everything that changes the store
+	store Store      // set by the first Unseal
+
+	root  atomic.Pointer[plain.Page] // nil while sealed
+	state atomic.Pointer[state]      // nil while sealed; what it points to never changes
+}
+
+// state is everything that was stored, verified, as of one moment.
+type state struct {
+	vault      string // the vault's id, in the associated data of the root key's boxes
+	generation int    // of the root key
+	seals      []SealRow
+	tenants    map[ident.Tenant]*tenant
+}
+
+// tenant is one tenant's part of it.
+type tenant struct {
+	projects map[int]ProjectRow // by term
+	register register
+	secrets  map[string]*entry // by name
+	set      *scrub.Set        // of all versions that are not destroyed
+	bad      error             // why all of it is refused: the register is not the last one
+}
+
+// entry is a Secret and its ciphertexts.
+type entry struct {
+	rev  int64
+	head Secret
+	keys map[int]VersionRow // by version
+	bad  error              // why it is refused, when its rows are not the ones that were written
+}
+
+// New makes a sealed vault.
+func New(c Config) (*Vault, error) {
+	if c.Now == nil || c.Log == nil {
+		return nil, fault.New(fault.Internal, "a vault without a clock or a log")
+	}
+	if err := ident.CheckName(string(c.Tenant)); err != nil {
+		return nil, err
+	}
+	return &Vault{cfg: c}, nil
+}
+
+// Holder holds the secrets of all tenants, for what belongs to the process, such
+// as its log. It goes on knowing them when the vault is sealed.
+func (v *Vault) Holder() *scrub.Holder { return &v.holder }
+
+// Scrub gives the current set of a tenant's secrets. While the vault is sealed
+// that is the set of all tenants, since something known may still be in flight.
+func (v *Vault) Scrub(t ident.Tenant) *scrub.Set {
+	s := v.state.Load()
+	if s == nil {
+		return v.holder.Load()
+	}
+	if ten := s.tenants[t]; ten != nil {
+		return ten.set
+	}
+	return &scrub.Set{}
+}
+
+// Sealed reports whether the vault refuses everything.
+func (v *Vault) Sealed() bool { return v.state.Load() == nil }
+
+// Seal forgets the root key. Doors that are open stay open until their calls end.
+func (v *Vault) Seal() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.lockdown()
+}
+
+// lockdown is Seal under the lock.
+func (v *Vault) lockdown() {
+	v.state.Store(nil)
+	if root := v.root.Swap(nil); root != nil {
+		plain.WipePage(root)
+	}
+}
+
+// open gives the current state, or Unavailable while sealed.
+func (v *Vault) open() (*state, error) {
+	if s := v.state.Load(); s != nil {
+		return s, nil
+	}
+	return nil, errSealed
+}
+
+// errSealed is what a sealed vault answers.
+var errSealed error = fault.New(fault.Unavailable, "the vault is sealed").
+	WithHint("unseal it with its key file or passphrase")
