@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -128,11 +129,11 @@ func HintOf(err error) string {
 // maxQuote is how many bytes of somebody else's text an error may repeat.
 const maxQuote = 80
 
-// Quote prepares foreign text for an error: one line, printable, at most 80
-// bytes. The text has to be scrubbed before, where it could hold a secret.
+// Quote prepares foreign text for an error: one line, printable (no control or
+// direction characters), at most 80 bytes. The text has to be scrubbed before, where it could hold a secret.
 func Quote(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return ' '
 		}
 		return r

@@ -1,0 +1,259 @@
+// Package commit takes one admitted Intent to the system and records what came
+// of it: the attempt state machine. An approved write happens at most once; when
+// the outcome is not known it says so, and it never repeats silently.
+//
+// It refuses to open a credential before the attempt is claimed and its audit
+// entry is durable, to let a byte of a write leave before SENDING is durable,
+// and to hand out an answer whose outcome could not be recorded. After such a
+// failure it refuses everything until the process is started again.
+//
+// # Security
+//
+// The fence is a number that each claim raises. A claimant that was taken for
+// dead and comes back fails at its next step: its fence is too low.
+package commit
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
+)
+
+// Step is one durable step of an Intent: from a state to a state, with
+// everything that becomes true at the same instant.
+type Step struct {
+	Tenant   ident.Tenant
+	Intent   string
+	Run      string
+	From, To intent.State
+	Fence    int64  // compared; a claim raises it by one
+	Claimant string // of a claim: this process
+	Why      string
+	Result   *intent.Result
+	Used     *connector.Usage // added to the Run's usage, with one turn
+	Events   []audit.Event
+	Observe  []explain.Observation // cleaned
+	Outbox   []Message
+	At       time.Time
+}
+
+// Message is work that has to follow a step, at least once, even when the
+// process dies right after it.
+type Message struct {
+	Kind string // "dispatch", "reconcile", "segment"
+	Ref  string // an Intent's or a Run's id
+	Due  time.Time
+}
+
+// The kinds of message.
+const (
+	MsgDispatch  = "dispatch"  // an approved Intent is to be executed
+	MsgReconcile = "reconcile" // a system is to be asked what became of a write
+	MsgSegment   = "segment"   // a Run of the built-in Worker can go on
+)
+
+// Store makes steps durable. A step whose From or Fence is not the stored one
+// is a Conflict and changes nothing.
+type Store interface {
+	Step(ctx context.Context, s Step) (fence int64, err error)
+}
+
+// Plan is what one attempt needs, made by the gate for exactly one Intent.
+type Plan struct {
+	Intent intent.Intent
+	From   intent.State // PROPOSED (the claim was part of the proposal), APPROVED or CLAIMED
+	Fence  int64
+	// Outcome makes the audit entry of the end.
+	Outcome func(to intent.State, res intent.Result, ans connector.Answer) audit.Event
+	// Recheck evaluates policy, grant, expiry, membership and digest again,
+	// right before the claim, and makes the audit entry that has to be durable
+	// before Open. An error ends the attempt before it begins.
+	Recheck func(ctx context.Context) (audit.Event, error)
+	// Open resolves the Secret and opens the door.
+	Open func(ctx context.Context) (http.RoundTripper, error)
+	// Send makes the one call.
+	Send func(ctx context.Context, door http.RoundTripper) connector.Answer
+	// Clean scrubs and bounds an answer's body as the Worker will see it.
+	Clean func(connector.Answer) intent.Result
+	// Observe makes the Observation of the end.
+	Observe func(to intent.State, res intent.Result) explain.Observation
+	// Follow lists what has to happen after the end.
+	Follow func(to intent.State, at time.Time) []Message
+}
+
+// Machine runs attempts.
+type Machine struct {
+	store    Store
+	claimant string
+	now      func() time.Time
+	log      *slog.Logger
+	halted   atomic.Pointer[fault.Error]
+	// Crash is called between the steps, with the state just reached. Tests
+	// kill the process there; it is nil otherwise.
+	Crash func(intent.State)
+}
+
+// New makes a machine. claimant names this process's life: a new one at every start.
+func New(store Store, claimant string, now func() time.Time, log *slog.Logger) *Machine {
+	return &Machine{store: store, claimant: claimant, now: now, log: log}
+}
+
+// Halted is why nothing is admitted any more, or nil.
+func (m *Machine) Halted() error {
+	if e := m.halted.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// Claimant names this process's life.
+func (m *Machine) Claimant() string { return m.claimant }
+
+func (m *Machine) halt(ctx context.Context, err error) error {
+	f := fault.Newf(fault.Unavailable, "the outcome of a call could not be recorded, so nothing more is admitted; restart when the store is well")
+	f.Err = err
+	m.halted.CompareAndSwap(nil, f)
+	m.log.ErrorContext(ctx, "an outcome could not be recorded; the Boundary stops admitting", "kind", fault.KindOf(err))
+	return f
+}
+
+// Execute takes an Intent through one attempt. It returns the Intent as it then
+// is; an error means that the attempt did not begin, or that its outcome could
+// not be recorded.
+func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
+	it := p.Intent
+	if err := m.Halted(); err != nil {
+		return it, err
+	}
+	fence := p.Fence
+	if p.From != intent.Proposed {
+		entry, err := p.Recheck(ctx)
+		if err != nil {
+			return it, err
+		}
+		if fence, err = m.claim(ctx, p, entry); err != nil {
+			return it, err
+		}
+	}
+	m.crash(intent.Claimed)
+	// From here on the caller's patience no longer counts: what was claimed
+	// ends in a recorded state.
+	ctx = context.WithoutCancel(ctx)
+	door, err := p.Open(ctx)
+	if err != nil {
+		return m.finish(ctx, p, fence, intent.Claimed, connector.Answer{Outcome: connector.NotSent, Err: err})
+	}
+	from := intent.Claimed
+	if it.Effect == resource.Write {
+		if err := m.sending(ctx, p, fence); err != nil {
+			return it, err
+		}
+		from = intent.Sending
+		m.crash(intent.Sending)
+	}
+	ans := p.Send(ctx, door)
+	m.crash(intent.Committed)
+	return m.finish(ctx, p, fence, from, ans)
+}
+
+func (m *Machine) crash(s intent.State) {
+	if m.Crash != nil {
+		m.Crash(s)
+	}
+}
+
+// claim takes the attempt, with the audit entry, in one transaction.
+func (m *Machine) claim(ctx context.Context, p Plan, entry audit.Event) (int64, error) {
+	return m.store.Step(ctx, Step{
+		Tenant: p.Intent.Tenant, Intent: p.Intent.ID, Run: p.Intent.Run,
+		From: p.From, To: intent.Claimed, Fence: p.Fence, Claimant: m.claimant,
+		Events: []audit.Event{entry}, At: m.now(),
+	})
+}
+
+// sending makes it durable that bytes may leave from now on.
+func (m *Machine) sending(ctx context.Context, p Plan, fence int64) error {
+	_, err := m.store.Step(ctx, Step{
+		Tenant: p.Intent.Tenant, Intent: p.Intent.ID, Run: p.Intent.Run,
+		From: intent.Claimed, To: intent.Sending, Fence: fence, At: m.now(),
+	})
+	return err
+}
+
+// finish records the outcome; only then is the answer handed out.
+func (m *Machine) finish(ctx context.Context, p Plan, fence int64, from intent.State, ans connector.Answer) (intent.Intent, error) {
+	it := p.Intent
+	to := settle(from, it.Effect, ans)
+	res := p.Clean(ans)
+	res.State = to
+	if res.Note == "" {
+		res.Note = note(to, it.Effect, ans)
+	}
+	at := m.now()
+	_, err := m.store.Step(ctx, Step{
+		Tenant: it.Tenant, Intent: it.ID, Run: it.Run,
+		From: from, To: to, Fence: fence, Why: why(ans), Result: &res, Used: ans.Usage,
+		Events:  []audit.Event{p.Outcome(to, res, ans)},
+		Observe: []explain.Observation{p.Observe(to, res)},
+		Outbox:  p.Follow(to, at), At: at,
+	})
+	if err != nil {
+		return it, m.halt(ctx, err)
+	}
+	it.State, it.Result, it.Why, it.UpdatedAt = to, &res, why(ans), at
+	return it, nil
+}
+
+// settle decides the state that an answer leads to.
+func settle(from intent.State, effect resource.Effect, ans connector.Answer) intent.State {
+	switch ans.Outcome {
+	case connector.Done:
+		return intent.Committed
+	case connector.Refused, connector.NotSent:
+		return intent.Failed
+	case connector.Unclear:
+		if effect == resource.Read || from == intent.Claimed {
+			return intent.Failed
+		}
+		return intent.Unknown
+	}
+	// An answer that nobody classified is not a yes.
+	if from == intent.Sending {
+		return intent.Unknown
+	}
+	return intent.Failed
+}
+
+func why(ans connector.Answer) string {
+	if ans.Err == nil {
+		return ""
+	}
+	if fault.KindOf(ans.Err) == fault.Internal {
+		return "an internal error; the server's log has it"
+	}
+	return ans.Err.Error()
+}
+
+// note tells the Worker what the state means. UNKNOWN is neither an error nor a
+// success.
+func note(to intent.State, effect resource.Effect, ans connector.Answer) string {
+	switch {
+	case to == intent.Unknown:
+		return "The request was sent and its outcome is not known. It is being looked up. Do not repeat it."
+	case to == intent.Failed && effect == resource.Write && ans.Outcome == connector.NotSent:
+		return "Nothing was sent: the system was not changed."
+	case to == intent.Failed && effect == resource.Write:
+		return "The system refused: it was not changed."
+	}
+	return ""
+}

@@ -1,0 +1,167 @@
+// Package explain is the Explain rail: the Observations of a Run in order, from
+// the plan to the verdict, live and afterwards.
+//
+// It refuses what was not scrubbed: the one way to make an Observation that can
+// be stored is [Rail.Clean], which scrubs every text of it with the tenant's
+// current set. A reader gets the same bytes that were stored.
+//
+// # Security
+//
+// Observations hold what a model wrote and what systems answered: untrusted
+// text. They are data for whoever shows them, never markup.
+package explain
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/scrub"
+)
+
+// Kind is what an Observation records.
+type Kind string
+
+// The kinds.
+const (
+	Plan      Kind = "plan"      // what the Run is for, and what the Worker means to do
+	Inference Kind = "inference" // what the model concluded
+	Retrieval Kind = "retrieval" // a read of a system
+	ToolCall  Kind = "tool_call" // a write to a system
+	Check     Kind = "check"     // a refusal, a limit, a schema, a policy
+	Decision  Kind = "decision"  // parked, approved, rejected, expired
+	Verdict   Kind = "verdict"   // the Run's end
+	Problem   Kind = "problem"   // something did not work
+)
+
+// Observation is one structured record of what a Run did or concluded.
+type Observation struct {
+	Tenant ident.Tenant    `json:"tenant"`
+	Run    string          `json:"run"`
+	Seq    int64           `json:"seq"` // from 1, in the Run; given by the store
+	At     time.Time       `json:"at"`
+	Kind   Kind            `json:"kind"`
+	Title  string          `json:"title"`            // one line
+	Text   string          `json:"text,omitempty"`   // reasoning, a reason, an explanation
+	Intent string          `json:"intent,omitempty"` // "int_…"
+	Data   json.RawMessage `json:"data,omitempty"`   // arguments, an answer
+}
+
+// Store reads Observations. They are written in the transaction of what they
+// record, so writing is part of the stores of gate, commit and decision.
+type Store interface {
+	// Observations lists those of a Run with Seq > after, at most limit, in order.
+	Observations(ctx context.Context, tenant ident.Tenant, run string, after int64, limit int) ([]Observation, error)
+	// Observe appends one.
+	Observe(ctx context.Context, o Observation) error
+}
+
+// Rail scrubs, stores and follows Observations.
+type Rail struct {
+	store Store
+	set   func(ident.Tenant) *scrub.Set
+
+	mu   sync.Mutex
+	wake map[key]chan struct{} // closed and removed when the Run has something new
+}
+
+type key struct {
+	tenant ident.Tenant
+	run    string
+}
+
+// New makes a rail. set gives a tenant's current scrub set.
+func New(store Store, set func(ident.Tenant) *scrub.Set) *Rail {
+	return &Rail{store: store, set: set, wake: map[key]chan struct{}{}}
+}
+
+// maxData bounds what one Observation keeps of an answer, in bytes.
+const maxData = 64 << 10
+
+// Clean scrubs an Observation, then bounds it. Scrubbing comes first: a cut
+// secret is harder to find.
+func (r *Rail) Clean(o Observation) Observation {
+	s := r.set(o.Tenant)
+	o.Title, _ = s.String(o.Title)
+	o.Text, _ = s.String(o.Text)
+	data, rep := s.Bytes(o.Data)
+	if len(rep.Hits) > 0 && !json.Valid(data) {
+		data, _ = json.Marshal(string(data))
+	}
+	if len(data) > maxData {
+		data, _ = json.Marshal(map[string]any{"truncated": true, "bytes": len(data)})
+	}
+	o.Data = data
+	return o
+}
+
+// Append scrubs, stores and announces one Observation that belongs to no other
+// step's transaction.
+func (r *Rail) Append(ctx context.Context, o Observation) error {
+	if err := r.store.Observe(ctx, r.Clean(o)); err != nil {
+		return err
+	}
+	r.Wake(o.Tenant, o.Run)
+	return nil
+}
+
+// Wake tells who follows the Run that there is something new in the store.
+func (r *Rail) Wake(tenant ident.Tenant, run string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := key{tenant, run}
+	if c, ok := r.wake[k]; ok {
+		close(c)
+		delete(r.wake, k)
+	}
+}
+
+// changed is closed at the next Wake.
+func (r *Rail) changed(k key) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, ok := r.wake[k]
+	if !ok {
+		c = make(chan struct{})
+		r.wake[k] = c
+	}
+	return c
+}
+
+// List reads a page of a Run's rail.
+func (r *Rail) List(ctx context.Context, tenant ident.Tenant, run string, after int64, limit int) ([]Observation, error) {
+	return r.store.Observations(ctx, tenant, run, after, limit)
+}
+
+// page is how many Observations one read takes.
+const page = 200
+
+// Follow hands out the Observations after a sequence number, first those that
+// exist, then as they come, until ctx ends or yield returns false. It misses
+// none and repeats none: the store is the source, Wake only says when to look.
+func (r *Rail) Follow(ctx context.Context, tenant ident.Tenant, run string, after int64, yield func(Observation) bool) error {
+	for {
+		changed := r.changed(key{tenant, run})
+		for {
+			obs, err := r.store.Observations(ctx, tenant, run, after, page)
+			if err != nil {
+				return err
+			}
+			for _, o := range obs {
+				if after = o.Seq; !yield(o) {
+					return nil
+				}
+			}
+			if len(obs) < page {
+				break
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}

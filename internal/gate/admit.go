@@ -1,0 +1,237 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
+	"sallyport.dev/internal/resource"
+)
+
+// Limits on one Run.
+const (
+	maxIncidents   = 3 // known secrets met in what a Worker sent, before the Run is stopped
+	inlineDispatch = 2 * time.Minute
+)
+
+// Admit takes a Worker's proposal as far as it goes now: it returns the Intent
+// as COMMITTED, FAILED or UNKNOWN when it was executed, as PARKED when a person
+// has to decide, or an error when it was refused. The same proposal again
+// returns the same Intent.
+func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal) (intent.Intent, error) {
+	if err := g.Machine.Halted(); err != nil {
+		return intent.Intent{}, err
+	}
+	run, err := g.run(ctx, who)
+	if err != nil {
+		return intent.Intent{}, err
+	}
+	c := &candidate{run: run, it: intent.Intent{
+		Tenant: who.Tenant, ID: ident.New("int"), Revision: 1, Run: run.ID, Mission: run.Mission, Starter: run.Starter,
+		Connection: p.Connection, Tool: p.Tool, Reason: p.Reason, Repeat: p.Repeat, Key: p.Key, CreatedAt: g.Now(),
+	}}
+	if err := p.Check(); err != nil {
+		return c.it, g.refuse(ctx, c, err)
+	}
+	c.it.Args = p.Args
+	if err := g.incident(ctx, c, p); err != nil {
+		return c.it, err
+	}
+	if err := g.resolve(ctx, c); err != nil {
+		return c.it, g.refuse(ctx, c, err)
+	}
+	if err := g.withinLimits(c); err != nil {
+		return c.it, g.refuse(ctx, c, err)
+	}
+	if g.judge(c); c.verdict.Effect == policy.Deny {
+		return c.it, g.refuse(ctx, c, denied(c.verdict))
+	}
+	return g.propose(ctx, c)
+}
+
+func denied(v policy.Verdict) error {
+	return fault.New(fault.Denied, "policy denies this action").WithHint("%s", v.Why)
+}
+
+// propose stores the Intent in the state that policy gave it, and executes it
+// when nobody has to be asked.
+func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error) {
+	prop, err := g.proposed(c)
+	if err != nil {
+		return c.it, g.refuse(ctx, c, err)
+	}
+	it, fresh, err := g.Intents.Propose(ctx, prop)
+	if err != nil {
+		return c.it, fault.Wrap(fault.KindOf(err), "recording the intent", err)
+	}
+	defer g.Rail.Wake(it.Tenant, it.Run)
+	if !fresh {
+		return repeated(it, c.it)
+	}
+	switch it.State {
+	case intent.Claimed:
+		return g.Machine.Execute(ctx, g.plan(c, intent.Proposed, 1))
+	case intent.Approved:
+		return g.execute(ctx, c, intent.Approved, 0)
+	default:
+		return it, nil
+	}
+}
+
+// repeated answers a proposal that was made before. A key that is used for
+// something else is a mistake that must not be answered with another's result.
+func repeated(was, now intent.Intent) (intent.Intent, error) {
+	if was.Connection != now.Connection || was.Tool != now.Tool || intent.SHA256(was.Args) != intent.SHA256(now.Args) && was.Args != nil {
+		return now, fault.New(fault.Conflict, "the key was used for another proposal of this Run").WithHint("use a new key for each action")
+	}
+	return was, nil
+}
+
+// proposed makes the row, the Decision, and the first entries of a candidate.
+func (g *Gate) proposed(c *candidate) (Proposed, error) {
+	p := Proposed{MaxParked: parkedLimit(c.match.Mission.Limits), ArgsDigest: intent.SHA256(c.it.Args)}
+	pin := c.verdict.PinSecret || c.match.Decision != nil && c.match.Decision.PinSecret
+	if err := c.bind(pin); err != nil {
+		return p, err
+	}
+	switch {
+	case c.verdict.Effect == policy.Ask:
+		d, err := g.ask(c)
+		if err != nil {
+			return p, err
+		}
+		c.it.State, p.Decision = intent.Parked, &d
+		p.Events = []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))}
+		p.Observe = []explain.Observation{g.clean(c, explain.Decision, fmt.Sprintf("%s waits for a Decision by %s", action(c.it), d.Team), c.it.Reason, c.it.Args)}
+	case c.it.Effect == resource.Write:
+		d := decision.ByPolicy(c.it, c.verdict.Reasons, c.verdict.Hash, g.Now())
+		c.it.State, p.Decision = intent.Approved, &d
+		p.Events = []audit.Event{g.event(c, audit.IntentDecided, map[string]any{
+			"decision": d.ID, "verdict": "approved", "approvers": d.Approvers(), "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "digest": c.it.Digest,
+		})}
+		// Should the process die before the execution that follows, the outbox does it.
+		p.Outbox = []commit.Message{{Kind: commit.MsgDispatch, Ref: c.it.ID, Due: g.Now().Add(inlineDispatch)}}
+	default:
+		c.it.State, p.Claimant = intent.Claimed, g.Machine.Claimant()
+		p.Events = []audit.Event{g.claimEvent(c, nil, 1)}
+	}
+	p.Intent = c.it
+	if c.it.Effect == resource.Read {
+		p.Intent = slim(c.it)
+	}
+	return p, nil
+}
+
+func parkedFields(c *candidate, d decision.Decision) map[string]any {
+	return map[string]any{
+		"teams": []string{d.Team}, "expires": d.ExpiresAt, "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "verdict": c.verdict.Effect,
+		"digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "why": c.verdict.Why,
+	}
+}
+
+// slim leaves the bodies out of a read's row: nobody approves it, it is read
+// again rather than resumed, and a completion's arguments are the transcript.
+func slim(it intent.Intent) intent.Intent {
+	it.Args, it.Bound.Args, it.Bound.Request.Body = nil, nil, ""
+	return it
+}
+
+// ask makes the Decision that the Intent waits for.
+func (g *Gate) ask(c *candidate) (decision.Decision, error) {
+	team, expires, err := whom(c)
+	if err != nil {
+		return decision.Decision{}, err
+	}
+	return decision.New(c.it, team, expires, g.Now())
+}
+
+// whom names who decides and how long it may take: the strictest of the
+// Mission's rule and of policy. Policy's team goes before the Mission's.
+func whom(c *candidate) (team string, expires time.Duration, err error) {
+	if r := c.match.Decision; r != nil {
+		team, expires = r.Team, time.Duration(r.Expires)
+	}
+	switch len(c.verdict.Approvers) {
+	case 0:
+	case 1:
+		team = c.verdict.Approvers[0]
+	default:
+		return "", 0, fault.New(fault.Denied, "the policies for this action name more than one team to decide").WithHint("let the @approvers annotations agree")
+	}
+	if team == "" {
+		return "", 0, fault.New(fault.Denied, "this action needs a Decision, and nobody is named to make it").
+			WithHint("name a team under the Mission's decisions, or with @approvers in a policy")
+	}
+	if e := c.verdict.Expires; e != 0 && (expires == 0 || e < expires) {
+		expires = e
+	}
+	return team, expires, nil
+}
+
+func parkedLimit(l resource.Limits) int {
+	if l.Parked == 0 {
+		return 20
+	}
+	return l.Parked
+}
+
+// refuse writes a refusal into the audit log and onto the rail. When that can't
+// be done the error says so instead: a refusal that nobody can see is no refusal.
+func (g *Gate) refuse(ctx context.Context, c *candidate, err error) error {
+	kind := fault.KindOf(err)
+	title := action(c.it) + " was refused"
+	ev := g.event(c, audit.IntentDenied, map[string]any{"verdict": kind, "why": c.clip(g, err.Error()), "policies": c.verdict.Reasons, "policySet": c.verdict.Hash})
+	if e := g.Runs.Record(ctx, ev, g.clean(c, explain.Check, title, err.Error(), nil)); e != nil {
+		return fault.Wrap(fault.Unavailable, "recording a refusal", e)
+	}
+	g.Rail.Wake(c.it.Tenant, c.it.Run)
+	return err
+}
+
+// incident stops what holds a known secret. It does not say which, nor whose:
+// the scrubber must not become an oracle.
+func (g *Gate) incident(ctx context.Context, c *candidate, p intent.Proposal) error {
+	set := g.Vault.Scrub(c.it.Tenant)
+	met := set.Contains(p.Args)
+	met = append(met, set.Contains([]byte(p.Reason+"\n"+p.Key+"\n"+p.Connection+"\n"+p.Tool))...)
+	if len(met) == 0 {
+		return nil
+	}
+	err := fault.New(fault.Denied, "the proposal holds a known secret, so it was stopped").
+		WithHint("a credential is never part of the arguments: the Connection has it")
+	ev := g.event(c, audit.WorkerIncident, map[string]any{"kind": "known-secret-in-proposal", "secret": met[0], "worker": c.run.Worker})
+	n, e := g.Runs.Incident(ctx, c.it.Tenant, c.it.Run, ev, g.clean(c, explain.Check, "A known secret was met in what the Worker sent", err.Error(), nil))
+	if e != nil {
+		return fault.Wrap(fault.Unavailable, "recording an incident", e)
+	}
+	g.Rail.Wake(c.it.Tenant, c.it.Run)
+	if n < maxIncidents {
+		return err
+	}
+	if e := g.endRun(ctx, c.run, "stopped", "stopped after a known secret was met in what the Worker sent, three times"); e != nil && !fault.Is(e, fault.Conflict) {
+		return e
+	}
+	return fault.New(fault.Denied, "the Run was stopped: a known secret was met in what it sent, three times")
+}
+
+// clean makes an Observation about the candidate.
+func (g *Gate) clean(c *candidate, kind explain.Kind, title, text string, data json.RawMessage) explain.Observation {
+	return g.Rail.Clean(explain.Observation{
+		Tenant: c.it.Tenant, Run: c.it.Run, At: g.Now(), Kind: kind, Title: title, Text: text, Intent: c.it.ID, Data: data,
+	})
+}
+
+// action names what is proposed, as people read it. Connection and Tool are the
+// Worker's words until they were matched, so they are quoted.
+func action(it intent.Intent) string {
+	return fault.Quote(it.Connection) + " / " + fault.Quote(it.Tool)
+}

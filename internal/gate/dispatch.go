@@ -1,0 +1,126 @@
+package gate
+
+import (
+	"context"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+)
+
+// Dispatch executes an Intent that was approved, or that a process which died
+// had claimed without sending anything. For an Intent in any other state it does
+// nothing: a message may come twice. An error means: try again later.
+func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) error {
+	if err := g.Machine.Halted(); err != nil {
+		return err
+	}
+	it, err := g.Intents.Intent(ctx, tenant, id)
+	if err != nil {
+		return err
+	}
+	if it.State != intent.Approved && it.State != intent.Claimed {
+		return nil
+	}
+	fence, _, err := g.Intents.Fence(ctx, tenant, id)
+	if err != nil {
+		return err
+	}
+	run, err := g.Runs.Run(ctx, tenant, it.Run)
+	if err != nil {
+		return err
+	}
+	_, err = g.execute(ctx, &candidate{run: run, it: it}, it.State, fence)
+	if fault.Is(err, fault.Conflict) {
+		return nil // somebody else took the step
+	}
+	return err
+}
+
+// execute runs the attempt; what does not pass the recheck is closed, so that
+// the Worker learns of it and nothing waits for ever.
+func (g *Gate) execute(ctx context.Context, c *candidate, from intent.State, fence int64) (intent.Intent, error) {
+	approved := c.it
+	defer g.Rail.Wake(c.it.Tenant, c.it.Run)
+	it, err := g.Machine.Execute(ctx, g.plan(c, from, fence))
+	if err == nil || g.Machine.Halted() != nil {
+		return it, err
+	}
+	switch fault.KindOf(err) {
+	case fault.Unavailable, fault.Internal:
+		return it, err
+	case fault.Pending:
+		return g.repark(ctx, c, approved, fence)
+	}
+	c.it = approved
+	return g.void(ctx, c, from, fence, err)
+}
+
+// void closes an Intent that may not be executed any more.
+func (g *Gate) void(ctx context.Context, c *candidate, from intent.State, fence int64, cause error) (intent.Intent, error) {
+	to := intent.Failed
+	switch {
+	case from != intent.Approved:
+		// It was claimed once, so it ends as an attempt that sent nothing.
+	case decision.CodeOf(cause) == decision.TooLate:
+		to = intent.Expired
+	case fault.Is(cause, fault.Denied):
+		to = intent.Denied
+	}
+	at := g.Now()
+	why := c.clip(g, cause.Error())
+	res := intent.Result{State: to, Note: "Nothing was sent: " + why}
+	if h := fault.HintOf(cause); h != "" {
+		res.Note += " (" + h + ")"
+	}
+	_, err := g.Intents.Step(ctx, commit.Step{
+		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: from, To: to, Fence: fence, Why: why, Result: &res,
+		Events:  []audit.Event{g.event(c, audit.IntentDenied, map[string]any{"verdict": fault.KindOf(cause), "state": to, "digest": c.it.Digest, "why": why})},
+		Observe: []explain.Observation{g.clean(c, explain.Check, action(c.it)+" was not sent", res.Note, nil)},
+		Outbox:  []commit.Message{{Kind: commit.MsgSegment, Ref: c.it.Run, Due: at}}, At: at,
+	})
+	it := c.it
+	if err == nil {
+		it.State, it.Why, it.Result = to, why, &res
+	}
+	return it, err
+}
+
+// repark asks a person for what policy had let through before.
+func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, fence int64) (intent.Intent, error) {
+	d, err := g.ask(c)
+	if err != nil {
+		c.it = was
+		return g.void(ctx, c, intent.Approved, fence, err)
+	}
+	err = g.Intents.Repark(ctx, commit.Step{
+		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: intent.Approved, To: intent.Parked, Fence: fence, At: g.Now(),
+		Events:  []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))},
+		Observe: []explain.Observation{g.clean(c, explain.Decision, action(was)+" waits for a Decision by "+d.Team, "policy now asks for a person", was.Args)},
+	}, d)
+	was.State = intent.Parked
+	return was, err
+}
+
+// Recover closes what an earlier process left behind. It is called once, after
+// the start and before anything is admitted.
+func (g *Gate) Recover(ctx context.Context, left []commit.Left) error {
+	return g.Machine.Sweep(ctx, left,
+		func(it intent.Intent, to intent.State) audit.Event {
+			c := &candidate{it: it}
+			ev := g.event(c, audit.IntentSwept, map[string]any{"state": to, "digest": it.Digest, "why": "the process that was at it has ended; it was " + string(it.State)})
+			ev.Actor = "system:recovery"
+			return ev
+		},
+		func(it intent.Intent, to intent.State) explain.Observation {
+			text := "The process stopped before anything was sent; it goes on."
+			if it.State == intent.Sending {
+				text = "The process stopped while the request was under way. Whether it was applied is looked up now."
+			}
+			return g.clean(&candidate{it: it}, explain.Problem, action(it)+": "+string(to)+" after a restart", text, nil)
+		})
+}

@@ -1,0 +1,65 @@
+package gate
+
+import (
+	"strconv"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/intent"
+)
+
+// maxWhy bounds a reason that a person gives, in bytes.
+const maxWhy = 300
+
+// event begins an audit entry about the candidate. Connection and tool are
+// scrubbed and bounded: until they were matched they are a Worker's words.
+func (g *Gate) event(c *candidate, t audit.Type, fields map[string]any) audit.Event {
+	return audit.Event{
+		Type: t, Tenant: c.it.Tenant, At: g.Now(), Actor: "run:" + c.it.Run, Run: c.it.Run, Mission: c.it.Mission, Intent: c.it.ID,
+		Connection: c.clip(g, c.it.Connection), Tool: c.clip(g, c.it.Tool), Fields: fields,
+	}
+}
+
+// clip scrubs, then bounds to what the audit log takes.
+func (c *candidate) clip(g *Gate, s string) string {
+	s, _ = g.Vault.Scrub(c.it.Tenant).String(s)
+	return audit.Short(s)
+}
+
+// versionRule is how the Secret's version is bound by the digest.
+func (c *candidate) versionRule(pin bool) string {
+	if pin || c.meta.Pinned {
+		return "v" + strconv.Itoa(c.meta.Version)
+	}
+	return "active"
+}
+
+// claimEvent is the entry that has to be durable before the credential is
+// resolved: who does what with which version of which Secret, and why it may.
+// fence is the attempt's own, one above the stored one.
+func (g *Gate) claimEvent(c *candidate, d *decision.Decision, fence int64) audit.Event {
+	f := map[string]any{
+		"effect": c.it.Effect, "digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "fence": fence,
+		"secret": c.meta.Name, "secretVersion": c.meta.Version, "verdict": c.verdict.Effect,
+		"policies": c.verdict.Reasons, "policySet": c.verdict.Hash,
+	}
+	if d != nil {
+		f["decision"], f["approvers"] = d.ID, d.Approvers()
+	}
+	return g.event(c, audit.IntentClaimed, f)
+}
+
+// outcomeEvent is the entry of the end.
+func (g *Gate) outcomeEvent(c *candidate) func(intent.State, intent.Result, connector.Answer) audit.Event {
+	return func(to intent.State, res intent.Result, ans connector.Answer) audit.Event {
+		f := map[string]any{
+			"state": to, "status": res.Status, "effect": c.it.Effect, "result": intent.SHA256(res.Body), "redactions": res.Redactions,
+			"digest": c.it.Digest, "secret": c.meta.Name, "secretVersion": c.meta.Version,
+		}
+		if ans.Err != nil {
+			f["why"] = c.clip(g, ans.Err.Error())
+		}
+		return g.event(c, audit.IntentOutcome, f)
+	}
+}

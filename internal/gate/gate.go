@@ -1,0 +1,195 @@
+// Package gate is the one way to an effect on the outside world. Admit takes
+// what a Worker proposes through identity, grant, schema, secrets, policy and
+// Decision, in that order, and hands what passes to package commit.
+//
+// It refuses: a caller that is not a Run, a Run that has ended, a Connection
+// that the Mission does not hold, a Tool that the Connection does not allow,
+// arguments that don't fit or hold a known secret, what policy denies, and what
+// can't be checked. Every refusal is on the record, and every one comes before
+// the Secret is resolved.
+//
+// # Security
+//
+// There is one match (catalog.Match) per call: policy, the digest, the rendered
+// request and the door all use it. What a Decision approved is rendered again at
+// dispatch and compared by digest. A denial has one text for what does not
+// exist and for what is not held, so that it tells a Worker nothing.
+package gate
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/catalog"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
+	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/vault"
+)
+
+// World is what one tenant has applied, compiled: always replaced as a whole,
+// so that one call never mixes two states of configuration.
+type World struct {
+	Catalog *catalog.Snapshot
+	Policy  *policy.Set
+}
+
+// Proposed is a new Intent with everything that becomes true with it.
+type Proposed struct {
+	Intent     intent.Intent
+	ArgsDigest intent.Digest
+	Decision   *decision.Decision // of a parked Intent, or made by policy
+	Claimant   string             // of a read, which is claimed as it is stored
+	MaxParked  int
+	Events     []audit.Event
+	Observe    []explain.Observation
+	Outbox     []commit.Message
+}
+
+// Intents stores Intents and their steps.
+type Intents interface {
+	commit.Store
+	// Propose stores a new Intent, or returns the earlier one that it repeats.
+	Propose(ctx context.Context, p Proposed) (it intent.Intent, fresh bool, err error)
+	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
+	Fence(ctx context.Context, tenant ident.Tenant, id string) (fence int64, sent time.Time, err error)
+	// Repark takes an approved Intent back into the queue under a new Decision.
+	Repark(ctx context.Context, s commit.Step, d decision.Decision) error
+}
+
+// NewRun is a Run to be stored with what becomes true with it.
+type NewRun struct {
+	Run     intent.Run
+	Key     string // idempotency of the start, may be empty
+	Events  []audit.Event
+	Observe []explain.Observation
+	Outbox  []commit.Message
+}
+
+// Runs stores Runs.
+type Runs interface {
+	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
+	CreateRun(ctx context.Context, n NewRun) (intent.Run, error)
+	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
+	Incident(ctx context.Context, tenant ident.Tenant, run string, ev audit.Event, o explain.Observation) (int, error)
+	Record(ctx context.Context, ev audit.Event, obs ...explain.Observation) error
+}
+
+// Decisions reads what was decided on an Intent, and whether who decided may
+// still do so.
+type Decisions interface {
+	// DecisionOf is the latest Decision on an Intent; kind NotFound.
+	DecisionOf(ctx context.Context, tenant ident.Tenant, intentID string) (decision.Decision, error)
+	// MemberSince is when an account joined a Team, by the Team's id; kind
+	// NotFound when it is no member, or is disabled.
+	MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (time.Time, error)
+}
+
+// Vault opens doors; it hands out nothing else.
+type Vault interface {
+	Head(ctx context.Context, tenant ident.Tenant, ref string) (vault.Meta, error)
+	Open(ctx context.Context, spec vault.DoorSpec) (http.RoundTripper, error)
+	Scrub(tenant ident.Tenant) *scrub.Set
+}
+
+// Config is what a Gate is made of; every field is needed.
+type Config struct {
+	Intents   Intents
+	Runs      Runs
+	Decisions Decisions
+	Vault     Vault
+	Machine   *commit.Machine
+	Rail      *explain.Rail
+	World     func(ident.Tenant) (World, error)
+	Transport func(*catalog.Match) http.RoundTripper // to the system, without a credential
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Gate admits Intents. Its methods are safe for concurrent use.
+type Gate struct{ Config }
+
+// New makes a gate.
+func New(c Config) *Gate { return &Gate{c} }
+
+// run loads the Run that the caller authenticated as.
+func (g *Gate) run(ctx context.Context, who ident.Principal) (intent.Run, error) {
+	if !who.Valid() || who.Kind != ident.Run {
+		return intent.Run{}, fault.New(fault.Denied, "only a Run proposes an action")
+	}
+	r, err := g.Runs.Run(ctx, who.Tenant, who.ID)
+	if err != nil {
+		return r, fault.Wrap(fault.KindOf(err), "checking the Run", err)
+	}
+	if r.State == intent.RunEnded {
+		return r, fault.New(fault.Denied, "the Run has ended")
+	}
+	return r, nil
+}
+
+// candidate is one call with everything that was resolved for it.
+type candidate struct {
+	run     intent.Run
+	world   World
+	match   *catalog.Match
+	meta    vault.Meta
+	verdict policy.Verdict
+	it      intent.Intent
+}
+
+// resolve finds the one match, checks the arguments and names the Secret's
+// version. It touches no credential.
+func (g *Gate) resolve(ctx context.Context, c *candidate) (err error) {
+	it := &c.it
+	if c.world, err = g.World(it.Tenant); err != nil {
+		return fault.Wrap(fault.Unavailable, "reading the configuration", err)
+	}
+	if c.match, err = c.world.Catalog.Match(c.run.Mission, it.Connection, it.Tool); err != nil {
+		return err
+	}
+	it.Effect = c.match.Tool.Effect
+	if err = c.match.Kind.Check(it.Tool, it.Args); err != nil {
+		return err
+	}
+	if c.meta, err = g.Vault.Head(ctx, it.Tenant, c.match.Connection.Auth.Secret); err != nil {
+		return fault.Wrap(fault.Unavailable, "looking up the Connection's Secret", err)
+	}
+	return nil
+}
+
+// judge asks policy.
+func (g *Gate) judge(c *candidate) {
+	it := c.it
+	c.verdict = c.world.Policy.Evaluate(policy.Question{
+		Tenant: it.Tenant, Run: it.Run, Mission: c.run.Mission, Starter: strings.TrimPrefix(c.run.Starter, string(ident.Person)+":"),
+		Connection: it.Connection, Integration: c.match.Integration.Name,
+		Tool: it.Tool, Effect: it.Effect, Args: it.Args,
+	})
+}
+
+// bind renders the request and digests everything that decides what is sent and
+// what an approver sees.
+func (c *candidate) bind(pin bool) error {
+	it := &c.it
+	req, err := c.match.Kind.Render(it.Tool, it.Args, it.ID)
+	if err != nil {
+		return err
+	}
+	it.Bound = intent.Bound{
+		Tenant: it.Tenant, Run: it.Run, Intent: it.ID, Revision: it.Revision, Mission: c.run.Mission,
+		Connection: it.Connection, Integration: c.match.Integration.Name, IntegrationRevision: c.match.Revision,
+		Tool: it.Tool, ToolDigest: c.match.Tool.Digest, Args: it.Args, Request: req, Reason: it.Reason,
+		SecretRef: c.meta.Name, VersionRule: c.versionRule(pin),
+	}
+	it.Digest, err = it.Bound.Digest()
+	return err
+}

@@ -1,0 +1,158 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/vault"
+)
+
+// maxShown bounds an answer as a Worker sees it, in bytes of JSON.
+const maxShown = 64 << 10
+
+// plan makes the attempt on a candidate. Match, rendered request, Secret version
+// and door are those of the candidate, which Recheck has just compared.
+func (g *Gate) plan(c *candidate, from intent.State, fence int64) commit.Plan {
+	return commit.Plan{
+		Intent: c.it, From: from, Fence: fence,
+		Outcome: g.outcomeEvent(c),
+		Recheck: func(ctx context.Context) (audit.Event, error) {
+			d, err := g.recheck(ctx, c)
+			if err != nil {
+				return audit.Event{}, err
+			}
+			return g.claimEvent(c, &d, fence+1), nil
+		},
+		Open: func(ctx context.Context) (http.RoundTripper, error) {
+			return g.Vault.Open(ctx, vault.DoorSpec{
+				Tenant: c.it.Tenant, Secret: c.meta.Name, Version: c.meta.Version,
+				Auth: c.match.Connection.Auth, Origin: c.match.Origin, Integration: c.match.Integration.Name, Base: g.Transport(c.match),
+			})
+		},
+		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {
+			return c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request)
+		},
+		Clean:   func(a connector.Answer) intent.Result { return g.result(c, a) },
+		Observe: func(to intent.State, res intent.Result) explain.Observation { return g.observed(c, to, res) },
+		Follow:  g.follow(c),
+	}
+}
+
+// follow lists what a final state, or an unknown one, makes necessary.
+func (g *Gate) follow(c *candidate) func(intent.State, time.Time) []commit.Message {
+	return func(to intent.State, at time.Time) []commit.Message {
+		if c.it.Effect != resource.Write {
+			return nil
+		}
+		if to == intent.Unknown {
+			return []commit.Message{{Kind: commit.MsgReconcile, Ref: c.it.ID, Due: at}}
+		}
+		return []commit.Message{{Kind: commit.MsgSegment, Ref: c.it.Run, Due: at}}
+	}
+}
+
+// result is the answer as Worker, rail and store see it: scrubbed again as the
+// exact bytes, then bounded.
+func (g *Gate) result(c *candidate, a connector.Answer) intent.Result {
+	body, rep := g.Vault.Scrub(c.it.Tenant).Bytes(a.Body)
+	res := intent.Result{Status: a.Status, ContentType: a.Type, Redactions: rep.Total()}
+	switch {
+	case len(body) > maxShown && !c.match.Model():
+		res.Truncated = true
+		res.Note = fmt.Sprintf("The answer has %d bytes, more than the %d that are shown. Ask for less.", len(body), maxShown)
+	default:
+		res.Body = body
+	}
+	if a.Err != nil {
+		why, _ := g.Vault.Scrub(c.it.Tenant).String(a.Err.Error())
+		res.Note = why
+		if h := fault.HintOf(a.Err); h != "" {
+			res.Note += " (" + h + ")"
+		}
+	}
+	return res
+}
+
+// observed is the Observation of the end of an attempt.
+func (g *Gate) observed(c *candidate, to intent.State, res intent.Result) explain.Observation {
+	kind := explain.Retrieval
+	if c.it.Effect == resource.Write {
+		kind = explain.ToolCall
+	}
+	if to == intent.Failed || to == intent.Unknown {
+		kind = explain.Problem
+	}
+	title := fmt.Sprintf("%s: %s", action(c.it), to)
+	if res.Status != 0 {
+		title += fmt.Sprintf(" (HTTP %d)", res.Status)
+	}
+	data := res.Body
+	if c.match.Model() {
+		kind, data = explain.Inference, nil // the Worker's loop shows what the model said
+		if to == intent.Failed {
+			kind = explain.Problem
+		}
+	}
+	return g.clean(c, kind, title, res.Note, data)
+}
+
+// recheck evaluates everything again right before the claim: the Decision is
+// there, not expired, for this digest, by somebody who is still in the team; the
+// Mission still holds the Connection; the rendered request, the Tool, the
+// arguments and the Secret's version rule are those that were approved; policy
+// does not deny, and asks for no more than was given.
+func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, error) {
+	approved := c.it.Digest
+	d, err := g.Decisions.DecisionOf(ctx, c.it.Tenant, c.it.ID)
+	if err != nil {
+		return d, fault.Wrap(fault.KindOf(err), "reading the Decision", err)
+	}
+	if err := d.Holds(c.it, g.Now()); err != nil {
+		return d, err
+	}
+	if err := g.stillMember(ctx, d); err != nil {
+		return d, err
+	}
+	if err := g.resolve(ctx, c); err != nil {
+		return d, err
+	}
+	if err := c.bind(c.it.Bound.VersionRule != "active"); err != nil {
+		return d, err
+	}
+	if !c.it.Digest.Equal(approved) {
+		return d, fault.New(fault.Conflict, "the action is no longer the one that was approved, so nothing was sent").
+			WithHint("the Tool, its Integration, the Connection or a pinned Secret changed; propose it again")
+	}
+	g.judge(c)
+	switch {
+	case c.verdict.Effect == policy.Deny:
+		return d, denied(c.verdict)
+	case c.verdict.Effect == policy.Ask && d.AutoBy != "":
+		return d, errAsksNow
+	}
+	return d, nil
+}
+
+// errAsksNow: policy let the write through unattended, and now wants a person.
+var errAsksNow = fault.New(fault.Pending, "policy now asks for a person's Decision")
+
+// stillMember refuses an approver who has left the team since.
+func (g *Gate) stillMember(ctx context.Context, d decision.Decision) error {
+	for _, account := range d.Approvers() {
+		if _, err := g.Decisions.MemberSince(ctx, d.Tenant, d.TeamID, account); err != nil {
+			return fault.Wrap(fault.Denied, "checking that who approved is still in the team", err)
+		}
+	}
+	return nil
+}

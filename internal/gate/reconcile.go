@@ -1,0 +1,231 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
+	"sallyport.dev/internal/resource"
+)
+
+// Reconciling: how often a system that doesn't answer is asked before a person
+// is, and how long a write may take effect after its request when the Tool
+// doesn't say.
+const (
+	maxLookups    = 6
+	defaultSettle = 30 * time.Second
+)
+
+// Reconcile asks the system what became of a write whose outcome is unknown.
+// tries is how often it was asked already. It returns when to ask again, or zero
+// when the question is closed: COMMITTED when the system has it, NOT_APPLIED
+// when it has not after the time that it may still take, NEEDS_HUMAN when
+// nothing can be asked.
+func (g *Gate) Reconcile(ctx context.Context, tenant ident.Tenant, id string, tries int) (again time.Time, err error) {
+	if err := g.Machine.Halted(); err != nil {
+		return again, err
+	}
+	it, err := g.Intents.Intent(ctx, tenant, id)
+	if err != nil || it.State != intent.Unknown {
+		return again, err
+	}
+	fence, sent, err := g.Intents.Fence(ctx, tenant, id)
+	if err != nil {
+		return again, err
+	}
+	run, err := g.Runs.Run(ctx, tenant, it.Run)
+	if err != nil {
+		return again, err
+	}
+	c := &candidate{run: run, it: it}
+	found, settle, err := g.lookup(ctx, c, tries)
+	switch {
+	case err != nil && tries < maxLookups && fault.Is(err, fault.Unavailable):
+		return g.Now().Add(time.Second << min(tries, 6)), nil
+	case err != nil:
+		return again, g.closeUnknown(ctx, c, fence, intent.NeedsHuman, "system:reconcile", "the system could not be asked: "+err.Error(), nil)
+	case found != nil:
+		return again, g.closeUnknown(ctx, c, fence, intent.Committed, "system:reconcile", "the system was asked and has it", found)
+	case g.Now().Before(sent.Add(settle)):
+		return sent.Add(settle), nil
+	}
+	return again, g.closeUnknown(ctx, c, fence, intent.NotApplied, "system:reconcile", "the system was asked and does not have it", nil)
+}
+
+// lookup makes the Tool's lookup call, as a read of its own with its own audit
+// entry. found is the record, or nil when the system has none.
+func (g *Gate) lookup(ctx context.Context, c *candidate, tries int) (found json.RawMessage, settle time.Duration, err error) {
+	world, err := g.World(c.it.Tenant)
+	if err != nil {
+		return nil, 0, err
+	}
+	m, err := world.Catalog.Match(c.run.Mission, c.it.Connection, c.it.Tool)
+	if err != nil {
+		return nil, 0, fault.Wrap(fault.Denied, "the Mission no longer holds the Connection", err)
+	}
+	l := m.Tool.Lookup
+	if l == nil {
+		return nil, 0, fault.New(fault.NotFound, "the Tool has no lookup")
+	}
+	settle = l.Settle.D(defaultSettle)
+	args, err := lookupArgs(l.Args, c.it.ID)
+	if err != nil {
+		return nil, 0, err
+	}
+	lc := &candidate{run: c.run, it: intent.Intent{
+		Tenant: c.it.Tenant, ID: ident.New("int"), Revision: 1, Run: c.it.Run, Mission: c.it.Mission, Starter: c.it.Starter,
+		Connection: l.Connection, Tool: l.Tool, Args: args, CreatedAt: g.Now(),
+		Reason: fmt.Sprintf("looking up what became of %s", c.it.ID), Key: fmt.Sprintf("lookup:%s:%d:%s", c.it.ID, tries, g.Machine.Claimant()),
+	}}
+	res, err := g.read(ctx, lc)
+	if err != nil {
+		return nil, settle, err
+	}
+	found, err = pointer(res.Body, l.Found)
+	return found, settle, err
+}
+
+// read admits one read of the Boundary's own, in the name of the Run.
+func (g *Gate) read(ctx context.Context, c *candidate) (*intent.Result, error) {
+	if err := g.resolve(ctx, c); err != nil {
+		return nil, err
+	}
+	if g.judge(c); c.it.Effect != resource.Read || c.verdict.Effect != policy.Allow {
+		return nil, fault.New(fault.Denied, "the lookup is not a read that policy allows")
+	}
+	it, err := g.propose(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if it.State != intent.Committed || it.Result == nil {
+		return nil, fault.New(fault.Unavailable, "the lookup had no answer")
+	}
+	return it.Result, nil
+}
+
+// lookupArgs puts the Intent's id where the lookup's arguments say "$reference".
+func lookupArgs(in map[string]any, reference string) (json.RawMessage, error) {
+	args := make(map[string]any, len(in))
+	for k, v := range in {
+		if v == "$reference" {
+			v = reference
+		}
+		args[k] = v
+	}
+	return intent.Marshal(args)
+}
+
+// pointer follows a JSON pointer (RFC 6901). A null, an empty array and what is
+// not there are nil.
+func pointer(doc json.RawMessage, ptr string) (json.RawMessage, error) {
+	cur := doc
+	for _, tok := range strings.Split(strings.TrimPrefix(ptr, "/"), "/") {
+		if ptr == "" {
+			break
+		}
+		tok = strings.NewReplacer("~1", "/", "~0", "~").Replace(tok)
+		next, err := child(cur, tok)
+		if err != nil || next == nil {
+			return nil, err
+		}
+		cur = next
+	}
+	switch s := strings.TrimSpace(string(cur)); s {
+	case "", "null", "[]":
+		return nil, nil
+	}
+	return cur, nil
+}
+
+func child(doc json.RawMessage, tok string) (json.RawMessage, error) {
+	var list []json.RawMessage
+	if json.Unmarshal(doc, &list) == nil {
+		var i int
+		if _, err := fmt.Sscanf(tok, "%d", &i); err != nil || i < 0 || i >= len(list) {
+			return nil, nil
+		}
+		return list[i], nil
+	}
+	var obj map[string]json.RawMessage
+	if err := json.Unmarshal(doc, &obj); err != nil {
+		return nil, fault.New(fault.Internal, "the lookup's answer is not what its Found pointer expects")
+	}
+	return obj[tok], nil
+}
+
+// closeUnknown ends the question of what became of a write.
+func (g *Gate) closeUnknown(ctx context.Context, c *candidate, fence int64, to intent.State, actor, why string, body json.RawMessage) error {
+	at := g.Now()
+	why = c.clip(g, why)
+	res := intent.Result{State: to, Body: body}
+	switch to {
+	case intent.Committed:
+		res.Note = "Whether it was applied was unknown for a while; it was: " + why
+	case intent.NotApplied:
+		res.Note = "It was not applied: " + why + ". Propose it again if it is still wanted."
+	default:
+		res.Note = "Whether it was applied is not known, and " + why + ". A person has to find out. Do not repeat it."
+	}
+	method := "lookup"
+	if strings.HasPrefix(actor, string(ident.Person)) {
+		method = "person"
+	}
+	ev := g.event(c, audit.IntentResolved, map[string]any{"state": to, "digest": c.it.Digest, "why": why, "method": method})
+	ev.Actor = actor
+	msgs := []commit.Message{{Kind: commit.MsgSegment, Ref: c.it.Run, Due: at}}
+	if to == intent.NeedsHuman {
+		msgs = nil
+	}
+	_, err := g.Intents.Step(ctx, commit.Step{
+		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: c.it.State, To: to, Fence: fence, Why: why, Result: &res,
+		Events: []audit.Event{ev}, Observe: []explain.Observation{g.clean(c, explain.ToolCall, action(c.it)+": "+string(to), res.Note, body)},
+		Outbox: msgs, At: at,
+	})
+	g.Rail.Wake(c.it.Tenant, c.it.Run)
+	return err
+}
+
+// Resolve is a person's verdict on a write whose outcome nothing could find out.
+// Who started the Run can't give it, and a Run never can.
+func (g *Gate) Resolve(ctx context.Context, who ident.Principal, id string, applied bool, why string) (intent.Intent, error) {
+	if !who.Valid() || !who.Has(ident.Admin) {
+		return intent.Intent{}, fault.New(fault.Denied, "only an admin says what became of a write whose outcome is unknown")
+	}
+	it, err := g.Intents.Intent(ctx, who.Tenant, id)
+	if err != nil {
+		return it, err
+	}
+	switch {
+	case it.Starter == who.String():
+		return it, fault.New(fault.Denied, "who started the Run can't say what became of its write")
+	case it.State != intent.NeedsHuman:
+		return it, fault.Newf(fault.Conflict, "the intent is %s: there is nothing to find out", it.State)
+	case strings.TrimSpace(why) == "" || len(why) > maxWhy:
+		return it, fault.Newf(fault.Invalid, "say how you found out, in at most %d bytes", maxWhy)
+	}
+	fence, _, err := g.Intents.Fence(ctx, who.Tenant, id)
+	if err != nil {
+		return it, err
+	}
+	run, err := g.Runs.Run(ctx, who.Tenant, it.Run)
+	if err != nil {
+		return it, err
+	}
+	to := intent.NotApplied
+	if applied {
+		to = intent.Committed
+	}
+	if err := g.closeUnknown(ctx, &candidate{run: run, it: it}, fence, to, who.String(), why, nil); err != nil {
+		return it, err
+	}
+	return g.Intents.Intent(ctx, who.Tenant, id)
+}

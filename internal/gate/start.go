@@ -1,0 +1,240 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
+)
+
+// Start is a request for a Run. Who starts it is the authenticated caller.
+type Start struct {
+	Mission string          `json:"mission"`
+	Input   json.RawMessage `json:"input,omitempty"` // an object; the Mission's form says which fields
+	Via     string          `json:"-"`               // portal, api, cli, schedule
+	Outside bool            `json:"outside,omitempty"`
+	// Key makes the start idempotent within the Mission; at most 100 bytes.
+	Key string `json:"key,omitempty"`
+}
+
+// maxInput bounds a Run's input, in bytes of canonical JSON.
+const maxInput = 64 << 10
+
+// StartRun starts a Mission in the name of the caller: a requester, or the
+// schedule. The input has to fit the form and hold no known secret: it is what
+// the model reads.
+func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (intent.Run, error) {
+	var none intent.Run
+	if err := g.Machine.Halted(); err != nil {
+		return none, err
+	}
+	if !who.Valid() || !(who.Has(ident.Requester) || who.Kind == ident.System) {
+		return none, fault.New(fault.Denied, "only a requester starts a Run").WithHint("sign in with an account that has the role requester")
+	}
+	if len(s.Key) > intent.MaxKey {
+		return none, fault.Newf(fault.Invalid, "the key is longer than %d bytes", intent.MaxKey)
+	}
+	m, err := g.mission(ctx, who, s)
+	if err != nil {
+		return none, err
+	}
+	input, err := g.input(who.Tenant, m, s.Input)
+	if err != nil {
+		return none, err
+	}
+	now := g.Now()
+	r := intent.Run{
+		Tenant: who.Tenant, ID: ident.New("run"), Mission: m.Name, Starter: who.String(), StarterName: who.Name, Via: s.Via,
+		Worker: intent.BuiltIn, Input: input, State: intent.RunWaiting, CreatedAt: now,
+	}
+	msgs := []commit.Message{{Kind: commit.MsgSegment, Ref: r.ID, Due: now}}
+	if s.Outside {
+		r.Worker, r.State, msgs = intent.Outside, intent.RunRunning, nil
+	}
+	title := m.Title
+	if title == "" {
+		title = m.Name
+	}
+	return g.Runs.CreateRun(ctx, NewRun{
+		Run: r, Key: s.Key, Outbox: msgs,
+		Events: []audit.Event{{Type: audit.RunStarted, Tenant: r.Tenant, At: now, Actor: r.Starter, Run: r.ID, Mission: r.Mission,
+			Fields: map[string]any{"trigger": r.Via, "worker": r.Worker, "starter": r.Starter, "input": intent.SHA256(input)}}},
+		Observe: []explain.Observation{g.Rail.Clean(explain.Observation{
+			Tenant: r.Tenant, Run: r.ID, At: now, Kind: explain.Plan, Data: input,
+			Title: fmt.Sprintf("%s, started by %s", title, r.StarterName), Text: m.Goal,
+		})},
+	})
+}
+
+// mission finds the Mission and checks that the caller may start it.
+func (g *Gate) mission(ctx context.Context, who ident.Principal, s Start) (*resource.Mission, error) {
+	world, err := g.World(who.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := world.Catalog.Mission(s.Mission)
+	if !ok {
+		return nil, fault.Newf(fault.NotFound, "there is no Mission %q", fault.Quote(s.Mission)).WithHint("list them with: sallyport mission list")
+	}
+	if m.Model == "" && !s.Outside {
+		return nil, fault.Newf(fault.Invalid, "the Mission %s names no model, so only an outside Worker can run it", m.Name)
+	}
+	if len(m.Starters) == 0 || who.Kind == ident.System {
+		return m, nil
+	}
+	for _, team := range m.Starters {
+		if _, err := g.Decisions.MemberSince(ctx, who.Tenant, world.Catalog.TeamID(team), who.ID); err == nil {
+			return m, nil
+		} else if !fault.Is(err, fault.NotFound) {
+			return nil, err
+		}
+	}
+	return nil, fault.Newf(fault.Denied, "the Mission %s is started by members of %v", m.Name, m.Starters)
+}
+
+// input checks what a person filled in.
+func (g *Gate) input(tenant ident.Tenant, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
+	if len(in) == 0 {
+		in = json.RawMessage("{}")
+	}
+	if len(in) > 2*maxInput {
+		return nil, fault.Newf(fault.Invalid, "the input is larger than %d KiB", maxInput>>10)
+	}
+	c, err := intent.Canonical(in)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, "reading the input", err)
+	}
+	if err := m.CheckInput(c); err != nil {
+		return nil, err
+	}
+	if len(g.Vault.Scrub(tenant).Contains(c)) > 0 {
+		return nil, fault.New(fault.Denied, "the input holds a known secret; a model would read it").WithHint("leave credentials out: the Mission's Connections have them")
+	}
+	return c, nil
+}
+
+// EndRun ends the caller's own Run with its verdict.
+func (g *Gate) EndRun(ctx context.Context, who ident.Principal, verdict, summary string) error {
+	r, err := g.run(ctx, who)
+	if err != nil {
+		return err
+	}
+	if len(verdict) > 40 || len(summary) > intent.MaxReason {
+		return fault.New(fault.Invalid, "the verdict or the summary is too long")
+	}
+	return g.endRun(ctx, r, verdict, summary)
+}
+
+// StopRun ends a Run from outside: its starter or an admin does.
+func (g *Gate) StopRun(ctx context.Context, who ident.Principal, id string) error {
+	r, err := g.Runs.Run(ctx, who.Tenant, id)
+	if err != nil {
+		return err
+	}
+	if !who.Has(ident.Admin) && who.String() != r.Starter {
+		return fault.New(fault.Denied, "a Run is stopped by who started it, or by an admin")
+	}
+	return g.endRun(ctx, r, "stopped", "stopped by "+who.Name)
+}
+
+func (g *Gate) endRun(ctx context.Context, r intent.Run, verdict, summary string) error {
+	set := g.Vault.Scrub(r.Tenant)
+	verdict, _ = set.String(verdict)
+	summary, _ = set.String(summary)
+	now := g.Now()
+	err := g.Runs.EndRun(ctx, r.Tenant, r.ID, verdict, summary, now,
+		audit.Event{Type: audit.RunEnded, Tenant: r.Tenant, At: now, Actor: "run:" + r.ID, Run: r.ID, Mission: r.Mission,
+			Fields: map[string]any{"verdict": audit.Short(verdict), "turns": r.Used.Turns, "tokens": r.Used.InputTokens + r.Used.OutputTokens}},
+		g.Rail.Clean(explain.Observation{Tenant: r.Tenant, Run: r.ID, At: now, Kind: explain.Verdict, Title: verdict, Text: summary}))
+	g.Rail.Wake(r.Tenant, r.ID)
+	return err
+}
+
+// Brief gives the caller's own Run what it is for and what it can propose, the
+// Tools in a stable order.
+func (g *Gate) Brief(ctx context.Context, who ident.Principal) (intent.Brief, error) {
+	r, err := g.run(ctx, who)
+	if err != nil {
+		return intent.Brief{}, err
+	}
+	world, err := g.World(r.Tenant)
+	if err != nil {
+		return intent.Brief{}, err
+	}
+	m, ok := world.Catalog.Mission(r.Mission)
+	if !ok {
+		return intent.Brief{}, fault.New(fault.Denied, "the Run's Mission has been removed")
+	}
+	b := intent.Brief{Run: r, Title: m.Title, Goal: m.Goal, Model: m.Model, Tools: []intent.Tool{}}
+	for _, t := range world.Catalog.Tools(r.Mission) {
+		b.Tools = append(b.Tools, intent.Tool{
+			Name: t.Name, Connection: t.Connection, Tool: t.Tool.Name, Description: t.Tool.Description, Effect: t.Tool.Effect, Schema: t.Tool.Schema,
+		})
+	}
+	return b, nil
+}
+
+// Observe puts what the caller's Worker concluded on its own Run's rail.
+func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Kind, title, text string) error {
+	r, err := g.run(ctx, who)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case explain.Plan, explain.Inference, explain.Check:
+	default:
+		return fault.Newf(fault.Invalid, "a Worker can't record an observation of the kind %q", fault.Quote(string(kind)))
+	}
+	if len(title) > maxWhy || len(text) > 16*intent.MaxReason {
+		return fault.New(fault.Invalid, "the observation is too long")
+	}
+	return g.Rail.Append(ctx, explain.Observation{Tenant: r.Tenant, Run: r.ID, At: g.Now(), Kind: kind, Title: title, Text: text})
+}
+
+// Lookup gives the caller's own Run one of its Intents.
+func (g *Gate) Lookup(ctx context.Context, who ident.Principal, id string) (intent.Intent, error) {
+	r, err := g.run(ctx, who)
+	if err != nil {
+		return intent.Intent{}, err
+	}
+	it, err := g.Intents.Intent(ctx, who.Tenant, id)
+	if err != nil || it.Run != r.ID {
+		return intent.Intent{}, fault.Newf(fault.NotFound, "this Run has no intent %q", fault.Quote(id))
+	}
+	return it, nil
+}
+
+// withinLimits ends what goes on too long: wall-clock for every call, turns,
+// tokens and cost for completions.
+func (g *Gate) withinLimits(c *candidate) error {
+	l := c.match.Mission.Limits
+	u := c.run.Used
+	switch {
+	case g.Now().After(c.run.CreatedAt.Add(l.WallClock.D(30 * 24 * time.Hour))):
+		return fault.New(fault.Limit, "the Run has reached its limit of time")
+	case !c.match.Model():
+		return nil
+	case u.Turns >= orDefault(l.Turns, 30):
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %d turns", orDefault(l.Turns, 30))
+	case u.InputTokens+u.OutputTokens >= orDefault(l.Tokens, 200_000):
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %d tokens", orDefault(l.Tokens, 200_000))
+	case l.CostUSD > 0 && u.CostUSD >= l.CostUSD:
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %.2f US dollars", l.CostUSD)
+	}
+	return nil
+}
+
+func orDefault[T int | int64](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}
