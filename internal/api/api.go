@@ -1,0 +1,99 @@
+// Package api is the JSON interface: what the CLI, outside Workers and other
+// programs use. Every route is one line in a table, from which the OpenAPI
+// document is made, and one small function.
+//
+// It refuses a caller that it can't name, a body with fields that it does not
+// know or that is too large, and a Secret's value on the way out: there is no
+// route that has one. Errors are application/problem+json with a stable kind.
+//
+// # Security
+//
+// Callers authenticate with a bearer token, never with a cookie, so that a page
+// elsewhere can't make a browser call it. A session's token approves nothing: a
+// Decision takes the password and a one-time code with the verdict. A Run's token
+// opens the routes of its own Run and no other.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/vault"
+)
+
+// Store is what the API reads besides the services.
+type Store interface {
+	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
+	Runs(ctx context.Context, tenant ident.Tenant, starter string, limit int) ([]intent.Run, error)
+	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
+	Intents(ctx context.Context, tenant ident.Tenant, run string) ([]intent.Intent, error)
+	IntentsIn(ctx context.Context, tenant ident.Tenant, state intent.State) ([]intent.Intent, error)
+}
+
+// Applier checks and stores resources, all or none.
+type Applier interface {
+	Apply(ctx context.Context, who ident.Principal, in []resource.Resource, prune, dry bool) ([]resource.Change, error)
+}
+
+// Config is what the API is made of; every field is needed.
+type Config struct {
+	Tenant    ident.Tenant
+	Directory *identity.Directory
+	Gate      *gate.Gate
+	Desk      *decision.Desk
+	Vault     *vault.Vault
+	Rail      *explain.Rail
+	Audit     audit.Reader
+	Store     Store
+	Applier   Applier
+	Now       func() time.Time
+	Log       *slog.Logger
+	// Health says why the server should get no requests, or nil.
+	Health  func() error
+	Version string
+}
+
+// API is the handler of everything under /v1, and of the health routes.
+type API struct {
+	Config
+	mux    *http.ServeMux
+	routes []route
+}
+
+// New makes the handler.
+func New(c Config) *API {
+	a := &API{Config: c, mux: http.NewServeMux()}
+	a.health()
+	a.sessions()
+	a.missions()
+	a.runs()
+	a.workers()
+	a.decisions()
+	a.secrets()
+	a.accounts()
+	a.resources()
+	a.auditLog()
+	a.mux.HandleFunc("GET /v1/openapi.json", a.serveOpenAPI)
+	a.mux.HandleFunc("/v1/", a.noRoute)
+	return a
+}
+
+// ServeHTTP serves one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	a.mux.ServeHTTP(w, r)
+}

@@ -1,0 +1,79 @@
+package api
+
+import (
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+)
+
+// Queue is a page of the Decision Queue, the oldest first.
+type Queue struct {
+	Items []decision.Item `json:"items"`
+}
+
+// Verdict is a person's verdict with their fresh proof. A session's token alone
+// decides nothing.
+type Verdict struct {
+	Verdict  decision.Verdict `json:"verdict"` // approve or reject
+	Digest   intent.Digest    `json:"digest"`  // of the action that was looked at
+	Reason   string           `json:"reason,omitempty"`
+	Password string           `json:"password"`
+	Code     string           `json:"code"` // one-time code
+}
+
+// Resolution is a person's word on a write whose outcome nothing could find out.
+type Resolution struct {
+	Applied bool   `json:"applied"`
+	Why     string `json:"why"`
+}
+
+func (a *API) decisions() {
+	viewers := with(ident.Approver, ident.Auditor, ident.Admin)
+	handle(a, "GET", "/v1/decisions", "The Decision Queue; ?state= (default open), ?run=, ?mine=true, ?after=", viewers, func(c *call, _ none) (Queue, error) {
+		f := decision.Filter{State: decision.State(c.FormValue("state")), Run: c.FormValue("run"), After: c.FormValue("after"), Limit: limit(c, 50)}
+		if f.State == "" {
+			f.State = decision.Open
+		}
+		if f.State == "all" {
+			f.State = ""
+		}
+		if c.FormValue("mine") == "true" || !c.who.Has(ident.Auditor) && !c.who.Has(ident.Admin) {
+			f.Member = c.who.ID
+		}
+		items, err := a.Desk.Queue(c.Context(), c.who.Tenant, f)
+		return Queue{emptied(items)}, err
+	})
+	handle(a, "GET", "/v1/decisions/{decision}", "Show a Decision with the exact action", viewers, func(c *call, _ none) (decision.Item, error) {
+		return a.Desk.Get(c.Context(), c.who.Tenant, c.PathValue("decision"))
+	})
+	handle(a, "POST", "/v1/decisions/{decision}", "Approve or reject, with password and one-time code", with(ident.Approver), a.decide)
+	handle(a, "GET", "/v1/unknown", "The writes whose outcome a person has to find out", with(ident.Admin, ident.Auditor), func(c *call, _ none) (Intents, error) {
+		l, err := a.Store.IntentsIn(c.Context(), c.who.Tenant, intent.NeedsHuman)
+		return Intents{emptied(l)}, err
+	})
+	handle(a, "POST", "/v1/intents/{intent}/resolution", "Say what became of a write whose outcome is unknown", with(ident.Admin), func(c *call, in Resolution) (intent.Intent, error) {
+		return a.Gate.Resolve(c.Context(), c.who, c.PathValue("intent"), in.Applied, in.Why)
+	})
+}
+
+func (a *API) decide(c *call, in Verdict) (decision.Decision, error) {
+	it, err := a.Desk.Get(c.Context(), c.who.Tenant, c.PathValue("decision"))
+	if err != nil {
+		return decision.Decision{}, err
+	}
+	if in.Verdict != decision.Approve && in.Verdict != decision.Reject {
+		return decision.Decision{}, decision.Refuse(decision.NoVerdict)
+	}
+	if in.Password == "" || in.Code == "" {
+		return decision.Decision{}, fault.Wrap(fault.Denied, "deciding", decision.Refuse(decision.NoFactor))
+	}
+	f, err := a.Directory.Confirm(c.Context(), c.who, in.Password, in.Code, it.Decision.Act(in.Verdict, c.who.ID), a.Now())
+	if err != nil {
+		return decision.Decision{}, err
+	}
+	factor := decision.Factor(f)
+	return a.Desk.Decide(c.Context(), decision.Request{
+		Tenant: c.who.Tenant, Decision: it.Decision.ID, Verdict: in.Verdict, Digest: in.Digest, Reason: in.Reason, Who: c.who, Factor: &factor,
+	}, a.Now())
+}

@@ -1,0 +1,43 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"strconv"
+	"time"
+
+	"sallyport.dev/internal/explain"
+)
+
+// follow adds the one route that streams: a Run's rail as it happens, one
+// Observation a line (NDJSON), until the verdict or until the client leaves.
+func (a *API) follow(acc access) {
+	rt := route{method: "GET", pattern: "/v1/runs/{run}/follow", access: acc, status: http.StatusOK,
+		summary: "A Run's Explain rail as it happens: one JSON object a line, until the verdict",
+		req:     reflect.TypeFor[none](), resp: reflect.TypeFor[explain.Observation]()}
+	a.routes = append(a.routes, rt)
+	a.mux.HandleFunc(rt.method+" "+rt.pattern, func(w http.ResponseWriter, r *http.Request) {
+		c := &call{Request: r}
+		var err error
+		if c.who, err = a.caller(r, acc); err != nil {
+			a.problem(w, r, err)
+			return
+		}
+		run, err := a.run(c)
+		if err != nil {
+			a.problem(w, r, err)
+			return
+		}
+		rc := http.NewResponseController(w)
+		_ = rc.SetWriteDeadline(time.Time{}) // a stream has no end that we know
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		w.WriteHeader(http.StatusOK)
+		_ = rc.Flush()
+		after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64) // what is no number means the beginning
+		enc := json.NewEncoder(w)
+		_ = a.Rail.Follow(r.Context(), run.Tenant, run.ID, after, func(o explain.Observation) bool {
+			return enc.Encode(o) == nil && rc.Flush() == nil && o.Kind != explain.Verdict
+		}) // it ends with the client; there is nobody left to tell
+	})
+}

@@ -1,0 +1,74 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/fault"
+)
+
+// Problem is an error as application/problem+json (RFC 9457). Type is stable:
+// programs may compare it.
+type Problem struct {
+	Type   string `json:"type"` // "https://sallyport.dev/problems/KIND"
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Kind   string `json:"kind"`           // a fault's kind
+	Code   string `json:"code,omitempty"` // of a refused verdict
+	Hint   string `json:"hint,omitempty"`
+}
+
+// statusOf maps a fault's kind to a status, here and nowhere else.
+func statusOf(k fault.Kind) (int, string) {
+	switch k {
+	case fault.Invalid:
+		return http.StatusBadRequest, "The request is not valid"
+	case fault.Unauthenticated:
+		return http.StatusUnauthorized, "Sign in first"
+	case fault.Denied:
+		return http.StatusForbidden, "Not allowed"
+	case fault.NotFound:
+		return http.StatusNotFound, "Not found"
+	case fault.Conflict:
+		return http.StatusConflict, "It has changed, or was done already"
+	case fault.Pending:
+		return http.StatusAccepted, "It waits for a Decision"
+	case fault.Limit:
+		return http.StatusTooManyRequests, "A limit is reached"
+	case fault.Unavailable:
+		return http.StatusServiceUnavailable, "Not available now"
+	case fault.Unknown:
+		return http.StatusBadGateway, "The outcome is not known"
+	case fault.Internal:
+	}
+	return http.StatusInternalServerError, "An internal error"
+}
+
+// problem writes an error. What nobody classified is shown as a fixed sentence
+// and written to the log.
+func (a *API) problem(w http.ResponseWriter, r *http.Request, err error) {
+	kind := fault.KindOf(err)
+	status, title := statusOf(kind)
+	p := Problem{Type: "https://sallyport.dev/problems/" + string(kind), Title: title, Status: status,
+		Detail: err.Error(), Kind: string(kind), Code: string(decision.CodeOf(err)), Hint: fault.HintOf(err)}
+	if kind == fault.Internal {
+		p.Detail, p.Hint = "the server's log has the cause", ""
+		a.Log.ErrorContext(r.Context(), "a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	// An error can quote what a system or a Worker sent; this is the second net.
+	p.Detail, _ = a.Vault.Holder().Load().String(p.Detail)
+	p.Hint, _ = a.Vault.Holder().Load().String(p.Hint)
+	b, _ := json.Marshal(p) // a struct of strings and a number
+	w.Header().Set("Content-Type", "application/problem+json")
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="sallyport"`)
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n'))
+}
+
+func (a *API) noRoute(w http.ResponseWriter, r *http.Request) {
+	a.problem(w, r, fault.New(fault.NotFound, "there is no such route").WithHint("the routes are listed in /v1/openapi.json"))
+}

@@ -1,0 +1,230 @@
+// Package app puts the parts together: New makes the program from its
+// configuration, Start unseals, recovers and serves, Stop ends it in order.
+//
+// It refuses to serve before what an earlier process left behind is closed: no
+// call is admitted while the outcome of another is open and unknown to the
+// store.
+//
+// # Security
+//
+// Everything that can hold plaintext is made here and handed only to what needs
+// it: the vault to the gate and to the intake of Secrets, never to the mission
+// loop, whose Boundary is an interface. Logs of the whole process go through the
+// scrubber with the secrets of all tenants.
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/catalog"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/engine/dbos"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/mission"
+	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/sqlite"
+	"sallyport.dev/internal/vault"
+	"sallyport.dev/internal/vault/kek"
+)
+
+// Config is what the program is started with.
+type Config struct {
+	Dir    string       // the data directory
+	Listen string       // address, "127.0.0.1:0" picks a port
+	Tenant ident.Tenant // whose people sign in here
+	// Seals open the vault; at the first start its root key is wrapped by all.
+	Seals []kek.Seal
+	// TLSCert and TLSKey are files. Without them the server takes loopback
+	// connections only.
+	TLSCert, TLSKey string
+	LogHandler      slog.Handler // where logs go, before scrubbing
+	Now             func() time.Time
+	// Crash is called at each state of an attempt, for the tests that kill the
+	// process there.
+	Crash func(intent.State)
+}
+
+// App is the running program.
+type App struct {
+	cfg   Config
+	log   *slog.Logger
+	now   func() time.Time
+	store *sqlite.Store
+
+	Vault     *vault.Vault
+	Directory *identity.Directory
+	Desk      *decision.Desk
+	Gate      *gate.Gate
+	Rail      *explain.Rail
+	Machine   *commit.Machine
+
+	worlds     catalog.Holder[gate.World]
+	transports transports
+	applying   sync.Mutex // one apply at a time
+	pump       *pump
+	engine     *dbos.Engine
+	listener   net.Listener
+	server     *http.Server
+	stop       context.CancelFunc
+	wg         sync.WaitGroup
+}
+
+// New opens the data directory and makes every part. Nothing runs yet.
+func New(ctx context.Context, c Config) (*App, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if err := ident.CheckName(string(c.Tenant)); err != nil {
+		return nil, fault.Wrap(fault.Invalid, "reading the tenant's name", err)
+	}
+	a := &App{cfg: c, now: c.Now}
+	var holder scrub.Holder
+	a.log = slog.New(scrub.Handler(c.LogHandler, &holder))
+	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: a.log})
+	if err != nil {
+		return nil, err
+	}
+	a.Vault = v
+	a.log = slog.New(scrub.Handler(c.LogHandler, v.Holder()))
+	seq, err := audit.NewSequencer("", v.AuditKey)
+	if err != nil {
+		return nil, err
+	}
+	if a.store, err = sqlite.Open(ctx, c.Dir, seq); err != nil {
+		return nil, err
+	}
+	if err := a.assemble(); err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	return a, nil
+}
+
+// assemble makes the parts above the store.
+func (a *App) assemble() (err error) {
+	a.Rail = explain.New(a.store, a.Vault.Scrub)
+	if a.Directory, err = identity.New(a.store, a.Vault); err != nil {
+		return err
+	}
+	a.Machine = commit.New(a.store, ident.New("proc"), a.now, a.log)
+	a.Machine.Crash = a.cfg.Crash
+	a.Desk, err = decision.NewDesk(decision.Config{
+		Store: a.store, Facts: a.store, Involved: a,
+		Clean: func(t ident.Tenant, s string) string { s, _ = a.Vault.Scrub(t).String(s); return s },
+		Wake:  a.Rail.Wake,
+	})
+	if err != nil {
+		return err
+	}
+	a.Gate = gate.New(gate.Config{
+		Intents: a.store, Runs: a.store, Decisions: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
+		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
+	})
+	return nil
+}
+
+// Start unseals, closes what an earlier process left behind, and serves.
+func (a *App) Start(ctx context.Context) error {
+	if err := a.Vault.Unseal(ctx, a.store, a.cfg.Seals...); err != nil {
+		return err
+	}
+	if err := a.loadWorlds(ctx); err != nil {
+		return err
+	}
+	left, err := a.store.Left(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.Gate.Recover(ctx, left); err != nil {
+		return err
+	}
+	loop := mission.New(a.Gate, a.store, a.now, a.log)
+	if a.engine, err = dbos.New(context.WithoutCancel(ctx), a.cfg.Dir, loop, a.log); err != nil {
+		return err
+	}
+	a.pump = &pump{store: a.store, gate: a.Gate, engine: a.engine, now: a.now, log: a.log}
+	if err := a.pump.resume(ctx); err != nil {
+		return err
+	}
+	if err := a.listen(ctx); err != nil {
+		return err
+	}
+	var bg context.Context
+	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
+	a.wg.Go(func() { a.pump.run(bg) })
+	a.wg.Go(func() { a.sweep(bg) })
+	a.wg.Go(func() { a.schedules(bg) })
+	a.log.InfoContext(ctx, "ready", "address", a.Addr(), "tenant", a.cfg.Tenant)
+	return nil
+}
+
+// stopTimeout is how long Stop waits for calls under way.
+const stopTimeout = 10 * time.Second
+
+// Stop ends what is running: no new request, then no new work, then the store.
+// What is under way in a system is waited for; what takes longer is reconciled
+// at the next start.
+func (a *App) Stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	var errs []error
+	if a.server != nil {
+		if err := a.server.Shutdown(ctx); err != nil {
+			errs = append(errs, a.server.Close())
+		}
+	}
+	if a.stop != nil {
+		a.stop()
+		a.wg.Wait()
+	}
+	if a.engine != nil {
+		a.engine.Close(stopTimeout)
+	}
+	a.Vault.Seal()
+	return errors.Join(append(errs, a.store.Close())...)
+}
+
+// Parties says whose verdict on an Intent does not count, and whether its
+// Mission allows it after all; see decision.Involved.
+func (a *App) Parties(_ context.Context, i intent.Intent) (decision.Parties, error) {
+	w, err := a.World(i.Tenant)
+	if err != nil {
+		return decision.Parties{}, err
+	}
+	m, ok := w.Catalog.Mission(i.Mission)
+	if !ok {
+		return decision.Parties{}, fault.New(fault.Denied, "the Intent's Mission has been removed")
+	}
+	return decision.Parties{Starter: i.Starter, Worker: "run:" + i.Run, AllowSelfApproval: m.AllowSelfApproval}, nil
+}
+
+// sweepEvery is how often expired Decisions are looked for.
+const sweepEvery = 15 * time.Second
+
+// sweep ends what waits too long.
+func (a *App) sweep(ctx context.Context) {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		if _, err := a.Desk.Expire(ctx, a.now()); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "expired Decisions can't be closed", "kind", fault.KindOf(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+
+	"sallyport.dev/internal/api"
+	"sallyport.dev/internal/fault"
+)
+
+// Version is what the program says of itself; a release build sets it.
+var Version = "dev"
+
+// listen opens the port and serves in the background.
+func (a *App) listen(ctx context.Context) error {
+	secure := a.cfg.TLSCert != "" || a.cfg.TLSKey != ""
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen)
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, "listening on "+a.cfg.Listen, err)
+	}
+	if ip := ln.Addr().(*net.TCPAddr).IP; !secure && !ip.IsLoopback() {
+		_ = ln.Close()
+		return fault.Newf(fault.Invalid, "%s is not a loopback address, and there is no TLS", a.cfg.Listen).
+			WithHint("give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that has TLS")
+	}
+	if secure {
+		cert, err := tls.LoadX509KeyPair(a.cfg.TLSCert, a.cfg.TLSKey)
+		if err != nil {
+			_ = ln.Close()
+			return fault.Wrap(fault.Invalid, "reading the TLS certificate and key", err)
+		}
+		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	}
+	a.listener = ln
+	a.server = &http.Server{
+		Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	a.wg.Go(func() {
+		if err := a.server.Serve(ln); err != http.ErrServerClosed {
+			a.log.ErrorContext(ctx, "the server stopped serving", "error", err)
+		}
+	})
+	return nil
+}
+
+// handler is everything that the port serves.
+func (a *App) handler() http.Handler {
+	mux := http.NewServeMux()
+	h := a.API()
+	mux.Handle("/v1/", h)
+	mux.Handle("/healthz", h)
+	mux.Handle("/readyz", h)
+	return mux
+}
+
+// API makes the JSON interface.
+func (a *App) API() *api.API {
+	return api.New(api.Config{
+		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Vault: a.Vault, Rail: a.Rail,
+		Audit: a.store.Audit(), Store: a.store, Applier: a, Now: a.now, Log: a.log, Health: a.health, Version: Version,
+	})
+}
+
+// health is why the server should get no requests, or nil.
+func (a *App) health() error {
+	switch {
+	case a.Vault.Sealed():
+		return fault.New(fault.Unavailable, "the vault is sealed")
+	case a.Machine.Halted() != nil:
+		return a.Machine.Halted()
+	}
+	return a.store.Healthy()
+}
+
+// Addr is the address that the server listens on: host:port.
+func (a *App) Addr() string {
+	if a.listener == nil {
+		return ""
+	}
+	return a.listener.Addr().String()
+}

@@ -1,0 +1,160 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/engine/dbos"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/sqlite"
+)
+
+// How the outbox is worked off.
+const (
+	pumpBatch   = 64
+	pumpIdle    = 250 * time.Millisecond // between looks, when nobody wakes it
+	pumpWorkers = 8
+	pumpCeiling = time.Minute // between tries of one message
+	pumpTries   = 20          // before a message is left to an operator, with an error in the log
+)
+
+// pump carries out what steps left in the outbox: at least once each, in no
+// particular order, several at a time.
+type pump struct {
+	store  *sqlite.Store
+	gate   *gate.Gate
+	engine *dbos.Engine
+	now    func() time.Time
+	log    *slog.Logger
+	busy   sync.Map // of messages that a worker is at
+}
+
+// run works until ctx ends, then waits for what is under way.
+func (p *pump) run(ctx context.Context) {
+	work := make(chan sqlite.Due)
+	var wg sync.WaitGroup
+	for range pumpWorkers {
+		wg.Go(func() {
+			for d := range work {
+				p.handle(ctx, d)
+			}
+		})
+	}
+	for ctx.Err() == nil {
+		due, _, err := p.store.DueMessages(ctx, p.now(), pumpBatch)
+		if err != nil && ctx.Err() == nil {
+			p.log.ErrorContext(ctx, "the outbox can't be read", "kind", fault.KindOf(err))
+		}
+		for _, d := range due {
+			if _, taken := p.busy.LoadOrStore(key(d), true); taken {
+				continue
+			}
+			select {
+			case work <- d:
+			case <-ctx.Done():
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pumpIdle):
+		}
+	}
+	close(work)
+	wg.Wait()
+}
+
+type messageKey struct{ tenant, kind, ref string }
+
+func key(d sqlite.Due) messageKey { return messageKey{string(d.Tenant), d.Kind, d.Ref} }
+
+// handle carries out one message and takes it out, or makes it due again.
+func (p *pump) handle(ctx context.Context, d sqlite.Due) {
+	defer p.busy.Delete(key(d))
+	again, err := p.carry(ctx, d)
+	if err == nil && again.IsZero() {
+		if err := p.store.DoneMessage(ctx, d); err != nil && ctx.Err() == nil {
+			p.log.ErrorContext(ctx, "a message was carried out and not taken out of the outbox", "message", d.Kind, "ref", d.Ref)
+		}
+		return
+	}
+	if err != nil {
+		again = p.now().Add(min(time.Second<<min(d.Tries, 10), pumpCeiling))
+		level := slog.LevelWarn
+		if d.Tries >= pumpTries {
+			level = slog.LevelError
+		}
+		p.log.Log(ctx, level, "a message of the outbox failed and is tried again", "message", d.Kind, "ref", d.Ref, "tries", d.Tries, "kind", fault.KindOf(err))
+	}
+	if err := p.store.RetryMessage(ctx, d, again); err != nil && ctx.Err() == nil {
+		p.log.ErrorContext(ctx, "a message of the outbox can't be put back", "message", d.Kind, "ref", d.Ref)
+	}
+}
+
+// carry carries out one message; again is when it wants to be carried out once
+// more.
+func (p *pump) carry(ctx context.Context, d sqlite.Due) (again time.Time, err error) {
+	switch d.Kind {
+	case commit.MsgDispatch:
+		return again, p.gate.Dispatch(ctx, d.Tenant, d.Ref)
+	case commit.MsgReconcile:
+		return p.gate.Reconcile(ctx, d.Tenant, d.Ref, d.Tries)
+	case commit.MsgSegment:
+		return again, p.segment(ctx, d)
+	}
+	return again, fault.Newf(fault.Internal, "the outbox has a message of the unknown kind %q", fault.Quote(d.Kind))
+}
+
+// segment starts the next segment of a Run that waits. For one that is running
+// or has ended there is nothing to do.
+func (p *pump) segment(ctx context.Context, d sqlite.Due) error {
+	r, err := p.store.Run(ctx, d.Tenant, d.Ref)
+	if err != nil {
+		return err
+	}
+	if r.Worker != "built-in" {
+		return nil
+	}
+	n, err := p.store.NextSegment(ctx, d.Tenant, d.Ref)
+	if fault.Is(err, fault.Conflict) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = p.engine.Start(ctx, dbos.Segment{Tenant: d.Tenant, Run: d.Ref, Number: n})
+	return err
+}
+
+// resume starts again what was under way when an earlier process ended: the
+// engine knows most of it, and what it lost begins again from the transcript.
+func (p *pump) resume(ctx context.Context) error {
+	runs, err := p.store.OpenRuns(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.Worker != "built-in" || r.State != "running" {
+			continue
+		}
+		s := dbos.Segment{Tenant: r.Tenant, Run: r.ID, Number: r.Segment}
+		ended, err := p.engine.Start(ctx, s)
+		if err != nil {
+			return err
+		}
+		if !ended {
+			continue
+		}
+		// The engine holds the segment for ended, and the Run goes on: the next.
+		if s.Number, err = p.store.SkipSegment(ctx, r.Tenant, r.ID, r.Segment); err != nil {
+			return err
+		}
+		if _, err := p.engine.Start(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,282 @@
+package app
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"sync"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/catalog"
+	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/connector/dial"
+	connhttp "sallyport.dev/internal/connector/http"
+	"sallyport.dev/internal/connector/model"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/sqlite"
+)
+
+// World gives what a tenant has applied, compiled. A tenant without anything has
+// an empty one, whose policy denies.
+func (a *App) World(t ident.Tenant) (gate.World, error) {
+	w, version := a.worlds.Get(t)
+	if version == 0 {
+		return gate.World{}, fault.Newf(fault.Unavailable, "the configuration of the tenant %s is not loaded", t)
+	}
+	return w, nil
+}
+
+// loadWorlds compiles what every tenant has applied.
+func (a *App) loadWorlds(ctx context.Context) error {
+	tenants, err := a.store.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(tenants, a.cfg.Tenant) {
+		tenants = append(tenants, a.cfg.Tenant)
+	}
+	for _, t := range tenants {
+		stored, err := a.store.Resources(ctx, t)
+		if err != nil {
+			return err
+		}
+		w, err := a.compile(ctx, t, stored)
+		if err != nil {
+			return fault.Wrap(fault.Invalid, "compiling what is applied for the tenant "+string(t), err)
+		}
+		a.worlds.Set(t, w)
+	}
+	return nil
+}
+
+// compile makes a world of resources; nothing is stored.
+func (a *App) compile(ctx context.Context, t ident.Tenant, stored []sqlite.StoredResource) (gate.World, error) {
+	prev, _ := a.worlds.Get(t)
+	src := catalog.Source{NewKind: newKind, Previous: prev.Catalog, Revisions: map[catalog.Key]int64{}, TeamIDs: map[string]string{}}
+	var policies []resource.Policy
+	for _, s := range stored {
+		h := s.Resource.Header()
+		src.Resources = append(src.Resources, s.Resource)
+		src.Revisions[catalog.Key{Kind: h.Kind, Name: h.Name}] = s.Revision
+		if p, ok := s.Resource.(*resource.Policy); ok {
+			policies = append(policies, *p)
+		}
+	}
+	teams, err := a.Directory.Teams(ctx, t)
+	if err != nil {
+		return gate.World{}, err
+	}
+	for _, team := range teams {
+		src.TeamIDs[team.Name] = team.ID
+	}
+	snap, err := catalog.Build(src)
+	if err != nil {
+		return gate.World{}, err
+	}
+	set, err := policy.Compile(policies, policyWorld(snap))
+	if err != nil {
+		return gate.World{}, err
+	}
+	return gate.World{Catalog: snap, Policy: set}, nil
+}
+
+func newKind(in *resource.Integration) (connector.Kind, error) {
+	if in.Model != nil {
+		return model.New(in)
+	}
+	return connhttp.New(in)
+}
+
+// policyWorld is what policies may speak about.
+func policyWorld(s *catalog.Snapshot) policy.World {
+	var w policy.World
+	for _, r := range s.Resources() {
+		name := r.Header().Name
+		switch r.Header().Kind {
+		case resource.KindConnection:
+			w.Connections = append(w.Connections, name)
+		case resource.KindMission:
+			w.Missions = append(w.Missions, name)
+		case resource.KindTeam:
+			w.Teams = append(w.Teams, name)
+		case resource.KindIntegration:
+			i, _ := s.Integration(name)
+			for _, t := range i.Kind.Tools() {
+				w.Tools = append(w.Tools, policy.Tool{Integration: name, Name: t.Name, Effect: t.Effect, Schema: t.Schema})
+			}
+		case resource.KindPolicy:
+		}
+	}
+	return w
+}
+
+// Apply checks the resources against everything else that is applied, and stores
+// all of them or none. prune also removes what is not among them; dry only says
+// what would happen.
+func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Resource, prune, dry bool) ([]resource.Change, error) {
+	if !who.Valid() || !(who.Has(ident.Builder) || who.Kind == ident.System) {
+		return nil, fault.New(fault.Denied, "only a builder applies resources").WithHint("sign in with an account that has the role builder")
+	}
+	a.applying.Lock()
+	defer a.applying.Unlock()
+	stored, err := a.store.Resources(ctx, who.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.merge(who, stored, in, prune)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.compile(ctx, who.Tenant, p.after); err != nil {
+		return nil, err
+	}
+	if dry {
+		return p.report, nil
+	}
+	if err := a.store.Apply(ctx, who.Tenant, who.String(), p.changes, a.now()); err != nil {
+		return nil, err
+	}
+	return p.report, a.reload(ctx, who.Tenant)
+}
+
+// reload compiles what is stored now; the ids of new Teams are in it.
+func (a *App) reload(ctx context.Context, t ident.Tenant) error {
+	stored, err := a.store.Resources(ctx, t)
+	if err != nil {
+		return err
+	}
+	w, err := a.compile(ctx, t, stored)
+	if err != nil {
+		return err
+	}
+	a.worlds.Set(t, w)
+	return nil
+}
+
+// applyPlan is what an apply comes to.
+type applyPlan struct {
+	changes []sqlite.ResourceChange
+	report  []resource.Change
+	after   []sqlite.StoredResource
+}
+
+func (a *App) merge(who ident.Principal, stored []sqlite.StoredResource, in []resource.Resource, prune bool) (applyPlan, error) {
+	var p applyPlan
+	was := map[catalog.Key]sqlite.StoredResource{}
+	for _, s := range stored {
+		was[keyOf(s.Resource)] = s
+	}
+	seen := map[catalog.Key]bool{}
+	for _, r := range in {
+		k := keyOf(r)
+		if seen[k] {
+			return p, fault.Newf(fault.Invalid, "the %s %s is there twice", k.Kind, k.Name)
+		}
+		seen[k] = true
+		old, existed := was[k]
+		same, err := equal(old.Resource, r)
+		if err != nil {
+			return p, err
+		}
+		c := resource.Change{Kind: k.Kind, Name: k.Name, Change: "unchanged", Revision: old.Revision}
+		if !existed || !same {
+			c.Change, c.Revision = "changed", old.Revision+1
+			if !existed {
+				c.Change = "created"
+			}
+			p.changes = append(p.changes, a.change(who, k, r, old.Revision, c))
+		}
+		p.report = append(p.report, c)
+		p.after = append(p.after, sqlite.StoredResource{Resource: r, Revision: c.Revision})
+	}
+	for _, s := range stored {
+		k := keyOf(s.Resource)
+		switch {
+		case seen[k]:
+		case prune:
+			c := resource.Change{Kind: k.Kind, Name: k.Name, Change: "removed", Revision: s.Revision}
+			p.report = append(p.report, c)
+			p.changes = append(p.changes, a.change(who, k, nil, s.Revision, c))
+		default:
+			p.after = append(p.after, s)
+		}
+	}
+	slices.SortStableFunc(p.changes, func(x, y sqlite.ResourceChange) int {
+		return cmp.Compare(slices.Index(resource.Kinds, x.Kind), slices.Index(resource.Kinds, y.Kind))
+	})
+	return p, nil
+}
+
+func keyOf(r resource.Resource) catalog.Key {
+	h := r.Header()
+	return catalog.Key{Kind: h.Kind, Name: h.Name}
+}
+
+func equal(a, b resource.Resource) (bool, error) {
+	x, err := json.Marshal(a)
+	if err != nil {
+		return false, fault.Wrap(fault.Internal, "encoding a resource", err)
+	}
+	y, err := json.Marshal(b)
+	if err != nil {
+		return false, fault.Wrap(fault.Internal, "encoding a resource", err)
+	}
+	return bytes.Equal(x, y), nil
+}
+
+func (a *App) change(who ident.Principal, k catalog.Key, r resource.Resource, was int64, c resource.Change) sqlite.ResourceChange {
+	ev := audit.Event{Type: audit.ResourceApplied, Tenant: who.Tenant, At: a.now(), Actor: who.String(),
+		Fields: map[string]any{"kind": k.Kind, "name": k.Name, "revision": c.Revision}}
+	if r == nil {
+		ev.Type = audit.ResourceRemoved
+	} else if body, err := intent.Marshal(r); err == nil {
+		ev.Fields["digest"] = intent.SHA256(body)
+	}
+	return sqlite.ResourceChange{Kind: k.Kind, Name: k.Name, Resource: r, Was: was, Event: ev}
+}
+
+// transports keeps one pool of connections for each Integration's revision.
+type transports struct {
+	mu   sync.Mutex
+	pool map[string]pooled
+}
+
+type pooled struct {
+	kind connector.Kind
+	rt   *dial.Pool
+}
+
+// of gives the pool of a match's Integration. One whose network rules can't be
+// made into a transport sends nothing.
+func (t *transports) of(m *catalog.Match) http.RoundTripper {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	name := m.Integration.Name
+	if p, ok := t.pool[name]; ok && p.kind == m.Kind {
+		return p.rt
+	}
+	rt, err := dial.Transport(m.Kind.Network(), dial.Options{})
+	if err != nil {
+		return refusing{err}
+	}
+	if old, ok := t.pool[name]; ok {
+		old.rt.CloseIdleConnections()
+	}
+	if t.pool == nil {
+		t.pool = map[string]pooled{}
+	}
+	t.pool[name] = pooled{m.Kind, rt}
+	return rt
+}
+
+type refusing struct{ err error }
+
+func (r refusing) RoundTrip(*http.Request) (*http.Response, error) { return nil, r.err }

@@ -1,0 +1,225 @@
+// Package mission is the built-in AI Worker's loop: read the transcript, ask the
+// model, propose what it wants, hand back what came of it, until it gives its
+// verdict. It runs in segments: a segment ends when the Run is done or when
+// everything open waits for a person, and the Decision starts the next one.
+//
+// It refuses to know a secret: it reaches systems, and the model too, through a
+// Boundary that it declares itself, and gets only what was scrubbed. It refuses
+// to act on a model's word alone: what the model writes becomes a proposal, and
+// the Boundary decides.
+//
+// # Security
+//
+// The model is untrusted, and so is what systems answer: both can hold
+// instructions from an attacker. Nothing here gives them more than the Tools of
+// the Mission. The transcript is the truth; a step that is repeated after a crash
+// proposes with the same keys and gets the same Intents.
+package mission
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"time"
+
+	"sallyport.dev/internal/connector/model"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+)
+
+// Boundary is the execution plane as a Worker sees it, in this process or in
+// another.
+type Boundary interface {
+	Brief(ctx context.Context, who ident.Principal) (intent.Brief, error)
+	Admit(ctx context.Context, who ident.Principal, p intent.Proposal) (intent.Intent, error)
+	Observe(ctx context.Context, who ident.Principal, kind explain.Kind, title, text string) error
+	EndRun(ctx context.Context, who ident.Principal, verdict, summary string) error
+}
+
+// Store keeps the transcript and says when a Run waits.
+type Store interface {
+	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
+	Transcript(ctx context.Context, tenant ident.Tenant, run string) ([]json.RawMessage, error)
+	AppendTranscript(ctx context.Context, tenant ident.Tenant, run string, n int, msgs []json.RawMessage, at time.Time) error
+	// Wait marks the Run as waiting; a Conflict when nothing is open any more.
+	Wait(ctx context.Context, tenant ident.Tenant, run string) error
+}
+
+// Loop is the built-in Worker. Its methods are safe for concurrent use on
+// different Runs.
+type Loop struct {
+	boundary Boundary
+	store    Store
+	now      func() time.Time
+	log      *slog.Logger
+}
+
+// New makes a loop.
+func New(b Boundary, s Store, now func() time.Time, log *slog.Logger) *Loop {
+	return &Loop{boundary: b, store: s, now: now, log: log}
+}
+
+// Next says how a turn ended.
+type Next string
+
+// The ways.
+const (
+	Go     Next = "go"     // there is more to do now
+	Parked Next = "parked" // everything open waits; a later segment goes on
+	Done   Next = "done"   // the Run has ended
+)
+
+// maxNudges is how often a model that neither acts nor ends is reminded.
+const maxNudges = 2
+
+// Turn does one turn of a Run. An error is worth another try; after enough of
+// them the caller gives up with [Loop.GiveUp]. What can't be mended by a retry
+// ends the Run with a verdict instead.
+func (l *Loop) Turn(ctx context.Context, tenant ident.Tenant, run string) (Next, error) {
+	r, err := l.store.Run(ctx, tenant, run)
+	if err != nil {
+		return "", err
+	}
+	if r.State == intent.RunEnded {
+		return Done, nil
+	}
+	who := ident.Principal{Tenant: tenant, Kind: ident.Run, ID: run}
+	brief, err := l.boundary.Brief(ctx, who)
+	if err != nil {
+		return l.failed(ctx, who, err)
+	}
+	t, err := l.load(ctx, brief)
+	if err != nil {
+		return "", err
+	}
+	if calls := t.open(); len(calls) > 0 {
+		return l.act(ctx, who, t, calls)
+	}
+	if t.idle() > maxNudges {
+		return l.end(ctx, who, "ended", "the model neither acted nor gave a verdict")
+	}
+	return l.think(ctx, who, t)
+}
+
+// think asks the model for its next message.
+func (l *Loop) think(ctx context.Context, who ident.Principal, t *transcript) (Next, error) {
+	args, err := json.Marshal(t.request())
+	if err != nil {
+		return "", fault.Wrap(fault.Internal, "encoding the completion", err)
+	}
+	it, err := l.boundary.Admit(ctx, who, intent.Proposal{Connection: t.brief.Model, Tool: model.Complete, Args: args})
+	if err != nil {
+		return l.failed(ctx, who, err)
+	}
+	if it.State != intent.Committed || it.Result == nil {
+		return "", fault.Newf(fault.Unavailable, "the model gave no usable answer: %s", it.Why)
+	}
+	var res model.Response
+	if err := json.Unmarshal(it.Result.Body, &res); err != nil {
+		return "", fault.New(fault.Unavailable, "the model's answer can't be read")
+	}
+	if err := t.append(ctx, assistant(res)); err != nil {
+		return "", err
+	}
+	if res.Text != "" {
+		if err := l.boundary.Observe(ctx, who, explain.Inference, "The Worker's reasoning", res.Text); err != nil {
+			return "", err
+		}
+	}
+	if len(res.ToolCalls) == 0 {
+		return Go, t.append(ctx, nudge())
+	}
+	return Go, nil
+}
+
+// act proposes what the model asked for and hands back what came of it.
+func (l *Loop) act(ctx context.Context, who ident.Principal, t *transcript, calls []call) (Next, error) {
+	waiting := false
+	for _, c := range calls {
+		if c.Name == finishTool {
+			verdict, summary := c.verdict()
+			return l.end(ctx, who, verdict, summary)
+		}
+		answer, wait, err := l.propose(ctx, who, t, c)
+		if err != nil {
+			return "", err
+		}
+		if wait {
+			waiting = true
+			continue
+		}
+		if err := t.append(ctx, answer); err != nil {
+			return "", err
+		}
+	}
+	if !waiting {
+		return Go, nil
+	}
+	err := l.store.Wait(ctx, who.Tenant, who.ID)
+	if fault.Is(err, fault.Conflict) {
+		return Go, nil // decided in the meantime
+	}
+	return Parked, err
+}
+
+// propose makes one proposal. Its key is its place in the transcript, so that
+// the same turn after a crash, or the next segment, gets the same Intent.
+func (l *Loop) propose(ctx context.Context, who ident.Principal, t *transcript, c call) (answer model.Message, wait bool, err error) {
+	tool, ok := t.tool(c.Name)
+	if ok && c.Problem != "" {
+		return c.answer(refusal(c.Problem, "send the tool's arguments as a JSON object")), false, nil
+	}
+	if !ok {
+		// What is not offered is proposed all the same: the Boundary refuses it,
+		// and its refusal is on the record.
+		tool.Connection, tool.Tool, _ = strings.Cut(c.Name, "__")
+	}
+	args, reason, err := splitReason(c.Args)
+	if err != nil {
+		return c.answer(refusal(err.Error(), fault.HintOf(err))), false, nil
+	}
+	it, err := l.boundary.Admit(ctx, who, intent.Proposal{
+		Connection: tool.Connection, Tool: tool.Tool, Args: args, Reason: reason, Key: c.key,
+	})
+	switch fault.KindOf(err) {
+	case "":
+	case fault.Unavailable, fault.Internal:
+		return answer, false, err
+	default:
+		return c.answer(refusal(err.Error(), fault.HintOf(err))), false, nil
+	}
+	if it.State.Open() {
+		return answer, true, nil
+	}
+	return c.answer(outcome(it)), false, nil
+}
+
+// failed sorts an error of the Boundary: a limit or a refusal ends the Run, the
+// rest is worth another try.
+func (l *Loop) failed(ctx context.Context, who ident.Principal, err error) (Next, error) {
+	switch fault.KindOf(err) {
+	case fault.Limit:
+		return l.end(ctx, who, "limit", err.Error())
+	case fault.Denied, fault.Invalid, fault.NotFound:
+		return l.end(ctx, who, "failed", err.Error())
+	}
+	return "", err
+}
+
+// GiveUp ends a Run after a turn has failed too often.
+func (l *Loop) GiveUp(ctx context.Context, tenant ident.Tenant, run string, cause error) error {
+	l.log.WarnContext(ctx, "a run was given up", "tenant", tenant, "run", run, "kind", fault.KindOf(cause))
+	_, err := l.end(ctx, ident.Principal{Tenant: tenant, Kind: ident.Run, ID: run}, "failed", "given up after several tries: "+cause.Error())
+	return err
+}
+
+func (l *Loop) end(ctx context.Context, who ident.Principal, verdict, summary string) (Next, error) {
+	err := l.boundary.EndRun(ctx, who, verdict, summary)
+	if fault.Is(err, fault.Conflict) || fault.Is(err, fault.Denied) {
+		return Done, nil // it has ended already
+	}
+	return Done, err
+}
