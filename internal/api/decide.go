@@ -2,7 +2,6 @@ package api
 
 import (
 	"sallyport.dev/internal/decision"
-	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 )
@@ -62,18 +61,16 @@ func (a *API) decide(c *call, in Verdict) (decision.Decision, error) {
 	if err != nil {
 		return decision.Decision{}, err
 	}
-	if in.Verdict != decision.Approve && in.Verdict != decision.Reject {
-		return decision.Decision{}, decision.Refuse(decision.NoVerdict)
+	r := decision.Request{Tenant: c.who.Tenant, Decision: it.Decision.ID, Verdict: in.Verdict, Digest: in.Digest, Reason: in.Reason, Who: c.who}
+	// Without a proof or a verdict it goes to the Desk as it is, which refuses it
+	// on the record.
+	if in.Password != "" && in.Code != "" && (in.Verdict == decision.Approve || in.Verdict == decision.Reject) {
+		f, err := a.Directory.Confirm(c.Context(), c.who, in.Password, in.Code, it.Decision.Act(in.Verdict, c.who.ID), a.Now())
+		if err != nil {
+			return decision.Decision{}, err
+		}
+		factor := decision.Factor(f)
+		r.Factor = &factor
 	}
-	if in.Password == "" || in.Code == "" {
-		return decision.Decision{}, fault.Wrap(fault.Denied, "deciding", decision.Refuse(decision.NoFactor))
-	}
-	f, err := a.Directory.Confirm(c.Context(), c.who, in.Password, in.Code, it.Decision.Act(in.Verdict, c.who.ID), a.Now())
-	if err != nil {
-		return decision.Decision{}, err
-	}
-	factor := decision.Factor(f)
-	return a.Desk.Decide(c.Context(), decision.Request{
-		Tenant: c.who.Tenant, Decision: it.Decision.ID, Verdict: in.Verdict, Digest: in.Digest, Reason: in.Reason, Who: c.who, Factor: &factor,
-	}, a.Now())
+	return a.Desk.Decide(c.Context(), r, a.Now())
 }

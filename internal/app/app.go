@@ -52,9 +52,9 @@ type Config struct {
 	TLSCert, TLSKey string
 	LogHandler      slog.Handler // where logs go, before scrubbing
 	Now             func() time.Time
-	// Crash is called at each state of an attempt, for the tests that kill the
-	// process there.
-	Crash func(intent.State)
+	// Crash is called between the steps of each attempt, for the tests that
+	// kill the process there.
+	Crash func(intent.Intent, commit.Point)
 }
 
 // App is the running program.
@@ -220,6 +220,9 @@ func (a *App) sweep(ctx context.Context) {
 	for {
 		if _, err := a.Desk.Expire(ctx, a.now()); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "expired Decisions can't be closed", "kind", fault.KindOf(err))
+		}
+		if err := a.Directory.Sweep(ctx, a.now()); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "old sessions can't be removed", "kind", fault.KindOf(err))
 		}
 		select {
 		case <-ctx.Done():

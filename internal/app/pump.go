@@ -16,7 +16,7 @@ import (
 // How the outbox is worked off.
 const (
 	pumpBatch   = 64
-	pumpIdle    = 250 * time.Millisecond // between looks, when nobody wakes it
+	pumpIdle    = time.Second // between looks, when no commit says that there is something
 	pumpWorkers = 8
 	pumpCeiling = time.Minute // between tries of one message
 	pumpTries   = 20          // before a message is left to an operator, with an error in the log
@@ -45,7 +45,7 @@ func (p *pump) run(ctx context.Context) {
 		})
 	}
 	for ctx.Err() == nil {
-		due, _, err := p.store.DueMessages(ctx, p.now(), pumpBatch)
+		due, next, err := p.store.DueMessages(ctx, p.now(), pumpBatch)
 		if err != nil && ctx.Err() == nil {
 			p.log.ErrorContext(ctx, "the outbox can't be read", "kind", fault.KindOf(err))
 		}
@@ -58,13 +58,24 @@ func (p *pump) run(ctx context.Context) {
 			case <-ctx.Done():
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pumpIdle):
-		}
+		p.rest(ctx, next)
 	}
 	close(work)
 	wg.Wait()
+}
+
+// rest waits until there may be something to do: next is when the next message
+// is due, if there is one.
+func (p *pump) rest(ctx context.Context, next time.Time) {
+	wait := pumpIdle
+	if !next.IsZero() {
+		wait = min(wait, max(next.Sub(p.now()), time.Millisecond))
+	}
+	select {
+	case <-ctx.Done():
+	case <-p.store.Outboxed():
+	case <-time.After(wait):
+	}
 }
 
 type messageKey struct{ tenant, kind, ref string }

@@ -9,8 +9,9 @@ const (
 	IntentProposed  Type = "intent.proposed"
 	IntentDenied    Type = "intent.denied"
 	IntentParked    Type = "intent.parked"
-	IntentDecided   Type = "intent.decided" // approved, rejected, expired, withdrawn
-	IntentClaimed   Type = "intent.claimed" // durable before the secret is resolved
+	IntentDecided   Type = "intent.decided"  // approved, rejected, expired, withdrawn
+	VerdictRefused  Type = "verdict.refused" // somebody tried to decide, and it does not count
+	IntentClaimed   Type = "intent.claimed"  // durable before the secret is resolved
 	IntentOutcome   Type = "intent.outcome"
 	IntentSwept     Type = "intent.swept"    // its claimant died
 	IntentResolved  Type = "intent.resolved" // an UNKNOWN got its outcome, by lookup or by a person
@@ -108,6 +109,7 @@ var allowed = map[Type][]string{
 	IntentParked:   {"args", "digest", "effect", "expires", "policies", "policySet", "request", "revision", "teams", "verdict", "why"},
 	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "policies", "policySet", "revision",
 		"selfApproval", "session", "state", "team", "verdict", "why"},
+	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},
 	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
 		"revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redactions", "result", "secret", "secretVersion",

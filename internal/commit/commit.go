@@ -98,10 +98,25 @@ type Machine struct {
 	now      func() time.Time
 	log      *slog.Logger
 	halted   atomic.Pointer[fault.Error]
-	// Crash is called between the steps, with the state just reached. Tests
-	// kill the process there; it is nil otherwise.
-	Crash func(intent.State)
+	// Crash is called between the steps. Tests kill the process there; it is
+	// nil otherwise.
+	Crash func(intent.Intent, Point)
 }
+
+// Point is a moment between two steps of an attempt.
+type Point string
+
+// The points, in order.
+const (
+	BeforeClaim Point = "before-claim" // of an approved Intent
+	AfterClaim  Point = "after-claim"  // CLAIMED is durable, the Secret is not resolved
+	BeforeBytes Point = "before-bytes" // SENDING is durable, nothing has left
+	AfterAnswer Point = "after-answer" // the system has answered, nothing is recorded
+	AfterRecord Point = "after-record" // the outcome is durable
+)
+
+// Points lists them.
+var Points = []Point{BeforeClaim, AfterClaim, BeforeBytes, AfterAnswer, AfterRecord}
 
 // New makes a machine. claimant names this process's life: a new one at every start.
 func New(store Store, claimant string, now func() time.Time, log *slog.Logger) *Machine {
@@ -137,6 +152,7 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 	}
 	fence := p.Fence
 	if p.From != intent.Proposed {
+		m.crash(it, BeforeClaim)
 		entry, err := p.Recheck(ctx)
 		if err != nil {
 			return it, err
@@ -145,7 +161,7 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 			return it, err
 		}
 	}
-	m.crash(intent.Claimed)
+	m.crash(it, AfterClaim)
 	// From here on the caller's patience no longer counts: what was claimed
 	// ends in a recorded state.
 	ctx = context.WithoutCancel(ctx)
@@ -159,16 +175,16 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 			return it, err
 		}
 		from = intent.Sending
-		m.crash(intent.Sending)
+		m.crash(it, BeforeBytes)
 	}
 	ans := p.Send(ctx, door)
-	m.crash(intent.Committed)
+	m.crash(it, AfterAnswer)
 	return m.finish(ctx, p, fence, from, ans)
 }
 
-func (m *Machine) crash(s intent.State) {
+func (m *Machine) crash(it intent.Intent, p Point) {
 	if m.Crash != nil {
-		m.Crash(s)
+		m.Crash(it, p)
 	}
 }
 
@@ -211,6 +227,7 @@ func (m *Machine) finish(ctx context.Context, p Plan, fence int64, from intent.S
 		return it, m.halt(ctx, err)
 	}
 	it.State, it.Result, it.Why, it.UpdatedAt = to, &res, why(ans), at
+	m.crash(it, AfterRecord)
 	return it, nil
 }
 

@@ -25,6 +25,8 @@ type Store interface {
 	// Settle ends an open Decision with everything that follows, in one
 	// transaction; see [Settlement]. What it finds changed is a [Refusal].
 	Settle(ctx context.Context, s Settlement) error
+	// Refused appends the entry of a verdict that does not count.
+	Refused(ctx context.Context, ev audit.Event) error
 }
 
 // Facts is what a verdict is judged by, besides the Decision.

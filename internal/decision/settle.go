@@ -21,8 +21,9 @@ type Request struct {
 	Factor   *Factor // made for Decision.Act(Verdict, Who.ID)
 }
 
-// Decide judges a verdict and makes it durable with what follows from it.
-// Errors: a [Refusal], NotFound, Invalid, Unavailable.
+// Decide judges a verdict and makes it durable with what follows from it. What is
+// refused is on the record too: somebody tried. Errors: a [Refusal], NotFound,
+// Invalid, Unavailable.
 func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, error) {
 	if r.Who.Tenant != r.Tenant {
 		return Decision{}, Refuse(OtherTenant)
@@ -35,6 +36,16 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 	if err != nil {
 		return Decision{}, err
 	}
+	d, err := k.decide(ctx, r, it, reason, now)
+	if code := CodeOf(err); code != "" {
+		if e := k.Store.Refused(ctx, refusedVerdict(it.Decision, r, code, now)); e != nil {
+			return Decision{}, fault.Wrap(fault.Unavailable, "recording a refused verdict", e)
+		}
+	}
+	return d, err
+}
+
+func (k *Desk) decide(ctx context.Context, r Request, it Item, reason string, now time.Time) (Decision, error) {
 	d := it.Decision
 	since, err := k.Facts.MemberSince(ctx, r.Tenant, d.TeamID, r.Who.ID)
 	if fault.Is(err, fault.NotFound) {
@@ -53,6 +64,11 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 	}
 	d.By, d.ByName, d.Factor, d.Method = r.Who.ID, r.Who.Name, r.Factor.ID, r.Factor.Method
 	d.Reason = k.Clean(d.Tenant, reason)
+	return k.settle(ctx, verdict(d, r), r.Who.String(), now)
+}
+
+// verdict is what follows from a verdict that counts.
+func verdict(d Decision, r Request) Settlement {
 	s := Settlement{Decision: d, To: intent.Approved, Factor: r.Factor, Title: "approved by " + r.Who.Name}
 	s.Decision.State = Approved
 	if r.Verdict == Reject {
@@ -65,7 +81,21 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 	if d.SelfApproval {
 		s.Title += " (self-approval, which the Mission allows)"
 	}
-	return k.settle(ctx, s, r.Who.String(), now)
+	return s
+}
+
+// refusedVerdict is the entry of a verdict that does not count. The verdict and
+// the digest are the caller's words, so only those of a known form are in it.
+func refusedVerdict(d Decision, r Request, code Code, now time.Time) audit.Event {
+	f := map[string]any{"decision": d.ID, "digest": d.Digest, "team": d.TeamID, "why": string(code)}
+	if r.Verdict == Approve || r.Verdict == Reject {
+		f["verdict"] = r.Verdict
+	}
+	if r.Factor != nil {
+		f["factor"], f["method"] = r.Factor.ID, r.Factor.Method
+	}
+	return audit.Event{Type: audit.VerdictRefused, Tenant: d.Tenant, At: now, Actor: r.Who.String(),
+		Run: d.Run, Mission: d.Mission, Intent: d.Intent, Fields: f}
 }
 
 // settle completes a settlement and hands it to the store.

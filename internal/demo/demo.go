@@ -25,6 +25,7 @@ import (
 
 	"sallyport.dev/examples/vendor-onboarding/company"
 	"sallyport.dev/internal/app"
+	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/config"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -46,7 +47,7 @@ type Config struct {
 	Command    Command
 	LogHandler slog.Handler
 	Now        func() time.Time
-	Crash      func(intent.State)
+	Crash      func(intent.Intent, commit.Point)
 	// Model replaces the scripted model by a real endpoint, with its key.
 	Model    *resource.Model
 	ModelKey []byte
@@ -196,14 +197,17 @@ func (d *Demo) apply(ctx context.Context) error {
 	return bundle.Locate(err)
 }
 
-// Stop ends the server, then every process that Start started.
+// Stop ends the server, then every process that Start started. Stopping again
+// does nothing.
 func (d *Demo) Stop(ctx context.Context) error {
 	var errs []error
 	if d.App != nil {
 		errs = append(errs, d.App.Stop(ctx))
+		d.App = nil
 	}
-	for _, s := range d.Systems {
+	for name, s := range d.Systems {
 		errs = append(errs, s.stop())
+		delete(d.Systems, name)
 	}
 	return errors.Join(errs...)
 }

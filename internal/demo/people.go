@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -73,7 +74,7 @@ func (d *Demo) enrol(ctx context.Context) error {
 			err = d.renew(ctx, p)
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("enrolling %s: %w", s.name, err)
 		}
 		d.People[s.name] = p
 	}

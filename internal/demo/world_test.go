@@ -93,12 +93,7 @@ func (w *world) begin(change func(*demo.Config)) {
 		w.t.Fatal(err)
 	}
 	w.Demo = d
-	stopped := false
 	stop := func() {
-		if stopped {
-			return
-		}
-		stopped = true
 		if err := d.Stop(context.WithoutCancel(w.t.Context())); err != nil {
 			w.t.Error(err)
 		}

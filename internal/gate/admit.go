@@ -125,7 +125,7 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 		p.Events = []audit.Event{g.claimEvent(c, nil, 1)}
 	}
 	p.Intent = c.it
-	if c.it.Effect == resource.Read {
+	if c.it.State == intent.Claimed {
 		p.Intent = slim(c.it)
 	}
 	return p, nil
@@ -138,7 +138,7 @@ func parkedFields(c *candidate, d decision.Decision) map[string]any {
 	}
 }
 
-// slim leaves the bodies out of a read's row: nobody approves it, it is read
+// slim leaves the bodies out of a read's row that nobody is asked about: it is read
 // again rather than resumed, and a completion's arguments are the transcript.
 func slim(it intent.Intent) intent.Intent {
 	it.Args, it.Bound.Args, it.Bound.Request.Body = nil, nil, ""

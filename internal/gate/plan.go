@@ -121,7 +121,7 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 	if err := d.Holds(c.it, g.Now()); err != nil {
 		return d, err
 	}
-	if err := g.stillMember(ctx, d); err != nil {
+	if err := g.stillMember(ctx, d, c.it); err != nil {
 		return d, err
 	}
 	if err := g.resolve(ctx, c); err != nil {
@@ -147,11 +147,19 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 // errAsksNow: policy let the write through unattended, and now wants a person.
 var errAsksNow = fault.New(fault.Pending, "policy now asks for a person's Decision")
 
-// stillMember refuses an approver who has left the team since.
-func (g *Gate) stillMember(ctx context.Context, d decision.Decision) error {
+// stillMember refuses an approver who has left the team since, also one who left
+// and came back.
+func (g *Gate) stillMember(ctx context.Context, d decision.Decision, it intent.Intent) error {
 	for _, account := range d.Approvers() {
-		if _, err := g.Decisions.MemberSince(ctx, d.Tenant, d.TeamID, account); err != nil {
-			return fault.Wrap(fault.Denied, "checking that who approved is still in the team", err)
+		since, err := g.Decisions.MemberSince(ctx, d.Tenant, d.TeamID, account)
+		if err == nil && !since.Before(it.CreatedAt) {
+			err = decision.Refuse(decision.JoinedLater)
+		}
+		if fault.Is(err, fault.NotFound) {
+			err = decision.Refuse(decision.NotInTeam)
+		}
+		if err != nil {
+			return fault.Wrap(fault.KindOf(err), "checking who approved", err)
 		}
 	}
 	return nil

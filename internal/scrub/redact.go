@@ -65,10 +65,11 @@ type place struct {
 	counted []string
 }
 
-// apply appends t[:lim] to out with every place in it replaced. Matches that overlap make one place, shown
-// by the name of the first (the longest of those); those that touch make two. A
-// place that begins before lim and ends after it is replaced now, and the rest
-// of it is covered when the next stretch, t[lim:] and more, comes.
+// apply appends t[:lim] to out with every place in it replaced. Matches that
+// overlap make one place, shown by the name of the first (the longest of those);
+// those that touch make two. A place that begins before lim and ends after it is
+// replaced now, and the rest of it is covered when the next stretch, t[lim:] and
+// more, comes.
 func (r *redaction) apply(out []byte, e *engine, t []byte, found []match, lim int) []byte {
 	if lim == 0 {
 		return out

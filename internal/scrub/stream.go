@@ -1,6 +1,7 @@
 package scrub
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -57,7 +58,7 @@ func (s *Stream) Flush() error {
 // Close flushes and refuses further writes. It doesn't close w.
 func (s *Stream) Close() error {
 	err := s.Flush()
-	if err == errClosed {
+	if errors.Is(err, errClosed) {
 		return nil
 	}
 	s.err = errClosed

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/explain"
@@ -112,6 +113,11 @@ func (s *Store) Settle(ctx context.Context, st decision.Settlement) error {
 		}
 		return t.settled(st)
 	})
+}
+
+// Refused appends the entry of a verdict that does not count.
+func (s *Store) Refused(ctx context.Context, ev audit.Event) error {
+	return s.write(ctx, func(t *Tx) error { return t.Audit(ev) })
 }
 
 // closeDecision is the compare-and-swap: of two at the same time, the second

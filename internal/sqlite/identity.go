@@ -103,10 +103,11 @@ func (s *Store) UpdateAccount(ctx context.Context, r identity.Record, endSession
 	})
 }
 
-// updateAccount leaves the one-time codes' counter alone: only a proof moves it.
+// updateAccount leaves the one-time codes' counter alone, which only a proof
+// moves, unless the codes are new ones: none of those was used.
 func (t *Tx) updateAccount(r identity.Record) error {
 	return t.ExecOne("the account", `UPDATE account SET display_name = $1, roles = $2, disabled = $3, must_change = $4, password = $5,
-		totp_salt = $6, totp_algorithm = $7, revision = revision + 1 WHERE tenant = $8 AND id = $9 AND revision = $10`,
+		totp_counter = CASE WHEN totp_salt = $6 THEN totp_counter ELSE 0 END, totp_salt = $6, totp_algorithm = $7, revision = revision + 1 WHERE tenant = $8 AND id = $9 AND revision = $10`,
 		r.DisplayName, roleText(r.Roles), flag(r.Disabled), flag(r.MustChange), r.Password, r.TOTPSalt, r.Algorithm, r.Tenant, r.ID, r.Revision)
 }
 

@@ -275,6 +275,7 @@ func (t *Tx) moveIntent(tenant ident.Tenant, id string, from, to intent.State, w
 // enqueue puts work into the outbox; work that waits there already is due at
 // the earlier of the two times.
 func (t *Tx) enqueue(tenant ident.Tenant, kind, ref string, due time.Time) error {
+	*t.queued = true
 	_, err := t.Exec(`INSERT INTO outbox (tenant, kind, ref, due_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (tenant, kind, ref) DO UPDATE SET due_at = min(outbox.due_at, excluded.due_at)`, tenant, kind, ref, ms(due))
 	return err

@@ -15,6 +15,10 @@ type Due struct {
 	Tries int
 }
 
+// Outboxed has an element when something was put into the outbox since it was
+// last received from.
+func (s *Store) Outboxed() <-chan struct{} { return s.outboxed }
+
 // DueMessages lists what is due at now, the oldest first, and when the next one
 // after those is due (zero: none).
 func (s *Store) DueMessages(ctx context.Context, now time.Time, limit int) (due []Due, next time.Time, err error) {

@@ -8,6 +8,7 @@ import (
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
@@ -89,29 +90,60 @@ func (s *Store) CreateRun(ctx context.Context, n gate.NewRun) (r intent.Run, err
 }
 
 // EndRun ends a Run once; ending it again is a Conflict. What it still has in
-// the Decision Queue is withdrawn.
+// the Decision Queue is withdrawn, and its tokens end with it.
 func (s *Store) EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error {
 	return s.write(ctx, func(t *Tx) error {
 		if err := t.ExecOne("the run", `UPDATE run SET state = 'ended', verdict = $1, summary = $2, ended_at = $3 WHERE tenant = $4 AND id = $5 AND state <> 'ended'`,
 			verdict, summary, ms(at), tenant, id); err != nil {
 			return err
 		}
-		if err := t.withdrawOf(tenant, id, at); err != nil {
+		if err := t.withdrawOf(tenant, id, ev.Actor, at); err != nil {
+			return err
+		}
+		if err := t.endRunTokens(tenant, id, at); err != nil {
 			return err
 		}
 		return t.follow(tenant, id, commit.Step{Events: []audit.Event{ev}, Observe: []explain.Observation{o}})
 	})
 }
 
-// withdrawOf takes a Run's open items out of the Decision Queue.
-func (t *Tx) withdrawOf(tenant ident.Tenant, run string, at time.Time) error {
-	if _, err := t.Exec(`UPDATE decision SET state = 'withdrawn' WHERE tenant = $1 AND state = 'open'
-		AND intent IN (SELECT id FROM intent WHERE tenant = $1 AND run = $2)`, tenant, run); err != nil {
+// withdrawOf takes a Run's open items out of the Decision Queue, each with its
+// audit entry, and what was approved and not begun out of the outbox's reach.
+func (t *Tx) withdrawOf(tenant ident.Tenant, run, actor string, at time.Time) error {
+	open, err := t.openDecisions(tenant, run)
+	if err != nil {
 		return err
 	}
-	_, err := t.Exec(`UPDATE intent SET state = 'WITHDRAWN', why = 'the Run ended', updated_at = $1 WHERE tenant = $2 AND run = $3 AND state IN ('PARKED', 'APPROVED')`,
+	for _, d := range open {
+		if err := t.Audit(audit.Event{Type: audit.IntentDecided, Tenant: tenant, At: at, Actor: actor, Run: run, Intent: d.intent,
+			Fields: map[string]any{"decision": d.id, "verdict": string(decision.Withdrawn), "why": "the Run ended"}}); err != nil {
+			return err
+		}
+	}
+	if _, err := t.Exec(`UPDATE decision SET state = 'withdrawn', decided_at = $1 WHERE tenant = $2 AND run = $3 AND state = 'open'`, ms(at), tenant, run); err != nil {
+		return err
+	}
+	_, err = t.Exec(`UPDATE intent SET state = 'WITHDRAWN', why = 'the Run ended', updated_at = $1 WHERE tenant = $2 AND run = $3 AND state IN ('PARKED', 'APPROVED')`,
 		ms(at), tenant, run)
 	return err
+}
+
+type openDecision struct{ id, intent string }
+
+func (t *Tx) openDecisions(tenant ident.Tenant, run string) (out []openDecision, err error) {
+	rows, err := t.Query(`SELECT id, intent FROM decision WHERE tenant = $1 AND run = $2 AND state = 'open' ORDER BY id`, tenant, run)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d openDecision
+		if err := rows.Scan(&d.id, &d.intent); err != nil {
+			return nil, storeErr("reading the Decisions", err)
+		}
+		out = append(out, d)
+	}
+	return out, storeErr("reading the Decisions", rows.Err())
 }
 
 // runOpen refuses work for a Run that has ended.

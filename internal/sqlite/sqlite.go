@@ -46,6 +46,8 @@ type Store struct {
 	queue chan *job
 	stop  context.CancelFunc
 	done  chan struct{} // closed when the writer has ended
+	// outboxed has an element when a commit put something into the outbox.
+	outboxed chan struct{}
 
 	mu     sync.Mutex
 	broken error // set once when a commit failed in a way that leaves doubt
@@ -58,7 +60,7 @@ func Open(ctx context.Context, dir string, seq *audit.Sequencer) (*Store, error)
 	if seq == nil {
 		return nil, fault.New(fault.Internal, "opening the store without an audit log")
 	}
-	s := &Store{dir: dir, seq: seq, queue: make(chan *job, 1024), done: make(chan struct{})}
+	s := &Store{dir: dir, seq: seq, queue: make(chan *job, 1024), done: make(chan struct{}), outboxed: make(chan struct{}, 1)}
 	if err := s.open(ctx); err != nil {
 		s.closeFiles()
 		return nil, err
@@ -100,7 +102,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 
 func openDB(path, extra string) (*sql.DB, error) {
 	dsn := (&url.URL{Scheme: "file", Path: path}).String() +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&" + extra
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_pragma=secure_delete(1)&" + extra
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "opening the database", err)

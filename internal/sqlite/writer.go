@@ -18,6 +18,8 @@ type Tx struct {
 	ctx context.Context
 	tx  *sql.Tx
 	log *audit.Batch // of the transaction: the audit log's appends
+	// queued is set when the step put something into the outbox.
+	queued *bool
 }
 
 // job is one step that waits for its turn.
@@ -102,8 +104,9 @@ func (s *Store) transact(batch []*job) error {
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it is a no-op
 	log := s.seq.Begin(auditTx{ctx, tx})
+	queued := false
 	for i, j := range batch {
-		if err := step(ctx, tx, log, i, j); err != nil {
+		if err := step(&Tx{ctx: ctx, tx: tx, log: log, queued: &queued}, i, j); err != nil {
 			return err
 		}
 	}
@@ -120,28 +123,34 @@ func (s *Store) transact(batch []*job) error {
 		return err
 	}
 	log.Committed()
+	if queued {
+		select {
+		case s.outboxed <- struct{}{}:
+		default: // it is told already
+		}
+	}
 	return nil
 }
 
 // step runs one job in a savepoint. It returns an error only when the whole
 // transaction can't go on.
-func step(ctx context.Context, tx *sql.Tx, log *audit.Batch, i int, j *job) error {
+func step(t *Tx, i int, j *job) error {
 	if j.ctx.Err() != nil {
 		j.err = fault.Wrap(fault.Unavailable, "waiting for the store", j.ctx.Err())
 		return nil
 	}
 	sp := fmt.Sprintf("s%d", i)
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+sp); err != nil {
+	if _, err := t.tx.ExecContext(t.ctx, "SAVEPOINT "+sp); err != nil {
 		return storeErr("beginning a step", err)
 	}
-	mark := log.Mark()
-	j.err = run(j.fn, &Tx{ctx: ctx, tx: tx, log: log})
+	mark := t.log.Mark()
+	j.err = run(j.fn, t)
 	end := "RELEASE " + sp
 	if j.err != nil {
-		log.Reset(mark)
+		t.log.Reset(mark)
 		end = "ROLLBACK TO " + sp + "; RELEASE " + sp
 	}
-	if _, err := tx.ExecContext(ctx, end); err != nil {
+	if _, err := t.tx.ExecContext(t.ctx, end); err != nil {
 		return storeErr("ending a step", err)
 	}
 	return nil

@@ -39,6 +39,7 @@ const (
 	defaultTimeout   = 120 * time.Second
 	defaultMaxTokens = 4096
 	maxBody          = 4 << 20 // bytes of an answer
+	maxTokens        = 1 << 40 // that a usage can claim; sums stay far from overflow
 )
 
 // codec is one provider's protocol: pure functions between our terms and its.
@@ -193,7 +194,9 @@ func (k *Kind) Do(ctx context.Context, door http.RoundTripper, tool string, req 
 		err = resp.settle(offered(req.Body))
 	}
 	if err == nil {
-		a.Body, err = json.Marshal(resp)
+		if a.Body, err = intent.Marshal(resp); err != nil { // canonical, so that Args stay so
+			err = notCompletion()
+		}
 	}
 	if err != nil {
 		a.Outcome, a.Err, a.Body = connector.Unclear, err, nil
@@ -282,5 +285,6 @@ func estimate(u connector.Usage, sent string, r Response) connector.Usage {
 		}
 		u.OutputTokens = int64(n+3) / 4
 	}
+	u.InputTokens, u.OutputTokens = min(u.InputTokens, maxTokens), min(u.OutputTokens, maxTokens)
 	return u
 }

@@ -1,0 +1,128 @@
+package demo_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"sallyport.dev/examples/vendor-onboarding/system"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/intent"
+)
+
+// TestKilledAtEveryStep kills the server with SIGKILL at each step of the write
+// to the ERP, starts it again, and expects the Run to go on and the ERP to count
+// exactly one vendor.
+func TestKilledAtEveryStep(t *testing.T) {
+	for _, at := range commit.Points {
+		t.Run(string(at), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			p := launch(t, dir, at)
+			run := p.begin()
+			p.approveNext(run)
+			p.died()
+			finish(t, dir, run)
+		})
+	}
+}
+
+// TestKilledWhileTheERPHasWrittenAndNotAnswered is the worst moment: the vendor
+// exists, and only the ERP knows.
+func TestKilledWhileTheERPHasWrittenAndNotAnswered(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := launch(t, dir, "")
+	post(t, p.Control["erp"], "/behaviour", `{"mode":"slow-commit","method":"POST"}`)
+	run := p.begin()
+	p.approveNext(run)
+	get(t, p.Control["erp"], "/held?at_least=1")
+	p.kill()
+	intents := finish(t, dir, run)
+	n := 0
+	for _, it := range intents {
+		if it.Connection == "erp-write" {
+			n++
+			if it.State != intent.Committed || !strings.Contains(it.Result.Note, "asked") {
+				t.Errorf("the write is %s: %+v", it.State, it.Result)
+			}
+		}
+	}
+	if n != 1 {
+		t.Errorf("there are %d writes to the ERP, and one was asked about", n)
+	}
+}
+
+// TestKilledWhileItWaits kills the server while the action is parked, twice.
+func TestKilledWhileItWaits(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := launch(t, dir, "")
+	run := p.begin()
+	for range 500 {
+		var q struct{ Items []item }
+		p.must(p.call("approver", "GET", "/v1/decisions?run="+run, nil, &q))
+		if len(q.Items) > 0 {
+			break
+		}
+	}
+	p.kill()
+	p = launch(t, dir, "")
+	p.kill()
+	finish(t, dir, run)
+}
+
+// finish starts the server again, approves whatever waits until the Run ends,
+// and checks what came of it.
+func finish(t *testing.T, dir, run string) []intent.Intent {
+	t.Helper()
+	p := launch(t, dir, "")
+	for p.approveNext(run) {
+	}
+	r := p.show(run)
+	var s system.Stats
+	if err := json.Unmarshal(get(t, p.Control["erp"], "/stats"), &s); err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict != "onboarded" || s.Durable["vendors_created"] != 1 {
+		t.Errorf("the verdict is %q (%s), and the ERP counts %d vendors\n%s", r.Verdict, r.Summary, s.Durable["vendors_created"], p.stderr)
+	}
+	var out struct{ Intents []intent.Intent }
+	p.must(p.call("approver", "GET", "/v1/runs/"+run+"/intents", nil, &out))
+	p.verify()
+	p.stop()
+	return out.Intents
+}
+
+func get(t *testing.T, addr, path string) []byte {
+	t.Helper()
+	return roundTrip(t, "GET", addr, path, "")
+}
+
+func post(t *testing.T, addr, path, body string) {
+	t.Helper()
+	roundTrip(t, "POST", addr, path, body)
+}
+
+func roundTrip(t *testing.T, method, addr, path, body string) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var b strings.Builder
+	if _, err := io.Copy(&b, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s %v", method, path, resp.Status, err)
+	}
+	return []byte(b.String())
+}
