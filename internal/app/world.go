@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
@@ -81,11 +82,38 @@ func (a *App) compile(ctx context.Context, t ident.Tenant, stored []sqlite.Store
 	if err != nil {
 		return gate.World{}, err
 	}
+	if err := checkAuth(snap); err != nil {
+		return gate.World{}, err
+	}
 	set, err := policy.Compile(policies, policyWorld(snap))
 	if err != nil {
 		return gate.World{}, err
 	}
 	return gate.World{Catalog: snap, Policy: set}, nil
+}
+
+// checkAuth asks each Integration whether a credential can stand where the
+// Connection puts it: a query parameter that a Tool has as an argument can't.
+func checkAuth(s *catalog.Snapshot) error {
+	var errs []error
+	for _, r := range s.Resources() {
+		c, ok := r.(*resource.Connection)
+		if !ok {
+			continue
+		}
+		in, _ := s.Integration(c.Integration)
+		k, ok := in.Kind.(interface{ CheckAuth(resource.Auth) error })
+		if !ok {
+			continue
+		}
+		if err := k.CheckAuth(c.Auth); err != nil {
+			p := &catalog.Problem{Key: catalog.Key{Kind: resource.KindConnection, Name: c.Name}}
+			p.Path = "auth"
+			p.Err = fault.Newf(fault.Invalid, "%s", err)
+			errs = append(errs, p)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func newKind(in *resource.Integration) (connector.Kind, error) {

@@ -153,7 +153,7 @@ var descriptions = map[string]string{
 	"DecisionRule.expires": "7 days unless said, 30 at most.", "DecisionRule.pinSecret": "A rotation of the Secret between proposal and execution voids the approval.",
 
 	"Limits.turns": "Model calls; 30 unless said.", "Limits.tokens": "In and out; 200000 unless said.", "Limits.costUSD": "By the model's prices; no limit unless said.",
-	"Limits.wallClock": "From the start; 30 days unless said.", "Limits.parked": "Intents of one Run that wait at once; 20 unless said.",
+	"Limits.wallClock": "From the start; 30 days unless said.", "Limits.calls": "Calls of one Run, completions included; 1000 unless said.", "Limits.parked": "Intents of one Run that wait at once; 20 unless said.",
 
 	"Schedule.cron": "Minute hour day month weekday, in numbers, UTC.", "Schedule.input": "The form's values.",
 

@@ -19,7 +19,8 @@ import (
 
 // Limits on one Run.
 const (
-	maxIncidents   = 3 // known secrets met in what a Worker sent, before the Run is stopped
+	maxRefusals    = 200 // of proposals, before the Run is stopped: each is written down
+	maxIncidents   = 3   // known secrets met in what a Worker sent, before the Run is stopped
 	inlineDispatch = 2 * time.Minute
 )
 
@@ -70,6 +71,9 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 		return c.it, g.refuse(ctx, c, err)
 	}
 	it, fresh, err := g.Intents.Propose(ctx, prop)
+	if fault.Is(err, fault.Limit) {
+		return c.it, g.refuse(ctx, c, err)
+	}
 	if err != nil {
 		return c.it, fault.Wrap(fault.KindOf(err), "recording the intent", err)
 	}
@@ -98,7 +102,8 @@ func repeated(was, now intent.Intent) (intent.Intent, error) {
 
 // proposed makes the row, the Decision, and the first entries of a candidate.
 func (g *Gate) proposed(c *candidate) (Proposed, error) {
-	p := Proposed{MaxParked: parkedLimit(c.match.Mission.Limits), ArgsDigest: intent.SHA256(c.it.Args)}
+	l := c.match.Mission.Limits
+	p := Proposed{MaxParked: orDefault(l.Parked, 20), MaxCalls: orDefault(l.Calls, 1000), ArgsDigest: intent.SHA256(c.it.Args)}
 	pin := c.verdict.PinSecret || c.match.Decision != nil && c.match.Decision.PinSecret
 	if err := c.bind(pin); err != nil {
 		return p, err
@@ -177,24 +182,24 @@ func whom(c *candidate) (team string, expires time.Duration, err error) {
 	return team, expires, nil
 }
 
-func parkedLimit(l resource.Limits) int {
-	if l.Parked == 0 {
-		return 20
-	}
-	return l.Parked
-}
-
 // refuse writes a refusal into the audit log and onto the rail. When that can't
 // be done the error says so instead: a refusal that nobody can see is no refusal.
 func (g *Gate) refuse(ctx context.Context, c *candidate, err error) error {
 	kind := fault.KindOf(err)
 	title := action(c.it) + " was refused"
 	ev := g.event(c, audit.IntentDenied, map[string]any{"verdict": kind, "why": c.clip(g, err.Error()), "policies": c.verdict.Reasons, "policySet": c.verdict.Hash})
-	if e := g.Runs.Record(ctx, ev, g.clean(c, explain.Check, title, err.Error(), nil)); e != nil {
+	n, e := g.Runs.Refuse(ctx, c.it.Run, ev, g.clean(c, explain.Check, title, err.Error(), nil))
+	if e != nil {
 		return fault.Wrap(fault.Unavailable, "recording a refusal", e)
 	}
 	g.Rail.Wake(c.it.Tenant, c.it.Run)
-	return err
+	if n < maxRefusals {
+		return err
+	}
+	if e := g.endRun(ctx, c.run, "stopped", "stopped after too many refused proposals"); e != nil && !fault.Is(e, fault.Conflict) {
+		return e
+	}
+	return fault.New(fault.Denied, "the Run was stopped: too many of its proposals were refused")
 }
 
 // incident stops what holds a known secret. It does not say which, nor whose:

@@ -50,6 +50,7 @@ type Proposed struct {
 	Decision   *decision.Decision // of a parked Intent, or made by policy
 	Claimant   string             // of a read, which is claimed as it is stored
 	MaxParked  int
+	MaxCalls   int
 	Events     []audit.Event
 	Observe    []explain.Observation
 	Outbox     []commit.Message
@@ -81,7 +82,8 @@ type Runs interface {
 	CreateRun(ctx context.Context, n NewRun) (intent.Run, error)
 	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
 	Incident(ctx context.Context, tenant ident.Tenant, run string, ev audit.Event, o explain.Observation) (int, error)
-	Record(ctx context.Context, ev audit.Event, obs ...explain.Observation) error
+	// Refuse counts a refused proposal against the Run and writes it down.
+	Refuse(ctx context.Context, run string, ev audit.Event, o explain.Observation) (int, error)
 }
 
 // Decisions reads what was decided on an Intent, and whether who decided may

@@ -45,18 +45,19 @@ func (g *Gate) plan(c *candidate, from intent.State, fence int64) commit.Plan {
 		},
 		Clean:   func(a connector.Answer) intent.Result { return g.result(c, a) },
 		Observe: func(to intent.State, res intent.Result) explain.Observation { return g.observed(c, to, res) },
-		Follow:  g.follow(c),
+		Follow:  g.follow(c, from),
 	}
 }
 
-// follow lists what a final state, or an unknown one, makes necessary.
-func (g *Gate) follow(c *candidate) func(intent.State, time.Time) []commit.Message {
+// follow lists what a final state, or an unknown one, makes necessary. A read
+// that nobody was asked about is answered to whoever waits for it.
+func (g *Gate) follow(c *candidate, from intent.State) func(intent.State, time.Time) []commit.Message {
 	return func(to intent.State, at time.Time) []commit.Message {
-		if c.it.Effect != resource.Write {
-			return nil
-		}
-		if to == intent.Unknown {
+		switch {
+		case to == intent.Unknown:
 			return []commit.Message{{Kind: commit.MsgReconcile, Ref: c.it.ID, Due: at}}
+		case from == intent.Proposed:
+			return nil
 		}
 		return []commit.Message{{Kind: commit.MsgSegment, Ref: c.it.Run, Due: at}}
 	}
@@ -107,12 +108,15 @@ func (g *Gate) observed(c *candidate, to intent.State, res intent.Result) explai
 	return g.clean(c, kind, title, res.Note, data)
 }
 
-// recheck evaluates everything again right before the claim: the Decision is
-// there, not expired, for this digest, by somebody who is still in the team; the
+// recheck evaluates everything again right before the claim: the Run goes on; the
+// Decision is there, not expired, for this digest, by somebody who is still in the team; the
 // Mission still holds the Connection; the rendered request, the Tool, the
 // arguments and the Secret's version rule are those that were approved; policy
 // does not deny, and asks for no more than was given.
 func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, error) {
+	if c.run.State == intent.RunEnded {
+		return decision.Decision{}, fault.New(fault.Denied, "the Run has ended")
+	}
 	approved := c.it.Digest
 	d, err := g.Decisions.DecisionOf(ctx, c.it.Tenant, c.it.ID)
 	if err != nil {

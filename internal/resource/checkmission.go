@@ -103,6 +103,7 @@ func (c *checker) limits(l Limits) {
 	c.between("limits.tokens", l.Tokens, 1_000_000_000)
 	c.price("limits.costUSD", l.CostUSD)
 	c.duration("limits.wallClock", l.WallClock, time.Second, 365*24*time.Hour)
+	c.between("limits.calls", int64(l.Calls), 100_000)
 	c.between("limits.parked", int64(l.Parked), 1000)
 }
 

@@ -212,6 +212,7 @@ type Limits struct {
 	Tokens    int64    `json:"tokens,omitempty" yaml:"tokens,omitempty"`      // in and out, default 200000
 	CostUSD   float64  `json:"costUSD,omitempty" yaml:"costUSD,omitempty"`    // default: no limit
 	WallClock Duration `json:"wallClock,omitzero" yaml:"wallClock,omitempty"` // from start, default 30 days
+	Calls     int      `json:"calls,omitempty" yaml:"calls,omitempty"`        // Intents of one Run, completions included, default 1000
 	Parked    int      `json:"parked,omitempty" yaml:"parked,omitempty"`      // Intents of one Run waiting at once, default 20
 }
 

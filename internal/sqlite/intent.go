@@ -150,6 +150,13 @@ func (t *Tx) propose(p gate.Proposed) error {
 	if err := t.runOpen(i.Tenant, i.Run); err != nil {
 		return err
 	}
+	var calls int
+	if err := t.QueryRow(`SELECT count(*) FROM intent WHERE tenant = $1 AND run = $2`, i.Tenant, i.Run).Scan(&calls); err != nil {
+		return storeErr("counting intents", err)
+	}
+	if calls >= p.MaxCalls {
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %d calls", p.MaxCalls)
+	}
 	if i.State == intent.Parked {
 		var parked int
 		if err := t.QueryRow(`SELECT count(*) FROM intent WHERE tenant = $1 AND run = $2 AND state = 'PARKED'`, i.Tenant, i.Run).Scan(&parked); err != nil {

@@ -169,11 +169,16 @@ func (s *Store) Incident(ctx context.Context, tenant ident.Tenant, run string, e
 	return n, err
 }
 
-// Record writes entries that belong to no other step.
-func (s *Store) Record(ctx context.Context, ev audit.Event, obs ...explain.Observation) error {
-	return s.write(ctx, func(t *Tx) error {
-		return t.follow(ev.Tenant, "", commit.Step{Events: []audit.Event{ev}, Observe: obs})
+// Refuse counts a refused proposal against a Run and writes it down; it returns
+// the count.
+func (s *Store) Refuse(ctx context.Context, run string, ev audit.Event, o explain.Observation) (n int, err error) {
+	err = s.write(ctx, func(t *Tx) error {
+		if err := t.QueryRow(`UPDATE run SET refusals = refusals + 1 WHERE tenant = $1 AND id = $2 RETURNING refusals`, ev.Tenant, run).Scan(&n); err != nil {
+			return storeErr("counting a refusal", err)
+		}
+		return t.follow(ev.Tenant, run, commit.Step{Events: []audit.Event{ev}, Observe: []explain.Observation{o}})
 	})
+	return n, err
 }
 
 // Wait marks a Run as waiting if it has an Intent that is not final. It is a
@@ -181,7 +186,7 @@ func (s *Store) Record(ctx context.Context, ev audit.Event, obs ...explain.Obser
 func (s *Store) Wait(ctx context.Context, tenant ident.Tenant, run string) error {
 	return s.write(ctx, func(t *Tx) error {
 		return t.ExecOne("the run", `UPDATE run SET state = 'waiting' WHERE tenant = $1 AND id = $2 AND state = 'running' AND EXISTS (
-			SELECT 1 FROM intent WHERE tenant = $1 AND run = $2 AND effect = 'write'
+			SELECT 1 FROM intent WHERE tenant = $1 AND run = $2
 			AND state IN ('PARKED', 'APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN'))`, tenant, run)
 	})
 }

@@ -106,8 +106,12 @@ func (e *Engine) Start(_ context.Context, s Segment) (ended bool, err error) {
 // step whose output is one word.
 func (e *Engine) segment(ctx dbos.Context, s Segment) (string, error) {
 	for turn := 0; ; turn++ {
+		last := errForgotten
 		next, err := dbos.RunAsStep(ctx, func(ctx context.Context) (string, error) {
 			n, err := e.worker.Turn(ctx, s.Tenant, s.Run)
+			if err != nil {
+				last = err
+			}
 			return string(n), err
 		}, dbos.WithStepName(fmt.Sprintf("turn-%d", turn)), dbos.WithStepMaxRetries(turnRetries),
 			dbos.WithStepBaseInterval(retryBase), dbos.WithStepMaxInterval(retryCeiling))
@@ -116,7 +120,7 @@ func (e *Engine) segment(ctx dbos.Context, s Segment) (string, error) {
 		}
 		if err != nil {
 			_, err = dbos.RunAsStep(ctx, func(ctx context.Context) (string, error) {
-				return "", e.worker.GiveUp(ctx, s.Tenant, s.Run, err)
+				return "", e.worker.GiveUp(ctx, s.Tenant, s.Run, last)
 			}, dbos.WithStepName("give-up"), dbos.WithStepMaxRetries(turnRetries))
 			return string(mission.Done), err
 		}
@@ -125,3 +129,6 @@ func (e *Engine) segment(ctx dbos.Context, s Segment) (string, error) {
 		}
 	}
 }
+
+// errForgotten stands for the error of a turn that an earlier process had.
+var errForgotten error = fault.New(fault.Unavailable, "it failed again and again")

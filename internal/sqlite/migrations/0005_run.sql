@@ -18,7 +18,8 @@ CREATE TABLE run (
 	tokens_in INTEGER NOT NULL DEFAULT 0,
 	tokens_out INTEGER NOT NULL DEFAULT 0,
 	cost_usd REAL NOT NULL DEFAULT 0,
-	incidents INTEGER NOT NULL DEFAULT 0,
+	incidents INTEGER NOT NULL DEFAULT 0, -- known secrets met in what the Worker sent
+	refusals INTEGER NOT NULL DEFAULT 0,
 	start_key TEXT,                 -- makes a start idempotent
 	created_at INTEGER NOT NULL,
 	ended_at INTEGER NOT NULL DEFAULT 0,
