@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"reflect"
@@ -8,6 +9,13 @@ import (
 	"time"
 
 	"sallyport.dev/internal/explain"
+)
+
+// A stream ends after a while, so that who lost their rights meanwhile loses it
+// too: the client goes on with ?after= the last sequence number.
+const (
+	followFor   = 10 * time.Minute
+	followWrite = 10 * time.Second
 )
 
 // follow adds the one route that streams: a Run's rail as it happens, one
@@ -30,13 +38,16 @@ func (a *API) follow(acc access) {
 			return
 		}
 		rc := http.NewResponseController(w)
-		_ = rc.SetWriteDeadline(time.Time{}) // a stream has no end that we know
+		_ = rc.SetWriteDeadline(time.Now().Add(followFor + followWrite))
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		w.WriteHeader(http.StatusOK)
 		_ = rc.Flush()
 		after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64) // what is no number means the beginning
 		enc := json.NewEncoder(w)
-		_ = a.Rail.Follow(r.Context(), run.Tenant, run.ID, after, func(o explain.Observation) bool {
+		ctx, cancel := context.WithTimeout(r.Context(), followFor)
+		defer cancel()
+		_ = a.Rail.Follow(ctx, run.Tenant, run.ID, after, func(o explain.Observation) bool {
+			_ = rc.SetWriteDeadline(time.Now().Add(followWrite)) // a client that reads nothing holds nothing
 			return enc.Encode(o) == nil && rc.Flush() == nil && o.Kind != explain.Verdict
 		}) // it ends with the client; there is nobody left to tell
 	})

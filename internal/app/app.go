@@ -79,6 +79,7 @@ type App struct {
 	listener   net.Listener
 	server     *http.Server
 	stop       context.CancelFunc
+	endStreams context.CancelFunc // ends every request that has no end of its own
 	wg         sync.WaitGroup
 }
 
@@ -181,19 +182,35 @@ func (a *App) Stop(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	if a.server != nil {
+		a.endStreams()
 		if err := a.server.Shutdown(ctx); err != nil {
 			errs = append(errs, a.server.Close())
 		}
 	}
 	if a.stop != nil {
 		a.stop()
-		a.wg.Wait()
+		errs = append(errs, a.wait(ctx))
 	}
 	if a.engine != nil {
 		a.engine.Close(stopTimeout)
 	}
 	a.Vault.Seal()
 	return errors.Join(append(errs, a.store.Close())...)
+}
+
+// wait waits for the goroutines of the program, as long as ctx lasts. What is
+// left then is at a system that does not answer; the store refuses it, and the
+// next start asks the system.
+func (a *App) wait(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { a.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		a.log.WarnContext(ctx, "stopped while calls are under way; the next start looks up what became of them")
+		return nil
+	}
 }
 
 // Parties says whose verdict on an Intent does not count, and whether its

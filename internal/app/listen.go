@@ -35,10 +35,12 @@ func (a *App) listen(ctx context.Context) error {
 		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
 	a.listener = ln
+	requests, end := context.WithCancel(context.WithoutCancel(ctx))
+	a.endStreams = end
 	a.server = &http.Server{
 		Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		BaseContext: func(net.Listener) context.Context { return requests },
 	}
 	a.wg.Go(func() {
 		if err := a.server.Serve(ln); err != http.ErrServerClosed {

@@ -10,58 +10,80 @@ import (
 	"sallyport.dev/internal/engine/dbos"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/sqlite"
 )
 
 // How the outbox is worked off.
 const (
-	pumpBatch   = 64
+	pumpBatch   = 256
 	pumpIdle    = time.Second // between looks, when no commit says that there is something
-	pumpWorkers = 8
+	pumpSystems = 16          // calls of systems at once; one that hangs holds one of them for its timeout
+	pumpRuns    = 4           // segments started at once
 	pumpCeiling = time.Minute // between tries of one message
-	pumpTries   = 20          // before a message is left to an operator, with an error in the log
+	pumpTries   = 20          // before a failing message is an error in the log
+	resumeEvery = time.Minute // between looks for Runs that nothing is at
 )
 
 // pump carries out what steps left in the outbox: at least once each, in no
-// particular order, several at a time.
+// particular order, several at a time. Calls of systems have workers of their
+// own, so that a system that hangs holds up no Run of another.
 type pump struct {
 	store  *sqlite.Store
 	gate   *gate.Gate
 	engine *dbos.Engine
 	now    func() time.Time
 	log    *slog.Logger
-	busy   sync.Map // of messages that a worker is at
+	busy   sync.Map      // of messages that a worker is at
+	freed  chan struct{} // has an element when a worker has become free
 }
 
 // run works until ctx ends, then waits for what is under way.
 func (p *pump) run(ctx context.Context) {
-	work := make(chan sqlite.Due)
+	p.freed = make(chan struct{}, 1)
+	systems, runs := make(chan sqlite.Due), make(chan sqlite.Due)
 	var wg sync.WaitGroup
-	for range pumpWorkers {
-		wg.Go(func() {
-			for d := range work {
-				p.handle(ctx, d)
-			}
-		})
+	for range pumpSystems {
+		wg.Go(func() { p.work(ctx, systems) })
 	}
+	for range pumpRuns {
+		wg.Go(func() { p.work(ctx, runs) })
+	}
+	wg.Go(func() { p.resumeLost(ctx) })
 	for ctx.Err() == nil {
 		due, next, err := p.store.DueMessages(ctx, p.now(), pumpBatch)
 		if err != nil && ctx.Err() == nil {
-			p.log.ErrorContext(ctx, "the outbox can't be read", "kind", fault.KindOf(err))
+			p.log.ErrorContext(ctx, "the outbox can't be read", slog.Any("kind", fault.KindOf(err)))
 		}
 		for _, d := range due {
+			to := systems
+			if d.Kind == commit.MsgSegment {
+				to = runs
+			}
 			if _, taken := p.busy.LoadOrStore(key(d), true); taken {
 				continue
 			}
 			select {
-			case work <- d:
-			case <-ctx.Done():
+			case to <- d:
+			default: // every worker is busy; it is offered again when one is free
+				p.busy.Delete(key(d))
 			}
 		}
 		p.rest(ctx, next)
 	}
-	close(work)
+	close(systems)
+	close(runs)
 	wg.Wait()
+}
+
+func (p *pump) work(ctx context.Context, in <-chan sqlite.Due) {
+	for d := range in {
+		p.handle(ctx, d)
+		select {
+		case p.freed <- struct{}{}:
+		default: // it is known already
+		}
+	}
 }
 
 // rest waits until there may be something to do: next is when the next message
@@ -74,6 +96,7 @@ func (p *pump) rest(ctx context.Context, next time.Time) {
 	select {
 	case <-ctx.Done():
 	case <-p.store.Outboxed():
+	case <-p.freed:
 	case <-time.After(wait):
 	}
 }
@@ -120,18 +143,19 @@ func (p *pump) carry(ctx context.Context, d sqlite.Due) (again time.Time, err er
 }
 
 // segment starts the next segment of a Run that waits. For one that is running
-// or has ended there is nothing to do.
+// the engine is told again, in case it was not; for one that has ended there is
+// nothing to do.
 func (p *pump) segment(ctx context.Context, d sqlite.Due) error {
 	r, err := p.store.Run(ctx, d.Tenant, d.Ref)
 	if err != nil {
 		return err
 	}
-	if r.Worker != "built-in" {
+	if r.Worker != intent.BuiltIn || r.State == intent.RunEnded {
 		return nil
 	}
 	n, err := p.store.NextSegment(ctx, d.Tenant, d.Ref)
 	if fault.Is(err, fault.Conflict) {
-		return nil
+		n, err = r.Segment, nil
 	}
 	if err != nil {
 		return err
@@ -142,30 +166,68 @@ func (p *pump) segment(ctx context.Context, d sqlite.Due) error {
 
 // resume starts again what was under way when an earlier process ended: the
 // engine knows most of it, and what it lost begins again from the transcript.
+// Runs that wait are looked at once more, in case what they wait for has come.
 func (p *pump) resume(ctx context.Context) error {
 	runs, err := p.store.OpenRuns(ctx)
 	if err != nil {
 		return err
 	}
 	for _, r := range runs {
-		if r.Worker != "built-in" || r.State != "running" {
+		if r.Worker != intent.BuiltIn {
 			continue
 		}
-		s := dbos.Segment{Tenant: r.Tenant, Run: r.ID, Number: r.Segment}
-		ended, err := p.engine.Start(ctx, s)
+		if r.State == intent.RunWaiting {
+			err = p.store.Enqueue(ctx, r.Tenant, commit.Message{Kind: commit.MsgSegment, Ref: r.ID, Due: p.now()})
+		} else {
+			err = p.revive(ctx, r)
+		}
 		if err != nil {
-			return err
-		}
-		if !ended {
-			continue
-		}
-		// The engine holds the segment for ended, and the Run goes on: the next.
-		if s.Number, err = p.store.SkipSegment(ctx, r.Tenant, r.ID, r.Segment); err != nil {
-			return err
-		}
-		if _, err := p.engine.Start(ctx, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// revive has the engine at a running Run: at its segment, or at the next one
+// when the engine holds that for ended. A Run that has gone on by itself in the
+// meantime is left alone.
+func (p *pump) revive(ctx context.Context, r intent.Run) error {
+	s := dbos.Segment{Tenant: r.Tenant, Run: r.ID, Number: r.Segment}
+	ended, err := p.engine.Start(ctx, s)
+	if err != nil || !ended {
+		return err
+	}
+	s.Number, err = p.store.SkipSegment(ctx, r.Tenant, r.ID, r.Segment)
+	if fault.Is(err, fault.Conflict) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = p.engine.Start(ctx, s)
+	return err
+}
+
+// resumeLost looks, now and then, for Runs that are running and that the engine
+// has given up: a segment that could neither go on nor be ended because the
+// store was away.
+func (p *pump) resumeLost(ctx context.Context) {
+	t := time.NewTicker(resumeEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		runs, err := p.store.OpenRuns(ctx)
+		for _, r := range runs {
+			if r.Worker == intent.BuiltIn && r.State == intent.RunRunning && err == nil {
+				err = p.revive(ctx, r)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			p.log.WarnContext(ctx, "Runs that were lost can't be taken up", slog.Any("kind", fault.KindOf(err)))
+		}
+	}
 }

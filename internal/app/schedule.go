@@ -67,10 +67,10 @@ func (a *App) startScheduled(ctx context.Context, m *resource.Mission, s resourc
 		return err
 	}
 	due := spec.Next(last.UTC())
-	if due.After(now) {
+	if due.IsZero() || due.After(now) { // zero: a date that never comes
 		return nil
 	}
-	for next := spec.Next(due); !next.After(now); next = spec.Next(due) {
+	for next := spec.Next(due); !next.IsZero() && !next.After(now); next = spec.Next(due) {
 		due = next
 	}
 	input, err := json.Marshal(s.Input)

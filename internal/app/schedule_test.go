@@ -151,8 +151,11 @@ func TestAStartThatWasNotMarkedIsNotMadeTwice(t *testing.T) {
 // the other schedule goes on.
 func TestAScheduleWithABadInputStartsNothing(t *testing.T) {
 	c := open(t, t.TempDir(), monday.Add(-time.Hour))
-	bad := resource.Schedule{Cron: "30 5 * * 1", Input: map[string]any{"what": "the password is cnry-5kq0v1m9x2-schedule"}}
+	bad := resource.Schedule{Cron: "30 5 * * 1", Input: map[string]any{"what": "the password is cnry-8wz3n6t4y1-schedule"}}
 	c.apply(bad, weekly())
+	_, err := c.Vault.Set(t.Context(), vault.Write{Tenant: "acme", Name: "later", Actor: ident.Principal{Tenant: "acme", Kind: ident.System, ID: "test"},
+		Fields: map[string][]byte{"token": []byte("cnry-8wz3n6t4y1-schedule")}})
+	c.must(err) // from now on it is known for a secret
 	c.at(c.time)
 	runs := c.at(monday)
 	if len(runs) != 1 || string(runs[0].Input) != `{"what":"vendors"}` {

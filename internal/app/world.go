@@ -153,6 +153,9 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 	if !who.Valid() || !(who.Has(ident.Builder) || who.Kind == ident.System) {
 		return nil, fault.New(fault.Denied, "only a builder applies resources").WithHint("sign in with an account that has the role builder")
 	}
+	if err := a.refuseKnown(who.Tenant, in); err != nil {
+		return nil, err
+	}
 	a.applying.Lock()
 	defer a.applying.Unlock()
 	stored, err := a.store.Resources(ctx, who.Tenant)
@@ -172,7 +175,34 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 	if err := a.store.Apply(ctx, who.Tenant, who.String(), p.changes, a.now()); err != nil {
 		return nil, err
 	}
-	return p.report, a.reload(ctx, who.Tenant)
+	if err := a.reload(ctx, who.Tenant); err != nil {
+		a.worlds.Set(who.Tenant, gate.World{}) // what was replaced must not go on; this one denies everything
+		return nil, err
+	}
+	return p.report, nil
+}
+
+// refuseKnown refuses resources that hold a known secret: they are stored and
+// shown as they are, and a Mission's goal is what a model reads.
+func (a *App) refuseKnown(t ident.Tenant, in []resource.Resource) error {
+	set := a.Vault.Scrub(t)
+	for _, r := range in {
+		b, err := json.Marshal(r)
+		if err != nil {
+			return fault.Wrap(fault.Internal, "encoding a resource", err)
+		}
+		if len(set.Contains(b)) > 0 {
+			return fault.Newf(fault.Invalid, "the %s %s holds a known secret", keyOf(r).Kind, a.quoted(t, keyOf(r).Name)).
+				WithHint("leave credentials out: a Connection names its Secret")
+		}
+	}
+	return nil
+}
+
+// quoted is a name that may be anything, as errors show it.
+func (a *App) quoted(t ident.Tenant, name string) string {
+	name, _ = a.Vault.Scrub(t).String(name)
+	return fault.Quote(name)
 }
 
 // reload compiles what is stored now; the ids of new Teams are in it.

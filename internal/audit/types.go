@@ -106,7 +106,7 @@ var allowed = map[Type][]string{
 	LogOpened:      {"verifier"},
 	IntentProposed: {"args", "digest", "effect", "repeat", "request", "revision", "state", "why", "worker"},
 	IntentDenied:   {"args", "digest", "effect", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
-	IntentParked:   {"args", "digest", "effect", "expires", "policies", "policySet", "request", "revision", "teams", "verdict", "why"},
+	IntentParked:   {"args", "digest", "effect", "expires", "policies", "policySet", "repeat", "request", "revision", "teams", "verdict", "why"},
 	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "policies", "policySet", "revision",
 		"selfApproval", "session", "state", "team", "verdict", "why"},
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},

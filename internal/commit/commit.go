@@ -15,6 +15,7 @@ package commit
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -85,6 +86,8 @@ type Plan struct {
 	Send func(ctx context.Context, door http.RoundTripper) connector.Answer
 	// Clean scrubs and bounds an answer's body as the Worker will see it.
 	Clean func(connector.Answer) intent.Result
+	// Why is an answer's error, scrubbed and bounded; "" when there is none.
+	Why func(connector.Answer) string
 	// Observe makes the Observation of the end.
 	Observe func(to intent.State, res intent.Result) explain.Observation
 	// Follow lists what has to happen after the end.
@@ -212,13 +215,17 @@ func (m *Machine) finish(ctx context.Context, p Plan, fence int64, from intent.S
 	to := settle(from, it.Effect, ans)
 	res := p.Clean(ans)
 	res.State = to
+	if res.Body != nil && !json.Valid(res.Body) {
+		res.Body, res.Note = nil, "The answer is not shown: it can't be recorded as JSON."
+	}
+	reason := p.Why(ans)
 	if res.Note == "" {
 		res.Note = note(to, it.Effect, ans)
 	}
 	at := m.now()
 	_, err := m.store.Step(ctx, Step{
 		Tenant: it.Tenant, Intent: it.ID, Run: it.Run,
-		From: from, To: to, Fence: fence, Why: why(ans), Result: &res, Used: ans.Usage,
+		From: from, To: to, Fence: fence, Why: reason, Result: &res, Used: ans.Usage,
 		Events:  []audit.Event{p.Outcome(to, res, ans)},
 		Observe: []explain.Observation{p.Observe(to, res)},
 		Outbox:  p.Follow(to, at), At: at,
@@ -226,7 +233,7 @@ func (m *Machine) finish(ctx context.Context, p Plan, fence int64, from intent.S
 	if err != nil {
 		return it, m.halt(ctx, err)
 	}
-	it.State, it.Result, it.Why, it.UpdatedAt = to, &res, why(ans), at
+	it.State, it.Result, it.Why, it.UpdatedAt = to, &res, reason, at
 	m.crash(it, AfterRecord)
 	return it, nil
 }
@@ -249,16 +256,6 @@ func settle(from intent.State, effect resource.Effect, ans connector.Answer) int
 		return intent.Unknown
 	}
 	return intent.Failed
-}
-
-func why(ans connector.Answer) string {
-	if ans.Err == nil {
-		return ""
-	}
-	if fault.KindOf(ans.Err) == fault.Internal {
-		return "an internal error; the server's log has it"
-	}
-	return ans.Err.Error()
 }
 
 // note tells the Worker what the state means. UNKNOWN is neither an error nor a

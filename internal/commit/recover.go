@@ -49,6 +49,7 @@ func (m *Machine) Sweep(ctx context.Context, left []Left,
 			s.To = intent.Failed
 			s.Why = "the process stopped before the answer came; nothing was changed"
 			s.Result = &intent.Result{State: intent.Failed, Note: "The read was cut by a restart. Read again."}
+			s.Outbox = []Message{{Kind: MsgSegment, Ref: l.Intent.Run, Due: s.At}}
 		}
 		s.Events = []audit.Event{event(l.Intent, s.To)}
 		s.Observe = []explain.Observation{observe(l.Intent, s.To)}

@@ -40,13 +40,16 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 		Tenant: who.Tenant, ID: ident.New("int"), Revision: 1, Run: run.ID, Mission: run.Mission, Starter: run.Starter,
 		Connection: p.Connection, Tool: p.Tool, Reason: p.Reason, Repeat: p.Repeat, Key: p.Key, CreatedAt: g.Now(),
 	}}
-	if err := p.Check(); err != nil {
-		return c.it, g.refuse(ctx, c, err)
-	}
-	c.it.Args = p.Args
+	bad := p.Check()
+	// Also what is malformed is searched: the refusal must not hide the incident,
+	// nor repeat a part of what the Worker wrote that is too short to be found.
 	if err := g.incident(ctx, c, p); err != nil {
 		return c.it, err
 	}
+	if bad != nil {
+		return c.it, g.refuse(ctx, c, bad)
+	}
+	c.it.Args = p.Args
 	if err := g.resolve(ctx, c); err != nil {
 		return c.it, g.refuse(ctx, c, err)
 	}
@@ -55,6 +58,9 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 	}
 	if g.judge(c); c.verdict.Effect == policy.Deny {
 		return c.it, g.refuse(ctx, c, denied(c.verdict))
+	}
+	if p.Repeat && c.it.Effect == resource.Write {
+		c.verdict.Effect = policy.Ask // a second write of the same is never let through unattended
 	}
 	return g.propose(ctx, c)
 }
@@ -71,15 +77,17 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 		return c.it, g.refuse(ctx, c, err)
 	}
 	it, fresh, err := g.Intents.Propose(ctx, prop)
-	if fault.Is(err, fault.Limit) {
-		return c.it, g.refuse(ctx, c, err)
-	}
-	if err != nil {
+	switch fault.KindOf(err) {
+	case "":
+	case fault.Unavailable, fault.Internal:
 		return c.it, fault.Wrap(fault.KindOf(err), "recording the intent", err)
+	default:
+		c.it.State = intent.Denied // nothing was stored
+		return c.it, g.refuse(ctx, c, err)
 	}
 	defer g.Rail.Wake(it.Tenant, it.Run)
 	if !fresh {
-		return repeated(it, c.it)
+		return it, nil
 	}
 	switch it.State {
 	case intent.Claimed:
@@ -91,21 +99,12 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 	}
 }
 
-// repeated answers a proposal that was made before. A key that is used for
-// something else is a mistake that must not be answered with another's result.
-func repeated(was, now intent.Intent) (intent.Intent, error) {
-	if was.Connection != now.Connection || was.Tool != now.Tool || intent.SHA256(was.Args) != intent.SHA256(now.Args) && was.Args != nil {
-		return now, fault.New(fault.Conflict, "the key was used for another proposal of this Run").WithHint("use a new key for each action")
-	}
-	return was, nil
-}
-
 // proposed makes the row, the Decision, and the first entries of a candidate.
 func (g *Gate) proposed(c *candidate) (Proposed, error) {
 	l := c.match.Mission.Limits
-	p := Proposed{MaxParked: orDefault(l.Parked, 20), MaxCalls: orDefault(l.Calls, 1000), ArgsDigest: intent.SHA256(c.it.Args)}
-	pin := c.verdict.PinSecret || c.match.Decision != nil && c.match.Decision.PinSecret
-	if err := c.bind(pin); err != nil {
+	p := Proposed{MaxParked: orDefault(l.Parked, 20), MaxCalls: orDefault(l.Calls, 1000), Own: c.own,
+		Turn: c.match.Model(), Limits: resource.Limits{Turns: orDefault(l.Turns, 30), Tokens: orDefault(l.Tokens, 200_000), CostUSD: l.CostUSD}, ArgsDigest: intent.SHA256(c.it.Args)}
+	if err := c.bind(c.pins()); err != nil {
 		return p, err
 	}
 	switch {
@@ -139,7 +138,7 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 func parkedFields(c *candidate, d decision.Decision) map[string]any {
 	return map[string]any{
 		"teams": []string{d.Team}, "expires": d.ExpiresAt, "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "verdict": c.verdict.Effect,
-		"digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "why": c.verdict.Why,
+		"digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "why": c.verdict.Why, "repeat": c.it.Repeat,
 	}
 }
 
@@ -196,7 +195,7 @@ func (g *Gate) refuse(ctx context.Context, c *candidate, err error) error {
 	if n < maxRefusals {
 		return err
 	}
-	if e := g.endRun(ctx, c.run, "stopped", "stopped after too many refused proposals"); e != nil && !fault.Is(e, fault.Conflict) {
+	if e := g.endRun(ctx, c.run, "system:gate", "stopped", "stopped after too many refused proposals"); e != nil && !fault.Is(e, fault.Conflict) {
 		return e
 	}
 	return fault.New(fault.Denied, "the Run was stopped: too many of its proposals were refused")
@@ -222,7 +221,7 @@ func (g *Gate) incident(ctx context.Context, c *candidate, p intent.Proposal) er
 	if n < maxIncidents {
 		return err
 	}
-	if e := g.endRun(ctx, c.run, "stopped", "stopped after a known secret was met in what the Worker sent, three times"); e != nil && !fault.Is(e, fault.Conflict) {
+	if e := g.endRun(ctx, c.run, "system:gate", "stopped", "stopped after a known secret was met in what the Worker sent, three times"); e != nil && !fault.Is(e, fault.Conflict) {
 		return e
 	}
 	return fault.New(fault.Denied, "the Run was stopped: a known secret was met in what it sent, three times")

@@ -54,7 +54,7 @@ func (g *Gate) execute(ctx context.Context, c *candidate, from intent.State, fen
 	case fault.Unavailable, fault.Internal:
 		return it, err
 	case fault.Pending:
-		return g.repark(ctx, c, approved, fence)
+		return g.repark(ctx, c, approved, from, fence)
 	}
 	c.it = approved
 	return g.void(ctx, c, from, fence, err)
@@ -90,20 +90,29 @@ func (g *Gate) void(ctx context.Context, c *candidate, from intent.State, fence 
 	return it, err
 }
 
-// repark asks a person for what policy had let through before.
-func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, fence int64) (intent.Intent, error) {
-	d, err := g.ask(c)
+// repark asks again, for what is asked for now: a new revision of the Intent,
+// bound anew, under a new Decision. One that was claimed before can't go back.
+func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, from intent.State, fence int64) (intent.Intent, error) {
+	c.it = was
+	c.it.Revision++
+	err := c.bind(c.pins())
+	var d decision.Decision
+	if err == nil {
+		d, err = g.ask(c)
+	}
+	if err == nil && from != intent.Approved {
+		err = errAsksMore
+	}
 	if err != nil {
 		c.it = was
-		return g.void(ctx, c, intent.Approved, fence, err)
+		return g.void(ctx, c, from, fence, err)
 	}
-	err = g.Intents.Repark(ctx, commit.Step{
-		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: intent.Approved, To: intent.Parked, Fence: fence, At: g.Now(),
+	c.it.State = intent.Parked
+	return c.it, g.Intents.Repark(ctx, commit.Step{
+		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: from, To: intent.Parked, Fence: fence, At: g.Now(),
 		Events:  []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))},
-		Observe: []explain.Observation{g.clean(c, explain.Decision, action(was)+" waits for a Decision by "+d.Team, "policy now asks for a person", was.Args)},
-	}, d)
-	was.State = intent.Parked
-	return was, err
+		Observe: []explain.Observation{g.clean(c, explain.Decision, action(c.it)+" waits for a Decision by "+d.Team, errAsksMore.Msg, c.it.Args)},
+	}, c.it, d)
 }
 
 // Recover closes what an earlier process left behind. It is called once, after

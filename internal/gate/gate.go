@@ -32,6 +32,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/policy"
+	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault"
 )
@@ -51,20 +52,29 @@ type Proposed struct {
 	Claimant   string             // of a read, which is claimed as it is stored
 	MaxParked  int
 	MaxCalls   int
-	Events     []audit.Event
-	Observe    []explain.Observation
-	Outbox     []commit.Message
+	Turn       bool            // a completion: counted against the Run's limits as it is stored
+	Limits     resource.Limits // of a Turn
+	// Own marks a lookup of the Boundary's own, which no limit of the Worker's
+	// and no end of the Run keeps from finding out what became of a write.
+	Own     bool
+	Events  []audit.Event
+	Observe []explain.Observation
+	Outbox  []commit.Message
 }
 
 // Intents stores Intents and their steps.
 type Intents interface {
 	commit.Store
 	// Propose stores a new Intent, or returns the earlier one that it repeats.
+	// Conflict: its key was used for something else, and must not be answered
+	// with another's result. Limit: too many calls, or parked ones. Denied: the
+	// Run has ended.
 	Propose(ctx context.Context, p Proposed) (it intent.Intent, fresh bool, err error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
 	Fence(ctx context.Context, tenant ident.Tenant, id string) (fence int64, sent time.Time, err error)
-	// Repark takes an approved Intent back into the queue under a new Decision.
-	Repark(ctx context.Context, s commit.Step, d decision.Decision) error
+	// Repark takes an approved Intent back into the queue, as it is bound now,
+	// under a new Decision.
+	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
 }
 
 // NewRun is a Run to be stored with what becomes true with it.
@@ -79,6 +89,7 @@ type NewRun struct {
 // Runs stores Runs.
 type Runs interface {
 	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
+	// CreateRun stores a Run, or returns the one that was started with its key.
 	CreateRun(ctx context.Context, n NewRun) (intent.Run, error)
 	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
 	Incident(ctx context.Context, tenant ident.Tenant, run string, ev audit.Event, o explain.Observation) (int, error)
@@ -146,6 +157,7 @@ type candidate struct {
 	meta    vault.Meta
 	verdict policy.Verdict
 	it      intent.Intent
+	own     bool // a lookup of the Boundary's own
 }
 
 // resolve finds the one match, checks the arguments and names the Secret's
@@ -163,7 +175,11 @@ func (g *Gate) resolve(ctx context.Context, c *candidate) (err error) {
 		return err
 	}
 	if c.meta, err = g.Vault.Head(ctx, it.Tenant, c.match.Connection.Auth.Secret); err != nil {
-		return fault.Wrap(fault.Unavailable, "looking up the Connection's Secret", err)
+		kind := fault.Denied // it was removed, disabled, or is refused: another try changes nothing
+		if fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Internal) {
+			kind = fault.Unavailable
+		}
+		return fault.Wrap(kind, "looking up the Connection's Secret", err)
 	}
 	return nil
 }
@@ -186,11 +202,12 @@ func (c *candidate) bind(pin bool) error {
 	if err != nil {
 		return err
 	}
+	auth := c.match.Connection.Auth
 	it.Bound = intent.Bound{
 		Tenant: it.Tenant, Run: it.Run, Intent: it.ID, Revision: it.Revision, Mission: c.run.Mission,
 		Connection: it.Connection, Integration: c.match.Integration.Name, IntegrationRevision: c.match.Revision,
 		Tool: it.Tool, ToolDigest: c.match.Tool.Digest, Args: it.Args, Request: req, Reason: it.Reason,
-		SecretRef: c.meta.Name, VersionRule: c.versionRule(pin),
+		Repeat: it.Repeat, Scheme: auth.Scheme, Place: auth.Name, Field: auth.Field, SecretRef: c.meta.Name, VersionRule: c.versionRule(pin),
 	}
 	it.Digest, err = it.Bound.Digest()
 	return err

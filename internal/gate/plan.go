@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -44,6 +45,7 @@ func (g *Gate) plan(c *candidate, from intent.State, fence int64) commit.Plan {
 			return c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request)
 		},
 		Clean:   func(a connector.Answer) intent.Result { return g.result(c, a) },
+		Why:     func(a connector.Answer) string { return c.why(g, a) },
 		Observe: func(to intent.State, res intent.Result) explain.Observation { return g.observed(c, to, res) },
 		Follow:  g.follow(c, from),
 	}
@@ -67,6 +69,9 @@ func (g *Gate) follow(c *candidate, from intent.State) func(intent.State, time.T
 // exact bytes, then bounded.
 func (g *Gate) result(c *candidate, a connector.Answer) intent.Result {
 	body, rep := g.Vault.Scrub(c.it.Tenant).Bytes(a.Body)
+	if rep.Found() && !json.Valid(body) { // a mark where a number was, say
+		body, _ = json.Marshal(string(body))
+	}
 	res := intent.Result{Status: a.Status, ContentType: a.Type, Redactions: rep.Total()}
 	switch {
 	case len(body) > maxShown && !c.match.Model():
@@ -83,6 +88,17 @@ func (g *Gate) result(c *candidate, a connector.Answer) intent.Result {
 		}
 	}
 	return res
+}
+
+// why is an answer's error as the record has it: scrubbed and bounded.
+func (c *candidate) why(g *Gate, a connector.Answer) string {
+	switch {
+	case a.Err == nil:
+		return ""
+	case fault.KindOf(a.Err) == fault.Internal:
+		return "an internal error; the server's log has it"
+	}
+	return c.clip(g, a.Err.Error())
 }
 
 // observed is the Observation of the end of an attempt.
@@ -138,18 +154,38 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 		return d, fault.New(fault.Conflict, "the action is no longer the one that was approved, so nothing was sent").
 			WithHint("the Tool, its Integration, the Connection or a pinned Secret changed; propose it again")
 	}
-	g.judge(c)
-	switch {
-	case c.verdict.Effect == policy.Deny:
+	if g.judge(c); c.verdict.Effect == policy.Deny {
 		return d, denied(c.verdict)
-	case c.verdict.Effect == policy.Ask && d.AutoBy != "":
-		return d, errAsksNow
 	}
-	return d, nil
+	return d, c.enough(d)
 }
 
-// errAsksNow: policy let the write through unattended, and now wants a person.
-var errAsksNow = fault.New(fault.Pending, "policy now asks for a person's Decision")
+// errAsksMore: what was decided is less than policy and Mission ask for now.
+var errAsksMore = fault.New(fault.Pending, "policy or the Mission now asks for another Decision")
+
+// enough says whether the Decision is still all that is asked for: by the Team
+// that has to decide now, bound to the Secret's version where that is wanted,
+// and not by the starter where the Mission no longer allows it.
+func (c *candidate) enough(d decision.Decision) error {
+	if c.verdict.Effect != policy.Ask {
+		return nil
+	}
+	team, _, err := whom(c)
+	switch {
+	case err != nil:
+		return err
+	case d.AutoBy != "", c.world.Catalog.TeamID(team) != d.TeamID,
+		c.pins() && c.it.Bound.VersionRule == "active",
+		d.SelfApproval && !c.match.Mission.AllowSelfApproval:
+		return errAsksMore
+	}
+	return nil
+}
+
+// pins says whether an approval is bound to the Secret's version.
+func (c *candidate) pins() bool {
+	return c.verdict.PinSecret || c.match.Decision != nil && c.match.Decision.PinSecret
+}
 
 // stillMember refuses an approver who has left the team since, also one who left
 // and came back.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,8 @@ func (g *Gate) Reconcile(ctx context.Context, tenant ident.Tenant, id string, tr
 		return again, err
 	}
 	c := &candidate{run: run, it: it}
-	found, settle, err := g.lookup(ctx, c, tries)
+	asked := g.Now()
+	found, settle, err := g.lookup(ctx, c)
 	switch {
 	case err != nil && tries < maxLookups && fault.Is(err, fault.Unavailable):
 		return g.Now().Add(time.Second << min(tries, 6)), nil
@@ -55,15 +57,22 @@ func (g *Gate) Reconcile(ctx context.Context, tenant ident.Tenant, id string, tr
 		return again, g.closeUnknown(ctx, c, fence, intent.NeedsHuman, "system:reconcile", "the system could not be asked: "+err.Error(), nil)
 	case found != nil:
 		return again, g.closeUnknown(ctx, c, fence, intent.Committed, "system:reconcile", "the system was asked and has it", found)
-	case g.Now().Before(sent.Add(settle)):
-		return sent.Add(settle), nil
+	}
+	// Since when no byte of ours was under way any more: UNKNOWN was recorded
+	// after the call had ended. The system may still be at it for a while.
+	over := sent
+	if it.UpdatedAt.After(over) {
+		over = it.UpdatedAt
+	}
+	if asked.Before(over.Add(settle)) {
+		return over.Add(settle), nil
 	}
 	return again, g.closeUnknown(ctx, c, fence, intent.NotApplied, "system:reconcile", "the system was asked and does not have it", nil)
 }
 
 // lookup makes the Tool's lookup call, as a read of its own with its own audit
 // entry. found is the record, or nil when the system has none.
-func (g *Gate) lookup(ctx context.Context, c *candidate, tries int) (found json.RawMessage, settle time.Duration, err error) {
+func (g *Gate) lookup(ctx context.Context, c *candidate) (found json.RawMessage, settle time.Duration, err error) {
 	world, err := g.World(c.it.Tenant)
 	if err != nil {
 		return nil, 0, err
@@ -81,14 +90,17 @@ func (g *Gate) lookup(ctx context.Context, c *candidate, tries int) (found json.
 	if err != nil {
 		return nil, 0, err
 	}
-	lc := &candidate{run: c.run, it: intent.Intent{
+	lc := &candidate{run: c.run, own: true, it: intent.Intent{
 		Tenant: c.it.Tenant, ID: ident.New("int"), Revision: 1, Run: c.it.Run, Mission: c.it.Mission, Starter: c.it.Starter,
 		Connection: l.Connection, Tool: l.Tool, Args: args, CreatedAt: g.Now(),
-		Reason: fmt.Sprintf("looking up what became of %s", c.it.ID), Key: fmt.Sprintf("lookup:%s:%d:%s", c.it.ID, tries, g.Machine.Claimant()),
+		Reason: fmt.Sprintf("looking up what became of %s", c.it.ID), // without a key: an earlier answer says nothing about now
 	}}
 	res, err := g.read(ctx, lc)
 	if err != nil {
 		return nil, settle, err
+	}
+	if res.Truncated {
+		return nil, settle, errNoAnswer
 	}
 	found, err = pointer(res.Body, l.Found)
 	return found, settle, err
@@ -124,42 +136,54 @@ func lookupArgs(in map[string]any, reference string) (json.RawMessage, error) {
 	return intent.Marshal(args)
 }
 
-// pointer follows a JSON pointer (RFC 6901). A null, an empty array and what is
-// not there are nil.
+// errNoAnswer: what came back says neither that the system has it nor that it
+// has not.
+var errNoAnswer = fault.New(fault.Unavailable, "the lookup's answer is not one that its Found pointer can be followed in")
+
+// pointer follows a JSON pointer (RFC 6901). nil without an error means that the
+// answer says no: the place is there and null or an empty array, or it is beyond
+// the end of an array that is there. Anything else that leads nowhere is no
+// answer, and no reason to believe that a write was not applied.
 func pointer(doc json.RawMessage, ptr string) (json.RawMessage, error) {
 	cur := doc
-	for _, tok := range strings.Split(strings.TrimPrefix(ptr, "/"), "/") {
-		if ptr == "" {
-			break
+	if ptr != "" {
+		for tok := range strings.SplitSeq(strings.TrimPrefix(ptr, "/"), "/") {
+			next, err := child(cur, strings.NewReplacer("~1", "/", "~0", "~").Replace(tok))
+			if err != nil || next == nil {
+				return nil, err
+			}
+			cur = next
 		}
-		tok = strings.NewReplacer("~1", "/", "~0", "~").Replace(tok)
-		next, err := child(cur, tok)
-		if err != nil || next == nil {
-			return nil, err
-		}
-		cur = next
+	} else if s := strings.TrimSpace(string(doc)); s == "" || s == "null" {
+		return nil, errNoAnswer
 	}
-	switch s := strings.TrimSpace(string(cur)); s {
-	case "", "null", "[]":
+	var list []json.RawMessage
+	if json.Unmarshal(cur, &list) == nil && len(list) == 0 { // null too
 		return nil, nil
 	}
 	return cur, nil
 }
 
 func child(doc json.RawMessage, tok string) (json.RawMessage, error) {
-	var list []json.RawMessage
-	if json.Unmarshal(doc, &list) == nil {
-		var i int
-		if _, err := fmt.Sscanf(tok, "%d", &i); err != nil || i < 0 || i >= len(list) {
+	switch s := strings.TrimSpace(string(doc)); {
+	case strings.HasPrefix(s, "["):
+		var list []json.RawMessage
+		i, err := strconv.Atoi(tok)
+		if json.Unmarshal(doc, &list) != nil || err != nil || i < 0 || strconv.Itoa(i) != tok {
+			return nil, errNoAnswer
+		}
+		if i >= len(list) {
 			return nil, nil
 		}
 		return list[i], nil
+	case strings.HasPrefix(s, "{"):
+		var obj map[string]json.RawMessage
+		if json.Unmarshal(doc, &obj) != nil || obj[tok] == nil {
+			return nil, errNoAnswer
+		}
+		return obj[tok], nil
 	}
-	var obj map[string]json.RawMessage
-	if err := json.Unmarshal(doc, &obj); err != nil {
-		return nil, fault.New(fault.Internal, "the lookup's answer is not what its Found pointer expects")
-	}
-	return obj[tok], nil
+	return nil, errNoAnswer
 }
 
 // closeUnknown ends the question of what became of a write.

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,7 +22,8 @@ type Start struct {
 	Input   json.RawMessage `json:"input,omitempty"` // an object; the Mission's form says which fields
 	Via     string          `json:"-"`               // portal, api, cli, schedule
 	Outside bool            `json:"outside,omitempty"`
-	// Key makes the start idempotent within the Mission; at most 100 bytes.
+	// Key makes the start idempotent within the Mission; at most 100 bytes. The
+	// same key with another starter, Worker or input is a Conflict.
 	Key string `json:"key,omitempty"`
 }
 
@@ -46,6 +48,9 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if err != nil {
 		return none, err
 	}
+	if len(g.Vault.Scrub(who.Tenant).Contains([]byte(s.Key))) > 0 {
+		return none, fault.New(fault.Denied, "the key holds a known secret").WithHint("a key is stored and shown: leave credentials out")
+	}
 	input, err := g.input(who.Tenant, m, s.Input)
 	if err != nil {
 		return none, err
@@ -63,7 +68,7 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if title == "" {
 		title = m.Name
 	}
-	return g.Runs.CreateRun(ctx, NewRun{
+	got, err := g.Runs.CreateRun(ctx, NewRun{
 		Run: r, Key: s.Key, Outbox: msgs,
 		Events: []audit.Event{{Type: audit.RunStarted, Tenant: r.Tenant, At: now, Actor: r.Starter, Run: r.ID, Mission: r.Mission,
 			Fields: map[string]any{"trigger": r.Via, "worker": r.Worker, "starter": r.Starter, "input": intent.SHA256(input)}}},
@@ -72,6 +77,14 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 			Title: fmt.Sprintf("%s, started by %s", title, r.StarterName), Text: m.Goal,
 		})},
 	})
+	if err != nil {
+		return none, err
+	}
+	// A Run is its starter's: who guesses a key must not be handed another's.
+	if got.Starter != r.Starter || got.Worker != r.Worker || !bytes.Equal(got.Input, r.Input) {
+		return none, fault.New(fault.Conflict, "the key was used for another start of this Mission").WithHint("use a new key for each Run")
+	}
+	return got, nil
 }
 
 // mission finds the Mission and checks that the caller may start it.
@@ -127,10 +140,13 @@ func (g *Gate) EndRun(ctx context.Context, who ident.Principal, verdict, summary
 	if err != nil {
 		return err
 	}
+	if err := g.Machine.Halted(); err != nil {
+		return err // a restart goes on with the Run
+	}
 	if len(verdict) > 40 || len(summary) > intent.MaxReason {
 		return fault.New(fault.Invalid, "the verdict or the summary is too long")
 	}
-	return g.endRun(ctx, r, verdict, summary)
+	return g.endRun(ctx, r, who.String(), verdict, summary)
 }
 
 // StopRun ends a Run from outside: its starter or an admin does.
@@ -142,16 +158,16 @@ func (g *Gate) StopRun(ctx context.Context, who ident.Principal, id string) erro
 	if !who.Has(ident.Admin) && who.String() != r.Starter {
 		return fault.New(fault.Denied, "a Run is stopped by who started it, or by an admin")
 	}
-	return g.endRun(ctx, r, "stopped", "stopped by "+who.Name)
+	return g.endRun(ctx, r, who.String(), "stopped", "stopped by "+who.Name)
 }
 
-func (g *Gate) endRun(ctx context.Context, r intent.Run, verdict, summary string) error {
+func (g *Gate) endRun(ctx context.Context, r intent.Run, actor, verdict, summary string) error {
 	set := g.Vault.Scrub(r.Tenant)
 	verdict, _ = set.String(verdict)
 	summary, _ = set.String(summary)
 	now := g.Now()
 	err := g.Runs.EndRun(ctx, r.Tenant, r.ID, verdict, summary, now,
-		audit.Event{Type: audit.RunEnded, Tenant: r.Tenant, At: now, Actor: "run:" + r.ID, Run: r.ID, Mission: r.Mission,
+		audit.Event{Type: audit.RunEnded, Tenant: r.Tenant, At: now, Actor: actor, Run: r.ID, Mission: r.Mission,
 			Fields: map[string]any{"verdict": audit.Short(verdict), "turns": r.Used.Turns, "tokens": r.Used.InputTokens + r.Used.OutputTokens}},
 		g.Rail.Clean(explain.Observation{Tenant: r.Tenant, Run: r.ID, At: now, Kind: explain.Verdict, Title: verdict, Text: summary}))
 	g.Rail.Wake(r.Tenant, r.ID)
@@ -212,22 +228,11 @@ func (g *Gate) Lookup(ctx context.Context, who ident.Principal, id string) (inte
 	return it, nil
 }
 
-// withinLimits ends what goes on too long: wall-clock for every call, turns,
-// tokens and cost for completions.
+// withinLimits ends what goes on too long. Turns, tokens and cost are counted
+// where a completion is stored.
 func (g *Gate) withinLimits(c *candidate) error {
-	l := c.match.Mission.Limits
-	u := c.run.Used
-	switch {
-	case g.Now().After(c.run.CreatedAt.Add(l.WallClock.D(30 * 24 * time.Hour))):
+	if g.Now().After(c.run.CreatedAt.Add(c.match.Mission.Limits.WallClock.D(30 * 24 * time.Hour))) {
 		return fault.New(fault.Limit, "the Run has reached its limit of time")
-	case !c.match.Model():
-		return nil
-	case u.Turns >= orDefault(l.Turns, 30):
-		return fault.Newf(fault.Limit, "the Run has reached its limit of %d turns", orDefault(l.Turns, 30))
-	case u.InputTokens+u.OutputTokens >= orDefault(l.Tokens, 200_000):
-		return fault.Newf(fault.Limit, "the Run has reached its limit of %d tokens", orDefault(l.Tokens, 200_000))
-	case l.CostUSD > 0 && u.CostUSD >= l.CostUSD:
-		return fault.Newf(fault.Limit, "the Run has reached its limit of %.2f US dollars", l.CostUSD)
 	}
 	return nil
 }

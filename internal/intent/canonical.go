@@ -22,8 +22,8 @@ const maxDepth = 64
 // Two values that mean the same have the same bytes, so a digest binds the
 // meaning. Refused, with kind Invalid: trailing data, a repeated key (parsers
 // disagree about it: what was approved might not be what is sent), text that is
-// not UTF-8, a lone surrogate, a number beyond float64 or an integer that
-// float64 can't hold exactly, nesting over 64.
+// not UTF-8, a lone surrogate, a number beyond float64, an integer whose digits
+// float64 would change, nesting over 64.
 func Canonical(in []byte) ([]byte, error) {
 	if !utf8.Valid(in) {
 		return nil, fault.New(fault.Invalid, "the JSON is not valid UTF-8")
@@ -177,9 +177,6 @@ func appendNumber(out []byte, n json.Number) ([]byte, error) {
 	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
 		return nil, fault.Newf(fault.Invalid, "the number %q is out of range", fault.Quote(string(n)))
 	}
-	if !strings.ContainsAny(string(n), ".eE") && math.Abs(f) > 1<<53 {
-		return nil, fault.Newf(fault.Invalid, "the integer %q can't be kept exactly; send it as a string", fault.Quote(string(n)))
-	}
 	if f == 0 {
 		return append(out, '0'), nil // also -0
 	}
@@ -191,6 +188,11 @@ func appendNumber(out []byte, n json.Number) ([]byte, error) {
 	if format == 'e' { // Go writes 1e+21 and 1e-07, ECMAScript 1e+21 and 1e-7
 		mant, exp, _ := strings.Cut(s, "e")
 		s = mant + "e" + exp[:1] + strings.TrimLeft(exp[1:], "0")
+	}
+	// An id that lost its last digits is another id. What comes out of here goes
+	// in again unchanged, so digits that stay the same are fine at any size.
+	if math.Abs(f) >= 1<<53 && s != string(n) && !strings.ContainsAny(string(n), ".eE") {
+		return nil, fault.Newf(fault.Invalid, "the integer %q can't be kept exactly; send it as a string", fault.Quote(string(n)))
 	}
 	return append(out, s...), nil
 }

@@ -110,6 +110,10 @@ type Bound struct {
 	Args                json.RawMessage `json:"args"`
 	Request             Request         `json:"request"`
 	Reason              string          `json:"reason"`
+	Repeat              bool            `json:"repeat"`      // a deliberate second write of the same
+	Scheme              resource.Scheme `json:"scheme"`      // how and where the credential is injected
+	Place               string          `json:"place"`       // of the header or query schemes: its name
+	Field               string          `json:"field"`       // which of the Secret's fields
 	SecretRef           string          `json:"secretRef"`   // the Secret's name; never a value
 	VersionRule         string          `json:"versionRule"` // "active", or "vN" where it is pinned
 }

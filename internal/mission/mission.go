@@ -46,6 +46,8 @@ type Store interface {
 	AppendTranscript(ctx context.Context, tenant ident.Tenant, run string, n int, msgs []json.RawMessage, at time.Time) error
 	// Wait marks the Run as waiting; a Conflict when nothing is open any more.
 	Wait(ctx context.Context, tenant ident.Tenant, run string) error
+	// Rest makes the Run wait until a time; n counts the rests in a row.
+	Rest(ctx context.Context, tenant ident.Tenant, run string, until func(n int) time.Time) (n int, err error)
 }
 
 // Loop is the built-in Worker. Its methods are safe for concurrent use on
@@ -72,12 +74,16 @@ const (
 	Done   Next = "done"   // the Run has ended
 )
 
+// maxVerdict is what the Boundary takes, in bytes. A Run whose end is refused
+// would never end.
+const maxVerdict = 40
+
 // maxNudges is how often a model that neither acts nor ends is reminded.
 const maxNudges = 2
 
 // Turn does one turn of a Run. An error is worth another try; after enough of
-// them the caller gives up with [Loop.GiveUp]. What can't be mended by a retry
-// ends the Run with a verdict instead.
+// them the caller ends the segment with [Loop.GiveUp]. What can't be mended by a
+// retry ends the Run with a verdict instead.
 func (l *Loop) Turn(ctx context.Context, tenant ident.Tenant, run string) (Next, error) {
 	r, err := l.store.Run(ctx, tenant, run)
 	if err != nil {
@@ -115,11 +121,11 @@ func (l *Loop) think(ctx context.Context, who ident.Principal, t *transcript) (N
 		return l.failed(ctx, who, err)
 	}
 	if it.State != intent.Committed || it.Result == nil {
-		return "", fault.Newf(fault.Unavailable, "the model gave no usable answer: %s", it.Why)
+		return "", unusable(it)
 	}
 	var res model.Response
 	if err := json.Unmarshal(it.Result.Body, &res); err != nil {
-		return "", fault.New(fault.Unavailable, "the model's answer can't be read")
+		return "", fault.New(fault.Invalid, "the model's answer can't be read")
 	}
 	if err := t.append(ctx, assistant(res)); err != nil {
 		return "", err
@@ -133,6 +139,17 @@ func (l *Loop) think(ctx context.Context, who ident.Principal, t *transcript) (N
 		return Go, t.append(ctx, nudge())
 	}
 	return Go, nil
+}
+
+// unusable says why a completion is of no use. A model that can't be reached, or
+// says that it is overloaded or broken, may be well later; one that answers
+// something else will hardly be.
+func unusable(it intent.Intent) error {
+	kind := fault.Unavailable
+	if r := it.Result; r != nil && r.Status != 0 && r.Status < 500 && r.Status != 408 && r.Status != 429 {
+		kind = fault.Invalid
+	}
+	return fault.Newf(kind, "the model gave no usable answer: %s", it.Why)
 }
 
 // act proposes what the model asked for and hands back what came of it.
@@ -209,15 +226,41 @@ func (l *Loop) failed(ctx context.Context, who ident.Principal, err error) (Next
 	return "", err
 }
 
-// GiveUp ends a Run after a turn has failed too often.
+// How long a Run waits for something that does not answer: a minute at first,
+// half an hour at most, and about half a day in all before it is given up.
+const (
+	restFirst   = time.Minute
+	restCeiling = 30 * time.Minute
+	maxRests    = 28
+)
+
+// GiveUp ends a turn that has failed too often. When what it needs does not
+// answer, the Run rests and goes on later; anything else ends it. An error means
+// that neither could be recorded.
 func (l *Loop) GiveUp(ctx context.Context, tenant ident.Tenant, run string, cause error) error {
-	l.log.WarnContext(ctx, "a run was given up", "tenant", tenant, "run", run, "kind", fault.KindOf(cause))
-	_, err := l.end(ctx, ident.Principal{Tenant: tenant, Kind: ident.Run, ID: run}, "failed", "given up after several tries: "+cause.Error())
-	return err
+	l.log.WarnContext(ctx, "a turn failed too often", slog.Any("tenant", tenant), slog.String("run", run), slog.Any("kind", fault.KindOf(cause)))
+	who := ident.Principal{Tenant: tenant, Kind: ident.Run, ID: run}
+	if !fault.Is(cause, fault.Unavailable) {
+		_, err := l.end(ctx, who, "failed", "given up after several tries: "+cause.Error())
+		return err
+	}
+	n, err := l.store.Rest(ctx, tenant, run, func(n int) time.Time {
+		return l.now().Add(min(restFirst<<min(n-1, 10), restCeiling))
+	})
+	switch {
+	case fault.Is(err, fault.Conflict):
+		return nil // it has ended, or waits for something else
+	case err != nil:
+		return err
+	case n > maxRests:
+		_, err := l.end(ctx, who, "failed", "given up after half a day: "+cause.Error())
+		return err
+	}
+	return l.boundary.Observe(ctx, who, explain.Check, "The Run rests, and goes on later", cause.Error())
 }
 
 func (l *Loop) end(ctx context.Context, who ident.Principal, verdict, summary string) (Next, error) {
-	err := l.boundary.EndRun(ctx, who, verdict, summary)
+	err := l.boundary.EndRun(ctx, who, cut(verdict, maxVerdict), cut(summary, intent.MaxReason))
 	if fault.Is(err, fault.Conflict) || fault.Is(err, fault.Denied) {
 		return Done, nil // it has ended already
 	}

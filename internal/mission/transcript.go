@@ -133,10 +133,11 @@ func assistant(r model.Response) model.Message {
 	m := model.Message{Role: "assistant", Content: r.Text, ToolCalls: r.ToolCalls}
 	seen := map[string]bool{}
 	for i := range m.ToolCalls {
-		if id := m.ToolCalls[i].ID; id == "" || seen[id] {
-			m.ToolCalls[i].ID = fmt.Sprintf("call_%d", i)
+		id := m.ToolCalls[i].ID
+		for n := i; id == "" || seen[id]; n++ {
+			id = fmt.Sprintf("call_%d", n)
 		}
-		seen[m.ToolCalls[i].ID] = true
+		m.ToolCalls[i].ID, seen[id] = id, true
 	}
 	return m
 }
@@ -210,11 +211,13 @@ func splitReason(in json.RawMessage) (args json.RawMessage, reason string, err e
 // cut shortens a text to at most n bytes, at a character's boundary.
 func cut(s string, n int) string {
 	s = strings.ToValidUTF8(s, "?")
-	for len(s) > n {
-		_, size := utf8.DecodeLastRuneInString(s[:n+1])
-		s = s[:n+1-size]
+	if len(s) <= n {
+		return s
 	}
-	return s
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // tool finds an offered Tool by the name that the model used.
@@ -270,5 +273,5 @@ func (c call) verdict() (verdict, summary string) {
 	if json.Unmarshal(c.Args, &v) != nil || v.Verdict == "" {
 		v.Verdict = "ended"
 	}
-	return cut(v.Verdict, 40), cut(v.Summary, intent.MaxReason)
+	return v.Verdict, v.Summary
 }

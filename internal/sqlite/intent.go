@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"sallyport.dev/internal/commit"
@@ -130,8 +131,12 @@ func (s *Store) Propose(ctx context.Context, p gate.Proposed) (it intent.Intent,
 func (t *Tx) same(p gate.Proposed) (intent.Intent, error) {
 	i := p.Intent
 	if i.Key != "" {
-		it, err := scanIntent(t.QueryRow(`SELECT `+intentColumns+` FROM intent WHERE tenant = $1 AND run = $2 AND key = $3`, i.Tenant, i.Run, i.Key))
-		if !fault.Is(err, fault.NotFound) {
+		var args intent.Digest
+		it, err := scanIntent(scanMore{t.QueryRow(`SELECT `+intentColumns+`, args_digest FROM intent WHERE tenant = $1 AND run = $2 AND key = $3`, i.Tenant, i.Run, i.Key), []any{&args}})
+		switch {
+		case err == nil && (it.Connection != i.Connection || it.Tool != i.Tool || args != p.ArgsDigest):
+			return it, fault.New(fault.Conflict, "the key was used for another proposal of this Run").WithHint("use a new key for each action")
+		case !fault.Is(err, fault.NotFound):
 			return it, err
 		}
 	}
@@ -147,28 +152,14 @@ func (t *Tx) same(p gate.Proposed) (intent.Intent, error) {
 
 func (t *Tx) propose(p gate.Proposed) error {
 	i := p.Intent
-	if err := t.runOpen(i.Tenant, i.Run); err != nil {
-		return err
-	}
-	var calls int
-	if err := t.QueryRow(`SELECT count(*) FROM intent WHERE tenant = $1 AND run = $2`, i.Tenant, i.Run).Scan(&calls); err != nil {
-		return storeErr("counting intents", err)
-	}
-	if calls >= p.MaxCalls {
-		return fault.Newf(fault.Limit, "the Run has reached its limit of %d calls", p.MaxCalls)
-	}
-	if i.State == intent.Parked {
-		var parked int
-		if err := t.QueryRow(`SELECT count(*) FROM intent WHERE tenant = $1 AND run = $2 AND state = 'PARKED'`, i.Tenant, i.Run).Scan(&parked); err != nil {
-			return storeErr("counting parked intents", err)
-		}
-		if parked >= p.MaxParked {
-			return fault.Newf(fault.Limit, "%d actions of this Run wait for a Decision already", parked)
+	if !p.Own {
+		if err := t.withinLimits(p); err != nil {
+			return err
 		}
 	}
-	body, err := json.Marshal(withoutResult(i))
+	body, err := encode(withoutResult(i))
 	if err != nil {
-		return fault.Wrap(fault.Internal, "encoding the intent", err)
+		return err
 	}
 	fence := int64(0)
 	if i.State == intent.Claimed {
@@ -176,7 +167,7 @@ func (t *Tx) propose(p gate.Proposed) error {
 	}
 	if _, err := t.Exec(`INSERT INTO intent (tenant, id, run, state, revision, connection, tool, effect, args_digest, key, body, why, fence, claimant, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)`,
-		i.Tenant, i.ID, i.Run, i.State, i.Revision, i.Connection, i.Tool, i.Effect, p.ArgsDigest, nullText(i.Key), string(body), i.Why, fence, p.Claimant, ms(i.CreatedAt)); err != nil {
+		i.Tenant, i.ID, i.Run, i.State, i.Revision, i.Connection, i.Tool, i.Effect, p.ArgsDigest, nullText(i.Key), body, i.Why, fence, p.Claimant, ms(i.CreatedAt)); err != nil {
 		return err
 	}
 	if p.Decision != nil {
@@ -185,6 +176,47 @@ func (t *Tx) propose(p gate.Proposed) error {
 		}
 	}
 	return t.follow(i.Tenant, i.Run, commit.Step{Events: p.Events, Observe: p.Observe, Outbox: p.Outbox})
+}
+
+// withinLimits counts against the Run's limits what is about to be stored.
+func (t *Tx) withinLimits(p gate.Proposed) error {
+	i := p.Intent
+	if err := t.runOpen(i.Tenant, i.Run); err != nil {
+		return err
+	}
+	var calls, parked int
+	if err := t.QueryRow(`SELECT count(*), count(*) FILTER (WHERE state = 'PARKED') FROM intent WHERE tenant = $1 AND run = $2`, i.Tenant, i.Run).Scan(&calls, &parked); err != nil {
+		return storeErr("counting intents", err)
+	}
+	switch {
+	case calls >= p.MaxCalls:
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %d calls", p.MaxCalls)
+	case i.State == intent.Parked && parked >= p.MaxParked:
+		return fault.Newf(fault.Limit, "%d actions of this Run wait for a Decision already", parked)
+	case !p.Turn:
+		return nil
+	}
+	r, err := t.Exec(`UPDATE run SET turns = turns + 1 WHERE tenant = $1 AND id = $2 AND turns < $3 AND tokens_in + tokens_out < $4 AND ($5 = 0 OR cost_usd < $5)`,
+		i.Tenant, i.Run, p.Limits.Turns, p.Limits.Tokens, p.Limits.CostUSD)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n != 1 {
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %d turns, %d tokens or its cost", p.Limits.Turns, p.Limits.Tokens)
+	}
+	return nil
+}
+
+// encode keeps JSON as it is: encoding/json would rewrite &, < and > in what was
+// canonical.
+func encode(v any) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return "", fault.Wrap(fault.Internal, "encoding for the store", err)
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
 // withoutResult leaves out what has columns of its own.
@@ -217,11 +249,11 @@ func (t *Tx) step(st commit.Step) (int64, error) {
 	}
 	var result sql.NullString
 	if st.Result != nil {
-		b, err := json.Marshal(st.Result)
+		b, err := encode(st.Result)
 		if err != nil {
-			return 0, fault.Wrap(fault.Internal, "encoding the result", err)
+			return 0, err
 		}
-		result = sql.NullString{String: string(b), Valid: true}
+		result = sql.NullString{String: b, Valid: true}
 	}
 	err := t.ExecOne("the intent", `UPDATE intent SET state = $1, why = $2, result = COALESCE($3, result), fence = $4,
 		claimant = CASE WHEN $5 = '' THEN claimant ELSE $5 END, sent_at = CASE WHEN $6 = 0 THEN sent_at ELSE $6 END, updated_at = $7
@@ -231,7 +263,7 @@ func (t *Tx) step(st commit.Step) (int64, error) {
 		return 0, err
 	}
 	if u := st.Used; u != nil {
-		if _, err := t.Exec(`UPDATE run SET turns = turns + 1, tokens_in = tokens_in + $1, tokens_out = tokens_out + $2, cost_usd = cost_usd + $3 WHERE tenant = $4 AND id = $5`,
+		if _, err := t.Exec(`UPDATE run SET tokens_in = tokens_in + $1, tokens_out = tokens_out + $2, cost_usd = cost_usd + $3 WHERE tenant = $4 AND id = $5`,
 			u.InputTokens, u.OutputTokens, u.CostUSD, st.Tenant, st.Run); err != nil {
 			return 0, err
 		}
@@ -260,10 +292,18 @@ func (t *Tx) follow(tenant ident.Tenant, run string, st commit.Step) error {
 }
 
 // Repark puts an approved Intent back into the Decision Queue with a new
-// Decision: policy now asks for more than what was decided.
-func (s *Store) Repark(ctx context.Context, st commit.Step, d decision.Decision) error {
+// Decision, as it is bound now.
+func (s *Store) Repark(ctx context.Context, st commit.Step, it intent.Intent, d decision.Decision) error {
 	return s.write(ctx, func(t *Tx) error {
 		if _, err := t.step(st); err != nil {
+			return err
+		}
+		body, err := encode(withoutResult(it))
+		if err != nil {
+			return err
+		}
+		if err := t.ExecOne("the intent", `UPDATE intent SET body = $1, revision = $2 WHERE tenant = $3 AND id = $4 AND revision = $2 - 1`,
+			body, it.Revision, it.Tenant, it.ID); err != nil {
 			return err
 		}
 		return t.insertDecision(d)
@@ -280,11 +320,12 @@ func (t *Tx) moveIntent(tenant ident.Tenant, id string, from, to intent.State, w
 }
 
 // enqueue puts work into the outbox; work that waits there already is due at
-// the earlier of the two times.
+// the earlier of the two times, and its generation says that it was asked for
+// again: who is carrying out the former does not take it out.
 func (t *Tx) enqueue(tenant ident.Tenant, kind, ref string, due time.Time) error {
 	*t.queued = true
 	_, err := t.Exec(`INSERT INTO outbox (tenant, kind, ref, due_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (tenant, kind, ref) DO UPDATE SET due_at = min(outbox.due_at, excluded.due_at)`, tenant, kind, ref, ms(due))
+		ON CONFLICT (tenant, kind, ref) DO UPDATE SET due_at = min(outbox.due_at, excluded.due_at), generation = outbox.generation + 1`, tenant, kind, ref, ms(due))
 	return err
 }
 

@@ -34,7 +34,10 @@ var _ audit.Source = (*AuditSource)(nil)
 // it end with Unavailable, to be repeated. Otherwise SQLite keeps its
 // shared-memory file beside the database, as for every reader.
 func OpenAudit(ctx context.Context, dir string) (*AuditSource, error) {
-	path := filepath.Join(dir, File)
+	path, err := filepath.Abs(filepath.Join(dir, File)) // a relative one would be a host in the URI
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "finding the data directory", err)
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fault.Newf(fault.NotFound, "there is no database in %s", fault.Quote(dir)).

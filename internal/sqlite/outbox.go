@@ -12,17 +12,23 @@ import (
 type Due struct {
 	Tenant ident.Tenant
 	commit.Message
-	Tries int
+	Tries      int
+	Generation int64
 }
 
 // Outboxed has an element when something was put into the outbox since it was
 // last received from.
 func (s *Store) Outboxed() <-chan struct{} { return s.outboxed }
 
+// Enqueue puts a message into the outbox by itself.
+func (s *Store) Enqueue(ctx context.Context, tenant ident.Tenant, m commit.Message) error {
+	return s.write(ctx, func(t *Tx) error { return t.enqueue(tenant, m.Kind, m.Ref, m.Due) })
+}
+
 // DueMessages lists what is due at now, the oldest first, and when the next one
 // after those is due (zero: none).
 func (s *Store) DueMessages(ctx context.Context, now time.Time, limit int) (due []Due, next time.Time, err error) {
-	rows, err := s.ro.QueryContext(ctx, `SELECT tenant, kind, ref, due_at, tries FROM outbox ORDER BY due_at LIMIT $1`, limit+1)
+	rows, err := s.ro.QueryContext(ctx, `SELECT tenant, kind, ref, due_at, tries, generation FROM outbox ORDER BY due_at LIMIT $1`, limit+1)
 	if err != nil {
 		return nil, next, storeErr("reading the outbox", err)
 	}
@@ -30,7 +36,7 @@ func (s *Store) DueMessages(ctx context.Context, now time.Time, limit int) (due 
 	for rows.Next() {
 		var d Due
 		var at int64
-		if err := rows.Scan(&d.Tenant, &d.Kind, &d.Ref, &at, &d.Tries); err != nil {
+		if err := rows.Scan(&d.Tenant, &d.Kind, &d.Ref, &at, &d.Tries, &d.Generation); err != nil {
 			return nil, next, storeErr("reading the outbox", err)
 		}
 		if d.Due = fromMS(at); d.Due.After(now) || len(due) == limit {
@@ -41,11 +47,11 @@ func (s *Store) DueMessages(ctx context.Context, now time.Time, limit int) (due 
 	return due, next, storeErr("reading the outbox", rows.Err())
 }
 
-// DoneMessage removes a message that was carried out, unless it was put in
-// again with another time meanwhile.
+// DoneMessage removes a message that was carried out, unless it was put in again
+// meanwhile.
 func (s *Store) DoneMessage(ctx context.Context, d Due) error {
 	return s.write(ctx, func(t *Tx) error {
-		_, err := t.Exec(`DELETE FROM outbox WHERE tenant = $1 AND kind = $2 AND ref = $3 AND due_at = $4`, d.Tenant, d.Kind, d.Ref, ms(d.Due))
+		_, err := t.Exec(`DELETE FROM outbox WHERE tenant = $1 AND kind = $2 AND ref = $3 AND generation = $4`, d.Tenant, d.Kind, d.Ref, d.Generation)
 		return err
 	})
 }
@@ -53,8 +59,8 @@ func (s *Store) DoneMessage(ctx context.Context, d Due) error {
 // RetryMessage makes a message due again later.
 func (s *Store) RetryMessage(ctx context.Context, d Due, at time.Time) error {
 	return s.write(ctx, func(t *Tx) error {
-		_, err := t.Exec(`UPDATE outbox SET due_at = $1, tries = tries + 1 WHERE tenant = $2 AND kind = $3 AND ref = $4 AND due_at = $5`,
-			ms(at), d.Tenant, d.Kind, d.Ref, ms(d.Due))
+		_, err := t.Exec(`UPDATE outbox SET due_at = $1, tries = tries + 1 WHERE tenant = $2 AND kind = $3 AND ref = $4 AND generation = $5`,
+			ms(at), d.Tenant, d.Kind, d.Ref, d.Generation)
 		return err
 	})
 }

@@ -169,6 +169,9 @@ func (s *Store) AppendTranscript(ctx context.Context, tenant ident.Tenant, run s
 		if have != n {
 			return fault.New(fault.Conflict, "the transcript has changed in the meantime")
 		}
+		if _, err := t.Exec(`UPDATE run SET rests = 0 WHERE tenant = $1 AND id = $2`, tenant, run); err != nil {
+			return err
+		}
 		for i, m := range msgs {
 			if _, err := t.Exec(`INSERT INTO transcript (tenant, run, seq, body, at) VALUES ($1, $2, $3, $4, $5)`, tenant, run, n+i, string(m), ms(at)); err != nil {
 				return err

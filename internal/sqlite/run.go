@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -67,13 +68,13 @@ func (s *Store) runs(ctx context.Context, query string, args ...any) ([]intent.R
 	return out, storeErr("listing runs", rows.Err())
 }
 
-// CreateRun stores a Run with its first entries, or returns the one that was
-// started with the same key.
+// CreateRun stores a Run with its first entries, or returns the one that the
+// same starter began with the same key.
 func (s *Store) CreateRun(ctx context.Context, n gate.NewRun) (r intent.Run, err error) {
 	err = s.write(ctx, func(t *Tx) error {
 		r = n.Run
 		if n.Key != "" {
-			old, err := scanRun(t.QueryRow(`SELECT `+runColumns+` FROM run WHERE tenant = $1 AND mission = $2 AND start_key = $3`, r.Tenant, r.Mission, n.Key))
+			old, err := scanRun(t.QueryRow(`SELECT `+runColumns+` FROM run WHERE tenant = $1 AND mission = $2 AND starter = $3 AND start_key = $4`, r.Tenant, r.Mission, r.Starter, n.Key))
 			if !fault.Is(err, fault.NotFound) {
 				r = old
 				return err
@@ -110,17 +111,18 @@ func (s *Store) EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, su
 // withdrawOf takes a Run's open items out of the Decision Queue, each with its
 // audit entry, and what was approved and not begun out of the outbox's reach.
 func (t *Tx) withdrawOf(tenant ident.Tenant, run, actor string, at time.Time) error {
-	open, err := t.openDecisions(tenant, run)
+	open, err := t.undone(tenant, run)
 	if err != nil {
 		return err
 	}
 	for _, d := range open {
 		if err := t.Audit(audit.Event{Type: audit.IntentDecided, Tenant: tenant, At: at, Actor: actor, Run: run, Intent: d.intent,
-			Fields: map[string]any{"decision": d.id, "verdict": string(decision.Withdrawn), "why": "the Run ended"}}); err != nil {
+			Fields: map[string]any{"decision": d.id, "verdict": string(decision.Withdrawn), "state": string(intent.Withdrawn), "why": "the Run ended"}}); err != nil {
 			return err
 		}
 	}
-	if _, err := t.Exec(`UPDATE decision SET state = 'withdrawn', decided_at = $1 WHERE tenant = $2 AND run = $3 AND state = 'open'`, ms(at), tenant, run); err != nil {
+	if _, err := t.Exec(`UPDATE decision SET state = 'withdrawn', decided_at = CASE WHEN state = 'open' THEN $1 ELSE decided_at END
+		WHERE tenant = $2 AND run = $3 AND intent IN (SELECT id FROM intent WHERE tenant = $2 AND run = $3 AND state IN ('PARKED', 'APPROVED')) AND state IN ('open', 'approved')`, ms(at), tenant, run); err != nil {
 		return err
 	}
 	_, err = t.Exec(`UPDATE intent SET state = 'WITHDRAWN', why = 'the Run ended', updated_at = $1 WHERE tenant = $2 AND run = $3 AND state IN ('PARKED', 'APPROVED')`,
@@ -130,8 +132,10 @@ func (t *Tx) withdrawOf(tenant ident.Tenant, run, actor string, at time.Time) er
 
 type openDecision struct{ id, intent string }
 
-func (t *Tx) openDecisions(tenant ident.Tenant, run string) (out []openDecision, err error) {
-	rows, err := t.Query(`SELECT id, intent FROM decision WHERE tenant = $1 AND run = $2 AND state = 'open' ORDER BY id`, tenant, run)
+// undone lists what was decided, or waits to be, and was not begun.
+func (t *Tx) undone(tenant ident.Tenant, run string) (out []openDecision, err error) {
+	rows, err := t.Query(`SELECT d.id, d.intent FROM decision d JOIN intent i ON i.tenant = d.tenant AND i.id = d.intent
+		WHERE d.tenant = $1 AND d.run = $2 AND d.state IN ('open', 'approved') AND i.state IN ('PARKED', 'APPROVED') ORDER BY d.id`, tenant, run)
 	if err != nil {
 		return nil, err
 	}
@@ -191,12 +195,28 @@ func (s *Store) Wait(ctx context.Context, tenant ident.Tenant, run string) error
 	})
 }
 
+// Rest makes a running Run wait until a time, when something that it needs does
+// not answer. It says how often in a row it has rested now.
+func (s *Store) Rest(ctx context.Context, tenant ident.Tenant, run string, until func(n int) time.Time) (n int, err error) {
+	err = s.write(ctx, func(t *Tx) error {
+		err := t.QueryRow(`UPDATE run SET state = 'waiting', rests = rests + 1 WHERE tenant = $1 AND id = $2 AND state = 'running' RETURNING rests`, tenant, run).Scan(&n)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fault.New(fault.Conflict, "the run is not running")
+		}
+		if err != nil {
+			return storeErr("resting", err)
+		}
+		return t.enqueue(tenant, commit.MsgSegment, run, until(n))
+	})
+	return n, err
+}
+
 // NextSegment makes a waiting Run running and gives the number of its next
 // segment. A Run that does not wait is a Conflict.
 func (s *Store) NextSegment(ctx context.Context, tenant ident.Tenant, run string) (n int, err error) {
 	err = s.write(ctx, func(t *Tx) error {
 		err := t.QueryRow(`UPDATE run SET state = 'running', segment = segment + 1 WHERE tenant = $1 AND id = $2 AND state = 'waiting' RETURNING segment`, tenant, run).Scan(&n)
-		if err == sql.ErrNoRows {
+		if errors.Is(err, sql.ErrNoRows) {
 			return fault.New(fault.Conflict, "the run does not wait")
 		}
 		return storeErr("starting a segment", err)

@@ -72,6 +72,9 @@ func Open(ctx context.Context, dir string, seq *audit.Sequencer) (*Store, error)
 }
 
 func (s *Store) open(ctx context.Context) (err error) {
+	if s.dir, err = filepath.Abs(s.dir); err != nil { // a relative one would be a host in the database's URI
+		return fault.Wrap(fault.Unavailable, "finding the data directory", err)
+	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fault.Wrap(fault.Unavailable, "creating the data directory", err)
 	}

@@ -121,11 +121,15 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return t.RoundTrip(req)
 	}
-	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+	write, _ := req.Context().Value(onceKey{}).(bool)
+	if write || req.Method != http.MethodGet && req.Method != http.MethodHead {
 		return once.RoundTrip(req)
 	}
 	return t.RoundTrip(req)
 }
+
+// onceKey says in a request's context that it is a write, whatever its method.
+type onceKey struct{}
 
 // CloseIdleConnections lets go of what is not in use.
 func (p *Pool) CloseIdleConnections() {

@@ -46,6 +46,7 @@ func Send(ctx context.Context, door http.RoundTripper, r intent.Request, c Call)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
+	ctx = context.WithValue(ctx, onceKey{}, c.Write)
 	req, err := request(httptrace.WithClientTrace(ctx, trace), r)
 	if err != nil {
 		return Reply{}, connector.NotSent, err

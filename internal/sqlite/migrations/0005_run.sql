@@ -20,12 +20,13 @@ CREATE TABLE run (
 	cost_usd REAL NOT NULL DEFAULT 0,
 	incidents INTEGER NOT NULL DEFAULT 0, -- known secrets met in what the Worker sent
 	refusals INTEGER NOT NULL DEFAULT 0,
+	rests INTEGER NOT NULL DEFAULT 0, -- how often in a row it waited for something that did not answer
 	start_key TEXT,                 -- makes a start idempotent
 	created_at INTEGER NOT NULL,
 	ended_at INTEGER NOT NULL DEFAULT 0,
 	PRIMARY KEY (tenant, id)
 ) STRICT;
-CREATE UNIQUE INDEX run_start_key ON run (tenant, mission, start_key) WHERE start_key IS NOT NULL;
+CREATE UNIQUE INDEX run_start_key ON run (tenant, mission, starter, start_key) WHERE start_key IS NOT NULL;
 CREATE INDEX run_created ON run (tenant, created_at);
 CREATE INDEX run_open ON run (state) WHERE state <> 'ended';
 
@@ -92,6 +93,7 @@ CREATE TABLE outbox (
 	ref TEXT NOT NULL,
 	due_at INTEGER NOT NULL,
 	tries INTEGER NOT NULL DEFAULT 0,
+	generation INTEGER NOT NULL DEFAULT 0, -- raised each time that it is put in again
 	PRIMARY KEY (tenant, kind, ref)
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at);

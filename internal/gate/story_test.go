@@ -1,0 +1,334 @@
+package gate_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/vault"
+)
+
+// sam starts Runs.
+var sam = ident.Principal{Tenant: acme, Kind: ident.Person, ID: "acc_sam", Name: "Sam", Roles: []ident.Role{ident.Requester}}
+
+// start starts a Run and gives its Worker.
+func (w *world) start() ident.Principal {
+	w.t.Helper()
+	r, err := w.StartRun(w.t.Context(), sam, gate.Start{Mission: "onboard", Via: "api", Outside: true})
+	w.must(err)
+	return worker(r)
+}
+
+func worker(r intent.Run) ident.Principal {
+	return ident.Principal{Tenant: r.Tenant, Kind: ident.Run, ID: r.ID}
+}
+
+func create(name string) intent.Proposal {
+	return intent.Proposal{Connection: "erp-write", Tool: "createVendor", Args: json.RawMessage(`{"name":"` + name + `"}`), Reason: "it is new"}
+}
+
+func find(name string) intent.Proposal {
+	return intent.Proposal{Connection: "erp-read", Tool: "findVendors", Args: json.RawMessage(`{"name":"` + name + `"}`)}
+}
+
+// admit proposes something that is not refused.
+func (w *world) admit(who ident.Principal, p intent.Proposal) intent.Intent {
+	w.t.Helper()
+	it, err := w.Admit(w.t.Context(), who, p)
+	w.must(err)
+	return it
+}
+
+// approve is ann's verdict on a parked Intent; change spoils it.
+func (w *world) approve(it intent.Intent, change func(*decision.Decision)) {
+	w.t.Helper()
+	if change == nil {
+		change = func(*decision.Decision) {}
+	}
+	_, err := w.store.Step(w.t.Context(), commit.Step{Tenant: acme, Intent: it.ID, Run: it.Run, From: intent.Parked, To: intent.Approved, At: w.now})
+	w.must(err)
+	w.approved[it.ID] = change
+}
+
+func (w *world) dispatch(it intent.Intent) error {
+	return w.Dispatch(w.t.Context(), acme, it.ID)
+}
+
+func (w *world) stored(id string) intent.Intent {
+	w.t.Helper()
+	it, err := w.store.Intent(w.t.Context(), acme, id)
+	w.must(err)
+	return it
+}
+
+func (w *world) wantState(id string, s intent.State) intent.Intent {
+	w.t.Helper()
+	it := w.stored(id)
+	if it.State != s {
+		w.t.Errorf("the intent is %s (%s), want %s", it.State, it.Why, s)
+	}
+	return it
+}
+
+// entries are those of the audit log, of one type.
+func (w *world) entries(typ audit.Type) []audit.Entry {
+	w.t.Helper()
+	rows, err := w.store.Audit().List(w.t.Context(), acme, audit.Filter{Type: typ}, 0, 1000)
+	w.must(err)
+	out := make([]audit.Entry, len(rows))
+	for i, r := range rows {
+		out[i], err = audit.ParseEntry(r.Entry)
+		w.must(err)
+	}
+	return out
+}
+
+func (w *world) rail(run string) []explain.Observation {
+	w.t.Helper()
+	obs, err := w.store.Observations(w.t.Context(), acme, run, 0, 1000)
+	w.must(err)
+	return obs
+}
+
+// wantArrived fails unless exactly so many requests reached the system.
+func (w *world) wantArrived(n int) {
+	w.t.Helper()
+	if len(w.arrived) != n || w.opened < n {
+		w.t.Errorf("%d requests arrived, want %d: %v", len(w.arrived), n, w.arrived)
+	}
+}
+
+// wantUntouched fails when a door was opened, or anything reached the system.
+func (w *world) wantUntouched() {
+	w.t.Helper()
+	if w.opened != 0 || len(w.arrived) != 0 {
+		w.t.Errorf("%d doors were opened, and %v arrived", w.opened, w.arrived)
+	}
+}
+
+func (w *world) wantKind(err error, k fault.Kind) {
+	w.t.Helper()
+	if fault.KindOf(err) != k {
+		w.t.Errorf("got %v of kind %q, want %q", err, fault.KindOf(err), k)
+	}
+}
+
+func TestAReadIsDoneAtOnceAndItsClaimIsOnRecordFirst(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	it := w.admit(who, find("Siemens"))
+	if it.State != intent.Committed || string(it.Result.Body) != `{"items":[]}` {
+		t.Fatalf("%+v", it)
+	}
+	w.wantArrived(1)
+	claims := w.entries(audit.IntentClaimed)
+	if len(claims) != 1 || claims[0].Intent != it.ID || claims[0].Fields["secret"] != "erp-key" || claims[0].Fields["secretVersion"] != int64(1) || len(w.entries(audit.IntentOutcome)) != 1 {
+		t.Errorf("the record is %+v", claims)
+	}
+}
+
+func TestAWriteWaitsForItsDecision(t *testing.T) {
+	w := newWorld(t)
+	it := w.admit(w.start(), create("Siemens"))
+	if it.State != intent.Parked {
+		t.Fatalf("%+v", it)
+	}
+	w.wantUntouched()
+	w.must(w.dispatch(it)) // a message that came too early does nothing
+	w.wantState(it.ID, intent.Parked)
+	w.approve(it, nil)
+	w.must(w.dispatch(it))
+	w.wantState(it.ID, intent.Committed)
+	w.must(w.dispatch(it)) // and one that comes twice neither
+	w.wantArrived(1)
+	if c := w.entries(audit.IntentClaimed); len(c) != 1 || c[0].Fields["digest"] != string(it.Digest) || c[0].Fields["approvers"].([]string)[0] != w.ann {
+		t.Errorf("the claim is %+v", c)
+	}
+}
+
+func TestAWriteThatPolicyLetsThroughHasItsDecisionOnRecord(t *testing.T) {
+	w := newWorld(t)
+	w.policy(unattended)
+	it := w.admit(w.start(), create("Siemens"))
+	if it.State != intent.Committed {
+		t.Fatalf("%+v", it)
+	}
+	w.wantArrived(1)
+	d, err := w.store.DecisionOf(t.Context(), acme, it.ID)
+	w.must(err)
+	if d.AutoBy != decision.AutoByPolicy || len(d.Policies) == 0 || d.PolicySet == "" || len(w.entries(audit.IntentDecided)) != 1 {
+		t.Errorf("the Decision is %+v", d)
+	}
+}
+
+func TestASystemsAnswerIsScrubbedBeforeAnybodySeesIt(t *testing.T) {
+	w := newWorld(t)
+	answer := w.answer
+	w.answer = func(tool, body string) connector.Answer {
+		a := answer(tool, body)
+		a.Body = json.RawMessage(`{"your key":"` + canary + `-erp-key","n":1}`)
+		return a
+	}
+	who := w.start()
+	it := w.admit(who, find("x"))
+	all, err := json.Marshal([]any{it, w.stored(it.ID), w.rail(who.ID)})
+	w.must(err)
+	if strings.Contains(string(all), canary) || it.Result.Redactions == 0 || it.State != intent.Committed {
+		t.Errorf("it is %s", all)
+	}
+}
+
+func TestAnAnswerThatIsTooLongIsNotShownButIsCommitted(t *testing.T) {
+	w := newWorld(t)
+	w.policy(unattended)
+	answer := w.answer
+	w.answer = func(tool, body string) connector.Answer {
+		a := answer(tool, body)
+		a.Body = json.RawMessage(`"` + strings.Repeat("x", 64<<10) + `"`)
+		return a
+	}
+	it := w.admit(w.start(), create("x"))
+	if it.State != intent.Committed || it.Result.Body != nil || !it.Result.Truncated || it.Result.Note == "" {
+		t.Errorf("%+v", it.Result)
+	}
+}
+
+// A Worker that asks again gets what there is, not a second write.
+func TestARepeatedWriteIsOneWrite(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	parked := w.admit(who, create("Siemens"))
+	again := func(want intent.State) {
+		t.Helper()
+		p := create("Siemens")
+		p.Reason, p.Args = "other words", json.RawMessage(` { "name" : "Siemens" } `)
+		if it := w.admit(who, p); it.ID != parked.ID || it.State != want {
+			t.Errorf("got %s in %s, want %s in %s", it.ID, it.State, parked.ID, want)
+		}
+	}
+	again(intent.Parked)
+	w.approve(parked, nil)
+	again(intent.Approved)
+	w.answer = func(string, string) connector.Answer { return connector.Answer{Outcome: "unclear"} }
+	w.must(w.dispatch(parked))
+	again(intent.Unknown)
+	w.answer = func(string, string) connector.Answer {
+		return connector.Answer{Outcome: "done", Body: json.RawMessage(`{"items":[{"id":7}]}`)}
+	}
+	_, err := w.Reconcile(t.Context(), acme, parked.ID, 0)
+	w.must(err)
+	again(intent.Committed)
+	if other := w.admit(who, create("Bosch")); other.ID == parked.ID {
+		t.Error("other arguments got it too")
+	}
+	if other := w.admit(w.start(), create("Siemens")); other.ID == parked.ID {
+		t.Error("another Run got it too")
+	}
+	p := create("Siemens")
+	p.Repeat = true
+	if meant := w.admit(who, p); meant.ID == parked.ID || meant.State != intent.Parked {
+		t.Errorf("a repeat that was meant got %+v", meant)
+	}
+	w.pass(25 * time.Hour)
+	if later := w.admit(who, create("Siemens")); later.State != intent.Parked {
+		t.Errorf("a day later: %+v", later)
+	}
+}
+
+func TestAWriteThatWasNotDoneCanBeProposedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.policy(unattended)
+	w.answer = func(string, string) connector.Answer {
+		return connector.Answer{Outcome: "refused", Status: 409, Err: fault.New(fault.Conflict, "409")}
+	}
+	who := w.start()
+	first := w.admit(who, create("Siemens"))
+	if second := w.admit(who, create("Siemens")); first.State != intent.Failed || second.ID == first.ID {
+		t.Errorf("%s, then %s", first.State, second.ID)
+	}
+}
+
+func TestAReadIsReadAgain(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	if a, b := w.admit(who, find("x")), w.admit(who, find("x")); a.ID == b.ID {
+		t.Error("it got the earlier answer")
+	}
+	w.wantArrived(2)
+}
+
+// What a Worker repeats after a crash, under the key of before.
+func TestTheSameKeyIsTheSameIntent(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	for _, p := range []intent.Proposal{find("x"), create("x")} {
+		p.Key = "m3.c0/" + p.Tool
+		a := w.admit(who, p)
+		if b := w.admit(who, p); b.ID != a.ID || b.State != a.State || (a.Result == nil) != (b.Result == nil) {
+			t.Errorf("%s: got %+v, then %+v", p.Tool, a, b)
+		}
+	}
+	w.wantArrived(1)
+}
+
+func TestAKeyThatWasUsedForSomethingElseIsAConflict(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	for _, p := range []intent.Proposal{find("x"), create("x")} {
+		p.Key = "key of " + p.Tool
+		w.admit(who, p)
+		others := []intent.Proposal{p, find("z"), create("z")}
+		others[0].Args = json.RawMessage(`{"name":"y"}`)
+		for _, o := range others {
+			o.Key = p.Key
+			before := len(w.entries(audit.IntentDenied))
+			it, err := w.Admit(t.Context(), who, o)
+			w.wantKind(err, fault.Conflict)
+			if it.Result != nil || len(w.entries(audit.IntentDenied)) != before+1 {
+				t.Errorf("%s after %s: %+v, and it is not on record", o.Tool, p.Tool, it)
+			}
+		}
+		if it := w.admit(w.start(), func() intent.Proposal { o := find("z"); o.Key = p.Key; return o }()); it.State != intent.Committed {
+			t.Errorf("another Run's key: %+v", it)
+		}
+	}
+}
+
+func TestOfManyProposalsAtOnceOneIsWritten(t *testing.T) {
+	w := newWorld(t)
+	w.policy(unattended)
+	who := w.start()
+	ids := make(chan string, 16)
+	for range cap(ids) {
+		go func() {
+			it, err := w.Admit(t.Context(), who, create("Siemens"))
+			if err != nil && !fault.Is(err, fault.Conflict) {
+				t.Error(err)
+			}
+			ids <- it.ID
+		}()
+	}
+	first := <-ids
+	for range cap(ids) - 1 {
+		if id := <-ids; id != first {
+			t.Errorf("%s and %s", first, id)
+		}
+	}
+	w.wantArrived(1)
+}
+
+func start(mission string) gate.Start { return gate.Start{Mission: mission, Via: "api", Outside: true} }
+
+func write(by ident.Principal, value string) vault.Write {
+	return vault.Write{Tenant: acme, Name: "erp-key", Fields: map[string][]byte{"token": []byte(canary + value)}, Actor: by}
+}

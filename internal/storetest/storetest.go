@@ -1,0 +1,171 @@
+// Package storetest is the conformance suite that every store has to pass: the
+// promises of identity and decision, told as stories and played against the real
+// services over the store under test.
+//
+// It is imported by tests alone. It refuses to look inside: what a store did is
+// read through the same interfaces that the product uses.
+package storetest
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/vault"
+)
+
+// Store is what the suite needs of a store.
+type Store interface {
+	identity.Store
+	decision.Store
+	explain.Store
+	CreateRun(ctx context.Context, n gate.NewRun) (intent.Run, error)
+	Propose(ctx context.Context, p gate.Proposed) (it intent.Intent, fresh bool, err error)
+	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
+	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
+	DecisionOf(ctx context.Context, tenant ident.Tenant, intentID string) (decision.Decision, error)
+	Audit() audit.Reader
+}
+
+// Keys are keyed hashes without a vault.
+type Keys struct{ Key string }
+
+// MAC is an HMAC under a key that depends on purpose and tenant.
+func (k Keys) MAC(p vault.Purpose, t ident.Tenant, parts ...string) ([]byte, error) {
+	m := hmac.New(sha256.New, []byte(k.Key))
+	for _, s := range append([]string{string(p), string(t)}, parts...) {
+		_ = binary.Write(m, binary.BigEndian, uint32(len(s))) //nolint:gosec // short strings of tests
+		m.Write([]byte(s))
+	}
+	return m.Sum(nil), nil
+}
+
+// World is a store with the services over it, and a clock that the story moves.
+type World struct {
+	t     *testing.T
+	ctx   context.Context
+	Store Store
+	Dir   *identity.Directory
+	Now   time.Time
+}
+
+// Start is when every story begins.
+var Start = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+
+// NewWorld makes the services over a store.
+func NewWorld(t *testing.T, s Store) *World {
+	t.Helper()
+	dir, err := identity.New(s, Keys{"a key of the store tests alone"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &World{t: t, ctx: context.Background(), Store: s, Dir: dir, Now: Start}
+}
+
+// Pass moves the clock.
+func (w *World) Pass(d time.Duration) { w.Now = w.Now.Add(d) }
+
+// Admin is the product itself, in a tenant.
+func Admin(tenant ident.Tenant) ident.Principal {
+	return ident.Principal{Tenant: tenant, Kind: ident.System, ID: "setup"}
+}
+
+// Human is a person of a story, with everything that they know.
+type Human struct {
+	w        *World
+	Account  identity.Account
+	Password string
+	Factor   identity.Enrolment
+}
+
+// Password is what everybody in a story has chosen.
+const Password = "correct horse battery"
+
+// Human creates a person with an account.
+func (w *World) Human(tenant ident.Tenant, name string, roles ...ident.Role) *Human {
+	w.t.Helper()
+	a, e, err := w.Dir.CreateAccount(w.ctx, Admin(tenant), identity.NewAccount{Tenant: tenant, Name: name, Roles: roles, Password: Password}, w.Now)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &Human{w, a, Password, e}
+}
+
+// Code is what the person's authenticator shows now.
+func (h *Human) Code() string {
+	h.w.t.Helper()
+	c, err := identity.Code(h.Factor.Secret, h.Factor.Alg, h.w.Now)
+	if err != nil {
+		h.w.t.Fatal(err)
+	}
+	return c
+}
+
+// NextCode waits until the authenticator shows a new code.
+func (h *Human) NextCode() string {
+	h.w.Pass(30 * time.Second)
+	return h.Code()
+}
+
+// SignIn signs the person in with a new code.
+func (h *Human) SignIn() (identity.Session, string) {
+	h.w.t.Helper()
+	s, token, err := h.w.Dir.SignIn(h.w.ctx, h.Account.Tenant, h.Account.Name, h.Password, h.NextCode(), h.w.Now)
+	if err != nil {
+		h.w.t.Fatal(err)
+	}
+	return s, token
+}
+
+// wantKind fails unless err is of the kind.
+func (w *World) wantKind(err error, k fault.Kind) {
+	w.t.Helper()
+	if fault.KindOf(err) != k {
+		w.t.Fatalf("got %v of kind %q, want kind %q", err, fault.KindOf(err), k)
+	}
+}
+
+func (w *World) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// entries reads a tenant's audit entries of a type.
+func (w *World) entries(tenant ident.Tenant, typ audit.Type) []audit.Entry {
+	w.t.Helper()
+	rows, err := w.Store.Audit().List(w.ctx, tenant, audit.Filter{Type: typ}, 0, 1000)
+	w.must(err)
+	out := make([]audit.Entry, len(rows))
+	for i, r := range rows {
+		out[i], err = audit.ParseEntry(r.Entry)
+		w.must(err)
+	}
+	return out
+}
+
+// wantNowhere fails if the tenant's audit log has the text.
+func (w *World) wantNowhere(tenant ident.Tenant, text string) {
+	w.t.Helper()
+	rows, err := w.Store.Audit().List(w.ctx, tenant, audit.Filter{}, 0, 1000)
+	w.must(err)
+	for _, r := range rows {
+		if strings.Contains(string(r.Entry), text) {
+			w.t.Fatalf("the audit log has %q: %s", text, r.Entry)
+		}
+	}
+}
