@@ -126,6 +126,12 @@ func (w *world) plan(d do) commit.Plan {
 			}
 			return d.answer
 		},
+		Why: func(a connector.Answer) string {
+			if a.Err == nil {
+				return ""
+			}
+			return a.Err.Error()
+		},
 		Clean: func(a connector.Answer) intent.Result {
 			w.note(w.t.Context(), "clean")
 			return intent.Result{Status: a.Status, Body: a.Body}

@@ -167,8 +167,8 @@ func TestUnreadableKeyFailsClosed(t *testing.T) {
 	w := newWorld(t)
 	who := w.start()
 	w.broken["Head"] = fault.New(fault.Denied, "the rows are not the ones that were written")
-	w.refused(who, find("x"), fault.Unavailable)
-	w.refused(who, create("x"), fault.Unavailable)
+	w.refused(who, find("x"), fault.Denied)
+	w.refused(who, create("x"), fault.Denied)
 }
 
 func TestDisabledSecretFailsClosed(t *testing.T) {
@@ -178,10 +178,10 @@ func TestDisabledSecretFailsClosed(t *testing.T) {
 	w.approve(it, nil)
 	_, err := w.realVault.Disable(t.Context(), acme, "erp-key", 1, ident.Principal{Tenant: acme, Kind: ident.System, ID: "test"})
 	w.must(err)
-	w.refused(who, find("x"), fault.Unavailable)
-	w.wantKind(w.dispatch(it), fault.Unavailable) // tried again: another version may become active
+	w.refused(who, find("x"), fault.Denied)
+	w.must(w.dispatch(it))
 	w.wantUntouched()
-	w.wantState(it.ID, intent.Approved)
+	w.wantState(it.ID, intent.Denied) // another try would change nothing
 }
 
 func TestStoreDownFailsClosed(t *testing.T) {

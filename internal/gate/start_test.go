@@ -138,7 +138,7 @@ func TestAnothersKeyIsNotAWayIntoTheirRun(t *testing.T) {
 	w.must(err)
 	eve := ident.Principal{Tenant: acme, Kind: ident.Person, ID: "acc_eve", Name: "Sam", Roles: []ident.Role{ident.Requester}}
 	r, err := w.StartRun(t.Context(), eve, s)
-	if w.wantKind(err, fault.Conflict); r.ID != "" {
+	if w.must(err); r.Starter != eve.String() {
 		t.Errorf("she got %+v", r)
 	}
 	other := s

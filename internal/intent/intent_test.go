@@ -99,6 +99,8 @@ func change(t *testing.T, f reflect.Value, name string) {
 		f.SetString("changed")
 	case reflect.Int, reflect.Int64:
 		f.SetInt(7)
+	case reflect.Bool:
+		f.SetBool(!f.Bool())
 	default:
 		t.Fatalf("%s is of a kind that this test does not know how to change", name)
 	}

@@ -109,7 +109,7 @@ func (o *office) parkIn(tenant ident.Tenant) decision.Item {
 }
 
 func (o *office) propose(i intent.Intent, d decision.Decision) error {
-	_, _, err := o.Store.Propose(o.ctx, gate.Proposed{Intent: i, ArgsDigest: intent.SHA256(i.Args), Decision: &d, MaxParked: 20})
+	_, _, err := o.Store.Propose(o.ctx, gate.Proposed{Intent: i, ArgsDigest: intent.SHA256(i.Args), Decision: &d, MaxParked: 20, MaxCalls: 1000})
 	return err
 }
 
