@@ -167,7 +167,7 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 		}
 		return nil, fmt.Errorf("reaching the server at %s: %w", c.base.Host, err)
 	}
-	if resp.StatusCode/100 == 2 {
+	if resp.StatusCode/100 == 2 && !isProblem(resp) {
 		return resp, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
@@ -177,8 +177,14 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 // refusal reads a problem, or makes one of a status that came without.
 func refusal(resp *http.Response) error {
 	p := &Problem{Status: resp.StatusCode, Detail: "the server answered " + strings.TrimSpace(resp.Status), Kind: "internal"}
-	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "application/problem+json" {
+	if isProblem(resp) {
 		_ = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(p) // what can't be read leaves the status
 	}
 	return p
+}
+
+// isProblem is also true of what waits for a Decision: a problem with status 202.
+func isProblem(resp *http.Response) bool {
+	t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // what is no media type is no problem
+	return t == "application/problem+json"
 }

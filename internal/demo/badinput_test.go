@@ -3,6 +3,7 @@ package demo_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -39,13 +40,14 @@ func TestASystemThatIsAskedAnswersBadly(t *testing.T) {
 		{"with a web page", system.Behaviour{Mode: system.HTML}, `the system answered with "text/html" where JSON was expected`},
 		{"with 30 MB", system.Behaviour{Mode: system.Huge}, "the system's answer is larger than 1048576 bytes"},
 		{"never", system.Behaviour{Mode: system.Hang}, "the system did not answer in time"},
-		{"by hanging up", system.Behaviour{Mode: system.Drop}, "the connection was cut"},
+		{"by hanging up", system.Behaviour{Mode: system.Drop}, "the system cut the connection"},
 		{"with a redirect", system.Behaviour{Mode: system.Redirect, Location: lure.URL + "/elsewhere"}, "redirects are not followed"},
 		{"with 401", system.Behaviour{Mode: system.FailMode, Status: 401}, "the system does not accept the Connection's credential (401)"},
 		{"with 429", system.Behaviour{Mode: system.FailMode, Status: 429}, "the system takes no more requests at the moment (429)"},
 		{"not at all", system.Behaviour{}, "the system refuses connections"},
 	} {
 		t.Run(c.how, func(t *testing.T) {
+			w := w.in(t)
 			if c.b.Mode == system.Normal {
 				w.kill(procs, "taxverify")
 			} else {
@@ -81,10 +83,28 @@ func TestASystemThatIsAskedAnswersBadly(t *testing.T) {
 	w.clean(append(runs, run)...)
 }
 
-// TestAModelThatIsAwayComesBack: the Run waits with growing pauses, each failure
-// is on the rail, and it goes on where it was.
-func TestAModelThatIsAwayComesBack(t *testing.T) {
+// TestAModelThatIsAway: after several tries, with growing pauses, the Run ends
+// as failed, with the cause, and without having done anything. With one that
+// comes back in time it goes on where it was.
+func TestAModelThatIsAway(t *testing.T) {
 	t.Parallel()
+	w, _ := fragile(t, map[string][]string{"scriptedmodel": {"-garbage-body"}})
+	run := w.begins("vendor-onboarding", 0)
+	t.Run("and comes back", func(t *testing.T) { comesBack(t) }) // while the other is tried
+	r := w.ended(run)
+	w.observed(run, explain.Problem, "model / complete: FAILED", "the model's answer is not a completion")
+	w.observed(run, explain.Verdict, "failed", "given up after several tries: the model gave no usable answer: the model's answer is not a completion")
+	if r.Verdict != "failed" || strings.Contains(r.Summary, "DBOS") {
+		t.Errorf("the verdict is %q (%s)", r.Verdict, r.Summary)
+	}
+	if s := w.stats("taxverify"); s.Requests != 0 {
+		t.Errorf("something was done: %+v", s)
+	}
+	w.clean(run)
+}
+
+func comesBack(t *testing.T) {
+	t.Helper()
 	w, procs := fragile(t, nil)
 	w.behave("scriptedmodel", system.Behaviour{Mode: system.HTML})
 	run := w.begins("vendor-onboarding", 0)
@@ -92,31 +112,13 @@ func TestAModelThatIsAwayComesBack(t *testing.T) {
 	w.behave("scriptedmodel", system.Behaviour{Mode: system.FailMode})
 	w.observed(run, explain.Problem, "model / complete: FAILED (HTTP 500)", "the model's provider answered with status 500")
 	w.behave("scriptedmodel", system.Behaviour{Mode: system.Drop})
-	w.observed(run, explain.Problem, "model / complete: FAILED", "the connection was cut")
+	w.observed(run, explain.Problem, "model / complete: FAILED", "the system cut the connection")
 	w.kill(procs, "scriptedmodel")
 	w.observed(run, explain.Problem, "model / complete: FAILED", "the system refuses connections")
 	w.revive(procs, "scriptedmodel")
 	w.must(w.decide("approver", w.waiting(run), "approve"))
 	if r := w.ended(run); r.Verdict != "onboarded" {
 		t.Errorf("the verdict is %q (%s)\n%s", r.Verdict, r.Summary, w.rail(run))
-	}
-	w.clean(run)
-}
-
-// TestAModelThatStaysAwayEndsTheRun: after several tries the Run ends as failed,
-// with the cause, and without having done anything.
-func TestAModelThatStaysAwayEndsTheRun(t *testing.T) {
-	t.Parallel()
-	w, _ := fragile(t, map[string][]string{"scriptedmodel": {"-garbage-body"}})
-	run := w.begins("vendor-onboarding", 0)
-	r := w.ended(run)
-	w.observed(run, explain.Problem, "model / complete: FAILED", "the model's answer is not a completion")
-	w.observed(run, explain.Verdict, "failed", "given up after several tries", "the model's answer is not a completion")
-	if r.Verdict != "failed" {
-		t.Errorf("the verdict is %q (%s)", r.Verdict, r.Summary)
-	}
-	if s := w.stats("taxverify"); s.Requests != 0 {
-		t.Errorf("something was done: %+v", s)
 	}
 	w.clean(run)
 }

@@ -62,6 +62,7 @@ type Demo struct {
 	Systems map[string]*System
 	cfg     Config
 	keys    company.Keys
+	lock    *os.File // of the directory
 }
 
 var system = ident.Principal{Tenant: Tenant, Kind: ident.System, ID: "demo", Name: "the demo"}
@@ -79,6 +80,9 @@ func Start(ctx context.Context, c Config) (_ *Demo, err error) {
 	}()
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "making the data directory", err)
+	}
+	if d.lock, err = lock(c.Dir); err != nil {
+		return nil, err
 	}
 	if d.keys, err = d.credentials(); err != nil {
 		return nil, err

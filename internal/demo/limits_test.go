@@ -21,9 +21,11 @@ func TestALimitEndsTheRun(t *testing.T) {
 	}
 	limited("few-turns", resource.Limits{Turns: 2})
 	limited("few-tokens", resource.Limits{Tokens: 1})
+	limited("few-dollars", resource.Limits{CostUSD: 0.01})
+	w.edit(resource.KindIntegration, "model", func(r resource.Resource) { r.(*resource.Integration).Model.InputPrice = 100 })
 	limited("an-hour", resource.Limits{WallClock: resource.Duration(time.Hour)})
 
-	turns, tokens, hour := w.begins("few-turns", 0), w.begins("few-tokens", 1), w.begins("an-hour", 2)
+	turns, tokens, dollars, hour := w.begins("few-turns", 0), w.begins("few-tokens", 1), w.begins("few-dollars", 3), w.begins("an-hour", 2)
 	if r := w.ended(turns); r.Verdict != "limit" || r.Used.Turns != 2 {
 		t.Errorf("the verdict is %q (%s) after %d turns", r.Verdict, r.Summary, r.Used.Turns)
 	}
@@ -32,6 +34,11 @@ func TestALimitEndsTheRun(t *testing.T) {
 		t.Errorf("the verdict is %q (%s) after %d turns", r.Verdict, r.Summary, r.Used.Turns)
 	}
 	w.observed(tokens, explain.Verdict, "limit", "the Run has reached its limit of 1 tokens")
+
+	if r := w.ended(dollars); r.Verdict != "limit" || r.Used.CostUSD < 0.01 {
+		t.Errorf("the verdict is %q (%s) after %.2f US dollars", r.Verdict, r.Summary, r.Used.CostUSD)
+	}
+	w.observed(dollars, explain.Verdict, "limit", "the Run has reached its limit of 0.01 US dollars")
 
 	// The one whose time runs out while it waits: what a person approves is
 	// still done, and then the Run ends.
@@ -48,5 +55,5 @@ func TestALimitEndsTheRun(t *testing.T) {
 	if s := w.stats("ticketing"); s.Requests != 0 {
 		t.Errorf("something was done after the limit: %+v", s)
 	}
-	w.clean(turns, tokens, hour)
+	w.clean(turns, tokens, dollars, hour)
 }

@@ -57,6 +57,13 @@ func fragile(t *testing.T, args map[string][]string) (*world, *processes) {
 	return w, p
 }
 
+// in is the same world in a sub-test.
+func (w *world) in(t *testing.T) *world {
+	c := *w
+	c.t = t
+	return &c
+}
+
 // kill ends a system as a crash would.
 func (w *world) kill(p *processes, name string) {
 	w.t.Helper()
@@ -140,7 +147,7 @@ func (w *world) begins(mission string, n int) string {
 // observed waits for an Observation of a kind on the rail with all of the texts.
 func (w *world) observed(run string, kind explain.Kind, texts ...string) {
 	w.t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for {
 		for _, o := range w.observations(run) {
 			said := o.Title + " | " + o.Text

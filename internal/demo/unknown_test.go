@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport.dev/client"
 	"sallyport.dev/examples/vendor-onboarding/system"
@@ -12,6 +13,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
 )
 
 // TestAWriteWithoutAnAnswerIsLookedUp: whatever the ERP does instead of
@@ -28,7 +30,7 @@ func TestAWriteWithoutAnAnswerIsLookedUp(t *testing.T) {
 		then   intent.State
 		stands string // what the rail says about the outcome that is not known
 	}{
-		{"written, then the connection is cut", system.Drop, intent.Committed, "the connection was cut"},
+		{"written, then the connection is cut", system.Drop, intent.Committed, "the system cut the connection"},
 		{"written, then no answer", system.SlowCommit, intent.Committed, "the system did not answer in time"},
 		{"nothing written, no answer", system.Hang, intent.NotApplied, "the system did not answer in time"},
 		{"nothing written, status 500", system.FailMode, intent.NotApplied, "the system answered with status 500"},
@@ -36,6 +38,7 @@ func TestAWriteWithoutAnAnswerIsLookedUp(t *testing.T) {
 		{"nothing written, 30 MB", system.Huge, intent.NotApplied, "larger than 1048576 bytes"},
 	} {
 		t.Run(c.how, func(t *testing.T) {
+			w := w.in(t)
 			w.behave("erp", system.Behaviour{Mode: c.mode, Method: "POST", Times: 1})
 			run := w.begins("vendor-onboarding", i)
 			runs = append(runs, run)
@@ -58,7 +61,9 @@ func TestAWriteWithoutAnAnswerIsLookedUp(t *testing.T) {
 			if r := w.ended(run); r.Verdict != "onboarded" {
 				t.Errorf("the verdict is %q (%s)\n%s", r.Verdict, r.Summary, w.rail(run))
 			}
-			w.control("erp", "/release", "")
+			if c.mode == system.SlowCommit {
+				w.control("erp", "/release", "") // its answer goes to nobody
+			}
 			if s := w.stats("erp"); s.Durable["vendors_created"] != vendors {
 				t.Errorf("the ERP counts %d vendors, not %d", s.Durable["vendors_created"], vendors)
 			}
@@ -148,6 +153,33 @@ func TestNobodyCanBeAskedSoAPersonIs(t *testing.T) {
 	w.clean(run)
 }
 
+// TestAWriteThatNobodyCanLookUpIsAPersonsAtOnce: a Tool without a lookup. The
+// admin finds that nothing was written; the Worker may propose it again, and a
+// person approves again.
+func TestAWriteThatNobodyCanLookUpIsAPersonsAtOnce(t *testing.T) {
+	t.Parallel()
+	w, _ := fragile(t, nil)
+	w.edit(resource.KindIntegration, "erp", func(r resource.Resource) {
+		rules := r.(*resource.Integration).HTTP.Tools
+		rules["createVendor"] = resource.ToolRule{Effect: resource.Write}
+	})
+	w.behave("erp", system.Behaviour{Mode: system.FailMode, Method: "POST", Times: 1})
+	run := w.begins("vendor-onboarding", 0)
+	w.must(w.decide("approver", w.waiting(run), "approve"))
+	it := w.becomes(run, intent.NeedsHuman)
+	w.observed(run, explain.ToolCall, "erp-write / createVendor: NEEDS_HUMAN", "the Tool has no lookup")
+	w.must(w.as("admin").Call(t.Context(), "POST", "/v1/intents/"+it.ID+"/resolution", map[string]any{"applied": false, "why": "it is not in the ERP"}, nil))
+	w.observed(run, explain.ToolCall, "erp-write / createVendor: NOT_APPLIED", "it is not in the ERP")
+	w.must(w.decide("approver", w.waiting(run), "approve"))
+	if r := w.ended(run); r.Verdict != "onboarded" {
+		t.Errorf("the verdict is %q (%s)\n%s", r.Verdict, r.Summary, w.rail(run))
+	}
+	if s := w.stats("erp"); s.Durable["vendors_created"] != 1 {
+		t.Errorf("the ERP counts %+v", s)
+	}
+	w.clean(run)
+}
+
 func refused(t *testing.T, err error, kind string) {
 	t.Helper()
 	var p *client.Problem
@@ -177,7 +209,7 @@ func (w *world) shown(run string) (r intent.Run) {
 func (w *world) observedWhileTimePasses(run, title, text string) {
 	w.t.Helper()
 	w.eventually(title, func() bool {
-		w.clock.advance(1e9)
+		w.clock.advance(time.Second)
 		for _, o := range w.observations(run) {
 			if o.Title == title && strings.Contains(o.Text, text) {
 				return true

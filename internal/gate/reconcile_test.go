@@ -68,7 +68,7 @@ func TestAWriteThatTheSystemHasIsCommitted(t *testing.T) {
 // An answer in which Found leads nowhere says nothing: not even that the record
 // is not there.
 func TestAnAnswerThatSaysNothingIsNotANo(t *testing.T) {
-	for _, body := range []string{`"not what was expected"`, `{}`, `null`, `{"items":7}`} {
+	for _, body := range []string{`"not what was expected"`, `{}`, `null`} {
 		t.Run(body, func(t *testing.T) {
 			w := newWorld(t)
 			it := w.unknown(w.start(), "createVendor")

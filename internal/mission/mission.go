@@ -44,8 +44,9 @@ type Store interface {
 	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
 	Transcript(ctx context.Context, tenant ident.Tenant, run string) ([]json.RawMessage, error)
 	AppendTranscript(ctx context.Context, tenant ident.Tenant, run string, n int, msgs []json.RawMessage, at time.Time) error
-	// Wait marks the Run as waiting; a Conflict when nothing is open any more.
-	Wait(ctx context.Context, tenant ident.Tenant, run string) error
+	// Wait marks the Run as waiting for the Intents in open; a Conflict when one
+	// of them is final by now, so that there is something to go on with.
+	Wait(ctx context.Context, tenant ident.Tenant, run string, open []string) error
 	// Rest makes the Run wait until a time; n counts the rests in a row.
 	Rest(ctx context.Context, tenant ident.Tenant, run string, until func(n int) time.Time) (n int, err error)
 }
@@ -154,40 +155,41 @@ func unusable(it intent.Intent) error {
 
 // act proposes what the model asked for and hands back what came of it.
 func (l *Loop) act(ctx context.Context, who ident.Principal, t *transcript, calls []call) (Next, error) {
-	waiting := false
+	var waiting []string
 	for _, c := range calls {
 		if c.Name == finishTool {
 			verdict, summary := c.verdict()
 			return l.end(ctx, who, verdict, summary)
 		}
-		answer, wait, err := l.propose(ctx, who, t, c)
+		answer, open, err := l.propose(ctx, who, t, c)
 		if err != nil {
 			return "", err
 		}
-		if wait {
-			waiting = true
+		if open != "" {
+			waiting = append(waiting, open)
 			continue
 		}
 		if err := t.append(ctx, answer); err != nil {
 			return "", err
 		}
 	}
-	if !waiting {
+	if len(waiting) == 0 {
 		return Go, nil
 	}
-	err := l.store.Wait(ctx, who.Tenant, who.ID)
+	err := l.store.Wait(ctx, who.Tenant, who.ID, waiting)
 	if fault.Is(err, fault.Conflict) {
 		return Go, nil // decided in the meantime
 	}
 	return Parked, err
 }
 
-// propose makes one proposal. Its key is its place in the transcript, so that
-// the same turn after a crash, or the next segment, gets the same Intent.
-func (l *Loop) propose(ctx context.Context, who ident.Principal, t *transcript, c call) (answer model.Message, wait bool, err error) {
+// propose makes one proposal; open is the Intent, where it still waits. Its key is
+// its place in the transcript, so that the same turn after a crash, or the next
+// segment, gets the same Intent.
+func (l *Loop) propose(ctx context.Context, who ident.Principal, t *transcript, c call) (answer model.Message, open string, err error) {
 	tool, ok := t.tool(c.Name)
 	if ok && c.Problem != "" {
-		return c.answer(refusal(c.Problem, "send the tool's arguments as a JSON object")), false, nil
+		return c.answer(refusal(c.Problem, "send the tool's arguments as a JSON object")), "", nil
 	}
 	if !ok {
 		// What is not offered is proposed all the same: the Boundary refuses it,
@@ -196,7 +198,7 @@ func (l *Loop) propose(ctx context.Context, who ident.Principal, t *transcript, 
 	}
 	args, reason, err := splitReason(c.Args)
 	if err != nil {
-		return c.answer(refusal(err.Error(), fault.HintOf(err))), false, nil
+		return c.answer(refusal(err.Error(), fault.HintOf(err))), "", nil
 	}
 	it, err := l.boundary.Admit(ctx, who, intent.Proposal{
 		Connection: tool.Connection, Tool: tool.Tool, Args: args, Reason: reason, Key: c.key,
@@ -204,14 +206,14 @@ func (l *Loop) propose(ctx context.Context, who ident.Principal, t *transcript, 
 	switch fault.KindOf(err) {
 	case "":
 	case fault.Unavailable, fault.Internal:
-		return answer, false, err
+		return answer, "", err
 	default:
-		return c.answer(refusal(err.Error(), fault.HintOf(err))), false, nil
+		return c.answer(refusal(err.Error(), fault.HintOf(err))), "", nil
 	}
 	if it.State.Open() {
-		return answer, true, nil
+		return answer, it.ID, nil
 	}
-	return c.answer(outcome(it)), false, nil
+	return c.answer(outcome(it)), "", nil
 }
 
 // failed sorts an error of the Boundary: a limit or a refusal ends the Run, the

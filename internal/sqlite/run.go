@@ -185,13 +185,21 @@ func (s *Store) Refuse(ctx context.Context, run string, ev audit.Event, o explai
 	return n, err
 }
 
-// Wait marks a Run as waiting if it has an Intent that is not final. It is a
-// Conflict when all of them are: then there is something to go on with.
-func (s *Store) Wait(ctx context.Context, tenant ident.Tenant, run string) error {
+// Wait marks a Run as waiting for the Intents in open. It is a Conflict when one
+// of them is final: then there is something to go on with, also if others wait,
+// and what ended it found the Run running and started nothing.
+func (s *Store) Wait(ctx context.Context, tenant ident.Tenant, run string, open []string) error {
 	return s.write(ctx, func(t *Tx) error {
-		return t.ExecOne("the run", `UPDATE run SET state = 'waiting' WHERE tenant = $1 AND id = $2 AND state = 'running' AND EXISTS (
-			SELECT 1 FROM intent WHERE tenant = $1 AND run = $2
-			AND state IN ('PARKED', 'APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN'))`, tenant, run)
+		for _, id := range open {
+			var state intent.State
+			if err := t.QueryRow(`SELECT state FROM intent WHERE tenant = $1 AND run = $2 AND id = $3`, tenant, run, id).Scan(&state); err != nil {
+				return storeErr("reading the intent", err)
+			}
+			if state.Final() {
+				return fault.New(fault.Conflict, "an action that the Run would wait for has ended")
+			}
+		}
+		return t.ExecOne("the run", `UPDATE run SET state = 'waiting' WHERE tenant = $1 AND id = $2 AND state = 'running'`, tenant, run)
 	})
 }
 

@@ -143,14 +143,27 @@ func (w *Write) checkLeak(known []scrub.Secret) error {
 	if err != nil {
 		return err
 	}
+	if len(set.Contains(w.shown())) > 0 {
+		return fault.New(fault.Invalid, "the secret's value is also in its name, description, owner or labels, which people can read")
+	}
+	return nil
+}
+
+// checkShown refuses a text that holds another Secret of the tenant.
+func (w *Write) checkShown(known *scrub.Set) error {
+	if len(known.Contains(w.shown())) > 0 {
+		return fault.New(fault.Invalid, "the name, description, owner or labels hold a known secret, and people can read them")
+	}
+	return nil
+}
+
+// shown is all of it that people can read.
+func (w *Write) shown() []byte {
 	texts := []string{w.Name, w.Description, w.Owner}
 	for k, v := range w.Labels {
 		texts = append(texts, k, v)
 	}
-	if len(set.Contains([]byte(strings.Join(texts, "\n")))) > 0 {
-		return fault.New(fault.Invalid, "the secret's value is also in its name, description, owner or labels, which people can read")
-	}
-	return nil
+	return []byte(strings.Join(texts, "\n"))
 }
 
 // checkCaller refuses a change that can't be attributed, and one that would

@@ -39,6 +39,9 @@ func (v *Vault) write(ctx context.Context, w Write, create bool, then func(*chan
 	if err := w.check(); err != nil {
 		return Secret{}, err
 	}
+	if err := w.checkShown(v.Scrub(w.Tenant)); err != nil {
+		return Secret{}, err
+	}
 	return v.commit(ctx, w.Tenant, w.Name, w.Actor, create, func(c *change) error {
 		if c.e.head.Removed && !create {
 			return fault.Newf(fault.NotFound, "the secret %s was removed", w.Name)

@@ -4,7 +4,8 @@
 //
 // It is a script and says so: its model id is "scripted-procurement", its
 // system_fingerprint "scripted-not-a-language-model". It keeps nothing between
-// requests but the count of tokens; the transcript in the request is all that
+// requests but the count of tokens (and what it was sent, when a flag says so, for
+// tests); the transcript in the request is all that
 // it knows. It calls no tool that the request does not offer (except when told
 // to by a flag, for tests), and it never makes up a tool's result.
 //
@@ -17,9 +18,11 @@ package scriptedmodel
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -45,6 +48,9 @@ type Quirks struct {
 	GarbageBody bool // answers that are no completion at all
 	UnknownTool bool // first asks for a tool that is not there, then goes on
 	Wander      bool // first asks for other Connections, tools and hosts, then goes on
+	// Record is a file to which every request's body is appended, for tests of
+	// what a model gets to read; none when empty.
+	Record string
 }
 
 // System is the scripted model; q may be changed by its flags.
@@ -57,6 +63,7 @@ func System(q Quirks) system.System {
 			fs.BoolVar(&quirks.GarbageBody, "garbage-body", q.GarbageBody, "answer what is no completion")
 			fs.BoolVar(&quirks.UnknownTool, "unknown-tool", q.UnknownTool, "ask for a tool that is not there first")
 			fs.BoolVar(&quirks.Wander, "wander", q.Wander, "ask for other connections, tools and hosts first")
+			fs.StringVar(&quirks.Record, "record", q.Record, "append every request's body to this file")
 		},
 		Open: func(dir string) (*system.Service, error) { return open(dir, quirks) },
 	}
@@ -111,6 +118,21 @@ func (s *service) counts() map[string]int {
 	return map[string]int{"completions": s.answers, "prompt_tokens": s.total.PromptTokens, "completion_tokens": s.total.CompletionTokens}
 }
 
+// record keeps what the model is given to read, where a test wants it.
+func (s *service) record(body []byte) error {
+	if s.quirks.Record == "" {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := os.OpenFile(s.quirks.Record, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(body, '\n'))
+	return errors.Join(err, f.Close())
+}
+
 func (s *service) models(w http.ResponseWriter, _ *http.Request) {
 	system.JSON(w, http.StatusOK, map[string]any{
 		"object": "list",
@@ -127,6 +149,10 @@ func (s *service) complete(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		refuse(w, http.StatusRequestEntityTooLarge, "request_too_large", "the request is longer than 4 MiB or could not be read")
+		return
+	}
+	if err := s.record(body); err != nil {
+		refuse(w, http.StatusInternalServerError, "storage", "the request could not be recorded, so nothing is answered")
 		return
 	}
 	var req request

@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/fault"
@@ -70,6 +71,8 @@ const (
 	maxCalls    = 64 // in one answer
 	namePattern = `^[A-Za-z0-9_-]{1,128}$`
 )
+
+var sendable = regexp.MustCompile(namePattern)
 
 // requestSchema is the JSON Schema of Request.
 const requestSchema = `{"type":"object","additionalProperties":false,"required":["messages"],"properties":{` +
@@ -146,7 +149,9 @@ func (r *Response) settle(offered []string) error {
 		switch {
 		case !names[c.Name]:
 			c.Problem = fmt.Sprintf("there is no tool %q", fault.Quote(c.Name))
-			c.Name = "unknown_tool" // a name that the transcript can hold
+			if !sendable.MatchString(c.Name) {
+				c.Name = "unknown_tool" // a name that the transcript can hold
+			}
 		case err != nil || args[0] != '{':
 			c.Problem = "the arguments are not a JSON object"
 		case len(args) > intent.MaxArgs:

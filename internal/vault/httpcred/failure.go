@@ -17,7 +17,10 @@ import (
 // fault, which the product's own dialler made, keeps its kind and its scrubbed
 // message.
 func failure(ctx context.Context, err error, known []*scrub.Set) error {
-	if c := ctx.Err(); c != nil {
+	switch c := ctx.Err(); {
+	case errors.Is(c, context.DeadlineExceeded):
+		return fault.New(fault.Unavailable, "the system did not answer in time")
+	case c != nil:
 		return fault.Wrap(fault.Unavailable, "calling the system", c) // a constant of package context
 	}
 	if f, ok := errors.AsType[*fault.Error](err); ok {
@@ -36,6 +39,9 @@ func sentence(err error) string {
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "the system does not speak TLS on that port"
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return "the system refuses connections"
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return "no connection to the system"
