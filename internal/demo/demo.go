@@ -213,6 +213,10 @@ func (d *Demo) Stop(ctx context.Context) error {
 		errs = append(errs, s.stop())
 		delete(d.Systems, name)
 	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close())
+		d.lock = nil
+	}
 	return errors.Join(errs...)
 }
 
