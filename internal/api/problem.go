@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 
 	"sallyport.dev/internal/decision"
@@ -55,7 +56,7 @@ func (a *API) problem(w http.ResponseWriter, r *http.Request, err error) {
 		Detail: err.Error(), Kind: string(kind), Code: string(decision.CodeOf(err)), Hint: fault.HintOf(err)}
 	if kind == fault.Internal {
 		p.Detail, p.Hint = "the server's log has the cause", ""
-		a.Log.ErrorContext(r.Context(), "a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		a.Log.ErrorContext(r.Context(), "a request failed", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 	}
 	// An error can quote what a system or a Worker sent; this is the second net.
 	p.Detail, _ = a.Vault.Holder().Load().String(p.Detail)

@@ -167,7 +167,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.wg.Go(func() { a.pump.run(bg) })
 	a.wg.Go(func() { a.sweep(bg) })
 	a.wg.Go(func() { a.schedules(bg) })
-	a.log.InfoContext(ctx, "ready", "address", a.Addr(), "tenant", a.cfg.Tenant)
+	a.log.InfoContext(ctx, "ready", slog.String("address", a.Addr()), slog.Any("tenant", a.cfg.Tenant))
 	return nil
 }
 
@@ -236,10 +236,10 @@ func (a *App) sweep(ctx context.Context) {
 	defer t.Stop()
 	for {
 		if _, err := a.Desk.Expire(ctx, a.now()); err != nil && ctx.Err() == nil {
-			a.log.ErrorContext(ctx, "expired Decisions can't be closed", "kind", fault.KindOf(err))
+			a.log.ErrorContext(ctx, "expired Decisions can't be closed", slog.Any("kind", fault.KindOf(err)))
 		}
 		if err := a.Directory.Sweep(ctx, a.now()); err != nil && ctx.Err() == nil {
-			a.log.ErrorContext(ctx, "old sessions can't be removed", "kind", fault.KindOf(err))
+			a.log.ErrorContext(ctx, "old sessions can't be removed", slog.Any("kind", fault.KindOf(err)))
 		}
 		select {
 		case <-ctx.Done():

@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
 	"sallyport.dev/internal/api"
+	"sallyport.dev/internal/console"
 	"sallyport.dev/internal/fault"
 )
 
@@ -16,7 +18,7 @@ var Version = "dev"
 
 // listen opens the port and serves in the background.
 func (a *App) listen(ctx context.Context) error {
-	secure := a.cfg.TLSCert != "" || a.cfg.TLSKey != ""
+	secure := a.secure()
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen)
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, "listening on "+a.cfg.Listen, err)
@@ -44,11 +46,14 @@ func (a *App) listen(ctx context.Context) error {
 	}
 	a.wg.Go(func() {
 		if err := a.server.Serve(ln); err != http.ErrServerClosed {
-			a.log.ErrorContext(ctx, "the server stopped serving", "error", err)
+			a.log.ErrorContext(ctx, "the server stopped serving", slog.Any("error", err))
 		}
 	})
 	return nil
 }
+
+// secure says whether the port speaks TLS.
+func (a *App) secure() bool { return a.cfg.TLSCert != "" || a.cfg.TLSKey != "" }
 
 // handler is everything that the port serves.
 func (a *App) handler() http.Handler {
@@ -57,6 +62,10 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/v1/", h)
 	mux.Handle("/healthz", h)
 	mux.Handle("/readyz", h)
+	mux.Handle("/", console.New(console.Config{
+		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Vault: a.Vault, Rail: a.Rail,
+		Audit: a.store.Audit(), Store: a.store, Now: a.now, Log: a.log, Secure: a.secure(),
+	}))
 	return mux
 }
 

@@ -111,7 +111,7 @@ func (p *pump) handle(ctx context.Context, d sqlite.Due) {
 	again, err := p.carry(ctx, d)
 	if err == nil && again.IsZero() {
 		if err := p.store.DoneMessage(ctx, d); err != nil && ctx.Err() == nil {
-			p.log.ErrorContext(ctx, "a message was carried out and not taken out of the outbox", "message", d.Kind, "ref", d.Ref)
+			p.log.ErrorContext(ctx, "a message was carried out and not taken out of the outbox", slog.String("message", d.Kind), slog.String("ref", d.Ref))
 		}
 		return
 	}
@@ -121,10 +121,10 @@ func (p *pump) handle(ctx context.Context, d sqlite.Due) {
 		if d.Tries >= pumpTries {
 			level = slog.LevelError
 		}
-		p.log.Log(ctx, level, "a message of the outbox failed and is tried again", "message", d.Kind, "ref", d.Ref, "tries", d.Tries, "kind", fault.KindOf(err))
+		p.log.Log(ctx, level, "a message of the outbox failed and is tried again", slog.String("message", d.Kind), slog.String("ref", d.Ref), slog.Int("tries", d.Tries), slog.Any("kind", fault.KindOf(err)))
 	}
 	if err := p.store.RetryMessage(ctx, d, again); err != nil && ctx.Err() == nil {
-		p.log.ErrorContext(ctx, "a message of the outbox can't be put back", "message", d.Kind, "ref", d.Ref)
+		p.log.ErrorContext(ctx, "a message of the outbox can't be put back", slog.String("message", d.Kind), slog.String("ref", d.Ref))
 	}
 }
 

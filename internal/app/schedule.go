@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -43,7 +44,7 @@ func (a *App) startDue(ctx context.Context) {
 		}
 		for _, s := range m.Schedule {
 			if err := a.startScheduled(ctx, m, s); err != nil && ctx.Err() == nil {
-				a.log.ErrorContext(ctx, "a scheduled Run could not be started", "mission", m.Name, "kind", fault.KindOf(err), "error", err)
+				a.log.ErrorContext(ctx, "a scheduled Run could not be started", slog.String("mission", m.Name), slog.Any("kind", fault.KindOf(err)), slog.Any("error", err))
 			}
 		}
 	}

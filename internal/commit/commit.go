@@ -141,7 +141,7 @@ func (m *Machine) halt(ctx context.Context, err error) error {
 	f := fault.Newf(fault.Unavailable, "the outcome of a call could not be recorded, so nothing more is admitted; restart when the store is well")
 	f.Err = err
 	m.halted.CompareAndSwap(nil, f)
-	m.log.ErrorContext(ctx, "an outcome could not be recorded; the Boundary stops admitting", "kind", fault.KindOf(err))
+	m.log.ErrorContext(ctx, "an outcome could not be recorded; the Boundary stops admitting", slog.Any("kind", fault.KindOf(err)))
 	return f
 }
 

@@ -249,13 +249,3 @@ func TestTheWorkerReadsWhatAFailureMeans(t *testing.T) {
 		}
 	}
 }
-
-// A library's error may quote anything, so nobody is shown it.
-func TestAnErrorThatNobodyClassifiedIsNotShown(t *testing.T) {
-	w, d := newWorld(t), write()
-	d.answer = connector.Answer{Outcome: connector.Unclear, Err: errSystem}
-	it, err := w.Execute(t.Context(), w.plan(d))
-	if err != nil || strings.Contains(it.Why+w.steps[2].Why, errSystem.Error()) || it.Why == "" {
-		t.Errorf("%q, %v", it.Why, err)
-	}
-}

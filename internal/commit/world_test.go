@@ -3,7 +3,6 @@ package commit_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -173,5 +172,3 @@ func write() do {
 func read() do {
 	return do{effect: resource.Read, from: intent.Proposed, fence: 1, answer: connector.Answer{Outcome: connector.Done, Status: 200, Body: []byte(`[]`)}}
 }
-
-var errSystem = errors.New("a text of the system's library")

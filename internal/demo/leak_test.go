@@ -33,8 +33,8 @@ func (w *world) values() map[string]string {
 	return v
 }
 
-// provesTheSearch is the positive control: a system
-// that is asked past the Boundary does repeat what it received.
+// provesTheSearch is the positive control: a system that is asked past the
+// Boundary does repeat what it received, and the search finds it.
 func (w *world) provesTheSearch() {
 	values := w.values()
 	w.behave("erp", system.Behaviour{Mode: system.Echo})

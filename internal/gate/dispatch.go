@@ -50,10 +50,10 @@ func (g *Gate) execute(ctx context.Context, c *candidate, from intent.State, fen
 	if err == nil || g.Machine.Halted() != nil {
 		return it, err
 	}
-	switch fault.KindOf(err) {
-	case fault.Unavailable, fault.Internal:
+	switch {
+	case fault.Is(err, fault.Unavailable), fault.Is(err, fault.Internal):
 		return it, err
-	case fault.Pending:
+	case fault.Is(err, fault.Pending):
 		return g.repark(ctx, c, approved, from, fence)
 	}
 	c.it = approved

@@ -58,7 +58,7 @@ func (g *Gate) outcomeEvent(c *candidate) func(intent.State, intent.Result, conn
 			"digest": c.it.Digest, "secret": c.meta.Name, "secretVersion": c.meta.Version,
 		}
 		if ans.Err != nil {
-			f["why"] = c.clip(g, ans.Err.Error())
+			f["why"] = c.why(g, ans)
 		}
 		return g.event(c, audit.IntentOutcome, f)
 	}

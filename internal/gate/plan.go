@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -42,7 +43,11 @@ func (g *Gate) plan(c *candidate, from intent.State, fence int64) commit.Plan {
 			})
 		},
 		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {
-			return c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request)
+			a := c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request)
+			if fault.Is(a.Err, fault.Internal) {
+				g.Log.ErrorContext(ctx, "a call ended with an error that nobody classified", slog.String("intent", c.it.ID), slog.Any("error", a.Err))
+			}
+			return a
 		},
 		Clean:   func(a connector.Answer) intent.Result { return g.result(c, a) },
 		Why:     func(a connector.Answer) string { return c.why(g, a) },
@@ -81,10 +86,9 @@ func (g *Gate) result(c *candidate, a connector.Answer) intent.Result {
 		res.Body = body
 	}
 	if a.Err != nil {
-		why, _ := g.Vault.Scrub(c.it.Tenant).String(a.Err.Error())
-		res.Note = why
+		res.Note = c.why(g, a)
 		if h := fault.HintOf(a.Err); h != "" {
-			res.Note += " (" + h + ")"
+			res.Note += " (" + c.clip(g, h) + ")"
 		}
 	}
 	return res

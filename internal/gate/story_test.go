@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -331,4 +332,36 @@ func start(mission string) gate.Start { return gate.Start{Mission: mission, Via:
 
 func write(by ident.Principal, value string) vault.Write {
 	return vault.Write{Tenant: acme, Name: "erp-key", Fields: map[string][]byte{"token": []byte(canary + value)}, Actor: by}
+}
+
+// A library's error may quote anything, so nobody is shown it.
+func TestAnErrorThatNobodyClassifiedIsNotShown(t *testing.T) {
+	w := newWorld(t)
+	w.policy(unattended)
+	w.answer = func(string, string) connector.Answer {
+		return connector.Answer{Outcome: connector.NotSent, Err: errors.New("a text of a library, with /etc/paths and " + canary + "-erp-key")}
+	}
+	who := w.start()
+	it := w.admit(who, create("x"))
+	all, err := json.Marshal([]any{it, w.stored(it.ID), w.rail(who.ID), w.entries(audit.IntentOutcome)})
+	w.must(err)
+	if it.State != intent.Failed || it.Why == "" || strings.Contains(string(all), "library") || strings.Contains(string(all), canary) {
+		t.Errorf("it is %s", all)
+	}
+}
+
+// A system's refusal is shown, without what the system should not have said.
+func TestTheReasonOfAFailureIsScrubbed(t *testing.T) {
+	w := newWorld(t)
+	w.policy(unattended)
+	w.answer = func(string, string) connector.Answer {
+		return connector.Answer{Outcome: connector.Refused, Status: 401, Err: fault.New(fault.Denied, "the system refused "+canary+"-erp-key").WithHint("see " + canary + "-model-key")}
+	}
+	who := w.start()
+	it := w.admit(who, create("x"))
+	all, err := json.Marshal([]any{it, w.stored(it.ID), w.rail(who.ID), w.entries(audit.IntentOutcome)})
+	w.must(err)
+	if !strings.Contains(it.Why, "the system refused") || strings.Contains(string(all), canary) {
+		t.Errorf("it is %s", all)
+	}
 }

@@ -32,8 +32,8 @@ import (
 )
 
 const (
-	acme   ident.Tenant = "acme"
-	canary              = "cnry-8k30Vf6NzT1w94-gate"
+	acme   = ident.Tenant("acme")
+	canary = "cnry-8k30Vf6NzT1w94-gate"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

@@ -3,6 +3,7 @@ package intent
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -80,7 +81,7 @@ func canonValue(d *json.Decoder, out []byte, depth int) ([]byte, error) {
 
 // syntax hides the decoder's text, which may quote the input.
 func syntax(err error) error {
-	if e, ok := err.(*json.SyntaxError); ok {
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("syntax error at byte %d", e.Offset)
 	}
 	return fmt.Errorf("it ends too early or is not JSON")

@@ -143,7 +143,7 @@ func TestIntegersOfAnySizeKeepTheirDigits(t *testing.T) {
 
 // What was canonical stays it, and what means the same has the same bytes.
 func TestOrderAndSpaceMeanNothing(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a repeatable test
+	r := rand.New(rand.NewPCG(1, 2)) // a repeatable test
 	for range 500 {
 		v := value(r, 4)
 		a, b := canonical(t, spaced(r, v)), canonical(t, spaced(r, v))

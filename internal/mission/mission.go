@@ -219,10 +219,10 @@ func (l *Loop) propose(ctx context.Context, who ident.Principal, t *transcript, 
 // failed sorts an error of the Boundary: a limit or a refusal ends the Run, the
 // rest is worth another try.
 func (l *Loop) failed(ctx context.Context, who ident.Principal, err error) (Next, error) {
-	switch fault.KindOf(err) {
-	case fault.Limit:
+	switch {
+	case fault.Is(err, fault.Limit):
 		return l.end(ctx, who, "limit", err.Error())
-	case fault.Denied, fault.Invalid, fault.NotFound:
+	case fault.Is(err, fault.Denied), fault.Is(err, fault.Invalid), fault.Is(err, fault.NotFound):
 		return l.end(ctx, who, "failed", err.Error())
 	}
 	return "", err

@@ -88,7 +88,7 @@ func applyMigration(ctx context.Context, db *sql.DB, n int, name, sum string) er
 	if err != nil {
 		return storeErr("migrating", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it is a no-op
+	defer tx.Rollback() // after a commit it is a no-op
 	if _, err := tx.ExecContext(ctx, string(text)); err != nil {
 		return storeErr("migrating with "+name, err)
 	}

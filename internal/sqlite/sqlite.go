@@ -62,8 +62,7 @@ func Open(ctx context.Context, dir string, seq *audit.Sequencer) (*Store, error)
 	}
 	s := &Store{dir: dir, seq: seq, queue: make(chan *job, 1024), done: make(chan struct{}), outboxed: make(chan struct{}, 1)}
 	if err := s.open(ctx); err != nil {
-		s.closeFiles()
-		return nil, err
+		return nil, errors.Join(err, s.closeFiles())
 	}
 	var wctx context.Context
 	wctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))

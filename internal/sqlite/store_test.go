@@ -47,7 +47,7 @@ func TestASecondProcessIsRefused(t *testing.T) {
 	}
 	dir := t.TempDir()
 	open(t, dir)
-	cmd := exec.Command(os.Args[0], "-test.run=^TestASecondProcessIsRefused$") //nolint:gosec // this very test
+	cmd := exec.Command(os.Args[0], "-test.run=^TestASecondProcessIsRefused$") // this very test
 	cmd.Env = append(os.Environ(), lockTest+"="+dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

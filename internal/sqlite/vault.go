@@ -18,7 +18,7 @@ func (s *Store) LoadVault(ctx context.Context) (vault.Snapshot, error) {
 	if err != nil {
 		return vault.Snapshot{}, storeErr("reading the vault", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it only read
+	defer tx.Rollback() // it only read
 	snap := vault.Snapshot{Changes: map[ident.Tenant]int64{}}
 	for _, part := range []func() error{
 		func() error { return loadSeals(ctx, tx, &snap) },
@@ -47,7 +47,7 @@ func each(ctx context.Context, tx *sql.Tx, query string, scan func(*sql.Rows) er
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err is returned
+	defer rows.Close() // rows.Err is returned
 	for rows.Next() {
 		if err := scan(rows); err != nil {
 			return err

@@ -112,7 +112,7 @@ func (s *shelf) sends(t ident.Tenant, ref string) (string, error) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	_, _ = door.RoundTrip(req) //nolint:bodyclose // there is none
+	_, _ = door.RoundTrip(req) // there is none
 	return got, nil
 }
 

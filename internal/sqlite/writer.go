@@ -102,7 +102,7 @@ func (s *Store) transact(batch []*job) error {
 	if err != nil {
 		return storeErr("beginning a transaction", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it is a no-op
+	defer tx.Rollback() // after a commit it is a no-op
 	log := s.seq.Begin(auditTx{ctx, tx})
 	queued := false
 	for i, j := range batch {
@@ -139,16 +139,15 @@ func step(t *Tx, i int, j *job) error {
 		j.err = fault.Wrap(fault.Unavailable, "waiting for the store", j.ctx.Err())
 		return nil
 	}
-	sp := fmt.Sprintf("s%d", i)
-	if _, err := t.tx.ExecContext(t.ctx, "SAVEPOINT "+sp); err != nil {
+	if _, err := t.tx.ExecContext(t.ctx, fmt.Sprintf("SAVEPOINT s%d", i)); err != nil {
 		return storeErr("beginning a step", err)
 	}
 	mark := t.log.Mark()
 	j.err = run(j.fn, t)
-	end := "RELEASE " + sp
+	end := fmt.Sprintf("RELEASE s%d", i)
 	if j.err != nil {
 		t.log.Reset(mark)
-		end = "ROLLBACK TO " + sp + "; RELEASE " + sp
+		end = fmt.Sprintf("ROLLBACK TO s%d; RELEASE s%d", i, i)
 	}
 	if _, err := t.tx.ExecContext(t.ctx, end); err != nil {
 		return storeErr("ending a step", err)

@@ -4,10 +4,9 @@
 //
 // It is a script and says so: its model id is "scripted-procurement", its
 // system_fingerprint "scripted-not-a-language-model". It keeps nothing between
-// requests but the count of tokens (and what it was sent, when a flag says so, for
-// tests); the transcript in the request is all that
-// it knows. It calls no tool that the request does not offer (except when told
-// to by a flag, for tests), and it never makes up a tool's result.
+// requests but the count of tokens; the transcript in the request is all that it
+// knows. It calls no tool that the request does not offer, and it never makes up
+// a tool's result. Flags, for tests, make it misbehave, or record its requests.
 //
 // # Security
 //

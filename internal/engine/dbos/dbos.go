@@ -86,7 +86,9 @@ func New(ctx context.Context, dir string, w Worker, log *slog.Logger) (*Engine, 
 }
 
 // Close stops taking work and waits for the turns under way.
-func (e *Engine) Close(timeout time.Duration) { dbos.Shutdown(e.ctx, timeout) }
+func (e *Engine) Close(timeout time.Duration) {
+	_ = dbos.Shutdown(e.ctx, timeout) // what is still under way then is recovered at the next start
+}
 
 // Start begins a segment; starting it again is no second segment. It reports
 // whether the segment has ended before.

@@ -1,0 +1,47 @@
+# Sallyport. "make" alone lists the targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint fuzz bench chaos release docs fmt clean
+
+DATA     ?=
+AUTO     ?=
+FUZZTIME ?= 10s
+ROUNDS   ?= 20
+BENCH    ?= .
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/sallyport
+	@scripts/need.sh
+	CGO_ENABLED=0 go build -trimpath -o bin/sallyport ./cmd/sallyport
+
+demo: build ## Start everything with the example company (AUTO=1: without a person; DATA=dir: keep the data there)
+	@./bin/sallyport demo $(if $(AUTO),--auto) $(if $(DATA),--data "$(DATA)")
+
+test: ## Install what the tests need; check formatting, vet, lint; run all tests
+	@scripts/test.sh
+
+lint: ## Run the linters (.golangci.yml)
+	@scripts/lint.sh
+
+fuzz: ## Run every fuzz target for FUZZTIME (10s)
+	@scripts/fuzz.sh "$(FUZZTIME)"
+
+bench: ## Run the benchmarks (BENCH=regexp), with the machine's figures
+	@scripts/bench.sh "$(BENCH)"
+
+chaos: build ## Run the tests that kill the program at every state, ROUNDS (20) times each
+	go test -run '^TestKill' -count=$(ROUNDS) -timeout=4h ./...
+
+release: ## Build a static, stripped binary in bin/release, twice, and compare
+	@scripts/release.sh
+
+docs: ## Write the generated documents again: picture, JSON Schema, OpenAPI
+	go generate ./...
+
+fmt: ## Format the code
+	git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 gofmt -w
+
+clean: ## Remove bin
+	rm -rf bin

@@ -1,0 +1,144 @@
+package archtest
+
+import "strings"
+
+// Box is one package: its directory in the module, or with "/..." at the end
+// that directory and all below it.
+type Box struct {
+	Path string
+	For  string // one line: what it is for
+}
+
+// Chain is boxes of one layer that may import each other, downwards only: a box
+// imports boxes of the ranks after its own. Between chains of one layer there
+// are no imports.
+type Chain [][]Box
+
+// Layer is one level of the drawing.
+type Layer struct {
+	Name   string // its number, or a word for what stands beside the layers
+	For    string
+	Chains []Chain
+}
+
+// one is a chain of a single package.
+func one(path, purpose string) Chain { return Chain{{{path, purpose}}} }
+
+// Layers is the architecture, top first. A package imports lower layers, and of
+// its own only what its chain orders.
+var Layers = []Layer{
+	{Name: "8", For: "the program", Chains: []Chain{
+		one("cmd/sallyport", "main"),
+	}},
+	{Name: "7", For: "commands and wiring", Chains: []Chain{{
+		{{"internal/cli", "the commands, one file each"}},
+		{{"internal/demo", "the server with the example company around it"}},
+		{{"internal/app", "wiring: New, Start, Stop, Addr"}},
+		{{"internal/config", "strict YAML: resources and the server's own file"}},
+	}}},
+	{Name: "6", For: "windows and shelves", Chains: []Chain{
+		one("client", "the Go client of the API; public, so it stands on nothing of ours"),
+		one("internal/api", "the JSON API, and its OpenAPI document"),
+		one("internal/console", "the pages: Decision Queue, Runs with their Explain rail, Portal, sign-in"),
+		one("internal/sqlite", "the embedded store: one file, one writer, group commit"),
+		one("internal/engine/dbos", "durable segments of Runs on one machine"),
+	}},
+	{Name: "5", For: "doors for Workers", Chains: []Chain{
+		one("internal/mission", "the built-in AI Worker's loop, in segments"),
+	}},
+	{Name: "4", For: "the one way to an effect", Chains: []Chain{{
+		{{"internal/gate", "Admit: identity, grant, schema, secrets, policy, Decision"}},
+		{{"internal/commit", "the attempt's state machine: claim, send, outcome"}},
+	}}},
+	{Name: "3", For: "judgement", Chains: []Chain{
+		one("internal/catalog", "what a tenant applied, resolved; the one match of a call"),
+		one("internal/policy", "Cedar: may it happen, and may it happen without a person"),
+		one("internal/decision", "a verdict on one exact Intent, by a fresh factor"),
+		one("internal/explain", "the Explain rail: scrubbed Observations in order"),
+		one("internal/identity", "people, Runs, sessions, factors, Teams"),
+	}},
+	{Name: "2", For: "keys and systems", Chains: []Chain{
+		{
+			{{"internal/vault", "encrypted Secrets; opens doors, hands out no keys"}},
+			{
+				{"internal/vault/httpcred", "the door to an HTTP system: injects, scrubs"},
+				{"internal/vault/kek", "seals of the root key: key file, passphrase"},
+			},
+			{{"internal/vault/internal/box", "one encryption, bound to where it belongs"}},
+			{{"internal/vault/internal/plain", "where plaintext lives"}},
+		},
+		{
+			{
+				{"internal/connector/http", "Tools from an OpenAPI document"},
+				{"internal/connector/model", "models: OpenAI-compatible and Anthropic"},
+			},
+			{
+				{"internal/connector/dial", "checked addresses, pooled connections, one send"},
+				{"internal/connector/schema", "arguments against a Tool's JSON Schema"},
+			},
+			{{"internal/connector", "what every kind of Integration offers"}},
+		},
+	}},
+	{Name: "1", For: "record and scrubbing", Chains: []Chain{
+		one("internal/audit", "the append-only Merkle log and its verifier"),
+		one("internal/scrub", "takes known secrets out of what leaves"),
+	}},
+	{Name: "0", For: "words", Chains: []Chain{{
+		{{"internal/intent", "what a Worker proposes, and its digest"}},
+		{{"internal/resource", "Integration, Connection, Mission, Policy, Team"}},
+		{{"internal/ident", "ids, tenants, principals"}},
+		{{"internal/fault", "the closed kinds of errors"}},
+	}}},
+	{Name: beside, For: "tests and the example company", Chains: []Chain{
+		one("internal/archtest", "this list, and the tests that hold it"),
+		one("internal/storetest", "the conformance suite that every store passes"),
+		one("internal/doctest", "runs the commands of the documentation"),
+		one("examples/vendor-onboarding/...", "the example company: its systems, its model, its resources"),
+		one("examples/hello-api", "the smallest system that a Mission can act on, for docs/getting-started.md"),
+	}},
+}
+
+// beside names the layer that has no place in the order: nothing of the product
+// imports it, but for what the never-lists except.
+const beside = "beside"
+
+// place is where a package stands.
+type place struct {
+	layer, chain, rank int
+	box                Box
+}
+
+// find gives a package's place.
+func find(layers []Layer, path string) (place, bool) {
+	for i, l := range layers {
+		for j, c := range l.Chains {
+			for k, rank := range c {
+				for _, b := range rank {
+					if matches(b.Path, path) {
+						return place{i, j, k, b}, true
+					}
+				}
+			}
+		}
+	}
+	return place{}, false
+}
+
+// matches reports whether path is what pattern names: itself, or with "/..." at
+// its end, it and everything below. The pattern "..." names everything.
+func matches(pattern, path string) bool {
+	if dir, ok := strings.CutSuffix(pattern, "..."); ok {
+		return path+"/" == dir || strings.HasPrefix(path, dir)
+	}
+	return path == pattern
+}
+
+// anyMatches reports whether one of the patterns names path.
+func anyMatches(patterns []string, path string) bool {
+	for _, p := range patterns {
+		if matches(p, path) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,50 @@
+package archtest
+
+// NotPlaintext are the places that give bytes or text and no plaintext, each
+// with the reason.
+var NotPlaintext = byName(
+	words{"names, labels and ids that people gave or the vault made; they are shown in every list",
+		[]string{
+			"vault.DoorSpec.Secret", "vault.DoorSpec.Integration",
+			"vault.Meta.Name", "vault.Meta.ID", "vault.Meta.Fields",
+			"vault.ProjectRow.Project", "vault.Ref.Name", "vault.Ref.String", "vault.Ref.Rule",
+			"vault.Row.Name", "vault.Scope.Integrations", "vault.Scope.Origins", "vault.SealRow.Vault",
+			"vault.Secret.ID", "vault.Secret.Name", "vault.Secret.Description", "vault.Secret.Owner",
+			"vault.Secret.Labels", "vault.Secret.Project",
+			"vault.Version.Fields", "vault.Version.CreatedBy", "vault.VersionRow.Name",
+			"vault.Write.Name", "vault.Write.Description", "vault.Write.Owner", "vault.Write.Labels",
+			"kek.Sealed.ID",
+		}},
+	words{"a word from a closed list", []string{"vault.Purpose", "vault.State", "kek.Kind"}},
+	words{"ciphertext, or a key under another key, on its way to the store",
+		[]string{"vault.ProjectRow.Wrapped", "vault.VersionRow.Key", "vault.VersionRow.Value", "kek.Sealed.Box"}},
+	words{"what is known of Secrets without their values, as JSON; a test with canaries reads every row",
+		[]string{"vault.Row.Body"}},
+	words{"parameters of a key derivation, public by design", []string{"kek.Sealed.Params"}},
+	words{"a keyed hash or a signature: one way", []string{
+		"vault.Row.MAC", "vault.SealRow.Check", "vault.Vault.MAC", "vault.signer.Sign",
+		"vault.Version.Sum",
+	}},
+	words{"what the caller brought and the vault wipes; nothing fills it in", []string{"vault.Write.Fields"}},
+	words{"plain.Value: opaque outside the vault, where nobody can import the package that opens it",
+		[]string{
+			"httpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
+		}},
+	words{"a value of the caller's own context", []string{"httpcred.quietCtx.Value"}},
+)
+
+// words is one reason and the places that it holds for.
+type words struct {
+	why   string
+	names []string
+}
+
+func byName(groups ...words) map[string]string {
+	m := map[string]string{}
+	for _, g := range groups {
+		for _, name := range g.names {
+			m[name] = g.why
+		}
+	}
+	return m
+}

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"sallyport.dev/client"
+	"sallyport.dev/internal/fault"
+)
+
+// The exit codes. They don't change: scripts branch on them.
+const (
+	exitOK       = 0
+	exitFailed   = 1
+	exitUsage    = 2
+	exitDenied   = 3
+	exitSignIn   = 4
+	exitNotFound = 5
+	exitWaiting  = 8
+	exitAudit    = 9
+)
+
+// usageError says that the command line is wrong.
+type usageError struct{ msg, hint string }
+
+func (e *usageError) Error() string { return e.msg }
+
+// waitingError says that the Intent waits for a person.
+type waitingError struct{}
+
+func (e *waitingError) Error() string { return "the action waits for a Decision; nothing was executed" }
+
+// auditError says that verification found something.
+type auditError struct{ findings int }
+
+func (e *auditError) Error() string {
+	return fmt.Sprintf("the audit log failed verification: %d findings", e.findings)
+}
+
+// fail shows an error, every part of it, and gives the exit code.
+func (p *program) fail(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	for _, e := range parts(err) {
+		msg, hint := explained(e)
+		for line := range strings.SplitSeq(msg, "\n") {
+			fmt.Fprintf(p.err, "%s %s\n", paint(p.errColour, red, "error:"), visible(line))
+		}
+		if hint != "" {
+			fmt.Fprintf(p.err, "%s %s\n", paint(p.errColour, yellow, "hint:"), visible(hint))
+		}
+	}
+	return codeOf(err)
+}
+
+// parts lists what a joined error is made of.
+func parts(err error) []error {
+	all, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // a join is shown part by part
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range all.Unwrap() {
+		out = append(out, parts(e)...)
+	}
+	return out
+}
+
+// explained is what is said of one error.
+func explained(err error) (msg, hint string) {
+	if e, ok := errors.AsType[*usageError](err); ok {
+		return e.msg, e.hint
+	}
+	if e, ok := errors.AsType[*client.Problem](err); ok {
+		return e.Detail, e.Hint
+	}
+	if e, ok := errors.AsType[*waitingError](err); ok {
+		return e.Error(), "an approver finds it with: sallyport decision list"
+	}
+	if errors.Is(err, context.Canceled) {
+		return "interrupted", ""
+	}
+	return err.Error(), fault.HintOf(err)
+}
+
+// codeOf maps an error to the exit code, here and nowhere else.
+func codeOf(err error) int {
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	if _, ok := errors.AsType[*auditError](err); ok {
+		return exitAudit
+	}
+	if _, ok := errors.AsType[*waitingError](err); ok {
+		return exitWaiting
+	}
+	kind := fault.KindOf(err)
+	if e, ok := errors.AsType[*client.Problem](err); ok {
+		kind = fault.Kind(e.Kind)
+	}
+	switch kind {
+	case fault.Denied:
+		return exitDenied
+	case fault.Unauthenticated:
+		return exitSignIn
+	case fault.NotFound:
+		return exitNotFound
+	case fault.Pending:
+		return exitWaiting
+	case fault.Internal, fault.Invalid, fault.Conflict, fault.Limit, fault.Unavailable, fault.Unknown:
+	}
+	return exitFailed
+}

@@ -1,0 +1,20 @@
+package cli
+
+// What the tests outside look into: functions of their inputs.
+var (
+	Visible = visible
+	Escaped = escaped
+	Block   = block
+	Route   = route
+	CodeOf  = codeOf
+)
+
+// Tile reads a tile of so many entries, as of a server's log.
+func Tile(b []byte, width int) (entries [][]byte, hashes int, err error) {
+	var l remoteLog
+	err = l.take(b, width)
+	for _, r := range l.rows {
+		entries = append(entries, r.Entry)
+	}
+	return entries, len(l.hashes), err
+}

@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+
+	"sallyport.dev/internal/api"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/intent"
+)
+
+func (p *program) intentCmd() *cobra.Command {
+	return noun("intent", "Propose actions as a Worker outside, with the Run's token in SALLYPORT_TOKEN", p.intentPropose(), p.intentShow())
+}
+
+func (p *program) intentPropose() *cobra.Command {
+	var in intent.Proposal
+	var args, file string
+	c := verb("propose RUN --connection NAME --tool NAME --args JSON [--reason TEXT]", "Propose an action; exit code 8 when it waits for a Decision",
+		`  sallyport intent propose run_abc --connection crm --tool addNote --args '{"text":"called"}' --reason "asked by the customer"`,
+		takes(1), func(cmd *cobra.Command, pos []string) error {
+			if in.Connection == "" || in.Tool == "" {
+				return &usageError{"the Connection or the tool is missing", "give --connection and --tool"}
+			}
+			in.Args = json.RawMessage(args)
+			if file != "" {
+				b, err := p.file(cmd.Context(), file)
+				if err != nil {
+					return err
+				}
+				in.Args = b
+			}
+			if !json.Valid(in.Args) {
+				return &usageError{"the arguments are not JSON", `give an object like --args '{"name":"value"}'`}
+			}
+			var it intent.Intent
+			raw, err := p.call(cmd.Context(), "POST", route("v1", "runs", pos[0], "intents"), in, &it)
+			if err != nil {
+				return err
+			}
+			return p.outcome(raw, it)
+		})
+	c.Flags().StringVar(&in.Connection, "connection", "", "one that the Mission holds")
+	c.Flags().StringVar(&in.Tool, "tool", "", "one of the Connection's tools")
+	c.Flags().StringVar(&args, "args", "{}", "the arguments, a JSON object")
+	c.Flags().StringVar(&file, "args-file", "", "the arguments from a file; - is stdin")
+	c.Flags().StringVar(&in.Reason, "reason", "", "why; the approver reads it")
+	c.Flags().StringVar(&in.Key, "key", "", "the same key gives the same Intent, so that a repeated command proposes one")
+	c.Flags().BoolVar(&in.Repeat, "repeat", false, "doing the same write a second time is meant")
+	return c
+}
+
+func (p *program) intentShow() *cobra.Command {
+	return verb("show RUN INTENT", "Show what became of an Intent, with the same exit codes", "  sallyport intent show run_abc int_xyz", takes(2),
+		func(cmd *cobra.Command, args []string) error {
+			var it intent.Intent
+			raw, err := p.call(cmd.Context(), "GET", route("v1", "runs", args[0], "intents", args[1]), nil, &it)
+			if err != nil {
+				return err
+			}
+			return p.outcome(raw, it)
+		})
+}
+
+// outcome prints an Intent, and says by the error what became of it.
+func (p *program) outcome(raw json.RawMessage, it intent.Intent) error {
+	if err := p.result(raw, func() {
+		p.pairs("intent", it.ID, "state", string(it.State), "why", it.Why)
+		if it.Result != nil {
+			p.pairs("note", it.Result.Note, "answer", string(it.Result.Body))
+		}
+	}); err != nil {
+		return err
+	}
+	switch it.State {
+	case intent.Committed:
+		return nil
+	case intent.Denied, intent.Rejected:
+		return fault.New(fault.Denied, "the action was refused: "+it.Why)
+	case intent.Failed, intent.NotApplied, intent.Expired, intent.Withdrawn:
+		return fault.New(fault.Conflict, "the action was not applied")
+	case intent.Unknown, intent.NeedsHuman:
+		return fault.New(fault.Unknown, "whether the action was applied is not known").WithHint("don't repeat it: an admin finds out, with: sallyport unknown list")
+	case intent.Proposed, intent.Parked, intent.Approved, intent.Claimed, intent.Sending:
+	}
+	return &waitingError{}
+}
+
+func (p *program) unknownCmd() *cobra.Command {
+	list := verb("list", "List the writes whose outcome a person has to find out", "  sallyport unknown list", takes(0), func(cmd *cobra.Command, _ []string) error {
+		var out api.Intents
+		raw, err := p.call(cmd.Context(), "GET", "/v1/unknown", nil, &out)
+		if err != nil {
+			return err
+		}
+		return p.result(raw, func() { p.intents("every write's outcome is known", out.Intents) })
+	})
+	var applied, not bool
+	var why string
+	resolve := verb("resolve INTENT --applied|--not-applied --why TEXT", "Say what became of a write, after looking at the system itself",
+		`  sallyport unknown resolve int_xyz --applied --why "vendor V-100123 is in the ERP"`, takes(1), func(cmd *cobra.Command, args []string) error {
+			switch {
+			case applied == not:
+				return &usageError{"say what became of it", "give either --applied or --not-applied"}
+			case why == "":
+				return &usageError{"how you know is missing", "give --why; it is on the record"}
+			}
+			var it intent.Intent
+			raw, err := p.call(cmd.Context(), "POST", route("v1", "intents", args[0], "resolution"), api.Resolution{Applied: applied, Why: why}, &it)
+			if err != nil {
+				return err
+			}
+			return p.result(raw, func() { p.line("%s: %s", it.ID, it.State) })
+		})
+	resolve.Flags().BoolVar(&applied, "applied", false, "the system has it")
+	resolve.Flags().BoolVar(&not, "not-applied", false, "the system does not have it")
+	resolve.Flags().StringVar(&why, "why", "", "how you know")
+	return noun("unknown", "Settle writes whose outcome nothing could find out", list, resolve)
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"sallyport.dev/internal/api"
+	"sallyport.dev/internal/intent"
+)
+
+func (p *program) runCmd() *cobra.Command {
+	return noun("run", "Start Runs of Missions, and see where they stand",
+		p.runStart(), p.runList(), p.runShow(), p.runFollow(), p.runIntents(), p.runStop(), p.runEnd())
+}
+
+func (p *program) runList() *cobra.Command {
+	return verb("list", "List the Runs that you may see, the newest first", "  sallyport run list", takes(0), func(cmd *cobra.Command, _ []string) error {
+		var out api.Runs
+		raw, err := p.call(cmd.Context(), "GET", "/v1/runs", nil, &out)
+		if err != nil {
+			return err
+		}
+		return p.result(raw, func() {
+			var rows [][]string
+			for _, r := range out.Runs {
+				rows = append(rows, []string{r.ID, r.Mission, string(r.State), r.Verdict, r.StarterName, when(r.CreatedAt)})
+			}
+			p.table("there are no Runs", []string{"RUN", "MISSION", "STATE", "VERDICT", "STARTED BY", "AT"}, rows)
+		})
+	})
+}
+
+func (p *program) runShow() *cobra.Command {
+	return verb("show RUN", "Show a Run", "  sallyport run show run_abc", takes(1), func(cmd *cobra.Command, args []string) error {
+		var r intent.Run
+		raw, err := p.call(cmd.Context(), "GET", route("v1", "runs", args[0]), nil, &r)
+		if err != nil {
+			return err
+		}
+		return p.result(raw, func() {
+			p.pairs("run", r.ID, "mission", r.Mission, "state", string(r.State), "verdict", r.Verdict, "summary", r.Summary,
+				"started by", r.StarterName, "via", r.Via, "worker", r.Worker, "at", when(r.CreatedAt), "ended", when(r.EndedAt), "input", string(r.Input))
+		})
+	})
+}
+
+func (p *program) runIntents() *cobra.Command {
+	return verb("intents RUN", "List what the Run's Worker proposed, and what became of it", "  sallyport run intents run_abc", takes(1), func(cmd *cobra.Command, args []string) error {
+		var out api.Intents
+		raw, err := p.call(cmd.Context(), "GET", route("v1", "runs", args[0], "intents"), nil, &out)
+		if err != nil {
+			return err
+		}
+		return p.result(raw, func() { p.intents("the Run has no Intents", out.Intents) })
+	})
+}
+
+func (p *program) intents(none string, l []intent.Intent) {
+	var rows [][]string
+	for _, it := range l {
+		rows = append(rows, []string{it.ID, it.Connection, it.Tool, string(it.Effect), string(it.State), it.Why})
+	}
+	p.table(none, []string{"INTENT", "CONNECTION", "TOOL", "EFFECT", "STATE", "WHY"}, rows)
+}
+
+func (p *program) runStop() *cobra.Command {
+	return verb("stop RUN", "Stop a Run; what waits for a Decision is withdrawn", "  sallyport run stop run_abc", takes(1), func(cmd *cobra.Command, args []string) error {
+		if _, err := p.call(cmd.Context(), "POST", route("v1", "runs", args[0], "stop"), nil, nil); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"stopped": args[0]}, func() { p.line("%s: stopped", args[0]) })
+	})
+}
+
+// runEnd is a Worker's, with its Run's token.
+func (p *program) runEnd() *cobra.Command {
+	var verdict, summary string
+	c := verb("end RUN --verdict VERDICT [--summary TEXT]", "End a Run with its verdict; for a Worker outside, with the Run's token",
+		`  SALLYPORT_TOKEN=spr_… sallyport run end run_abc --verdict done --summary "filed"`,
+		takes(1), func(cmd *cobra.Command, args []string) error {
+			if verdict == "" {
+				return &usageError{"the verdict is missing", "give --verdict"}
+			}
+			if _, err := p.call(cmd.Context(), "POST", route("v1", "runs", args[0], "end"), api.End{Verdict: verdict, Summary: summary}, nil); err != nil {
+				return err
+			}
+			return p.result(map[string]string{"ended": args[0], "verdict": verdict}, func() { p.line("%s: %s", args[0], verdict) })
+		})
+	c.Flags().StringVar(&verdict, "verdict", "", "one word that says how it went")
+	c.Flags().StringVar(&summary, "summary", "", "what was done, in a sentence")
+	return c
+}

@@ -1,0 +1,72 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+)
+
+type auditPage struct {
+	Frame
+	Filter   audit.Filter
+	Types    []audit.Type
+	Rows     []audit.Row // the latest first
+	Size     int64
+	Verifier string
+	Older    int64 // where the next page ends; 0: there is none
+	Searched int64 // entries that were looked through
+}
+
+func (*auditPage) name() string { return "audit" }
+
+// Bounds of one page, and of how far back one look goes.
+const (
+	auditRows   = 100
+	auditWindow = 5000
+)
+
+// auditTypes are offered as a filter.
+var auditTypes = []audit.Type{
+	audit.IntentProposed, audit.IntentDenied, audit.IntentParked, audit.IntentDecided, audit.IntentClaimed, audit.IntentOutcome, audit.IntentSwept,
+	audit.IntentResolved, audit.RunStarted, audit.RunEnded, audit.WorkerIncident, audit.SecretSet, audit.SecretRotated, audit.SecretDisabled,
+	audit.SecretRemoved, audit.SecretOpened, audit.ResourceApplied, audit.ResourceRemoved, audit.TeamChanged, audit.AccountCreated,
+	audit.AccountChanged, audit.SessionStarted, audit.SessionFailed, audit.SessionEnded, audit.VaultUnsealed, audit.LogOpened,
+}
+
+// auditLog shows entries from the end of the log, or from before ?before=,
+// backwards: with a filter those of the last entries that match.
+func (v *visit) auditLog() error {
+	p := &auditPage{Frame: Frame{Title: "Audit log"}, Types: auditTypes, Filter: audit.Filter{
+		Type: audit.Type(v.FormValue("type")), Run: v.FormValue("run"), Intent: v.FormValue("intent"), Connection: v.FormValue("connection"),
+	}}
+	head, err := v.Audit.Head(v.Context(), v.who.Tenant)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	p.Size, p.Verifier = head.Size, head.Verifier
+	end := p.Size
+	if n, err := strconv.ParseInt(v.FormValue("before"), 10, 64); err == nil && n > 0 && n < end {
+		end = n
+	}
+	window := int64(auditRows)
+	if p.Filter != (audit.Filter{}) {
+		window = auditWindow
+	}
+	from := max(0, end-window)
+	rows, err := v.Audit.List(v.Context(), v.who.Tenant, p.Filter, from, int(end-from))
+	if err != nil {
+		return err
+	}
+	rows = slices.DeleteFunc(rows, func(r audit.Row) bool { return r.Index >= end })
+	if len(rows) > auditRows {
+		rows = rows[len(rows)-auditRows:]
+		from = rows[0].Index
+	}
+	slices.Reverse(rows)
+	p.Rows, p.Older, p.Searched = rows, from, end-from
+	v.render(http.StatusOK, p)
+	return nil
+}

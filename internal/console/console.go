@@ -1,0 +1,117 @@
+// Package console is the pages: sign-in, the Portal, Runs with their live
+// Explain rail, the Decision Queue, Secrets, the audit log. It shows what the
+// services know and hands them what people say; it decides nothing itself.
+//
+// It works without JavaScript: every page is HTML from the server, every action
+// is a form. The one script adds new Observations to an open rail.
+//
+// It refuses a form from another site, a session of anything but a person of its
+// tenant, a verdict without password and one-time code, and to show a Secret's
+// value, also one that somebody has just typed.
+//
+// # Security
+//
+// Foreign text (a Worker's words, a system's answer, a form's input) is text in
+// every place, escaped by html/template, with what is invisible or changes the
+// direction of reading made visible. Pages carry a policy under which nothing
+// inline, nothing from elsewhere and no frame works; the one script has a nonce
+// and one Trusted Types policy. The session's cookie is out of scripts' reach,
+// and a session approves nothing: a verdict takes a fresh factor, and the digest
+// of exactly the action that the page showed.
+package console
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/vault"
+)
+
+// Store is what the pages read besides the services.
+type Store interface {
+	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
+	Runs(ctx context.Context, tenant ident.Tenant, starter string, limit int) ([]intent.Run, error)
+	Intents(ctx context.Context, tenant ident.Tenant, run string) ([]intent.Intent, error)
+	IntentsIn(ctx context.Context, tenant ident.Tenant, state intent.State) ([]intent.Intent, error)
+}
+
+// Config is what the console is made of; every field is needed.
+type Config struct {
+	Tenant    ident.Tenant
+	Directory *identity.Directory
+	Gate      *gate.Gate
+	Desk      *decision.Desk
+	Vault     *vault.Vault
+	Rail      *explain.Rail
+	Audit     audit.Reader
+	Store     Store
+	Now       func() time.Time
+	Log       *slog.Logger
+	// Secure says that people reach the console over TLS: cookies are then
+	// bound to it and to this host.
+	Secure bool
+}
+
+// Console is the handler of all pages.
+type Console struct {
+	Config
+	mux     *http.ServeMux
+	guarded http.Handler
+	streams chan struct{} // a place for each open event stream
+}
+
+// New makes the handler, to be mounted at "/".
+func New(c Config) http.Handler {
+	s := &Console{Config: c, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams)}
+	s.routes()
+	cross := http.NewCrossOriginProtection()
+	cross.SetDenyHandler(http.HandlerFunc(s.foreignForm))
+	s.guarded = cross.Handler(s.mux)
+	return s
+}
+
+// routes is every page and form, with who may use it.
+func (c *Console) routes() {
+	c.mux.HandleFunc("GET /assets/{hash}/{name}", serveAsset)
+	c.handle("GET /signin", anybody, (*visit).signInForm)
+	c.handle("POST /signin", anybody, (*visit).signIn)
+	c.handle("POST /signout", anybody, (*visit).signOut)
+	c.handle("GET /password", signedIn, (*visit).passwordForm)
+	c.handle("POST /password", signedIn, (*visit).changePassword)
+	c.handle("GET /{$}", signedIn, (*visit).home)
+
+	c.handle("GET /portal", with(ident.Requester), (*visit).portal)
+	c.handle("GET /portal/{mission}", with(ident.Requester), (*visit).missionForm)
+	c.handle("POST /portal/{mission}", with(ident.Requester), (*visit).startRun)
+
+	c.handle("GET /runs", signedIn, (*visit).runs)
+	c.handle("GET /runs/{run}", signedIn, (*visit).showRun)
+	c.handle("GET /runs/{run}/events", signedIn, (*visit).events)
+	c.handle("POST /runs/{run}/stop", signedIn, (*visit).stopRun)
+
+	c.handle("GET /decisions", deciders, (*visit).queue)
+	c.handle("GET /decisions/{decision}", deciders, (*visit).showDecision)
+	c.handle("POST /decisions/{decision}", with(ident.Approver), (*visit).decide)
+	c.handle("GET /unknown", with(ident.Admin, ident.Auditor), (*visit).unknown)
+	c.handle("POST /unknown/{intent}", with(ident.Admin), (*visit).resolve)
+
+	c.handle("GET /secrets", with(ident.Admin, ident.Builder, ident.Auditor), (*visit).secrets)
+	c.handle("POST /secrets", with(ident.Admin), (*visit).storeSecret)
+	c.handle("GET /audit", with(ident.Auditor, ident.Admin), (*visit).auditLog)
+	c.handle("/", anybody, (*visit).noPage)
+}
+
+// ServeHTTP serves one request.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w.Header(), c.Secure)
+	c.guarded.ServeHTTP(w, r)
+}

@@ -1,0 +1,247 @@
+package console
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+)
+
+// decisionPage shows what a verdict would be about. Everything of the action
+// comes from Item.Intent.Bound, which is what Seen is the digest of.
+type decisionPage struct {
+	Frame
+	Item    decision.Item
+	Seen    intent.Digest
+	Args    []arg
+	Members []member
+	Run     intent.Run
+	Rail    []observed
+	// Odd and Redacted say that the action has invisible characters, or had a
+	// known secret in it.
+	Odd, Redacted bool
+	SelfApproval  bool     // the Mission allows it
+	Can           bool     // who is signed in may decide
+	Blocked       *problem // why not
+	Verdict       decision.Verdict
+	Reason        string
+	Problem       *problem
+}
+
+func (*decisionPage) name() string { return "decision" }
+
+// arg is one argument.
+type arg struct {
+	Name, Value string
+	JSON        bool // it is no plain text
+}
+
+// member is somebody of the Decision's Team.
+type member struct {
+	Name string
+	No   string // why their verdict would not count
+}
+
+// decision loads the Decision of the address, if who is signed in may see it.
+func (v *visit) decision() (decision.Item, error) {
+	id := v.PathValue("decision")
+	it, err := v.Desk.Get(v.Context(), v.who.Tenant, id)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return it, err
+	}
+	ok := false
+	if err == nil {
+		if ok, err = v.sees(it.Decision); err != nil {
+			return it, err
+		}
+	}
+	if !ok {
+		return decision.Item{}, fault.Newf(fault.NotFound, "there is no Decision %q that you may see", fault.Quote(id))
+	}
+	return it, nil
+}
+
+func (v *visit) showDecision() error {
+	it, err := v.decision()
+	if err != nil {
+		return err
+	}
+	p, err := v.decisionPage(it)
+	if err != nil {
+		return err
+	}
+	v.render(http.StatusOK, p)
+	return nil
+}
+
+// decide takes a verdict. What a code would be spent on in vain is refused
+// before it is spent; the desk judges all of it again.
+func (v *visit) decide() error {
+	it, err := v.decision()
+	if err != nil {
+		return err
+	}
+	verdict := decision.Verdict(v.PostFormValue("verdict"))
+	if err := v.verdict(it, verdict); err != nil {
+		// The page as it is now: after "changed" it has the new digest, and what
+		// was shown before is decided by nobody.
+		if it, err2 := v.decision(); err2 == nil {
+			return v.notDecided(it, verdict, err)
+		}
+		return err
+	}
+	v.redirect("/decisions/" + it.Decision.ID + "?done=decided")
+	return nil
+}
+
+func (v *visit) verdict(it decision.Item, verdict decision.Verdict) error {
+	no, err := v.refusal(v.who, it)
+	if err != nil {
+		return err
+	}
+	seen := intent.Digest(v.PostFormValue("digest"))
+	password, code := v.PostFormValue("password"), v.PostFormValue("code")
+	switch {
+	case no != nil:
+		return no
+	case !seen.Equal(it.Decision.Digest):
+		return decision.Refuse(decision.Changed)
+	case verdict != decision.Approve && verdict != decision.Reject:
+		return fault.New(fault.Invalid, "neither approve nor reject was chosen")
+	case password == "" || code == "":
+		return decision.Refuse(decision.NoFactor)
+	}
+	if _, err := decision.CleanReason(v.PostFormValue("reason")); err != nil {
+		return err
+	}
+	f, err := v.Directory.Confirm(v.Context(), v.who, password, code, it.Decision.Act(verdict, v.who.ID), v.Now())
+	if err != nil {
+		return err
+	}
+	factor := decision.Factor(f)
+	_, err = v.Desk.Decide(v.Context(), decision.Request{
+		Tenant: v.who.Tenant, Decision: it.Decision.ID, Verdict: verdict, Digest: seen, Reason: v.PostFormValue("reason"), Who: v.who, Factor: &factor,
+	}, v.Now())
+	return err
+}
+
+// notDecided shows the page again with why. Password and code are not in it.
+func (v *visit) notDecided(it decision.Item, verdict decision.Verdict, cause error) error {
+	p, err := v.decisionPage(it)
+	if err != nil {
+		return err
+	}
+	var status int
+	status, p.Problem = v.explain(cause)
+	p.Problem.Heading = "Nothing was decided"
+	if fault.Is(cause, fault.Unauthenticated) {
+		p.Problem.Detail = "The password or the one-time code is wrong."
+	}
+	p.Reason = v.PostFormValue("reason")
+	if verdict == decision.Approve || verdict == decision.Reject {
+		p.Verdict = verdict
+	}
+	v.render(status, p)
+	return nil
+}
+
+func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
+	b := it.Intent.Bound
+	p := &decisionPage{Frame: Frame{Title: "Decision on " + b.Tool + " with " + b.Connection}, Item: it}
+	var err error
+	if p.Seen, err = b.Digest(); err != nil {
+		return nil, err
+	}
+	p.Args = arguments(b.Args)
+	shown := []string{string(b.Args), b.Reason, b.Request.URL, b.Request.Body}
+	for k, h := range b.Request.Headers {
+		shown = append(shown, k, h)
+	}
+	p.Odd, p.Redacted = hasOdd(shown...), redacted(shown...)
+	if p.Members, err = v.members(it); err != nil {
+		return nil, err
+	}
+	if p.Run, err = v.Store.Run(v.Context(), v.who.Tenant, it.Decision.Run); err != nil {
+		return nil, err
+	}
+	if p.Rail, err = v.rail(p.Run, 0); err != nil {
+		return nil, err
+	}
+	if w, err := v.Gate.World(v.who.Tenant); err == nil {
+		if m, ok := w.Catalog.Mission(b.Mission); ok {
+			p.SelfApproval = m.AllowSelfApproval
+		}
+	}
+	return p, v.judge(p)
+}
+
+// judge says on the page whether its viewer may decide, or why not.
+func (v *visit) judge(p *decisionPage) error {
+	if p.Item.Decision.State != decision.Open {
+		return nil
+	}
+	no, err := v.refusal(v.who, p.Item)
+	switch {
+	case err != nil:
+		return err
+	case no == nil && !v.who.Has(ident.Approver):
+		no = fault.New(fault.Denied, "your account does not have the role approver")
+	}
+	if p.Can = no == nil; !p.Can {
+		_, p.Blocked = v.explain(no)
+	}
+	return nil
+}
+
+// members lists the Team with why the verdict of each would not count. A Team
+// that was removed and made again is another one.
+func (v *visit) members(it decision.Item) ([]member, error) {
+	d := it.Decision
+	if d.Team == "" || d.State != decision.Open {
+		return nil, nil
+	}
+	team, err := v.Directory.Team(v.Context(), d.Tenant, d.Team)
+	if fault.Is(err, fault.NotFound) || err == nil && team.ID != d.TeamID {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []member
+	for _, m := range team.Members {
+		no, err := v.refusal(ident.Principal{Tenant: d.Tenant, Kind: ident.Person, ID: m.Account, Name: m.Name}, it)
+		if err != nil {
+			return nil, err
+		}
+		one := member{Name: m.Name}
+		if no != nil {
+			one.No = no.Error()
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// arguments lists the members of a JSON object by name: plain text as text, all
+// else as JSON. What is no object is one line.
+func arguments(raw json.RawMessage) []arg {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil {
+		return []arg{{Name: "arguments", Value: string(raw), JSON: true}}
+	}
+	var out []arg
+	for _, k := range slices.Sorted(maps.Keys(object)) {
+		a := arg{Name: k, Value: pretty(object[k]), JSON: true}
+		var s string
+		if v := object[k]; len(v) > 0 && v[0] == '"' && json.Unmarshal(v, &s) == nil {
+			a.Value, a.JSON = s, false
+		}
+		out = append(out, a)
+	}
+	return out
+}

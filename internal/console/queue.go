@@ -1,0 +1,106 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+)
+
+type queuePage struct {
+	Frame
+	State  decision.State
+	States []decision.State
+	Items  []queued
+	Next   string // where the next page begins
+}
+
+func (*queuePage) name() string { return "queue" }
+
+// queued is one line of the queue.
+type queued struct {
+	decision.Item
+	Mine bool // who is signed in may decide on it
+}
+
+const queueRows = 100
+
+// shownStates are those that the queue can be narrowed to.
+var shownStates = []decision.State{decision.Open, decision.Approved, decision.Rejected, decision.Expired, decision.Withdrawn, decision.Void}
+
+func (v *visit) queue() error {
+	p := &queuePage{Frame: Frame{Title: "Decision Queue"}, State: decision.State(v.FormValue("state")), States: shownStates}
+	if !slices.Contains(shownStates, p.State) {
+		p.State = decision.Open
+	}
+	f := decision.Filter{State: p.State, After: v.FormValue("after"), Limit: queueRows}
+	if !v.who.Has(ident.Auditor) && !v.who.Has(ident.Admin) {
+		f.Member = v.who.ID
+	}
+	items, err := v.Desk.Queue(v.Context(), v.who.Tenant, f)
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		no, err := v.refusal(v.who, it)
+		if err != nil {
+			return err
+		}
+		p.Items = append(p.Items, queued{it, no == nil})
+	}
+	if len(items) == queueRows {
+		p.Next = items[queueRows-1].Decision.ID
+	}
+	// Theirs first; within both the oldest first, as the desk has them.
+	slices.SortStableFunc(p.Items, func(a, b queued) int {
+		switch {
+		case a.Mine == b.Mine:
+			return 0
+		case a.Mine:
+			return -1
+		}
+		return 1
+	})
+	v.render(http.StatusOK, p)
+	return nil
+}
+
+// sees says whether who is signed in may see a Decision: auditors and admins
+// all, approvers those of their Teams.
+func (v *visit) sees(d decision.Decision) (bool, error) {
+	if v.who.Has(ident.Auditor) || v.who.Has(ident.Admin) {
+		return true, nil
+	}
+	if !v.who.Has(ident.Approver) || d.TeamID == "" {
+		return false, nil
+	}
+	_, err := v.Desk.Facts.MemberSince(v.Context(), d.Tenant, d.TeamID, v.who.ID)
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// refusal is why a verdict of this person would not count, with everything but
+// the factor judged as the desk will judge it; nil: it would.
+func (v *visit) refusal(who ident.Principal, it decision.Item) (no, err error) {
+	d := it.Decision
+	c := decision.Candidate{Principal: who, Seen: d.Digest}
+	c.Since, err = v.Desk.Facts.MemberSince(v.Context(), d.Tenant, d.TeamID, who.ID)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	parties, err := v.Desk.Involved.Parties(v.Context(), it.Intent)
+	if fault.Is(err, fault.Denied) {
+		return err, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, no = decision.Judge(d, it.Intent, c, decision.Approve, parties, v.Now()); decision.CodeOf(no) == decision.NoFactor {
+		return nil, nil
+	}
+	return no, nil
+}

@@ -1,0 +1,191 @@
+package console
+
+import (
+	"net/http"
+
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
+)
+
+type runsPage struct {
+	Frame
+	All  bool // not only their own
+	Runs []intent.Run
+}
+
+func (*runsPage) name() string { return "runs" }
+
+const maxRuns = 200
+
+func (v *visit) runs() (err error) {
+	p := &runsPage{Frame: Frame{Title: "Runs"}, All: seesAll(v.who)}
+	starter := v.who.String()
+	if p.All {
+		starter = ""
+	}
+	if p.Runs, err = v.Store.Runs(v.Context(), v.who.Tenant, starter, maxRuns); err != nil {
+		return err
+	}
+	v.render(http.StatusOK, p)
+	return nil
+}
+
+// seesAll says who sees the Runs of others.
+func seesAll(p ident.Principal) bool {
+	return p.Has(ident.Auditor) || p.Has(ident.Admin) || p.Has(ident.Approver)
+}
+
+// facts is a Run without its rail; the live page replaces it as a whole.
+type facts struct {
+	Run      intent.Run
+	Mission  string // its title, or its name where it has been removed
+	Scripted bool
+	Intents  []action
+}
+
+// action is an Intent with the way to its Decision.
+type action struct {
+	intent.Intent
+	Decision string // id; empty where there is none, or none for this viewer
+}
+
+// observed is an Observation with the way to its Decision.
+type observed struct {
+	explain.Observation
+	Decision string
+}
+
+type runPage struct {
+	Frame
+	facts
+	Rail   []observed
+	Last   int64 // sequence number of the last one
+	Cut    bool  // the rail is longer than what is shown
+	CanEnd bool
+}
+
+func (*runPage) name() string { return "run" }
+
+// maxRail is how many Observations one page has at most.
+const maxRail = 500
+
+// run loads the Run of the address, if who is signed in may see it. What they
+// may not see does not exist for them.
+func (v *visit) run() (intent.Run, error) {
+	id := v.PathValue("run")
+	r, err := v.Store.Run(v.Context(), v.who.Tenant, id)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return r, err
+	}
+	if err != nil || r.Starter != v.who.String() && !seesAll(v.who) {
+		return intent.Run{}, fault.Newf(fault.NotFound, "there is no Run %q that you may see", fault.Quote(id))
+	}
+	return r, nil
+}
+
+func (v *visit) showRun() error {
+	r, err := v.run()
+	if err != nil {
+		return err
+	}
+	p := &runPage{}
+	if p.Rail, err = v.rail(r, 0); err != nil {
+		return err
+	}
+	if n := len(p.Rail); n > 0 {
+		p.Last = p.Rail[n-1].Seq
+		p.Cut = n == maxRail
+	}
+	// After the rail, so that the facts are never older than what it shows.
+	if p.facts, err = v.facts(r.ID); err != nil {
+		return err
+	}
+	p.Title = p.Mission
+	p.Live = p.Run.State != intent.RunEnded
+	p.CanEnd = p.Live && (v.who.Has(ident.Admin) || v.who.String() == r.Starter)
+	v.render(http.StatusOK, p)
+	return nil
+}
+
+// rail reads a page of a Run's Observations after a sequence number.
+func (v *visit) rail(r intent.Run, after int64) ([]observed, error) {
+	l, err := v.Rail.List(v.Context(), r.Tenant, r.ID, after, maxRail)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]observed, len(l))
+	for i, o := range l {
+		if out[i], err = v.observed(o); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (v *visit) observed(o explain.Observation) (observed, error) {
+	out := observed{Observation: o}
+	if o.Kind != explain.Decision || o.Intent == "" {
+		return out, nil
+	}
+	var err error
+	out.Decision, err = v.decisionOf(o.Intent)
+	return out, err
+}
+
+// decisionOf is the id of the latest Decision on an Intent, or "" where there is
+// none that the viewer may see.
+func (v *visit) decisionOf(id string) (string, error) {
+	ds, err := v.Desk.Store.Decisions(v.Context(), v.who.Tenant, decision.Filter{Intent: id, Limit: maxRail})
+	if err != nil || len(ds) == 0 {
+		return "", err
+	}
+	d := ds[len(ds)-1]
+	ok, err := v.sees(d)
+	if !ok {
+		return "", err
+	}
+	return d.ID, err
+}
+
+func (v *visit) facts(id string) (f facts, err error) {
+	if f.Run, err = v.Store.Run(v.Context(), v.who.Tenant, id); err != nil {
+		return f, err
+	}
+	f.Mission = f.Run.Mission
+	if w, err := v.Gate.World(v.who.Tenant); err == nil {
+		if m, ok := w.Catalog.Mission(f.Run.Mission); ok {
+			s := shown(w, m)
+			f.Mission, f.Scripted = s.Title, s.Scripted && f.Run.Worker == intent.BuiltIn
+		}
+	}
+	l, err := v.Store.Intents(v.Context(), v.who.Tenant, id)
+	if err != nil {
+		return f, err
+	}
+	for _, it := range l {
+		a := action{Intent: it}
+		if it.Effect == resource.Write {
+			if a.Decision, err = v.decisionOf(it.ID); err != nil {
+				return f, err
+			}
+		}
+		f.Intents = append(f.Intents, a)
+	}
+	return f, nil
+}
+
+func (v *visit) stopRun() error {
+	r, err := v.run()
+	if err != nil {
+		return err
+	}
+	if err := v.Gate.StopRun(v.Context(), v.who, r.ID); err != nil {
+		return err
+	}
+	v.redirect("/runs/" + r.ID + "?done=stopped")
+	return nil
+}

@@ -1,0 +1,7 @@
+package mission
+
+// Cut and SplitReason read what a model wrote.
+var (
+	Cut         = cut
+	SplitReason = splitReason
+)
