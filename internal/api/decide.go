@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
@@ -44,7 +46,7 @@ func (a *API) decisions() {
 		return Queue{emptied(items)}, err
 	})
 	handle(a, "GET", "/v1/decisions/{decision}", "Show a Decision with the exact action", viewers, func(c *call, _ none) (decision.Item, error) {
-		return a.Desk.Get(c.Context(), c.who.Tenant, c.PathValue("decision"))
+		return a.item(c)
 	})
 	handle(a, "POST", "/v1/decisions/{decision}", "Approve or reject, with password and one-time code", with(ident.Approver), a.decide)
 	handle(a, "GET", "/v1/unknown", "The writes whose outcome a person has to find out", with(ident.Admin, ident.Auditor), func(c *call, _ none) (Intents, error) {
@@ -54,6 +56,19 @@ func (a *API) decisions() {
 	handle(a, "POST", "/v1/intents/{intent}/resolution", "Say what became of a write whose outcome is unknown", with(ident.Admin), func(c *call, in Resolution) (intent.Intent, error) {
 		return a.Gate.Resolve(c.Context(), c.who, c.PathValue("intent"), in.Applied, in.Why)
 	})
+}
+
+// item loads the Decision of the path, if the caller may see it. What they may
+// not see does not exist for them.
+func (a *API) item(c *call) (decision.Item, error) {
+	it, err := a.Desk.Get(c.Context(), c.who.Tenant, c.PathValue("decision"))
+	if err != nil {
+		return it, err
+	}
+	if sees, err := a.Desk.SeesDecision(c.Context(), c.who, it.Decision); err != nil || !sees {
+		return decision.Item{}, cmp.Or(err, decision.Refuse(decision.OtherTenant))
+	}
+	return it, nil
 }
 
 func (a *API) decide(c *call, in Verdict) (decision.Decision, error) {

@@ -152,20 +152,21 @@ func (a *API) runs() {
 // does not exist for them.
 func (a *API) run(c *call) (intent.Run, error) {
 	r, err := a.Store.Run(c.Context(), c.who.Tenant, c.PathValue("run"))
-	if err != nil && !fault.Is(err, fault.NotFound) {
-		return r, err
+	sees := false
+	if err == nil {
+		sees, err = a.Desk.Sees(c.Context(), c.who, r)
 	}
-	mine := c.who.Kind == ident.Run && r.ID == c.who.ID || r.Starter == c.who.String()
-	if err != nil || !mine && !seesAll(c.who) {
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return intent.Run{}, err
+	}
+	if !sees {
 		return intent.Run{}, fault.Newf(fault.NotFound, "there is no Run %q that you may see", fault.Quote(c.PathValue("run")))
 	}
 	return r, nil
 }
 
-// seesAll says who sees the Runs of others.
-func seesAll(p ident.Principal) bool {
-	return p.Has(ident.Auditor) || p.Has(ident.Admin) || p.Has(ident.Approver)
-}
+// seesAll says who can list the Runs of others.
+func seesAll(p ident.Principal) bool { return p.Has(ident.Auditor) || p.Has(ident.Admin) }
 
 func limit(c *call, def int) int {
 	n, err := strconv.Atoi(c.FormValue("limit"))

@@ -34,10 +34,8 @@ func (v *visit) runs() (err error) {
 	return nil
 }
 
-// seesAll says who sees the Runs of others.
-func seesAll(p ident.Principal) bool {
-	return p.Has(ident.Auditor) || p.Has(ident.Admin) || p.Has(ident.Approver)
-}
+// seesAll says who can list the Runs of others.
+func seesAll(p ident.Principal) bool { return p.Has(ident.Auditor) || p.Has(ident.Admin) }
 
 // facts is a Run without its rail; the live page replaces it as a whole.
 type facts struct {
@@ -78,10 +76,14 @@ const maxRail = 500
 func (v *visit) run() (intent.Run, error) {
 	id := v.PathValue("run")
 	r, err := v.Store.Run(v.Context(), v.who.Tenant, id)
-	if err != nil && !fault.Is(err, fault.NotFound) {
-		return r, err
+	sees := false
+	if err == nil {
+		sees, err = v.Desk.Sees(v.Context(), v.who, r)
 	}
-	if err != nil || r.Starter != v.who.String() && !seesAll(v.who) {
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return intent.Run{}, err
+	}
+	if !sees {
 		return intent.Run{}, fault.Newf(fault.NotFound, "there is no Run %q that you may see", fault.Quote(id))
 	}
 	return r, nil

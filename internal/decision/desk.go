@@ -134,6 +134,42 @@ func (k *Desk) Get(ctx context.Context, tenant ident.Tenant, id string) (Item, e
 	return Item{d, i}, err
 }
 
+// Sees says whether the caller may see a Run: its own, a person the ones that
+// they started, an auditor or an admin every one, and an approver those with an
+// action that a Team of theirs decides or has decided on.
+func (k *Desk) Sees(ctx context.Context, who ident.Principal, r intent.Run) (bool, error) {
+	switch {
+	case who.Tenant != r.Tenant || !who.Valid():
+		return false, nil
+	case who.Kind == ident.Run:
+		return who.ID == r.ID, nil
+	case r.Starter == who.String() || who.Has(ident.Auditor) || who.Has(ident.Admin):
+		return true, nil
+	}
+	return k.concerns(ctx, who, Filter{Run: r.ID})
+}
+
+// SeesDecision says whether a person may see a Decision: an auditor or an admin
+// every one, an approver those of their Teams.
+func (k *Desk) SeesDecision(ctx context.Context, who ident.Principal, d Decision) (bool, error) {
+	switch {
+	case who.Tenant != d.Tenant || who.Kind != ident.Person:
+		return false, nil
+	case who.Has(ident.Auditor) || who.Has(ident.Admin):
+		return true, nil
+	}
+	return k.concerns(ctx, who, Filter{Intent: d.Intent})
+}
+
+func (k *Desk) concerns(ctx context.Context, who ident.Principal, f Filter) (bool, error) {
+	if !who.Has(ident.Approver) {
+		return false, nil
+	}
+	f.Member, f.Limit = who.ID, 1
+	ds, err := k.Store.Decisions(ctx, who.Tenant, f)
+	return len(ds) > 0, err
+}
+
 // MaxReason is the most bytes of a person's reason.
 const MaxReason = 500
 

@@ -221,7 +221,7 @@ func (p *process) approveNext(run string) bool {
 
 func (p *process) show(run string) (r intent.Run) {
 	p.t.Helper()
-	p.must(p.call("approver", "GET", "/v1/runs/"+run, nil, &r))
+	p.must(p.call("auditor", "GET", "/v1/runs/"+run, nil, &r))
 	return r
 }
 

@@ -142,3 +142,32 @@ func TestWhatPolicyNowAsksAboutIsParkedAgain(t *testing.T) {
 		t.Errorf("the Decision is %+v, %v", d, err)
 	}
 }
+
+// The strictest of the Mission's rule and of policy: policy's Team, the shorter
+// wait. Two Teams that policies name are no answer.
+func TestWhoDecidesIsTheStrictestAnswer(t *testing.T) {
+	const ask = `forbid (principal, action == Action::"call_unattended", resource == Tool::"erp/createVendor");`
+	for name, c := range map[string]struct {
+		rule    resource.Duration
+		cedar   string
+		expires time.Duration
+	}{
+		"nobody says how long": {0, "", decision.DefaultLife},
+		"the Mission says it":  {resource.Duration(time.Hour), "", time.Hour},
+		"policy is stricter":   {resource.Duration(time.Hour), `@id("a") @expires("5m") @approvers("finance") ` + ask, 5 * time.Minute},
+		"the Mission is":       {resource.Duration(time.Hour), `@id("a") @expires("9h") ` + ask, time.Hour},
+		"policy alone says it": {0, `@id("a") @expires("9h") ` + ask, 9 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.mission.Decisions[0].Expires = c.rule
+			w.policy(c.cedar)
+			it := w.admit(w.start(), create("x"))
+			d, err := w.store.DecisionOf(t.Context(), acme, it.ID)
+			w.must(err)
+			if d.ExpiresAt.Sub(d.CreatedAt) != c.expires || d.Team != "finance" || d.TeamID != w.teamID() {
+				t.Errorf("it waits %s for %s", d.ExpiresAt.Sub(d.CreatedAt), d.Team)
+			}
+		})
+	}
+}

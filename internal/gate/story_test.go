@@ -365,3 +365,37 @@ func TestTheReasonOfAFailureIsScrubbed(t *testing.T) {
 		t.Errorf("it is %s", all)
 	}
 }
+
+// Two wait, and one of them has ended when the Run lies down to wait: what ended
+// it found the Run at work and woke nobody.
+func TestARunDoesNotWaitForWhatHasEnded(t *testing.T) {
+	w := newWorld(t)
+	r, err := w.StartRun(t.Context(), sam, gate.Start{Mission: "onboard"})
+	w.must(err)
+	_, err = w.store.NextSegment(t.Context(), acme, r.ID)
+	w.must(err)
+	a, b := w.admit(worker(r), create("a")), w.admit(worker(r), create("b"))
+	w.approve(a, nil)
+	w.must(w.dispatch(a))
+	w.wantKind(w.store.Wait(t.Context(), acme, r.ID, []string{a.ID, b.ID}), fault.Conflict)
+	w.wantKind(w.store.Wait(t.Context(), acme, r.ID, []string{"int_x"}), fault.NotFound)
+	w.must(w.store.Wait(t.Context(), acme, r.ID, []string{b.ID}))
+	w.wantKind(w.store.Wait(t.Context(), acme, r.ID, []string{b.ID}), fault.Conflict) // it waits already
+	if _, err := w.store.NextSegment(t.Context(), acme, r.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+// A repeat that is meant is never let through unattended.
+func TestARepeatThatIsMeantIsDecidedByAPerson(t *testing.T) {
+	w := newWorld(t)
+	w.policy(unattended)
+	who := w.start()
+	first := w.admit(who, create("x"))
+	p := create("x")
+	p.Repeat = true
+	if second := w.admit(who, p); first.State != intent.Committed || second.ID == first.ID || second.State != intent.Parked {
+		t.Errorf("%s, then %+v", first.State, second)
+	}
+	w.wantArrived(1)
+}

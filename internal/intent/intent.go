@@ -77,7 +77,7 @@ type Intent struct {
 	Revision   int             `json:"revision"`
 	Run        string          `json:"run"`
 	Mission    string          `json:"mission"`
-	Starter    string          `json:"starter"` // account id of who started the Run, or "system:schedule"
+	Starter    string          `json:"starter"` // principal of who started the Run: "person:acc_…" or "system:schedule"
 	Connection string          `json:"connection"`
 	Tool       string          `json:"tool"`
 	Effect     resource.Effect `json:"effect"`

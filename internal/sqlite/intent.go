@@ -202,9 +202,25 @@ func (t *Tx) withinLimits(p gate.Proposed) error {
 		return err
 	}
 	if n, err := r.RowsAffected(); err != nil || n != 1 {
-		return fault.Newf(fault.Limit, "the Run has reached its limit of %d turns, %d tokens or its cost", p.Limits.Turns, p.Limits.Tokens)
+		return t.reached(p)
 	}
 	return nil
+}
+
+// reached says which limit ends the Run.
+func (t *Tx) reached(p gate.Proposed) error {
+	var turns int
+	var tokens int64
+	if err := t.QueryRow(`SELECT turns, tokens_in + tokens_out FROM run WHERE tenant = $1 AND id = $2`, p.Intent.Tenant, p.Intent.Run).Scan(&turns, &tokens); err != nil {
+		return storeErr("reading the run's usage", err)
+	}
+	switch {
+	case turns >= p.Limits.Turns:
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %d turns", p.Limits.Turns)
+	case tokens >= p.Limits.Tokens:
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %d tokens", p.Limits.Tokens)
+	}
+	return fault.Newf(fault.Limit, "the Run has reached its limit of %.2f US dollars", p.Limits.CostUSD)
 }
 
 // encode keeps JSON as it is: encoding/json would rewrite &, < and > in what was
