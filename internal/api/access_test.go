@@ -59,13 +59,14 @@ var matrix = map[string]expected{
 	"POST /v1/missions/{mission}/runs": only(404, "requester"),
 
 	"GET /v1/runs":             signedIn(200),
-	"POST /v1/runs/{run}/stop": signedIn(403).but(204, "requester", "admin").but(404, "builder"),
-	// The requester's own Run, those who see all Runs, and the Run itself.
-	"GET /v1/runs/{run}":                  signedIn(200).but(404, "builder").but(200, "run"),
-	"GET /v1/runs/{run}/intents":          signedIn(200).but(404, "builder").but(200, "run"),
+	"POST /v1/runs/{run}/stop": signedIn(403).but(204, "requester", "admin").but(404, "builder", "approver"),
+	// The requester's own Run, those who see all Runs, and the Run itself. The
+	// approver has no action of the Run to decide on.
+	"GET /v1/runs/{run}":                  signedIn(200).but(404, "builder", "approver").but(200, "run"),
+	"GET /v1/runs/{run}/intents":          signedIn(200).but(404, "builder", "approver").but(200, "run"),
 	"GET /v1/runs/{run}/intents/{intent}": signedIn(404).but(404, "run"),
-	"GET /v1/runs/{run}/observations":     signedIn(200).but(404, "builder").but(200, "run"),
-	"GET /v1/runs/{run}/follow":           signedIn(200).but(404, "builder").but(200, "run"),
+	"GET /v1/runs/{run}/observations":     signedIn(200).but(404, "builder", "approver").but(200, "run"),
+	"GET /v1/runs/{run}/follow":           signedIn(200).but(404, "builder", "approver").but(200, "run"),
 
 	"GET /v1/runs/{run}/brief":         only(200, "run"),
 	"POST /v1/runs/{run}/intents":      only(403), // past the door it is the gate that refuses an empty proposal

@@ -117,7 +117,7 @@ func TestTheFormIsCheckedFieldByFieldAndStartsOneRun(t *testing.T) {
 	eve.get(run).want(404)
 	eve.get(run + "/events").want(404)
 	eve.post(run+"/stop", url.Values{}).want(404)
-	ann.enter().get(run).want(200)
+	ann.enter().get(run).want(404) // nothing in it is hers to decide
 	ann.get("/portal").want(403, "It takes the role requester")
 	sam.post(run+"/stop", url.Values{}).want(303)
 	sam.get(run).want(200, "stopped", "ended")
