@@ -120,9 +120,9 @@ func (g *Gate) observed(c *candidate, to intent.State, res intent.Result) explai
 	}
 	data := res.Body
 	if c.match.Model() {
-		kind, data = explain.Inference, nil // the Worker's loop shows what the model said
-		if to == intent.Failed {
-			kind = explain.Problem
+		kind, data = explain.Problem, nil // the Worker's loop shows what the model said
+		if to == intent.Committed {
+			kind, title = explain.Inference, "The model was asked, through "+c.it.Connection
 		}
 	}
 	return g.clean(c, kind, title, res.Note, data)
