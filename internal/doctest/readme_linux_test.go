@@ -32,7 +32,7 @@ func TestReadme(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	for _, said := range []string{"approver", "scripted", "onboarded", "rejected", "duplicate", "the audit log verifies"} {
+	for _, said := range []string{"approver", "not a language model", "onboarded", "rejected", "duplicate", "the audit log verifies"} {
 		if !strings.Contains(out.String(), said) {
 			t.Errorf("nothing printed %q:\n%s", said, out)
 		}
