@@ -6,9 +6,9 @@ package main
 import (
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
-	"log"
 	"net/http"
 	"os"
 	"strings"
@@ -26,13 +26,19 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:7412", "where to listen")
 	file := flag.String("token-file", "", "file with the token that callers need")
 	flag.Parse()
-	token, err := os.ReadFile(*file)
+	fmt.Fprintln(os.Stderr, serve(*addr, *file))
+	os.Exit(1) //nolint:forbidigo // this is main
+}
+
+// serve returns when it can't serve.
+func serve(addr, file string) error {
+	token, err := os.ReadFile(file)
 	if err != nil || len(strings.TrimSpace(string(token))) == 0 {
-		log.Fatal("hello-api needs a -token-file with a token in it")
+		return errors.New("hello-api needs a -token-file with a token in it")
 	}
-	fmt.Println("hello-api is ready at http://" + *addr)
-	s := &http.Server{Addr: *addr, Handler: api("Bearer " + strings.TrimSpace(string(token))), ReadHeaderTimeout: 5 * time.Second}
-	log.Fatal(s.ListenAndServe())
+	fmt.Fprintln(os.Stdout, "hello-api is ready at http://"+addr)
+	s := &http.Server{Addr: addr, Handler: api("Bearer " + strings.TrimSpace(string(token))), ReadHeaderTimeout: 5 * time.Second}
+	return s.ListenAndServe()
 }
 
 // api serves GET and POST /greetings.

@@ -95,7 +95,9 @@ func TestASecretsValueDoesNotComeBack(t *testing.T) {
 		method, path, body string
 		status             int
 	}{
-		{"PUT", "/v1/secrets/crm-token", body(""), 200},
+		{"PUT", "/v1/secrets/crm-token", body(""), 400}, // where may it go?
+		{"PUT", "/v1/secrets/crm-token", body(`,"scope":{"origins":["https://crm.example.com"]}`), 200},
+		{"PUT", "/v1/secrets/crm-token", body(""), 200}, // as before
 		{"PUT", "/v1/secrets/crm-token", body(`,"oops":1`), 400},
 		{"PUT", "/v1/secrets/crm-token", `{"fields":{"token":["` + fresh + `"]}}`, 400},
 		{"PUT", "/v1/secrets/crm-token", `{"fields":"` + fresh + `"}`, 400},

@@ -25,7 +25,7 @@ import (
 
 const (
 	tenant ident.Tenant = "acme"
-	canary              = "cnry-7vq2m4kd91xw-api"
+	canary string       = "cnry-7vq2m4kd91xw-api"
 )
 
 var system = ident.Principal{Tenant: tenant, Kind: ident.System, ID: "test", Name: "the test"}

@@ -59,8 +59,11 @@ func (a *API) problem(w http.ResponseWriter, r *http.Request, err error) {
 		a.Log.ErrorContext(r.Context(), "a request failed", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 	}
 	// An error can quote what a system or a Worker sent; this is the second net.
-	p.Detail, _ = a.Vault.Holder().Load().String(p.Detail)
-	p.Hint, _ = a.Vault.Holder().Load().String(p.Hint)
+	// It replaces the whole, so that nobody can look for a secret with it piece
+	// by piece.
+	if len(a.Vault.Holder().Load().Contains([]byte(p.Detail+"\n"+p.Hint))) > 0 {
+		p.Detail, p.Hint = "the error can't be shown", ""
+	}
 	b, _ := json.Marshal(p) // a struct of strings and a number
 	w.Header().Set("Content-Type", "application/problem+json")
 	if status == http.StatusUnauthorized {

@@ -68,6 +68,9 @@ func handle[Req, Resp any](a *API, method, pattern, summary string, acc access, 
 		var req Req
 		if rt.req != reflect.TypeFor[none]() {
 			if err := decode(w, r, &req); err != nil {
+				if acc.open { // to a stranger nothing of the input is repeated
+					err = fault.New(fault.Invalid, "the request's body is not what this route takes").WithHint("/v1/openapi.json says what it is")
+				}
 				a.problem(w, r, err)
 				return
 			}

@@ -14,7 +14,10 @@ type SecretValue struct {
 	Description string            `json:"description,omitempty"`
 	Owner       string            `json:"owner,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
-	Scope       *vault.Scope      `json:"scope,omitempty"`
+	// Scope says where it may be used; a new Secret's names at least one origin,
+	// like "https://erp.example.com", unless AnyOrigin is true.
+	Scope     *vault.Scope `json:"scope,omitempty"`
+	AnyOrigin bool         `json:"anyOrigin,omitempty"`
 }
 
 // Value is a Secret's field as it is taken in: bytes that can be wiped, and that
@@ -77,7 +80,7 @@ func (a *API) secrets() {
 
 func write(c *call, in SecretValue) vault.Write {
 	w := vault.Write{Tenant: c.who.Tenant, Name: c.PathValue("secret"), Fields: make(map[string][]byte, len(in.Fields)),
-		Description: in.Description, Owner: in.Owner, Labels: in.Labels, Scope: in.Scope, Actor: c.who}
+		Description: in.Description, Owner: in.Owner, Labels: in.Labels, Scope: in.Scope, AnyOrigin: in.AnyOrigin, Actor: c.who}
 	for k, v := range in.Fields {
 		w.Fields[k] = v
 	}

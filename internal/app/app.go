@@ -16,6 +16,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log" //nolint:depguard // only to take it over
 	"log/slog"
 	"net"
 	"net/http"
@@ -99,7 +100,12 @@ func New(ctx context.Context, c Config) (*App, error) {
 		return nil, err
 	}
 	a.Vault = v
-	a.log = slog.New(scrub.Handler(c.LogHandler, v.Holder()))
+	handler := scrub.Handler(c.LogHandler, v.Holder())
+	a.log = slog.New(handler)
+	// The standard library logs by itself, and quotes what a system sent: on an
+	// idle connection, say.
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(handler, slog.LevelWarn).Writer())
 	seq, err := audit.NewSequencer("", v.AuditKey)
 	if err != nil {
 		return nil, err

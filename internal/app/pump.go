@@ -51,29 +51,39 @@ func (p *pump) run(ctx context.Context) {
 	}
 	wg.Go(func() { p.resumeLost(ctx) })
 	for ctx.Err() == nil {
-		due, next, err := p.store.DueMessages(ctx, p.now(), pumpBatch)
-		if err != nil && ctx.Err() == nil {
-			p.log.ErrorContext(ctx, "the outbox can't be read", slog.Any("kind", fault.KindOf(err)))
-		}
-		for _, d := range due {
-			to := systems
-			if d.Kind == commit.MsgSegment {
-				to = runs
-			}
-			if _, taken := p.busy.LoadOrStore(key(d), true); taken {
-				continue
-			}
-			select {
-			case to <- d:
-			default: // every worker is busy; it is offered again when one is free
-				p.busy.Delete(key(d))
-			}
+		next, other := p.offer(ctx, runs, true), p.offer(ctx, systems, false)
+		if next.IsZero() || !other.IsZero() && other.Before(next) {
+			next = other
 		}
 		p.rest(ctx, next)
 	}
 	close(systems)
 	close(runs)
 	wg.Wait()
+}
+
+// offer hands what is due to the workers that are free: segments of Runs, or all
+// else. It says when there will be more to do, if that is known.
+func (p *pump) offer(ctx context.Context, to chan<- sqlite.Due, segments bool) (next time.Time) {
+	due, next, err := p.store.DueMessages(ctx, p.now(), segments, pumpBatch)
+	if err != nil && ctx.Err() == nil {
+		p.log.ErrorContext(ctx, "the outbox can't be read", slog.Any("kind", fault.KindOf(err)))
+	}
+	for _, d := range due {
+		if _, taken := p.busy.LoadOrStore(key(d), true); taken {
+			continue
+		}
+		select {
+		case to <- d:
+		default: // every worker is busy; it is offered again when one is free
+			p.busy.Delete(key(d))
+			return time.Time{}
+		}
+	}
+	if len(due) == pumpBatch {
+		return time.Time{} // what comes after waits until some of these are done
+	}
+	return next
 }
 
 func (p *pump) work(ctx context.Context, in <-chan sqlite.Due) {
@@ -105,16 +115,12 @@ type messageKey struct{ tenant, kind, ref string }
 
 func key(d sqlite.Due) messageKey { return messageKey{string(d.Tenant), d.Kind, d.Ref} }
 
-// handle carries out one message and takes it out, or makes it due again.
+// handle carries out one message and takes it out, or makes it due again. When
+// neither can be stored it waits, so that a store that takes no writes is not
+// asked without a pause.
 func (p *pump) handle(ctx context.Context, d sqlite.Due) {
 	defer p.busy.Delete(key(d))
 	again, err := p.carry(ctx, d)
-	if err == nil && again.IsZero() {
-		if err := p.store.DoneMessage(ctx, d); err != nil && ctx.Err() == nil {
-			p.log.ErrorContext(ctx, "a message was carried out and not taken out of the outbox", slog.String("message", d.Kind), slog.String("ref", d.Ref))
-		}
-		return
-	}
 	if err != nil {
 		again = p.now().Add(min(time.Second<<min(d.Tries, 10), pumpCeiling))
 		level := slog.LevelWarn
@@ -123,8 +129,17 @@ func (p *pump) handle(ctx context.Context, d sqlite.Due) {
 		}
 		p.log.Log(ctx, level, "a message of the outbox failed and is tried again", slog.String("message", d.Kind), slog.String("ref", d.Ref), slog.Int("tries", d.Tries), slog.Any("kind", fault.KindOf(err)))
 	}
-	if err := p.store.RetryMessage(ctx, d, again); err != nil && ctx.Err() == nil {
-		p.log.ErrorContext(ctx, "a message of the outbox can't be put back", slog.String("message", d.Kind), slog.String("ref", d.Ref))
+	if again.IsZero() {
+		err = p.store.DoneMessage(ctx, d)
+	} else {
+		err = p.store.RetryMessage(ctx, d, again)
+	}
+	if err != nil && ctx.Err() == nil {
+		p.log.ErrorContext(ctx, "the outbox can't be written", slog.String("message", d.Kind), slog.String("ref", d.Ref), slog.Any("kind", fault.KindOf(err)))
+		select {
+		case <-ctx.Done():
+		case <-time.After(pumpCeiling):
+		}
 	}
 }
 
@@ -166,22 +181,24 @@ func (p *pump) segment(ctx context.Context, d sqlite.Due) error {
 
 // resume starts again what was under way when an earlier process ended: the
 // engine knows most of it, and what it lost begins again from the transcript.
-// Runs that wait are looked at once more, in case what they wait for has come.
+// Runs that wait for nothing that is open any more are taken up.
 func (p *pump) resume(ctx context.Context) error {
+	if err := p.store.WakeWaiting(ctx, p.now()); err != nil {
+		return err
+	}
+	return p.reviveRunning(ctx)
+}
+
+func (p *pump) reviveRunning(ctx context.Context) error {
 	runs, err := p.store.OpenRuns(ctx)
 	if err != nil {
 		return err
 	}
 	for _, r := range runs {
-		if r.Worker != intent.BuiltIn {
+		if r.Worker != intent.BuiltIn || r.State != intent.RunRunning {
 			continue
 		}
-		if r.State == intent.RunWaiting {
-			err = p.store.Enqueue(ctx, r.Tenant, commit.Message{Kind: commit.MsgSegment, Ref: r.ID, Due: p.now()})
-		} else {
-			err = p.revive(ctx, r)
-		}
-		if err != nil {
+		if err := p.revive(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -220,13 +237,7 @@ func (p *pump) resumeLost(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		runs, err := p.store.OpenRuns(ctx)
-		for _, r := range runs {
-			if r.Worker == intent.BuiltIn && r.State == intent.RunRunning && err == nil {
-				err = p.revive(ctx, r)
-			}
-		}
-		if err != nil && ctx.Err() == nil {
+		if err := p.reviveRunning(ctx); err != nil && ctx.Err() == nil {
 			p.log.WarnContext(ctx, "Runs that were lost can't be taken up", slog.Any("kind", fault.KindOf(err)))
 		}
 	}

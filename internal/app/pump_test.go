@@ -40,11 +40,13 @@ func (o *outbox) put(kind, ref string) {
 // due are the messages that are due at a time, by what they are about.
 func (o *outbox) due(at time.Time) map[string]sqlite.Due {
 	o.t.Helper()
-	due, _, err := o.store.DueMessages(o.t.Context(), at, 10_000)
-	o.must(err)
 	out := map[string]sqlite.Due{}
-	for _, d := range due {
-		out[d.Kind+" "+d.Ref] = d
+	for _, segments := range []bool{true, false} {
+		due, _, err := o.store.DueMessages(o.t.Context(), at, segments, 10_000)
+		o.must(err)
+		for _, d := range due {
+			out[d.Kind+" "+d.Ref] = d
+		}
 	}
 	return out
 }

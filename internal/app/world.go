@@ -29,7 +29,7 @@ import (
 // an empty one, whose policy denies.
 func (a *App) World(t ident.Tenant) (gate.World, error) {
 	w, version := a.worlds.Get(t)
-	if version == 0 {
+	if version == 0 || w.Catalog == nil {
 		return gate.World{}, fault.Newf(fault.Unavailable, "the configuration of the tenant %s is not loaded", t)
 	}
 	return w, nil
@@ -175,7 +175,8 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 	if err := a.store.Apply(ctx, who.Tenant, who.String(), p.changes, a.now()); err != nil {
 		return nil, err
 	}
-	if err := a.reload(ctx, who.Tenant); err != nil {
+	// It is stored: that it also holds does not depend on the client's patience.
+	if err := a.reload(context.WithoutCancel(ctx), who.Tenant); err != nil {
 		a.worlds.Set(who.Tenant, gate.World{}) // what was replaced must not go on; this one denies everything
 		return nil, err
 	}

@@ -104,6 +104,7 @@ func normalString(f form, s string) (any, bool) {
 		return s, len(s) <= maxText && utf8.ValidString(s)
 	case digest:
 		return s, len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+	case names, number, flag, instant: // no strings
 	}
 	return nil, false
 }

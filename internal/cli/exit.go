@@ -58,7 +58,7 @@ func (p *program) fail(err error) int {
 
 // parts lists what a joined error is made of.
 func parts(err error) []error {
-	all, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // a join is shown part by part
+	all, ok := err.(interface{ Unwrap() []error }) // a join is shown part by part
 	if !ok {
 		return []error{err}
 	}

@@ -28,10 +28,12 @@ func (p *program) secretCmd() *cobra.Command {
 // secretWrite makes set and rotate.
 func (p *program) secretWrite(name, method, short string) *cobra.Command {
 	var fields []string
+	var origins []string
+	var anyOrigin bool
 	var file, description, owner string
-	c := verb(name+" NAME [--field FIELD]... [--from-file FILE]", short, strings.ReplaceAll(`  sallyport secret VERB crm-token                      asks for the value
-  sallyport secret VERB crm-token < token.txt
-  sallyport secret VERB erp-login --field username --field password`, "VERB", name),
+	c := verb(name+" NAME [--origin URL]... [--field FIELD]... [--from-file FILE]", short, strings.ReplaceAll(`  sallyport secret VERB crm-token --origin https://crm.example.com           asks for the value
+  sallyport secret VERB crm-token --origin https://crm.example.com < token.txt
+  sallyport secret VERB erp-login --origin https://erp.example.com --field username --field password`, "VERB", name),
 		noValues, func(cmd *cobra.Command, args []string) error {
 			v := values{fields: fields, file: file}
 			got, err := v.read(cmd.Context(), p)
@@ -39,6 +41,12 @@ func (p *program) secretWrite(name, method, short string) *cobra.Command {
 				return err
 			}
 			body := map[string]any{"fields": got, "description": description, "owner": owner}
+			if len(origins) > 0 {
+				body["scope"] = vault.Scope{Origins: origins}
+			}
+			if anyOrigin {
+				body["scope"], body["anyOrigin"] = vault.Scope{}, true
+			}
 			path := route("v1", "secrets", args[0])
 			if name == "rotate" {
 				path += "/rotate"
@@ -52,6 +60,9 @@ func (p *program) secretWrite(name, method, short string) *cobra.Command {
 		})
 	c.Flags().StringArrayVar(&fields, "field", []string{"token"}, "the name of a field; give it again for several")
 	c.Flags().StringVar(&file, "from-file", "", "read the value from a file; several fields as one JSON object")
+	c.Flags().StringArrayVar(&origins, "origin", nil, "where it may be sent, like https://crm.example.com; give it again for several (a known name keeps its own)")
+	c.Flags().BoolVar(&anyOrigin, "any-origin", false, "it may be sent wherever a Connection says: whoever applies Connections can then send it to themselves")
+	c.MarkFlagsMutuallyExclusive("origin", "any-origin")
 	c.Flags().StringVar(&description, "description", "", "what it is for, for people")
 	c.Flags().StringVar(&owner, "owner", "", "whom to ask about it")
 	return c
@@ -114,11 +125,18 @@ func (p *program) secretShow() *cobra.Command {
 			p.pairs("name", s.Name, "id", s.ID, "description", s.Description, "owner", s.Owner, "active", active(s))
 			var rows [][]string
 			for _, v := range s.Versions {
-				rows = append(rows, []string{"v" + strconv.Itoa(v.Version), string(v.State), strings.Join(v.Fields, " "), when(v.CreatedAt), v.CreatedBy})
+				rows = append(rows, []string{"v" + strconv.Itoa(v.Version), string(v.State), strings.Join(v.Fields, " "), goesTo(v), when(v.CreatedAt), v.CreatedBy})
 			}
-			p.table("it has no version", []string{"VERSION", "STATE", "FIELDS", "CREATED", "BY"}, rows)
+			p.table("it has no version", []string{"VERSION", "STATE", "FIELDS", "GOES TO", "CREATED", "BY"}, rows)
 		})
 	})
+}
+
+func goesTo(v vault.Version) string {
+	if len(v.Scope.Origins) == 0 {
+		return "anywhere"
+	}
+	return strings.Join(v.Scope.Origins, " ")
 }
 
 // secretVersion makes activate and disable.

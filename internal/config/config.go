@@ -90,7 +90,7 @@ func Errors(err error) []*Error {
 
 // each visits the parts of a joined error.
 func each(err error, visit func(error)) {
-	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a join is visited part by part
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range all.Unwrap() {
 			each(e, visit)
 		}

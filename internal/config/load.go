@@ -130,7 +130,7 @@ func (l *loader) readFile(at place, name string, limit int64) []byte {
 		l.addf(at, "the file %s can't be read", fault.Quote(name))
 		return nil
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	switch {
 	case err != nil:

@@ -105,7 +105,7 @@ var (
 )
 
 // descriptions are shown by editors. A test holds one for every field.
-var descriptions = map[string]string{
+var descriptions = map[string]string{ //nolint:gosec // G101: it says in words what a credential is
 	"Team": "People who may decide.", "Integration": "A system that Workers can act on.",
 	"Connection": "An Integration, one credential, and the Tools that it may be used for.",
 	"Mission":    "The goal in words, its form, its Connections, who decides, and its limits.",

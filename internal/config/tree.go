@@ -283,6 +283,7 @@ func (n *node) any() any {
 			out[k.text] = n.items[i].any()
 		}
 		return out
+	case aNothing:
 	}
 	return nil
 }

@@ -203,7 +203,7 @@ func TestAnotherSitesFormIsRefused(t *testing.T) {
 	o := open(t)
 	o.furnish()
 	ada := o.hire("ada", ident.Admin).enter()
-	form := url.Values{"name": {"planted"}, "form": {"token"}, "token": {canary}, "how": {"set"}}
+	form := url.Values{"name": {"planted"}, "form": {"token"}, "token": {canary}, "how": {"set"}, "origins": {"https://erp.example.com"}}
 	for what, header := range map[string]map[string]string{
 		"cross-site":      {"Sec-Fetch-Site": "cross-site"},
 		"same-site":       {"Sec-Fetch-Site": "same-site"},
@@ -295,7 +295,7 @@ func TestASecretGoesInAndNeverComesBack(t *testing.T) {
 		t.Error("the form is not as it was filled in, without the value")
 	}
 	ada.post("/secrets", url.Values{"name": {"erp"}, "form": {"login"}, "username": {"joe"}, "password": {value}, "how": {"rotate"}}).want(404).wantNot(value)
-	ada.post("/secrets", url.Values{"name": {"erp"}, "form": {"login"}, "username": {"joe"}, "password": {value}, "how": {"set"}}).want(303)
+	ada.post("/secrets", url.Values{"name": {"erp"}, "form": {"login"}, "username": {"joe"}, "password": {value}, "how": {"set"}, "anywhere": {"yes"}}).want(303)
 	ada.post("/secrets", url.Values{"name": {"erp"}, "form": {"login"}, "username": {"joe"}, "password": {rand.Text()}, "how": {"rotate"}}).want(303)
 	ada.get("/secrets?done=stored").want(200, "can't be read back", "erp", "v2 active", "v1 previous").wantNot(value)
 	ada.get("/secrets?done=" + url.QueryEscape(value)).want(200).wantNot(value)

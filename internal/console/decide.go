@@ -169,7 +169,7 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 	if p.Run, err = v.Store.Run(v.Context(), v.who.Tenant, it.Decision.Run); err != nil {
 		return nil, err
 	}
-	if p.Rail, err = v.rail(p.Run, 0); err != nil {
+	if p.Rail, err = v.latest(p.Run); err != nil {
 		return nil, err
 	}
 	if w, err := v.Gate.World(v.who.Tenant); err == nil {

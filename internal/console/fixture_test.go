@@ -31,8 +31,8 @@ import (
 
 const (
 	tenant   ident.Tenant = "acme"
-	password              = "correct horse battery"
-	canary                = "canary-8c1f0e7ab35d49e2"
+	password string       = "correct horse battery"
+	canary   string       = "canary-8c1f0e7ab35d49e2"
 )
 
 var setup = ident.Principal{Tenant: tenant, Kind: ident.System, ID: "setup", Name: "the set-up"}

@@ -83,6 +83,7 @@ func (c *Console) cookieName() string {
 // lives as long as the browser does; the session itself ends earlier when it is
 // not used. Lax, so that a link to a Decision in a message opens it.
 func (c *Console) setCookie(w http.ResponseWriter, token string) {
+	//nolint:gosec // G124: all three are set; Secure wherever there is TLS
 	k := &http.Cookie{Name: c.cookieName(), Value: token, Path: "/", HttpOnly: true, Secure: c.Secure, SameSite: http.SameSiteLaxMode}
 	if token == "" {
 		k.MaxAge = -1

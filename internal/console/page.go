@@ -7,6 +7,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"html/template"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -101,7 +102,7 @@ func (v *visit) render(status int, p page) {
 	}
 	var b bytes.Buffer
 	if err := templates[p.name()].ExecuteTemplate(&b, "frame", p); err != nil {
-		v.Log.ErrorContext(v.Context(), "a page can't be made", "page", p.name(), "error", err)
+		v.Log.ErrorContext(v.Context(), "a page can't be made", slog.String("page", p.name()), slog.Any("error", err))
 		http.Error(v.w, "This page can't be shown. The server's log has the cause.", http.StatusInternalServerError)
 		return
 	}

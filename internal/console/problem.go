@@ -1,6 +1,7 @@
 package console
 
 import (
+	"log/slog"
 	"net/http"
 
 	"sallyport.dev/internal/fault"
@@ -35,7 +36,7 @@ func (v *visit) explain(err error) (int, *problem) {
 	p := &problem{Heading: heading, Detail: sentence(err.Error()), Hint: sentence(fault.HintOf(err))}
 	if fault.Is(err, fault.Internal) {
 		p.Detail, p.Hint = "The server's log has the cause.", ""
-		v.Log.ErrorContext(v.Context(), "a page failed", "method", v.Method, "path", v.URL.Path, "error", err)
+		v.Log.ErrorContext(v.Context(), "a page failed", slog.String("method", v.Method), slog.String("path", v.URL.Path), slog.Any("error", err))
 	}
 	// An error can quote what a system or a Worker sent; this is the second net.
 	p.Detail, _ = v.Vault.Holder().Load().String(p.Detail)

@@ -119,13 +119,36 @@ func (v *visit) rail(r intent.Run, after int64) ([]observed, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]observed, len(l))
+	return v.observedAll(l)
+}
+
+func (v *visit) observedAll(l []explain.Observation) (out []observed, err error) {
+	out = make([]observed, len(l))
 	for i, o := range l {
 		if out[i], err = v.observed(o); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// latest is the end of a Run's rail, in order: what a Worker put before it does
+// not push what the systems answered off an approver's page.
+func (v *visit) latest(r intent.Run) ([]observed, error) {
+	var last []explain.Observation
+	for after := int64(0); ; {
+		l, err := v.Rail.List(v.Context(), r.Tenant, r.ID, after, maxRail)
+		if err != nil {
+			return nil, err
+		}
+		last = append(last, l...)
+		last = last[max(0, len(last)-maxRail):]
+		if len(l) < maxRail {
+			break
+		}
+		after = l[len(l)-1].Seq
+	}
+	return v.observedAll(last)
 }
 
 func (v *visit) observed(o explain.Observation) (observed, error) {

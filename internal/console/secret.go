@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"strings"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -13,8 +14,9 @@ type secretsPage struct {
 	Secrets []vault.Secret
 	Can     bool // who is signed in may store values
 	// What was filled in, without the values: those are never sent back.
-	Name, Description, Form, How string
-	Problem                      *problem
+	Name, Description, Form, How, Origins string
+	AnyOrigin                             bool
+	Problem                               *problem
 }
 
 func (*secretsPage) name() string { return "secrets" }
@@ -35,8 +37,12 @@ func (v *visit) showSecrets(status int, p *secretsPage) (err error) {
 // storeSecret takes a value in. The vault wipes the bytes that it gets; the
 // form's own text is the garbage collector's.
 func (v *visit) storeSecret() error {
-	p := &secretsPage{Name: v.PostFormValue("name"), Description: v.PostFormValue("description"), Form: v.PostFormValue("form"), How: v.PostFormValue("how")}
-	w := vault.Write{Tenant: v.who.Tenant, Name: p.Name, Description: p.Description, Actor: v.who}
+	p := &secretsPage{Name: v.PostFormValue("name"), Description: v.PostFormValue("description"), Form: v.PostFormValue("form"), How: v.PostFormValue("how"),
+		Origins: v.PostFormValue("origins"), AnyOrigin: v.PostFormValue("anywhere") == "yes"}
+	w := vault.Write{Tenant: v.who.Tenant, Name: p.Name, Description: p.Description, AnyOrigin: p.AnyOrigin, Actor: v.who}
+	if o := strings.Fields(p.Origins); len(o) > 0 || p.AnyOrigin {
+		w.Scope = &vault.Scope{Origins: o}
+	}
 	switch p.Form {
 	case "token":
 		w.Fields = map[string][]byte{"token": []byte(v.PostFormValue("token"))}

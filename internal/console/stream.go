@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -110,7 +111,7 @@ func (s stream) observation(o explain.Observation) bool {
 func (s stream) part(name, id string, data any) bool {
 	var b bytes.Buffer
 	if err := templates["run"].ExecuteTemplate(&b, name, data); err != nil {
-		s.Log.ErrorContext(s.Context(), "a part of a page can't be made", "part", name, "error", err)
+		s.Log.ErrorContext(s.Context(), "a part of a page can't be made", slog.String("part", name), slog.Any("error", err))
 		return false
 	}
 	return s.send(name, id, b.String())

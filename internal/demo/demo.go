@@ -19,8 +19,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"sallyport.dev/examples/vendor-onboarding/company"
@@ -153,14 +155,15 @@ func (d *Demo) storeSecrets(ctx context.Context) error {
 		secrets["model-key"] = map[string]string{"token": string(d.cfg.ModelKey)}
 	}
 	for name, values := range secrets {
-		_, err := d.App.Vault.Show(ctx, Tenant, name)
-		if err == nil && (name != "model-key" || d.cfg.ModelKey == nil) {
-			continue
-		}
+		have, err := d.App.Vault.Show(ctx, Tenant, name)
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
-		w := vault.Write{Tenant: Tenant, Name: name, Actor: system, Description: "of the example company", Fields: map[string][]byte{}}
+		scope := d.scope(name)
+		if n := len(have.Versions); err == nil && slices.Equal(have.Versions[n-1].Scope.Origins, scope.Origins) && (name != "model-key" || d.cfg.ModelKey == nil) {
+			continue
+		}
+		w := vault.Write{Tenant: Tenant, Name: name, Actor: system, Description: "of the example company", Scope: scope, Fields: map[string][]byte{}}
 		for k, v := range values {
 			w.Fields[k] = []byte(v)
 		}
@@ -173,6 +176,24 @@ func (d *Demo) storeSecrets(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// scope binds a Secret to the system that issued it, where that is now.
+func (d *Demo) scope(secret string) *vault.Scope {
+	if secret == "model-key" && d.cfg.Model != nil {
+		if u, err := url.Parse(d.cfg.Model.BaseURL); err == nil && u.Host != "" {
+			return &vault.Scope{Origins: []string{u.Scheme + "://" + u.Host}}
+		}
+		return &vault.Scope{} // the provider's own address, which the Integration knows
+	}
+	for name, file := range d.keys {
+		for _, c := range file.Credentials {
+			if s, ok := d.Systems[name]; ok && c.Name == secret {
+				return &vault.Scope{Origins: []string{"http://" + s.Addr}}
+			}
+		}
+	}
+	return &vault.Scope{}
 }
 
 // apply applies the company's resources with the systems' addresses.

@@ -195,7 +195,7 @@ func (w *world) typedByPeople(s *sinks, values map[string]string) {
 		in           any
 	}{
 		"requester": {"GET", "/v1/runs/" + secret, nil},
-		"admin":     {"PUT", "/v1/secrets/another", map[string]any{"fields": map[string]string{"token": "aLongEnough-Value-9"}, "description": "like " + secret}},
+		"admin":     {"PUT", "/v1/secrets/another", map[string]any{"fields": map[string]string{"token": "aLongEnough-Value-9"}, "anyOrigin": true, "description": "like " + secret}},
 		"builder": {"POST", "/v1/resources", map[string]any{"resources": []any{map[string]any{"apiVersion": "sallyport.dev/v1", "kind": "Mission", "name": "leaky",
 			"goal": "Sign in with " + secret, "connections": []string{"erp-read"}}}}},
 	} {

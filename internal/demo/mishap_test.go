@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/url"
 	"os/exec"
@@ -17,7 +18,6 @@ import (
 	"time"
 
 	"sallyport.dev/examples/vendor-onboarding/company"
-	"sallyport.dev/examples/vendor-onboarding/system"
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/demo"
 	"sallyport.dev/internal/explain"
@@ -93,7 +93,7 @@ func (w *world) revive(p *processes, name string) {
 	w.must(cmd.Start())
 	w.t.Cleanup(func() { _ = stdin.Close(); _ = cmd.Wait() }) // it ends when its input does
 	line, err := bufio.NewReader(out).ReadBytes('\n')
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		w.t.Fatal(err)
 	}
 	var ready struct{ Addr, Control string }
@@ -158,7 +158,7 @@ func (w *world) observed(run string, kind explain.Kind, texts ...string) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("the rail has no %s with %q:\n%s", kind, texts, w.rail(run))
 		}
-		time.Sleep(20 * time.Millisecond) // other processes are at work
+		w.must(pause(w.t.Context(), 20*time.Millisecond))
 	}
 }
 
@@ -185,8 +185,6 @@ func (w *world) becomes(run string, state intent.State) intent.Intent {
 	})
 	return it
 }
-
-func (w *world) normal(name string) { w.behave(name, system.Behaviour{}) }
 
 // clean checks, at the end, that the log verifies and that no credential of the
 // company is on a rail or in the server's log.

@@ -225,7 +225,7 @@ func (w *world) wide() *wideWorker {
 		}}},
 	})
 	w.must(err)
-	w.must(w.as("admin").Call(w.t.Context(), "PUT", "/v1/secrets/wide-token", map[string]any{"fields": map[string]string{"token": wideToken}}, nil))
+	w.must(w.as("admin").Call(w.t.Context(), "PUT", "/v1/secrets/wide-token", map[string]any{"fields": map[string]string{"token": wideToken}, "anyOrigin": true}, nil))
 	head := func(kind resource.Kind, name string) resource.Head {
 		return resource.Head{APIVersion: resource.APIVersion, Kind: kind, Name: name}
 	}

@@ -146,7 +146,7 @@ func (p *process) code(name string) string {
 		at = last.Add(30 * time.Second)
 	}
 	for at.After(time.Now().Add(25 * time.Second)) {
-		time.Sleep(time.Second) // the person's own clock; nothing can be waited for instead
+		p.must(pause(p.t.Context(), time.Second)) // the person's own clock
 	}
 	p.used[name] = at
 	code, err := p.people[name].Code(at)
@@ -213,7 +213,7 @@ func (p *process) approveNext(run string) bool {
 		if p.show(run).State == intent.RunEnded {
 			return false
 		}
-		time.Sleep(20 * time.Millisecond) // another process is at work
+		p.must(pause(p.t.Context(), 20*time.Millisecond))
 	}
 	p.t.Fatalf("nothing waits for a Decision\n%s", p.stderr)
 	return false

@@ -126,10 +126,13 @@ func (s *System) ready(ctx context.Context, out io.Reader) error {
 // stop ends the system in order, and waits for it.
 func (s *System) stop() error {
 	_ = s.stdin.Close() // it ends when its input does
-	done := make(chan error, 1)
-	go func() { done <- s.cmd.Wait() }()
+	done := make(chan struct{})
+	go func() {
+		_ = s.cmd.Wait() // its status is of no interest any more
+		close(done)
+	}()
 	select {
-	case <-done: // its status is of no interest any more
+	case <-done:
 	case <-time.After(5 * time.Second):
 		_ = s.cmd.Process.Kill() // it may have ended just now
 		<-done

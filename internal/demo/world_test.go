@@ -197,11 +197,20 @@ func (w *world) eventually(what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("it took more than a minute until: %s", what)
 		}
-		select {
-		case <-w.t.Context().Done():
-			w.t.Fatal(w.t.Context().Err())
-		case <-time.After(20 * time.Millisecond):
-		}
+		w.must(pause(w.t.Context(), 20*time.Millisecond))
+	}
+}
+
+// pause waits between two looks at other processes or the wall clock: neither
+// says by itself that it is where the test wants it.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

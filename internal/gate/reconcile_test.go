@@ -217,7 +217,7 @@ func TestWhatADeadProcessLeftUnderWayIsLookedUp(t *testing.T) {
 	w.must(err)
 	w.must(w.Recover(t.Context(), left))
 	w.wantState(it.ID, intent.Unknown)
-	due, _, err := w.store.DueMessages(t.Context(), w.now, 100)
+	due, _, err := w.store.DueMessages(t.Context(), w.now, false, 100)
 	w.must(err)
 	if len(due) != 1 || due[0].Kind != commit.MsgReconcile || due[0].Ref != it.ID || len(w.entries(audit.IntentSwept)) != 1 {
 		t.Errorf("what follows is %+v", due)

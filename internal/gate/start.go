@@ -143,6 +143,10 @@ func (g *Gate) EndRun(ctx context.Context, who ident.Principal, verdict, summary
 	if err := g.Machine.Halted(); err != nil {
 		return err // a restart goes on with the Run
 	}
+	c := &candidate{run: r, it: intent.Intent{Tenant: r.Tenant, Run: r.ID, Mission: r.Mission}}
+	if err := g.incident(ctx, c, intent.Proposal{Reason: verdict + "\n" + summary}); err != nil {
+		return err
+	}
 	if len(verdict) > 40 || len(summary) > intent.MaxReason {
 		return fault.New(fault.Invalid, "the verdict or the summary is too long")
 	}
@@ -209,10 +213,23 @@ func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Ki
 	default:
 		return fault.Newf(fault.Invalid, "a Worker can't record an observation of the kind %q", fault.Quote(string(kind)))
 	}
+	c := &candidate{run: r, it: intent.Intent{Tenant: r.Tenant, Run: r.ID, Mission: r.Mission}}
+	if err := g.incident(ctx, c, intent.Proposal{Reason: title + "\n" + text}); err != nil {
+		return err // the rail must not show a guess with the right part marked
+	}
 	if len(title) > maxWhy || len(text) > 16*intent.MaxReason {
 		return fault.New(fault.Invalid, "the observation is too long")
 	}
-	return g.Rail.Append(ctx, explain.Observation{Tenant: r.Tenant, Run: r.ID, At: g.Now(), Kind: kind, Title: title, Text: text})
+	return g.Rail.Append(ctx, explain.Observation{Tenant: r.Tenant, Run: r.ID, At: g.Now(), Kind: kind, Title: said(title), Text: text})
+}
+
+// said marks a title as the Worker's words: the kinds that a Worker may use are
+// those that the Boundary uses too.
+func said(title string) string {
+	if title == "" {
+		return "The Worker says"
+	}
+	return "The Worker says: " + title
 }
 
 // Lookup gives the caller's own Run one of its Intents.

@@ -108,7 +108,7 @@ func TestABuiltInWorkersRunBeginsFromTheOutbox(t *testing.T) {
 	w := newWorld(t)
 	r, err := w.StartRun(t.Context(), sam, gate.Start{Mission: "onboard", Via: "portal"})
 	w.must(err)
-	due, _, err := w.store.DueMessages(t.Context(), w.now, 10)
+	due, _, err := w.store.DueMessages(t.Context(), w.now, true, 10)
 	w.must(err)
 	if r.State != intent.RunWaiting || r.Worker != intent.BuiltIn || len(due) != 1 || due[0].Ref != r.ID {
 		t.Errorf("%+v, %+v", r, due)
@@ -202,10 +202,22 @@ func TestWhatAWorkerPutsOnTheRailIsBoundedAndScrubbed(t *testing.T) {
 	}
 	w.wantKind(w.Observe(t.Context(), who, explain.Plan, strings.Repeat("x", 301), ""), fault.Invalid)
 	w.wantKind(w.Observe(t.Context(), who, explain.Plan, "", strings.Repeat("x", 64<<10+1)), fault.Invalid)
-	w.must(w.Observe(t.Context(), who, explain.Inference, "I saw "+canary+"-erp-key", "and "+canary+"-model-key"))
+	// A guess is not answered with the right part of it marked: it is stopped, and
+	// counted.
+	w.wantKind(w.Observe(t.Context(), who, explain.Inference, "I saw "+canary+"-erp-key", "and "+canary+"-model-key"), fault.Denied)
+	w.wantKind(w.Observe(t.Context(), who, explain.Inference, "guess", canary+"-erp-key"), fault.Denied)
+	w.must(w.Observe(t.Context(), who, explain.Inference, "nothing special", ""))
 	rail := w.rail(who.ID)
-	if o := rail[len(rail)-1]; strings.Contains(o.Title+o.Text, canary) {
-		t.Errorf("it is %+v", o)
+	for _, o := range rail {
+		if strings.Contains(o.Title+o.Text, canary) || strings.Contains(o.Title, "[secret:") {
+			t.Errorf("it is %+v", o)
+		}
+	}
+	if o := rail[len(rail)-1]; o.Title != "The Worker says: nothing special" {
+		t.Errorf("whose words are %q?", o.Title)
+	}
+	if len(w.entries(audit.WorkerIncident)) != 2 {
+		t.Error("the incidents are not on the record")
 	}
 	w.wantKind(w.Observe(t.Context(), sam, explain.Plan, "x", ""), fault.Denied)
 }
@@ -215,7 +227,8 @@ func TestARunsVerdictIsBoundedAndScrubbed(t *testing.T) {
 	who := w.start()
 	w.wantKind(w.EndRun(t.Context(), who, strings.Repeat("v", 41), ""), fault.Invalid)
 	w.wantKind(w.EndRun(t.Context(), who, "done", strings.Repeat("s", intent.MaxReason+1)), fault.Invalid)
-	w.must(w.EndRun(t.Context(), who, "done", "with "+canary+"-erp-key"))
+	w.wantKind(w.EndRun(t.Context(), who, "done", "with "+canary+"-erp-key"), fault.Denied)
+	w.must(w.EndRun(t.Context(), who, "done", "as it should be"))
 	r, err := w.store.Run(t.Context(), acme, who.ID)
 	if w.must(err); strings.Contains(r.Summary, canary) || r.State != intent.RunEnded {
 		t.Errorf("%+v", r)

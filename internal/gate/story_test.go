@@ -331,7 +331,7 @@ func TestOfManyProposalsAtOnceOneIsWritten(t *testing.T) {
 func start(mission string) gate.Start { return gate.Start{Mission: mission, Via: "api", Outside: true} }
 
 func write(by ident.Principal, value string) vault.Write {
-	return vault.Write{Tenant: acme, Name: "erp-key", Fields: map[string][]byte{"token": []byte(canary + value)}, Actor: by}
+	return vault.Write{Tenant: acme, Name: "erp-key", Fields: map[string][]byte{"token": []byte(canary + value)}, AnyOrigin: true, Actor: by}
 }
 
 // A library's error may quote anything, so nobody is shown it.

@@ -140,7 +140,7 @@ func (d *Directory) proveAgain(ctx context.Context, who ident.Principal, purpose
 	if err != nil {
 		return Record{}, Proof{}, err
 	}
-	p, err := d.prove(ctx, r, attempt{key: r.ID, known: true, purpose: purpose, password: password, code: code}, now)
+	p, err := d.prove(ctx, r, attempt{key: "session/" + r.ID, known: true, purpose: purpose, password: password, code: code}, now)
 	return r, p, err
 }
 

@@ -132,7 +132,7 @@ func (l *Loop) think(ctx context.Context, who ident.Principal, t *transcript) (N
 		return "", err
 	}
 	if res.Text != "" {
-		if err := l.boundary.Observe(ctx, who, explain.Inference, "The Worker's reasoning", res.Text); err != nil {
+		if err := l.boundary.Observe(ctx, who, explain.Inference, "", res.Text); err != nil {
 			return "", err
 		}
 	}
@@ -258,7 +258,7 @@ func (l *Loop) GiveUp(ctx context.Context, tenant ident.Tenant, run string, caus
 		_, err := l.end(ctx, who, "failed", "given up after half a day: "+cause.Error())
 		return err
 	}
-	return l.boundary.Observe(ctx, who, explain.Check, "The Run rests, and goes on later", cause.Error())
+	return l.boundary.Observe(ctx, who, explain.Check, "something that I need does not answer; I go on later", cause.Error())
 }
 
 func (l *Loop) end(ctx context.Context, who ident.Principal, verdict, summary string) (Next, error) {

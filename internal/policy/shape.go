@@ -178,6 +178,7 @@ func merge(a, b *shape) *shape {
 			}
 		}
 		return out
+	case isBool, isLong, isString, isDecimal: // the same in both
 	}
 	return a
 }
@@ -200,6 +201,7 @@ func (s *shape) cedarType() map[string]any {
 			attrs[name] = t
 		}
 		return map[string]any{"type": "Record", "attributes": attrs}
+	case isBool, isLong, isString: // Cedar calls them as shapeKind does
 	}
 	return map[string]any{"type": string(s.kind)}
 }

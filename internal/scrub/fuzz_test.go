@@ -121,13 +121,12 @@ func TestRandomSecretsEncodingsAndChunkings(t *testing.T) {
 
 func TestOrdinaryTextHasNoHits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(10, 11))
-	set := build(t, "placeholder-1")
 	for _, n := range []int{10, 1000} {
 		var values []string
 		for _, s := range many(rng, n) {
 			values = append(values, string(s.Value))
 		}
-		set = build(t, values...)
+		set := build(t, values...)
 		for range 4 {
 			in := ordinaryText(rng, 256<<10)
 			if out, r := set.Bytes(in); r.Found() || len(out) != len(in) {

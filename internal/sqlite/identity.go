@@ -91,6 +91,9 @@ func (s *Store) Accounts(ctx context.Context, tenant ident.Tenant) ([]identity.R
 // UpdateAccount stores a change over the revision it was read with.
 func (s *Store) UpdateAccount(ctx context.Context, r identity.Record, endSessions bool, ev audit.Event) error {
 	return s.write(ctx, func(t *Tx) error {
+		if err := t.rejoin(r, ev); err != nil {
+			return err
+		}
 		if err := t.updateAccount(r); err != nil {
 			return err
 		}
@@ -101,6 +104,18 @@ func (s *Store) UpdateAccount(ctx context.Context, r identity.Record, endSession
 		}
 		return t.Audit(ev)
 	})
+}
+
+// rejoin lets the memberships of an account begin anew when a person gives it
+// other one-time codes: an admin who resets an approver's account could sign in
+// as them, so nothing that waits now can be decided with it.
+func (t *Tx) rejoin(r identity.Record, ev audit.Event) error {
+	if !strings.HasPrefix(ev.Actor, string(ident.Person)+":") {
+		return nil
+	}
+	_, err := t.Exec(`UPDATE team_member SET since = $1 WHERE tenant = $2 AND account = $3
+		AND EXISTS (SELECT 1 FROM account WHERE tenant = $2 AND id = $3 AND totp_salt <> $4)`, ms(ev.At), r.Tenant, r.ID, r.TOTPSalt)
+	return err
 }
 
 // updateAccount leaves the one-time codes' counter alone, which only a proof

@@ -6,6 +6,7 @@ import (
 
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
 )
 
 // Due is one message of the outbox.
@@ -25,10 +26,24 @@ func (s *Store) Enqueue(ctx context.Context, tenant ident.Tenant, m commit.Messa
 	return s.write(ctx, func(t *Tx) error { return t.enqueue(tenant, m.Kind, m.Ref, m.Due) })
 }
 
-// DueMessages lists what is due at now, the oldest first, and when the next one
-// after those is due (zero: none).
-func (s *Store) DueMessages(ctx context.Context, now time.Time, limit int) (due []Due, next time.Time, err error) {
-	rows, err := s.ro.QueryContext(ctx, `SELECT tenant, kind, ref, due_at, tries, generation FROM outbox ORDER BY due_at LIMIT $1`, limit+1)
+// WakeWaiting puts a message into the outbox for each Run of the built-in Worker
+// that waits while nothing of it is open, in case the message that should have
+// woken it was lost.
+func (s *Store) WakeWaiting(ctx context.Context, now time.Time) error {
+	return s.write(ctx, func(t *Tx) error {
+		*t.queued = true
+		_, err := t.Exec(`INSERT INTO outbox (tenant, kind, ref, due_at) SELECT r.tenant, $1, r.id, $2 FROM run r WHERE r.state = 'waiting' AND r.worker = $3
+			AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.tenant = r.tenant AND o.kind = $1 AND o.ref = r.id)
+			AND NOT EXISTS (SELECT 1 FROM intent i WHERE i.tenant = r.tenant AND i.run = r.id
+				AND i.state IN ('PARKED', 'APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN'))`, commit.MsgSegment, ms(now), intent.BuiltIn)
+		return err
+	})
+}
+
+// DueMessages lists what is due at now, segments of Runs or all else, the oldest
+// first, and when the next one after those is due (zero: none).
+func (s *Store) DueMessages(ctx context.Context, now time.Time, segments bool, limit int) (due []Due, next time.Time, err error) {
+	rows, err := s.ro.QueryContext(ctx, `SELECT tenant, kind, ref, due_at, tries, generation FROM outbox WHERE (kind = $1) = $2 ORDER BY due_at LIMIT $3`, commit.MsgSegment, segments, limit+1)
 	if err != nil {
 		return nil, next, storeErr("reading the outbox", err)
 	}

@@ -143,9 +143,9 @@ func pack(fields map[string][]byte) plain.Value {
 	}
 	out := make([]byte, 0, n) // room for all, so that growing leaves no copy
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		out = binary.BigEndian.AppendUint32(out, uint32(len(name))) //nolint:gosec // intake bounds it
+		out = binary.BigEndian.AppendUint32(out, uint32(len(name))) // intake bounds it
 		out = append(out, name...)
-		out = binary.BigEndian.AppendUint32(out, uint32(len(fields[name]))) //nolint:gosec // intake bounds it
+		out = binary.BigEndian.AppendUint32(out, uint32(len(fields[name]))) // intake bounds it
 		out = append(out, fields[name]...)
 	}
 	return plain.New(out)

@@ -33,15 +33,15 @@ func (m *memory) LoadVault(context.Context) (vault.Snapshot, error) {
 	return clone(m.snap, m.events), nil
 }
 
+// changes are the events that Snapshot.Changes counts.
+var changes = []audit.Type{audit.SecretSet, audit.SecretRotated, audit.SecretDisabled, audit.SecretRemoved}
+
 func clone(in vault.Snapshot, events []audit.Event) vault.Snapshot {
 	out := vault.Snapshot{Seals: slices.Clone(in.Seals), Projects: slices.Clone(in.Projects), Registers: slices.Clone(in.Registers),
 		Secrets: slices.Clone(in.Secrets), Versions: slices.Clone(in.Versions), Changes: map[ident.Tenant]int64{}}
 	for _, ev := range events {
-		switch ev.Type {
-		case audit.SecretSet, audit.SecretRotated, audit.SecretDisabled, audit.SecretRemoved:
-			if ev.Actor != vault.SystemActor {
-				out.Changes[ev.Tenant]++
-			}
+		if slices.Contains(changes, ev.Type) && ev.Actor != vault.SystemActor {
+			out.Changes[ev.Tenant]++
 		}
 	}
 	return out
@@ -165,7 +165,7 @@ func (f *fixture) restart() {
 }
 
 func (f *fixture) write(t ident.Tenant, name, token string) vault.Write {
-	return vault.Write{Tenant: t, Name: name, Fields: map[string][]byte{"token": []byte(token)}, Actor: admin(t)}
+	return vault.Write{Tenant: t, Name: name, Fields: map[string][]byte{"token": []byte(token)}, AnyOrigin: true, Actor: admin(t)}
 }
 
 func (f *fixture) set(t ident.Tenant, name, token string) {

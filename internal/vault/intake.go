@@ -39,7 +39,10 @@ type Write struct {
 	Owner       string            // empty: as it was
 	Labels      map[string]string // nil: as they were
 	Scope       *Scope            // nil: as the latest version's
-	Actor       ident.Principal
+	// AnyOrigin says that a person means it when a Secret's scope names no
+	// origin: whoever applies Connections can then send it where they like.
+	AnyOrigin bool
+	Actor     ident.Principal
 }
 
 func (w *Write) wipe() {

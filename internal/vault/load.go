@@ -2,6 +2,7 @@ package vault
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 
@@ -145,7 +146,7 @@ func (v *Vault) verifyVersions(t *tenant, e *entry) error {
 func (v *Vault) refusals(s *state) []audit.Event {
 	var evs []audit.Event
 	refuse := func(t ident.Tenant, secret string, why error) {
-		v.cfg.Log.Error("what the vault has stored is refused", "tenant", string(t), "secret", secret, "why", why.Error())
+		v.cfg.Log.Error("what the vault has stored is refused", slog.String("tenant", string(t)), slog.String("secret", secret), slog.String("why", why.Error()))
 		evs = append(evs, audit.Event{Type: audit.SecretDisabled, Tenant: t, At: v.cfg.Now(), Actor: SystemActor,
 			Fields: map[string]any{"secret": fault.Quote(secret), "state": "refused", "why": audit.Short(why.Error())}})
 	}

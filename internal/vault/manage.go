@@ -85,6 +85,12 @@ func (v *Vault) addVersion(c *change, w *Write) (int, error) {
 	case n > 1:
 		ver.Scope = h.Versions[n-2].Scope
 	}
+	// Who builds is not who holds the keys: without an origin, a Connection to a
+	// system of the builder's own would hand them the value.
+	if inherited := w.Scope == nil && n > 1; w.Actor.Kind == ident.Person && len(ver.Scope.Origins) == 0 && !w.AnyOrigin && !inherited {
+		return 0, fault.New(fault.Invalid, "the secret is not bound to an origin").
+			WithHint("say where it may go, like https://erp.example.com (--origin), or that it may go anywhere (--any-origin)")
+	}
 	row, err := v.encrypt(c.ten.projects[term], h, ver, w.Fields)
 	if err != nil {
 		return 0, err

@@ -443,3 +443,32 @@ func BenchmarkRotate(b *testing.B) {
 		f.rotate(acme, "s7", fmt.Sprintf("%s-%d", canary2, n))
 	}
 }
+
+// Whoever builds Connections could send a Secret that is bound to no origin to a
+// system of their own.
+func TestAPersonSaysWhereASecretMayGo(t *testing.T) {
+	f := start(t)
+	for n, c := range []struct {
+		store func(context.Context, vault.Write) (vault.Secret, error)
+		scope *vault.Scope
+		ok    bool
+	}{
+		{f.Set, nil, false},
+		{f.Set, &vault.Scope{}, false},
+		{f.Set, &vault.Scope{Origins: []string{"https://crm.example.com"}}, true},
+		{f.Rotate, nil, true}, // as before
+		{f.Rotate, &vault.Scope{}, false},
+	} {
+		w := f.write(acme, "crm", fmt.Sprintf("token-%d-k2v8x1m4", n))
+		w.AnyOrigin, w.Scope = false, c.scope
+		s, err := c.store(t.Context(), w)
+		if (err == nil) != c.ok || err != nil && !fault.Is(err, fault.Invalid) {
+			t.Errorf("%d: %v", n, err)
+		}
+		if err == nil {
+			if o := s.Versions[len(s.Versions)-1].Scope.Origins; len(o) != 1 || o[0] != "https://crm.example.com:443" {
+				t.Errorf("%d: it may go to %v", n, o)
+			}
+		}
+	}
+}

@@ -116,13 +116,20 @@ func (k *Kind) CheckAuth(a resource.Auth) error {
 	in := map[resource.Scheme]string{resource.SchemeHeader: "header", resource.SchemeQuery: "query"}[a.Scheme]
 	for _, t := range k.tools {
 		for _, p := range k.ops[t.Name].Params {
-			if p.In == in && strings.EqualFold(p.Name, a.Name) {
+			if p.In == in && sameName(p.Name, a.Name) {
 				return fault.Newf(fault.Invalid, "the credential's %s %q is an argument of the tool %q", in, fault.Quote(a.Name), t.Name).
 					WithHint("declare it as a security scheme in the OpenAPI document, or take the parameter out")
 			}
 		}
 	}
 	return nil
+}
+
+// sameName compares names of headers or parameters as lenient servers do: many
+// take "_" and "-" for one.
+func sameName(a, b string) bool {
+	dashed := func(s string) string { return strings.ReplaceAll(s, "_", "-") }
+	return strings.EqualFold(dashed(a), dashed(b))
 }
 
 func (k *Kind) op(tool string) (*operation, error) {

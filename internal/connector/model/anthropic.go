@@ -19,7 +19,7 @@ func (anthropicCodec) headers() map[string]string {
 }
 
 func (anthropicCodec) encode(model string, maxTokens int, r Request) ([]byte, error) {
-	p := anthropic.MessageNewParams{Model: anthropic.Model(model), MaxTokens: int64(maxTokens)}
+	p := anthropic.MessageNewParams{Model: model, MaxTokens: int64(maxTokens)}
 	for _, m := range r.Messages {
 		if m.Role == System {
 			if m.Content != "" {
@@ -74,7 +74,7 @@ func (anthropicCodec) decode(body []byte) (Response, connector.Usage, error) {
 	if in.Content == nil || in.StopReason == "" {
 		return Response{}, connector.Usage{}, notCompletion()
 	}
-	out := Response{Model: fault.Quote(string(in.Model)), StopReason: StopEnd}
+	out := Response{Model: fault.Quote(in.Model), StopReason: StopEnd}
 	switch in.StopReason {
 	case anthropic.StopReasonMaxTokens, anthropic.StopReasonModelContextWindowExceeded:
 		out.StopReason = StopLength

@@ -117,8 +117,8 @@ type fixed struct {
 
 func (f *fixed) Read(p []byte) (int, error) {
 	n, err := f.r.Read(p)
-	if err != nil && err != io.EOF {
-		err = failure(f.ctx, err, f.known)
+	if err == nil || err == io.EOF { // EOF itself: the words of one that is wrapped must not pass
+		return n, err
 	}
-	return n, err
+	return n, failure(f.ctx, err, f.known)
 }

@@ -38,6 +38,7 @@ func injector(a resource.Auth, fields map[string]plain.Value) (func(*http.Reques
 		return header(a.Name, value)
 	case resource.SchemeQuery:
 		return query(a.Name, value)
+	case resource.SchemeBasic: // has two fields; above
 	}
 	return nil, fault.Newf(fault.Invalid, "the credential scheme %q is not known", fault.Quote(string(a.Scheme)))
 }

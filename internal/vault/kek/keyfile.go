@@ -89,7 +89,7 @@ func (k *KeyFile) read() (*keyFile, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "opening the key file", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	// Of the open file, not of the path: what is checked is what is read.
 	info, err := file.Stat()
 	if err != nil {
@@ -167,7 +167,7 @@ func (k *KeyFile) create() error {
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, "making the key file", err)
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }() // what stays is a file of 0600 beside the key file, with the same content or less
 	_, err = tmp.Write(append(b, '\n'))
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return fault.Wrap(fault.Unavailable, "writing the key file", err)

@@ -75,7 +75,7 @@ func TestAPageHoldsTheKeyUntilItIsWiped(t *testing.T) {
 }
 
 func TestDoPassesPanicsOn(t *testing.T) {
-	want := errors.New("boom")
+	var want any = errors.New("boom") // the value itself has to arrive
 	defer func() {
 		if r := recover(); r != want {
 			t.Errorf("recovered %v", r)
