@@ -246,7 +246,6 @@ func (w *world) sentByAWorker(s *sinks, values map[string]string) (runs []string
 		k := w.outside("requester", "vendor-onboarding", map[string]any{"name": "Acme", "country": "DE", "tax_id": "DE129274202"})
 		runs = append(runs, k.run)
 		c := w.sniff(s, k.token)
-		w.must(c.Call(w.t.Context(), "POST", "/v1/runs/"+k.run+"/observations", map[string]any{"kind": explain.Inference, "title": "I know " + secret, "text": "it is " + secret}, nil))
 		var texts []string
 		for i, p := range proposals {
 			err := c.Call(w.t.Context(), "POST", "/v1/runs/"+k.run+"/intents", p, nil)
@@ -273,7 +272,17 @@ func (w *world) sentByAWorker(s *sinks, values map[string]string) (runs []string
 		}
 	}
 	ends := w.outside("requester", "vendor-onboarding", map[string]any{"name": "Acme", "country": "DE", "tax_id": "DE129274202"})
-	w.must(ends.call("POST", "/v1/runs/"+ends.run+"/end", map[string]any{"verdict": secret, "summary": "it was " + secret}, nil))
+	// What a Worker says of itself is stopped in the same way, not marked: it must
+	// not find out whether a guess is right.
+	for path, body := range map[string]map[string]any{
+		"/observations": {"kind": explain.Inference, "title": "I know " + secret, "text": "it is " + secret},
+		"/end":          {"verdict": secret, "summary": "it was " + secret},
+	} {
+		if err := ends.call("POST", "/v1/runs/"+ends.run+path, body, nil); problemOf(err).Kind != "denied" {
+			w.t.Errorf("%s with a known secret: %v", path, err)
+		}
+	}
+	w.must(ends.call("POST", "/v1/runs/"+ends.run+"/end", map[string]any{"verdict": "done"}, nil))
 	for name, n := range w.requests() {
 		if n != before[name] {
 			w.t.Errorf("%s has seen %d requests of it", name, n-before[name])
