@@ -1,8 +1,7 @@
 package demo_test
 
 import (
-	"fmt"
-	"log"
+	"log" //nolint:depguard // it is what is tested
 	"strings"
 	"testing"
 )
@@ -15,7 +14,7 @@ func TestWhatTheStandardLibraryLogsIsScrubbed(t *testing.T) {
 	var out struct{}
 	w.must(w.as("admin").Call(t.Context(), "PUT", "/v1/secrets/planted", map[string]any{
 		"fields": map[string]string{"token": canary}, "scope": map[string]any{"origins": []string{"https://x.example.com"}}}, &out))
-	log.Print(fmt.Sprintf("Unsolicited response received on idle HTTP channel starting with %q", "Bearer "+canary))
+	log.Printf("Unsolicited response received on idle HTTP channel starting with %q", "Bearer "+canary)
 	if s := w.logs.String(); strings.Contains(s, canary) || !strings.Contains(s, "[secret:planted]") {
 		t.Errorf("the log has %s", s)
 	}
