@@ -51,8 +51,11 @@ type Config struct {
 	// TLSCert and TLSKey are files. Without them the server takes loopback
 	// connections only.
 	TLSCert, TLSKey string
-	LogHandler      slog.Handler // where logs go, before scrubbing
-	Now             func() time.Time
+	// PublicURL is where people reach the server, when a proxy before it has the
+	// TLS: with https their cookies are bound to it.
+	PublicURL  string
+	LogHandler slog.Handler // where logs go, before scrubbing
+	Now        func() time.Time
 	// Crash is called between the steps of each attempt, for the tests that
 	// kill the process there.
 	Crash func(intent.Intent, commit.Point)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"sallyport.dev/internal/api"
@@ -18,7 +19,7 @@ var Version = "dev"
 
 // listen opens the port and serves in the background.
 func (a *App) listen(ctx context.Context) error {
-	secure := a.secure()
+	secure := a.tls()
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen)
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, "listening on "+a.cfg.Listen, err)
@@ -26,7 +27,7 @@ func (a *App) listen(ctx context.Context) error {
 	if ip := ln.Addr().(*net.TCPAddr).IP; !secure && !ip.IsLoopback() {
 		_ = ln.Close()
 		return fault.Newf(fault.Invalid, "%s is not a loopback address, and there is no TLS", a.cfg.Listen).
-			WithHint("give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that has TLS")
+			WithHint("give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that has TLS, and say its address with --public-url")
 	}
 	if secure {
 		cert, err := tls.LoadX509KeyPair(a.cfg.TLSCert, a.cfg.TLSKey)
@@ -52,8 +53,11 @@ func (a *App) listen(ctx context.Context) error {
 	return nil
 }
 
-// secure says whether the port speaks TLS.
-func (a *App) secure() bool { return a.cfg.TLSCert != "" || a.cfg.TLSKey != "" }
+// tls says whether the port speaks TLS.
+func (a *App) tls() bool { return a.cfg.TLSCert != "" || a.cfg.TLSKey != "" }
+
+// secure says whether people reach the server over TLS, its own or a proxy's.
+func (a *App) secure() bool { return a.tls() || strings.HasPrefix(a.cfg.PublicURL, "https://") }
 
 // handler is everything that the port serves.
 func (a *App) handler() http.Handler {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/intent"
 )
 
 func (p *program) decisionCmd() *cobra.Command {
@@ -74,7 +76,7 @@ func (p *program) item(ctx context.Context, id string) (decision.Item, json.RawM
 func (p *program) action(item decision.Item) {
 	d, b := item.Decision, item.Intent.Bound
 	p.pairs("decision", d.ID, "state", string(d.State), "decided by", d.ByName, "because", d.Reason, "team", d.Team, "until", when(d.ExpiresAt),
-		"run", b.Run, "mission", b.Mission, "connection", b.Connection, "tool", b.Tool, "secret", b.SecretRef+" ("+b.VersionRule+")", "digest", string(d.Digest))
+		"run", b.Run, "mission", b.Mission, "connection", b.Connection, "tool", b.Tool, "secret", b.SecretRef+" ("+b.VersionRule+"), "+credential(b), "digest", string(d.Digest))
 	fmt.Fprint(p.out, "reason\n", block(b.Reason))
 	fmt.Fprint(p.out, "arguments\n", block(indented(b.Args)))
 	fmt.Fprint(p.out, "request, without its credential\n", block(b.Request.Method+" "+b.Request.URL))
@@ -119,4 +121,16 @@ func (p *program) decide(v decision.Verdict, short string) *cobra.Command {
 	c.Flags().StringVar(&reason, "reason", "", "one line; the Worker reads it")
 	c.Flags().BoolVar(&piped, "stdin", false, "read password and one-time code from stdin, one a line")
 	return c
+}
+
+// credential says which field of the Secret goes where.
+func credential(b intent.Bound) string {
+	s := "field " + cmp.Or(b.Field, "token") + " as " + string(b.Scheme)
+	if b.Place != "" {
+		s += " " + b.Place
+	}
+	if b.Repeat {
+		s += "; A DELIBERATE REPEAT of the same write"
+	}
+	return s
 }

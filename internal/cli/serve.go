@@ -22,7 +22,7 @@ import (
 // serveFlags are what serve is told.
 type serveFlags struct {
 	data, listen, tenant    string
-	cert, key               string
+	cert, key, public       string
 	keyFile, passphraseFile string
 	logFormat, logLevel     string
 }
@@ -34,6 +34,7 @@ func (p *program) serveCmd() *cobra.Command {
 		takes(0), func(cmd *cobra.Command, _ []string) error { return p.serve(cmd.Context(), f) })
 	c.Flags().StringVar(&f.data, "data", "", "the data directory; made when it is not there")
 	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:7411", "address; beyond loopback it takes TLS")
+	c.Flags().StringVar(&f.public, "public-url", "", "where people reach it, when a proxy before it has the TLS, like https://sallyport.example.com")
 	c.Flags().StringVar(&f.cert, "tls-cert", "", "file with the certificate chain, PEM")
 	c.Flags().StringVar(&f.key, "tls-key", "", "file with its key, PEM")
 	c.Flags().StringVar(&f.keyFile, "key-file", "", "what the vault is sealed with (default DIR/seal.key; keep it apart from the data)")
@@ -60,7 +61,7 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	a, err := app.New(ctx, app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), Seals: seals,
-		TLSCert: f.cert, TLSKey: f.key, LogHandler: h, Now: time.Now})
+		TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public, LogHandler: h, Now: time.Now})
 	if err != nil {
 		return err
 	}
@@ -107,6 +108,9 @@ func (f serveFlags) seals() ([]kek.Seal, error) {
 	}
 	if f.passphraseFile == "" {
 		return out, nil
+	}
+	if info, err := os.Stat(f.passphraseFile); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		return nil, fault.New(fault.Invalid, "others can read the passphrase file").WithHint("chmod 600 it")
 	}
 	b, err := os.ReadFile(f.passphraseFile)
 	if err != nil {
