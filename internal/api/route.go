@@ -122,6 +122,9 @@ func (acc access) hint() string {
 	if acc.run {
 		return "only the Run's own Worker may, with the Run's token"
 	}
+	if acc.person {
+		return "this route is for people who are signed in; a Run's token opens its own Run and nothing else"
+	}
 	names := make([]string, len(acc.roles))
 	for i, r := range acc.roles {
 		names[i] = string(r)

@@ -169,6 +169,7 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 	if _, err := a.compile(ctx, who.Tenant, p.after); err != nil {
 		return nil, err
 	}
+	a.warn(ctx, who.Tenant, in, p.report)
 	if dry {
 		return p.report, nil
 	}
@@ -181,6 +182,29 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 		return nil, err
 	}
 	return p.report, nil
+}
+
+// warn says which Connections name a Secret that can't be used now. It is no
+// error: a Secret may be stored after what uses it is applied.
+func (a *App) warn(ctx context.Context, t ident.Tenant, in []resource.Resource, report []resource.Change) {
+	for i, r := range in {
+		c, ok := r.(*resource.Connection)
+		if !ok {
+			continue
+		}
+		if _, err := a.Vault.Head(ctx, t, c.Auth.Secret); err != nil {
+			report[i].Warning = err.Error()
+			if have, err := a.Vault.List(ctx, t); err == nil {
+				var names []string
+				for _, s := range have {
+					names = append(names, s.Name)
+				}
+				if like := resource.DidYouMean(c.Auth.Secret, names); like != "" {
+					report[i].Warning += " (" + like + ")"
+				}
+			}
+		}
+	}
 }
 
 // refuseKnown refuses resources that hold a known secret: they are stored and

@@ -83,6 +83,9 @@ func (p *program) apply(ctx context.Context, from string, vars map[string]string
 				what = "would be " + what
 			}
 			p.line("%-9s %s %s", what, strings.ToLower(string(c.Kind)), c.Name)
+			if c.Warning != "" {
+				p.say("warning: the %s %s: %s", c.Kind, c.Name, c.Warning)
+			}
 		}
 	})
 }

@@ -40,6 +40,7 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 		Tenant: who.Tenant, ID: ident.New("int"), Revision: 1, Run: run.ID, Mission: run.Mission, Starter: run.Starter,
 		Connection: p.Connection, Tool: p.Tool, Reason: p.Reason, Repeat: p.Repeat, Key: p.Key, CreatedAt: g.Now(),
 	}}
+	c.it.UpdatedAt = c.it.CreatedAt
 	bad := p.Check()
 	// Also what is malformed is searched: the refusal must not hide the incident,
 	// nor repeat a part of what the Worker wrote that is too short to be found.

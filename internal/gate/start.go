@@ -162,6 +162,9 @@ func (g *Gate) StopRun(ctx context.Context, who ident.Principal, id string) erro
 	if !who.Has(ident.Admin) && who.String() != r.Starter {
 		return fault.New(fault.Denied, "a Run is stopped by who started it, or by an admin")
 	}
+	if r.State == intent.RunEnded {
+		return fault.Newf(fault.Conflict, "the Run has ended already, with the verdict %q", r.Verdict)
+	}
 	return g.endRun(ctx, r, who.String(), "stopped", "stopped by "+who.Name)
 }
 

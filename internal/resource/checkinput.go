@@ -79,7 +79,22 @@ func (f Field) check(v any) error {
 		ok = err == nil && re.MatchString(s)
 	}
 	if !ok {
-		return fault.Newf(fault.Invalid, "the field %q does not have its form", f.Name).WithHint("%s", f.Help)
+		return fault.Newf(fault.Invalid, "%q is not as it should be: %s", f.Name, f.wanted())
 	}
 	return nil
+}
+
+// wanted says what a field takes, in the words of its help where it has any.
+func (f Field) wanted() string {
+	switch {
+	case f.Help != "":
+		return f.Help
+	case f.Type == "select":
+		return "choose one of its options"
+	case f.Type == "email":
+		return "an e-mail address"
+	case f.Type == "date":
+		return "a date like 2026-01-31"
+	}
+	return "it has to match " + f.Pattern
 }

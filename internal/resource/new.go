@@ -23,4 +23,5 @@ type Change struct {
 	Name     string `json:"name"`
 	Change   string `json:"change"` // created, changed, unchanged, removed
 	Revision int64  `json:"revision,omitempty"`
+	Warning  string `json:"warning,omitempty"` // what will not work as it stands
 }
