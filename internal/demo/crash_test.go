@@ -1,12 +1,16 @@
 package demo_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"sallyport.dev/client"
 	"sallyport.dev/examples/vendor-onboarding/system"
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/intent"
@@ -125,4 +129,49 @@ func roundTrip(t *testing.T, method, addr, path, body string) []byte {
 		t.Fatalf("%s %s: %s %v", method, path, resp.Status, err)
 	}
 	return []byte(b.String())
+}
+
+// TestKilledAtRandomMoments kills the server again and again, at moments that
+// nobody chose, while a person approves what waits. The ERP counts one vendor.
+func TestKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := launch(t, dir, "")
+	run := p.begin()
+	for range 4 {
+		moment := time.Duration(rand.IntN(1500)) * time.Millisecond
+		t.Logf("killed after %v", moment)
+		alive, kill := context.WithTimeout(t.Context(), moment)
+		p.tryToApprove(alive, run)
+		<-alive.Done()
+		kill()
+		p.kill()
+		p = launch(t, dir, "")
+	}
+	p.kill()
+	finish(t, dir, run)
+}
+
+// tryToApprove approves what waits as long as ctx lasts. Whatever goes wrong is
+// the end of it: the server may be dead.
+func (p *process) tryToApprove(ctx context.Context, run string) {
+	c, err := client.New(p.URL)
+	p.must(err)
+	var s struct{ Token string }
+	if c.Call(ctx, "POST", "/v1/sessions", map[string]any{"name": "approver", "password": p.people["approver"].Password, "code": p.code("approver")}, &s) != nil {
+		return
+	}
+	c, err = client.New(p.URL, client.Token(s.Token))
+	p.must(err)
+	for pause(ctx, 10*time.Millisecond) == nil {
+		var q struct{ Items []item }
+		if c.Call(ctx, "GET", "/v1/decisions?run="+run, nil, &q) != nil {
+			return
+		}
+		if len(q.Items) > 0 {
+			_ = c.Call(ctx, "POST", "/v1/decisions/"+q.Items[0].Decision.ID, map[string]any{"verdict": "approve",
+				"digest": q.Items[0].Decision.Digest, "password": p.people["approver"].Password, "code": p.code("approver")}, nil)
+			return
+		}
+	}
 }
