@@ -21,37 +21,11 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
-// statusOf maps a fault's kind to a status, here and nowhere else.
-func statusOf(k fault.Kind) (int, string) {
-	switch k {
-	case fault.Invalid:
-		return http.StatusBadRequest, "The request is not valid"
-	case fault.Unauthenticated:
-		return http.StatusUnauthorized, "Sign in first"
-	case fault.Denied:
-		return http.StatusForbidden, "Not allowed"
-	case fault.NotFound:
-		return http.StatusNotFound, "Not found"
-	case fault.Conflict:
-		return http.StatusConflict, "It has changed, or was done already"
-	case fault.Pending:
-		return http.StatusAccepted, "It waits for a Decision"
-	case fault.Limit:
-		return http.StatusTooManyRequests, "A limit is reached"
-	case fault.Unavailable:
-		return http.StatusServiceUnavailable, "Not available now"
-	case fault.Unknown:
-		return http.StatusBadGateway, "The outcome is not known"
-	case fault.Internal:
-	}
-	return http.StatusInternalServerError, "An internal error"
-}
-
 // problem writes an error. What nobody classified is shown as a fixed sentence
 // and written to the log.
 func (a *API) problem(w http.ResponseWriter, r *http.Request, err error) {
 	kind := fault.KindOf(err)
-	status, title := statusOf(kind)
+	status, title := kind.HTTP()
 	p := Problem{Type: "https://sallyport.dev/problems/" + string(kind), Title: title, Status: status,
 		Detail: err.Error(), Kind: string(kind), Code: string(decision.CodeOf(err)), Hint: fault.HintOf(err)}
 	if kind == fault.Internal {

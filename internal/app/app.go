@@ -46,6 +46,9 @@ type Config struct {
 	Dir    string       // the data directory
 	Listen string       // address, "127.0.0.1:0" picks a port
 	Tenant ident.Tenant // whose people sign in here
+	// Listener is what Listen opened; nil: Start opens the port. Once New has
+	// succeeded, Stop closes it.
+	Listener net.Listener
 	// Seals open the vault; at the first start its root key is wrapped by all.
 	Seals []kek.Seal
 	// TLSCert and TLSKey are files. Without them the server takes loopback
@@ -95,7 +98,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if err := ident.CheckName(string(c.Tenant)); err != nil {
 		return nil, fault.Wrap(fault.Invalid, "reading the tenant's name", err)
 	}
-	a := &App{cfg: c, now: c.Now}
+	a := &App{cfg: c, now: c.Now, listener: c.Listener}
 	var holder scrub.Holder
 	a.log = slog.New(scrub.Handler(c.LogHandler, &holder))
 	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: a.log})
@@ -161,14 +164,14 @@ func (a *App) Start(ctx context.Context) error {
 		return err
 	}
 	loop := mission.New(a.Gate, a.store, a.now, a.log)
-	if a.engine, err = dbos.New(context.WithoutCancel(ctx), a.cfg.Dir, loop, a.log); err != nil {
+	if a.engine, err = dbos.New(context.WithoutCancel(ctx), a.cfg.Dir, loop, a.engineLog(ctx)); err != nil {
 		return err
 	}
 	a.pump = &pump{store: a.store, gate: a.Gate, engine: a.engine, now: a.now, log: a.log}
 	if err := a.pump.resume(ctx); err != nil {
 		return err
 	}
-	if err := a.listen(ctx); err != nil {
+	if err := a.serve(ctx); err != nil {
 		return err
 	}
 	var bg context.Context
@@ -190,11 +193,14 @@ func (a *App) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	var errs []error
-	if a.server != nil {
+	switch {
+	case a.server != nil:
 		a.endStreams()
 		if err := a.server.Shutdown(ctx); err != nil {
 			errs = append(errs, a.server.Close())
 		}
+	case a.listener != nil: // opened, and never served
+		errs = append(errs, fault.Wrap(fault.Unavailable, "closing the port", a.listener.Close()))
 	}
 	if a.stop != nil {
 		a.stop()

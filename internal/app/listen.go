@@ -17,27 +17,37 @@ import (
 // Version is what the program says of itself; a release build sets it.
 var Version = "dev"
 
-// listen opens the port and serves in the background.
-func (a *App) listen(ctx context.Context) error {
-	secure := a.tls()
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen)
+// Listen opens the port that c names, with its TLS, and serves nothing yet: whoever
+// connects waits until the App does. It is the caller's until an App has it as its
+// Config's Listener.
+func Listen(ctx context.Context, c Config) (net.Listener, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return fault.Wrap(fault.Unavailable, "listening on "+a.cfg.Listen, err)
+		return nil, fault.Wrap(fault.Unavailable, "listening on "+c.Listen, err)
 	}
-	if ip := ln.Addr().(*net.TCPAddr).IP; !secure && !ip.IsLoopback() {
+	if ip := ln.Addr().(*net.TCPAddr).IP; !c.tls() && !ip.IsLoopback() {
 		_ = ln.Close()
-		return fault.Newf(fault.Invalid, "%s is not a loopback address, and there is no TLS", a.cfg.Listen).
+		return nil, fault.Newf(fault.Invalid, "%s is not a loopback address, and there is no TLS", c.Listen).
 			WithHint("give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that has TLS, and say its address with --public-url")
 	}
-	if secure {
-		cert, err := tls.LoadX509KeyPair(a.cfg.TLSCert, a.cfg.TLSKey)
+	if c.tls() {
+		cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 		if err != nil {
 			_ = ln.Close()
-			return fault.Wrap(fault.Invalid, "reading the TLS certificate and key", err)
+			return nil, fault.Wrap(fault.Invalid, "reading the TLS certificate and key", err)
 		}
 		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
-	a.listener = ln
+	return ln, nil
+}
+
+// serve answers in the background, on the port that is open already or now.
+func (a *App) serve(ctx context.Context) (err error) {
+	if a.listener == nil {
+		if a.listener, err = Listen(ctx, a.cfg); err != nil {
+			return err
+		}
+	}
 	requests, end := context.WithCancel(context.WithoutCancel(ctx))
 	a.endStreams = end
 	a.server = &http.Server{
@@ -46,7 +56,7 @@ func (a *App) listen(ctx context.Context) error {
 		BaseContext: func(net.Listener) context.Context { return requests },
 	}
 	a.wg.Go(func() {
-		if err := a.server.Serve(ln); err != http.ErrServerClosed {
+		if err := a.server.Serve(a.listener); err != http.ErrServerClosed {
 			a.log.ErrorContext(ctx, "the server stopped serving", slog.Any("error", err))
 		}
 	})
@@ -54,10 +64,10 @@ func (a *App) listen(ctx context.Context) error {
 }
 
 // tls says whether the port speaks TLS.
-func (a *App) tls() bool { return a.cfg.TLSCert != "" || a.cfg.TLSKey != "" }
+func (c Config) tls() bool { return c.TLSCert != "" || c.TLSKey != "" }
 
 // secure says whether people reach the server over TLS, its own or a proxy's.
-func (a *App) secure() bool { return a.tls() || strings.HasPrefix(a.cfg.PublicURL, "https://") }
+func (a *App) secure() bool { return a.cfg.tls() || strings.HasPrefix(a.cfg.PublicURL, "https://") }
 
 // handler is everything that the port serves.
 func (a *App) handler() http.Handler {

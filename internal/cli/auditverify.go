@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/internal/app"
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/demo"
 	"sallyport.dev/internal/fault"
 )
 
@@ -30,13 +32,13 @@ func (p *program) auditVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := p.result(rep, func() { p.report(rep) }); err != nil {
+			if err := p.result(rep, func() { p.report(rep, save != "") }); err != nil {
 				return err
 			}
 			if !rep.OK() {
 				return &auditError{len(rep.Findings())}
 			}
-			return saveCheckpoint(rep, save)
+			return p.saveCheckpoint(rep, save)
 		})
 	c.Flags().StringVar(&dir, "data", "", "verify the data directory itself, without a server")
 	c.Flags().StringVar(&kept, "checkpoint", "", "a checkpoint of an earlier verification: the log has to continue it")
@@ -45,9 +47,19 @@ func (p *program) auditVerify() *cobra.Command {
 	return c
 }
 
+// database is the file that a server's data directory has.
+const database = "sallyport.db"
+
 func (p *program) verify(ctx context.Context, dir string, opts audit.VerifyOptions) (audit.Report, error) {
 	if dir != "" {
-		return app.VerifyAudit(ctx, dir, opts)
+		rep, err := app.VerifyAudit(ctx, dir, opts)
+		if fault.Is(err, fault.NotFound) {
+			// People name the demo's directory, and the server's is in it.
+			if _, there := os.Stat(filepath.Join(demo.ServerDir(dir), database)); there == nil {
+				err = fault.Newf(fault.NotFound, "there is no database in %s", fault.Quote(dir)).WithHint("did you mean %s?", demo.ServerDir(dir))
+			}
+		}
+		return rep, err
 	}
 	c, err := p.signedIn()
 	if err != nil {
@@ -60,8 +72,9 @@ func (p *program) verify(ctx context.Context, dir string, opts audit.VerifyOptio
 	return audit.Verify(ctx, l, opts)
 }
 
-// report prints what was verified, and every finding.
-func (p *program) report(rep audit.Report) {
+// report prints what was verified, and every finding. Whoever saves the checkpoint
+// is not told to.
+func (p *program) report(rep audit.Report, saves bool) {
 	for _, l := range rep.Logs {
 		for _, f := range l.Findings {
 			p.line("%s", f)
@@ -74,15 +87,15 @@ func (p *program) report(rep audit.Report) {
 		}
 		p.line("%s: %d entries verified, root %s", l.Tenant, l.Size, l.Root)
 		if !l.Pinned {
-			p.say("the key is the log's own word; compare it with the one you know, or give it with --key: %s", l.Verifier)
+			p.say("this key was read from the log itself: compare it with one that you kept (--key): %s", l.Verifier)
 		}
-		if !l.Against {
+		if !l.Against && !saves {
 			p.say("that nothing was cut off at the end only an earlier checkpoint can show: keep one with --save-checkpoint")
 		}
 	}
 }
 
-func saveCheckpoint(rep audit.Report, file string) error {
+func (p *program) saveCheckpoint(rep audit.Report, file string) error {
 	if file == "" {
 		return nil
 	}
@@ -92,5 +105,6 @@ func saveCheckpoint(rep audit.Report, file string) error {
 	if err := os.WriteFile(file, []byte(rep.Logs[0].Checkpoint), 0o600); err != nil {
 		return fault.Newf(fault.Unavailable, "the checkpoint can't be written to %s", fault.Quote(file))
 	}
+	p.say("the checkpoint is kept in %s", file)
 	return nil
 }

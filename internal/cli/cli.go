@@ -61,7 +61,8 @@ func Main(args []string, in, out, errw *os.File) int {
 	context.AfterFunc(ctx, stop) // from here on a signal has its usual effect
 	root := p.root()
 	root.SetArgs(args)
-	return p.fail(root.ExecuteContext(ctx))
+	cmd, err := root.ExecuteContextC(ctx)
+	return p.fail(p.advised(cmd, err))
 }
 
 // root makes the tree of commands.
@@ -74,7 +75,7 @@ use but never see.
 
 Results go to stdout, talk to stderr. Exit codes: 0 ok, 1 failed, 2 usage,
 3 denied, 4 sign-in needed, 5 not found, 8 waiting for a Decision,
-9 the audit log failed verification.`,
+9 the audit log failed verification, 130 interrupted.`,
 		Example: `  sallyport demo                  the example company, on this machine
   sallyport serve --data ./data   a server of your own
   sallyport login --server http://127.0.0.1:7411`,
@@ -126,6 +127,15 @@ func nounOnly(cmd *cobra.Command, args []string) error {
 // verb makes a command; use is its name and arguments, like "show RUN".
 func verb(use, short, example string, args cobra.PositionalArgs, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Example: example, Args: args, RunE: run, DisableFlagsInUseLine: true}
+}
+
+// workers marks a command that a Worker outside calls, with its Run's token.
+const workers = "workers"
+
+// forWorkers marks c.
+func forWorkers(c *cobra.Command) *cobra.Command {
+	c.Annotations = map[string]string{workers: ""}
+	return c
 }
 
 // takes checks the number of arguments and that none is empty, without repeating

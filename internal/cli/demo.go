@@ -70,7 +70,7 @@ func (p *program) demoCode() *cobra.Command {
 			return err
 		}
 		left := step - now.Unix()%step
-		p.say("good for %d seconds, once", left)
+		p.say("good for %d seconds, once; if it was used already, wait for the next", left)
 		return p.result(map[string]any{"code": code, "seconds": left}, func() { p.line("%s", code) })
 	})
 	c.Flags().StringVar(&dir, "data", "", "the demo's directory, where it is not the default one")
@@ -103,6 +103,10 @@ func (p *program) demo(ctx context.Context, f demoFlags) (err error) {
 			return err
 		}
 	}
+	model, modelKey, err := f.endpoint() // before anything is made
+	if err != nil {
+		return err
+	}
 	dir, remove, err := p.demoData(f)
 	if err != nil {
 		return err
@@ -113,9 +117,9 @@ func (p *program) demo(ctx context.Context, f demoFlags) (err error) {
 		return fault.Newf(fault.Unavailable, "the log %s can't be written", filepath.Join(dir, "demo.log"))
 	}
 	defer func() { err = errors.Join(err, logs.Close()) }()
-	cfg := demo.Config{Dir: dir, Listen: f.listen, LogHandler: slog.NewTextHandler(logs, nil), Now: time.Now}
-	if cfg.Model, cfg.ModelKey, err = f.endpoint(); err != nil {
-		return err
+	cfg := demo.Config{Dir: dir, Listen: f.listen, LogHandler: slog.NewTextHandler(logs, nil), Now: time.Now, Model: model, ModelKey: modelKey}
+	if _, err := demo.ReadPeople(dir); err == nil {
+		p.say("going on with the data of an earlier demo; to begin anew, end it and remove them: rm -r %s", dir)
 	}
 	p.say("starting the example company")
 	d, err := demo.Start(ctx, cfg)
@@ -200,15 +204,38 @@ func (p *program) welcome(d *demo.Demo, dir string) error {
 	}
 	p.line("Sign in as (passwords are fresh at each start):")
 	p.line("")
+	p.line("  %-10s  %-26s  %s", "NAME", "PASSWORD", "ROLES")
 	for _, name := range demo.Names() {
-		p.line("  %-10s  %s  %s", name, d.People[name].Password, join(d.People[name].Roles))
+		p.line("  %-10s  %-26s  %s", name, d.People[name].Password, join(d.People[name].Roles))
 	}
 	p.line("")
 	p.line("Each sign-in and each approval takes a new one-time code; they change every 30 seconds:")
 	p.line("")
 	p.line("  %s demo code approver --data %s", p.self, dir)
 	p.line("")
+	if err := p.sampleSuppliers(); err != nil {
+		return err
+	}
+	p.line("Verify the audit log, also while this runs:")
+	p.line("")
+	p.line("  %s audit verify --data %s", p.self, demo.ServerDir(dir))
+	p.line("")
 	p.line("Ctrl-C ends it all.")
+	return nil
+}
+
+// sampleSuppliers prints one supplier for each verdict.
+func (p *program) sampleSuppliers() error {
+	p.line("Suppliers to type into the Portal (name, country, tax id), and their verdicts on fresh data:")
+	p.line("")
+	for _, verdict := range samples {
+		in, err := demo.Sample(verdict)
+		if err != nil {
+			return err
+		}
+		p.line("  %-10s  %v, %v, %v", verdict+":", in["name"], in["country"], in["tax_id"])
+	}
+	p.line("")
 	return nil
 }
 

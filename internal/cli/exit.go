@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+
+	"github.com/spf13/cobra"
 
 	"sallyport.dev/client"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/identity"
 )
 
 // The exit codes. They don't change: scripts branch on them.
@@ -20,6 +24,7 @@ const (
 	exitNotFound = 5
 	exitWaiting  = 8
 	exitAudit    = 9
+	exitSignal   = 130 // as shells say it of SIGINT
 )
 
 // usageError says that the command line is wrong.
@@ -83,7 +88,23 @@ func explained(err error) (msg, hint string) {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted", ""
 	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
+		return err.Error(), "is it running? start it with: sallyport serve --data DIR"
+	}
 	return err.Error(), fault.HintOf(err)
+}
+
+// advised gives a refusal the hint that the server can't know: that the token came
+// from the environment, where it goes before the stored session.
+func (p *program) advised(cmd *cobra.Command, err error) error {
+	refused, ok := errors.AsType[*client.Problem](err)
+	if _, worker := cmd.Annotations[workers]; worker || !ok || refused.Kind != string(fault.Denied) {
+		return err
+	}
+	if strings.HasPrefix(p.getenv("SALLYPORT_TOKEN"), identity.RunPrefix) {
+		refused.Hint = "SALLYPORT_TOKEN is a Run's token, and this command is for people: unset it"
+	}
+	return err
 }
 
 // codeOf maps an error to the exit code, here and nowhere else.
@@ -96,6 +117,9 @@ func codeOf(err error) int {
 	}
 	if _, ok := errors.AsType[*waitingError](err); ok {
 		return exitWaiting
+	}
+	if errors.Is(err, context.Canceled) {
+		return exitSignal
 	}
 	kind := fault.KindOf(err)
 	if e, ok := errors.AsType[*client.Problem](err); ok {

@@ -48,11 +48,11 @@ func (p *program) intentPropose() *cobra.Command {
 	c.Flags().StringVar(&in.Reason, "reason", "", "why; the approver reads it")
 	c.Flags().StringVar(&in.Key, "key", "", "the same key gives the same Intent, so that a repeated command proposes one")
 	c.Flags().BoolVar(&in.Repeat, "repeat", false, "doing the same write a second time is meant")
-	return c
+	return forWorkers(c)
 }
 
 func (p *program) intentShow() *cobra.Command {
-	return verb("show RUN INTENT", "Show what became of an Intent, with the same exit codes", "  sallyport intent show run_abc int_xyz", takes(2),
+	return forWorkers(verb("show RUN INTENT", "Show what became of an Intent, with the same exit codes", "  sallyport intent show run_abc int_xyz", takes(2),
 		func(cmd *cobra.Command, args []string) error {
 			var it intent.Intent
 			raw, err := p.call(cmd.Context(), "GET", route("v1", "runs", args[0], "intents", args[1]), nil, &it)
@@ -60,7 +60,7 @@ func (p *program) intentShow() *cobra.Command {
 				return err
 			}
 			return p.outcome(raw, it)
-		})
+		}))
 }
 
 // outcome prints an Intent, and says by the error what became of it.

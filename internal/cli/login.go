@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +57,7 @@ func (p *program) login(ctx context.Context, name string, piped bool) error {
 	if err := p.keep(server, s); err != nil {
 		return err
 	}
-	p.say("signed in at %s as %s until %s", server, s.Me.Name, s.ExpiresAt.Local().Format("2006-01-02 15:04"))
+	p.say("signed in at %s as %s until %s", server, s.Me.Name, when(s.ExpiresAt))
 	if p.json {
 		return p.object(s.Me)
 	}
@@ -75,7 +77,7 @@ func (p *program) factor(ctx context.Context) (password []byte, code string, err
 // once, so this takes the next one.
 func (p *program) renew(ctx context.Context, server string, s api.Session, old []byte) (api.Session, error) {
 	p.say("this password was chosen by somebody else: choose your own now")
-	chosen, err := p.askHidden(ctx, "new password")
+	chosen, err := p.choosePassword(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -99,6 +101,24 @@ func (p *program) renew(ctx context.Context, server string, s api.Session, old [
 	var out api.Session
 	err = c.Call(ctx, "POST", "/v1/me/password", api.NewPassword{Password: string(old), Code: code, New: string(chosen)}, &out)
 	return out, err
+}
+
+// minPassword is the server's own bound, in characters: it is checked here too, so
+// that a short one costs no one-time code.
+const minPassword = 12
+
+// choosePassword asks for a new password until it is long enough.
+func (p *program) choosePassword(ctx context.Context) ([]byte, error) {
+	for {
+		b, err := p.askHidden(ctx, fmt.Sprintf("new password (%d characters or more)", minPassword))
+		if err != nil || utf8.RuneCount(b) >= minPassword {
+			return b, err
+		}
+		if !p.typing() {
+			return nil, fault.Newf(fault.Invalid, "the new password has fewer than %d characters", minPassword)
+		}
+		p.say("that has fewer than %d characters; choose a longer one", minPassword)
+	}
 }
 
 // keep stores a session.

@@ -35,10 +35,10 @@ func (p *program) missionCmd() *cobra.Command {
 		}))
 }
 
-// when is a time for people, in their zone.
+// when is a time for people, in UTC as in the console.
 func when(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.Local().Format("2006-01-02 15:04:05")
+	return t.UTC().Format("2006-01-02 15:04:05 MST")
 }

@@ -40,16 +40,17 @@ func (p *program) askHidden(ctx context.Context, label string) ([]byte, error) {
 		}
 		return b, nil
 	}
-	fmt.Fprintf(p.err, "%s: ", label)
-	fd := int(p.in.Fd())
-	was, err := term.GetState(fd)
+	// The echo is off before anything asks for the answer: whoever types it as soon
+	// as the prompt is there would see it otherwise.
+	restore, err := mute(int(p.in.Fd()))
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "turning the terminal's echo off", err)
 	}
-	b, err := p.patiently(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
+	fmt.Fprintf(p.err, "%s: ", label)
+	b, err := p.patiently(ctx, func() ([]byte, error) { return readLine(p.in) })
+	err = errors.Join(err, fault.Wrap(fault.Unavailable, "turning the terminal's echo on again", restore()))
 	fmt.Fprintln(p.err)
 	if err != nil {
-		_ = term.Restore(fd, was) // an interrupted prompt must not leave the terminal mute
 		return nil, missing(label, err)
 	}
 	return b, nil

@@ -57,7 +57,7 @@ func (p *program) observation(o explain.Observation) {
 	if c, ok := railColours[o.Kind]; ok {
 		kind = paint(p.outColour, c, kind)
 	}
-	fmt.Fprintf(p.out, "%s  %s  %s\n", o.At.Local().Format("15:04:05"), kind, visible(o.Title))
+	fmt.Fprintf(p.out, "%s  %s  %s\n", o.At.UTC().Format("15:04:05 MST"), kind, visible(o.Title))
 	if o.Text != "" {
 		fmt.Fprint(p.out, block(o.Text))
 	}

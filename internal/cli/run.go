@@ -87,5 +87,5 @@ func (p *program) runEnd() *cobra.Command {
 		})
 	c.Flags().StringVar(&verdict, "verdict", "", "one word that says how it went")
 	c.Flags().StringVar(&summary, "summary", "", "what was done, in a sentence")
-	return c
+	return forWorkers(c)
 }

@@ -1,16 +1,20 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sallyport.dev/client"
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/resource"
 )
 
 func (p *program) runStart() *cobra.Command {
@@ -91,9 +95,43 @@ func (p *program) file(ctx context.Context, name string) ([]byte, error) {
 	return b, errors.Join(err, f.Close())
 }
 
+// misstart says what of a start that was refused is not as the Mission has it. The
+// server names the first thing that is wrong, which is the field that is missing
+// rather than the one that was misspelt.
+func (p *program) misstart(ctx context.Context, mission string, in api.StartRun, refused *client.Problem) error {
+	var all api.Missions
+	if _, err := p.call(ctx, "GET", "/v1/missions", nil, &all); err != nil {
+		return refused // which says less, and is right
+	}
+	i := slices.IndexFunc(all.Missions, func(m resource.Mission) bool { return m.Name == mission })
+	if i < 0 {
+		return refused
+	}
+	m := all.Missions[i]
+	if m.Model == "" && !in.Outside {
+		refused.Hint = "add --outside: a Worker of your own does the Run, with the token that is printed"
+		return refused
+	}
+	var fields []string
+	for _, f := range m.Form {
+		fields = append(fields, f.Name)
+	}
+	for _, k := range sorted(in.Input) {
+		if !slices.Contains(fields, k) {
+			hint := resource.DidYouMean(k, fields)
+			return fault.Newf(fault.Invalid, "the form has no field %q", fault.Quote(k)).
+				WithHint("%s", cmp.Or(hint, "its fields are: "+strings.Join(fields, " ")))
+		}
+	}
+	return refused
+}
+
 func (p *program) start(ctx context.Context, mission string, in api.StartRun, follow bool) error {
 	var out api.Started
 	raw, err := p.call(ctx, "POST", route("v1", "missions", mission, "runs"), in, &out)
+	if refused, ok := errors.AsType[*client.Problem](err); ok && refused.Kind == string(fault.Invalid) {
+		return p.misstart(ctx, mission, in, refused)
+	}
 	if err != nil {
 		return err
 	}

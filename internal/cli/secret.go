@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"strconv"
 	"strings"
 
@@ -162,13 +163,34 @@ func (p *program) secretVersion(name, short string) *cobra.Command {
 }
 
 func (p *program) secretRemove() *cobra.Command {
-	return verb("rm NAME", "Destroy every version of a Secret", "  sallyport secret rm crm-token", takes(1), func(cmd *cobra.Command, args []string) error {
+	var yes bool
+	c := verb("rm NAME [--yes]", "Destroy every version of a Secret", "  sallyport secret rm crm-token", takes(1), func(cmd *cobra.Command, args []string) error {
+		if !yes {
+			if err := p.sure(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+		}
 		_, err := p.call(cmd.Context(), "DELETE", route("v1", "secrets", args[0]), nil, nil)
 		if err != nil {
 			return err
 		}
 		return p.result(map[string]string{"removed": args[0]}, func() { p.line("%s: removed", args[0]) })
 	})
+	c.Flags().BoolVar(&yes, "yes", false, "don't ask; for scripts")
+	return c
+}
+
+// sure asks for the name of what is destroyed for good.
+func (p *program) sure(ctx context.Context, name string) error {
+	if !p.typing() {
+		return &usageError{"every version would be destroyed, and there is no terminal to ask on", "give --yes"}
+	}
+	p.say("this destroys every version of %s, and nothing brings it back", name)
+	typed, err := p.ask(ctx, "the name again, to confirm")
+	if err == nil && typed != name {
+		err = &usageError{"that is another name: nothing was removed", ""}
+	}
+	return err
 }
 
 // secretGet is what people look for first, so it says why there is none.

@@ -53,23 +53,32 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(f.data, 0o700); err != nil {
-		return fault.Newf(fault.Unavailable, "the data directory %s can't be made", fault.Quote(f.data))
-	}
-	seals, err := f.seals()
-	if err != nil {
+	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public, LogHandler: h, Now: time.Now}
+	// What is wrong with the address or the certificate is said before anything is
+	// made or unsealed.
+	if cfg.Listener, err = app.Listen(ctx, cfg); err != nil {
 		return err
 	}
-	a, err := app.New(ctx, app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), Seals: seals,
-		TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public, LogHandler: h, Now: time.Now})
+	a, err := f.app(ctx, cfg)
 	if err != nil {
-		return err
+		return errors.Join(err, cfg.Listener.Close())
 	}
 	if err := p.until(ctx, a, f); err != nil {
 		return errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
 	}
 	p.say("stopping; a second signal ends it at once")
 	return a.Stop(context.WithoutCancel(ctx))
+}
+
+// app makes the server and, where there is none, its data directory.
+func (f serveFlags) app(ctx context.Context, cfg app.Config) (_ *app.App, err error) {
+	if err := os.MkdirAll(f.data, 0o700); err != nil {
+		return nil, fault.Newf(fault.Unavailable, "the data directory %s can't be made", fault.Quote(f.data))
+	}
+	if cfg.Seals, err = f.seals(); err != nil {
+		return nil, err
+	}
+	return app.New(ctx, cfg)
 }
 
 // until starts the server and waits for the signal that ends it.

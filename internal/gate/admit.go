@@ -192,14 +192,20 @@ func (g *Gate) refuse(ctx context.Context, c *candidate, err error) error {
 	if e != nil {
 		return fault.Wrap(fault.Unavailable, "recording a refusal", e)
 	}
+	return g.stopAfter(ctx, c, n, maxRefusals, "too many of its proposals were refused", err)
+}
+
+// stopAfter ends the Run when something was counted against it for the last time
+// that is tolerated; until then, err is the answer.
+func (g *Gate) stopAfter(ctx context.Context, c *candidate, n, most int, why string, err error) error {
 	g.Rail.Wake(c.it.Tenant, c.it.Run)
-	if n < maxRefusals {
+	if n < most {
 		return err
 	}
-	if e := g.endRun(ctx, c.run, "system:gate", "stopped", "stopped after too many refused proposals"); e != nil && !fault.Is(e, fault.Conflict) {
+	if e := g.endRun(ctx, c.run, "system:gate", "stopped", why); e != nil && !fault.Is(e, fault.Conflict) {
 		return e
 	}
-	return fault.New(fault.Denied, "the Run was stopped: too many of its proposals were refused")
+	return fault.New(fault.Denied, "the Run was stopped: "+why)
 }
 
 // incident stops what holds a known secret. It does not say which, nor whose:
@@ -218,14 +224,7 @@ func (g *Gate) incident(ctx context.Context, c *candidate, p intent.Proposal) er
 	if e != nil {
 		return fault.Wrap(fault.Unavailable, "recording an incident", e)
 	}
-	g.Rail.Wake(c.it.Tenant, c.it.Run)
-	if n < maxIncidents {
-		return err
-	}
-	if e := g.endRun(ctx, c.run, "system:gate", "stopped", "stopped after a known secret was met in what the Worker sent, three times"); e != nil && !fault.Is(e, fault.Conflict) {
-		return e
-	}
-	return fault.New(fault.Denied, "the Run was stopped: a known secret was met in what it sent, three times")
+	return g.stopAfter(ctx, c, n, maxIncidents, "a known secret was met in what its Worker sent, three times", err)
 }
 
 // clean makes an Observation about the candidate.

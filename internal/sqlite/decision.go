@@ -18,7 +18,7 @@ import (
 const decisionColumns = `tenant, id, intent, revision, run, mission, digest, team, team_id, state, created_at, expires_at,
 	decided_at, decided_by, decided_by_name, factor, method, reason, auto_by, policies, policy_set, self_approval`
 
-func scanDecision(row interface{ Scan(...any) error }) (decision.Decision, error) {
+func scanDecision(row scanner) (decision.Decision, error) {
 	var d decision.Decision
 	var policies string
 	var created, expires, decided int64
@@ -60,21 +60,8 @@ func (s *Store) OverdueDecisions(ctx context.Context, now time.Time, limit int) 
 	return s.decisions(ctx, `SELECT `+decisionColumns+` FROM decision WHERE state = 'open' AND expires_at <= $1 ORDER BY expires_at, tenant, id LIMIT $2`, ms(now), limit)
 }
 
-func (s *Store) decisions(ctx context.Context, text string, args ...any) ([]decision.Decision, error) {
-	rows, err := s.ro.QueryContext(ctx, text, args...)
-	if err != nil {
-		return nil, storeErr("listing Decisions", err)
-	}
-	defer rows.Close()
-	var out []decision.Decision
-	for rows.Next() {
-		d, err := scanDecision(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, d)
-	}
-	return out, storeErr("listing Decisions", rows.Err())
+func (s *Store) decisions(ctx context.Context, query string, args ...any) ([]decision.Decision, error) {
+	return list(ctx, s, "Decisions", scanDecision, query, args...)
 }
 
 // insertDecision stores a Decision within somebody else's transaction. It finds

@@ -15,7 +15,7 @@ import (
 
 const accountColumns = `tenant, id, name, display_name, roles, disabled, must_change, password, totp_salt, totp_algorithm, totp_counter, revision, created_at`
 
-func scanAccount(row interface{ Scan(...any) error }) (identity.Record, error) {
+func scanAccount(row scanner) (identity.Record, error) {
 	var r identity.Record
 	var roles string
 	var created int64
@@ -72,20 +72,7 @@ func (s *Store) AccountByID(ctx context.Context, tenant ident.Tenant, id string)
 
 // Accounts lists a tenant's by name.
 func (s *Store) Accounts(ctx context.Context, tenant ident.Tenant) ([]identity.Record, error) {
-	rows, err := s.ro.QueryContext(ctx, `SELECT `+accountColumns+` FROM account WHERE tenant = $1 ORDER BY name`, tenant)
-	if err != nil {
-		return nil, storeErr("listing accounts", err)
-	}
-	defer rows.Close()
-	var out []identity.Record
-	for rows.Next() {
-		r, err := scanAccount(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, storeErr("listing accounts", rows.Err())
+	return list(ctx, s, "accounts", scanAccount, `SELECT `+accountColumns+` FROM account WHERE tenant = $1 ORDER BY name`, tenant)
 }
 
 // UpdateAccount stores a change over the revision it was read with.

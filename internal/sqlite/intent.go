@@ -22,7 +22,7 @@ const repeatWindow = 24 * time.Hour
 
 const intentColumns = `body, state, revision, why, result, updated_at`
 
-func scanIntent(row interface{ Scan(...any) error }) (intent.Intent, error) {
+func scanIntent(row scanner) (intent.Intent, error) {
 	var body, state, why string
 	var result sql.NullString
 	var revision int
@@ -67,20 +67,7 @@ func (s *Store) IntentsIn(ctx context.Context, tenant ident.Tenant, state intent
 }
 
 func (s *Store) intents(ctx context.Context, query string, args ...any) ([]intent.Intent, error) {
-	rows, err := s.ro.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, storeErr("listing intents", err)
-	}
-	defer rows.Close()
-	var out []intent.Intent
-	for rows.Next() {
-		it, err := scanIntent(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, it)
-	}
-	return out, storeErr("listing intents", rows.Err())
+	return list(ctx, s, "intents", scanIntent, query, args...)
 }
 
 // Left lists the attempts that no process can be at any more: the store's lock
@@ -106,7 +93,7 @@ func (s *Store) Left(ctx context.Context) ([]commit.Left, error) {
 
 // scanMore scans columns that follow those of the common reader.
 type scanMore struct {
-	row  interface{ Scan(...any) error }
+	row  scanner
 	more []any
 }
 

@@ -20,7 +20,7 @@ import (
 const runColumns = `tenant, id, mission, starter, starter_name, via, worker, input, state, verdict, summary, segment,
 	turns, tokens_in, tokens_out, cost_usd, incidents, created_at, ended_at`
 
-func scanRun(row interface{ Scan(...any) error }) (intent.Run, error) {
+func scanRun(row scanner) (intent.Run, error) {
 	var r intent.Run
 	var input string
 	var created, ended int64
@@ -52,20 +52,7 @@ func (s *Store) OpenRuns(ctx context.Context) ([]intent.Run, error) {
 }
 
 func (s *Store) runs(ctx context.Context, query string, args ...any) ([]intent.Run, error) {
-	rows, err := s.ro.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, storeErr("listing runs", err)
-	}
-	defer rows.Close()
-	var out []intent.Run
-	for rows.Next() {
-		r, err := scanRun(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, storeErr("listing runs", rows.Err())
+	return list(ctx, s, "runs", scanRun, query, args...)
 }
 
 // CreateRun stores a Run with its first entries, or returns the one that the
