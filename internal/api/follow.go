@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/intent"
 )
 
 // A stream ends after a while, so that who lost their rights meanwhile loses it
 // too: the client goes on with ?after= the last sequence number.
 const (
+	maxRail     = 10_000 // Observations of an ended Run in one answer
 	followFor   = 10 * time.Minute
 	followWrite = 10 * time.Second
 )
@@ -46,6 +48,15 @@ func (a *API) follow(acc access) {
 		enc := json.NewEncoder(w)
 		ctx, cancel := context.WithTimeout(r.Context(), followFor)
 		defer cancel()
+		if run.State == intent.RunEnded { // nothing more will come: what there is, and the end
+			l, _ := a.Rail.List(ctx, run.Tenant, run.ID, after, maxRail)
+			for _, o := range l {
+				if enc.Encode(o) != nil {
+					return
+				}
+			}
+			return
+		}
 		_ = a.Rail.Follow(ctx, run.Tenant, run.ID, after, func(o explain.Observation) bool {
 			_ = rc.SetWriteDeadline(time.Now().Add(followWrite)) // a client that reads nothing holds nothing
 			return enc.Encode(o) == nil && rc.Flush() == nil && o.Kind != explain.Verdict

@@ -10,6 +10,7 @@ import (
 
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/intent"
 )
 
 func (p *program) runFollow() *cobra.Command {
@@ -26,24 +27,29 @@ func (p *program) follow(ctx context.Context, run string, after int64) error {
 	if err != nil {
 		return err
 	}
-	ended := false
-	err = c.Lines(ctx, query(route("v1", "runs", run, "follow"), "after", strconv.FormatInt(after, 10)), func(line []byte) error {
-		var o explain.Observation
-		if err := json.Unmarshal(line, &o); err != nil {
-			return fault.New(fault.Internal, "the server's stream can't be read")
+	for {
+		ended, from := false, after
+		err = c.Lines(ctx, query(route("v1", "runs", run, "follow"), "after", strconv.FormatInt(after, 10)), func(line []byte) error {
+			var o explain.Observation
+			if err := json.Unmarshal(line, &o); err != nil {
+				return fault.New(fault.Internal, "the server's stream can't be read")
+			}
+			after, ended = o.Seq, ended || o.Kind == explain.Verdict
+			if p.json {
+				return p.raw(line)
+			}
+			p.observation(o)
+			return nil
+		})
+		if err != nil || ended {
+			return err
 		}
-		after, ended = o.Seq, ended || o.Kind == explain.Verdict
-		if p.json {
-			return p.raw(line)
+		// The server ends a stream now and then, to see who follows once more.
+		var r intent.Run
+		if err := c.Call(ctx, "GET", route("v1", "runs", run), nil, &r); err != nil || r.State == intent.RunEnded && after == from {
+			return err
 		}
-		p.observation(o)
-		return nil
-	})
-	if err == nil && !ended {
-		err = fault.New(fault.Unavailable, "the server ended the stream before the verdict").
-			WithHint("go on with: sallyport run follow %s --after %d", run, after)
 	}
-	return err
 }
 
 // railColours are those of the kinds that a reader looks for.

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -70,6 +71,10 @@ func (g *Gate) follow(c *candidate, from intent.State) func(intent.State, time.T
 	}
 }
 
+// scrubMark begins what the door has put in a secret's place. A system that
+// writes it itself is counted too.
+const scrubMark = "[secret:"
+
 // result is the answer as Worker, rail and store see it: scrubbed again as the
 // exact bytes, then bounded.
 func (g *Gate) result(c *candidate, a connector.Answer) intent.Result {
@@ -77,7 +82,7 @@ func (g *Gate) result(c *candidate, a connector.Answer) intent.Result {
 	if rep.Found() && !json.Valid(body) { // a mark where a number was, say
 		body, _ = json.Marshal(string(body))
 	}
-	res := intent.Result{Status: a.Status, ContentType: a.Type, Redactions: rep.Total()}
+	res := intent.Result{Status: a.Status, ContentType: a.Type, Redactions: rep.Total() + bytes.Count(a.Body, []byte(scrubMark))}
 	switch {
 	case len(body) > maxShown && !c.match.Model():
 		res.Truncated = true
