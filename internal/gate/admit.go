@@ -51,6 +51,9 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 		return c.it, g.refuse(ctx, c, bad)
 	}
 	c.it.Args = p.Args
+	if it, err := g.earlier(ctx, c); err == nil || !fault.Is(err, fault.NotFound) {
+		return it, err
+	}
 	if err := g.resolve(ctx, c); err != nil {
 		return c.it, g.refuse(ctx, c, err)
 	}
@@ -65,6 +68,28 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 	}
 	return g.propose(ctx, c)
 }
+
+// earlier is the Intent that the proposal's key stands for already. It comes
+// before grant and policy: what was committed stays committed, whatever they say
+// now, and to call it denied would invite a second write.
+func (g *Gate) earlier(ctx context.Context, c *candidate) (intent.Intent, error) {
+	if c.it.Key == "" {
+		return c.it, errNoKey
+	}
+	it, args, err := g.Earlier.IntentByKey(ctx, c.it.Tenant, c.it.Run, c.it.Key)
+	if err != nil {
+		return c.it, err
+	}
+	if it.Connection != c.it.Connection || it.Tool != c.it.Tool || !args.Equal(intent.SHA256(c.it.Args)) {
+		return c.it, g.refuse(ctx, c, errKeyUsed)
+	}
+	return it, nil
+}
+
+var (
+	errNoKey   = fault.New(fault.NotFound, "the proposal has no key")
+	errKeyUsed = fault.New(fault.Conflict, "the key was used for another proposal of this Run").WithHint("use a new key for each action")
+)
 
 func denied(v policy.Verdict) error {
 	return fault.New(fault.Denied, "policy denies this action").WithHint("%s", v.Why)

@@ -77,6 +77,13 @@ type Intents interface {
 	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
 }
 
+// Earlier finds what a key stands for.
+type Earlier interface {
+	// IntentByKey is the Run's Intent with that key, and the digest of its
+	// arguments; kind NotFound when there is none.
+	IntentByKey(ctx context.Context, tenant ident.Tenant, run, key string) (intent.Intent, intent.Digest, error)
+}
+
 // NewRun is a Run to be stored with what becomes true with it.
 type NewRun struct {
 	Run     intent.Run
@@ -117,6 +124,7 @@ type Vault interface {
 // Config is what a Gate is made of; every field is needed.
 type Config struct {
 	Intents   Intents
+	Earlier   Earlier
 	Runs      Runs
 	Decisions Decisions
 	Vault     Vault

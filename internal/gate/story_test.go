@@ -282,6 +282,23 @@ func TestTheSameKeyIsTheSameIntent(t *testing.T) {
 	w.wantArrived(1)
 }
 
+// What was committed is not called denied because policy has changed since: the
+// Worker would take it for not done.
+func TestWhatWasCommittedStaysSoWhateverPolicySaysNow(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	p := create("x")
+	p.Key = "m3.c0"
+	it := w.admit(who, p)
+	w.approve(it, nil)
+	w.must(w.dispatch(it))
+	w.policy(`@id("no") forbid (principal, action, resource);`)
+	if again := w.admit(who, p); again.ID != it.ID || again.State != intent.Committed {
+		t.Errorf("it is now %+v", again)
+	}
+	w.wantArrived(1)
+}
+
 func TestAKeyThatWasUsedForSomethingElseIsAConflict(t *testing.T) {
 	w := newWorld(t)
 	who := w.start()

@@ -105,7 +105,7 @@ func (w *world) open() {
 	}
 	rail := explain.New(w.store, v.Scrub)
 	w.Gate = gate.New(gate.Config{
-		Intents: intents{w.store, w}, Runs: runs{w.store, w}, Decisions: decisions{w.store, w}, Vault: doors{v, w},
+		Intents: intents{w.store, w}, Earlier: w.store, Runs: runs{w.store, w}, Decisions: decisions{w.store, w}, Vault: doors{v, w},
 		Machine: commit.New(intents{w.store, w}, ident.New("proc"), w.clock, quiet), Rail: rail,
 		World:     func(ident.Tenant) (gate.World, error) { return w.compiled, w.worldErr },
 		Transport: func(*catalog.Match) http.RoundTripper { return line{w} },

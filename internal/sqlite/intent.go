@@ -49,6 +49,19 @@ func (s *Store) Intent(ctx context.Context, tenant ident.Tenant, id string) (int
 	return scanIntent(s.ro.QueryRowContext(ctx, `SELECT `+intentColumns+` FROM intent WHERE tenant = $1 AND id = $2`, tenant, id))
 }
 
+// IntentByKey is a Run's Intent with a key, and the digest of its arguments; kind
+// NotFound.
+func (s *Store) IntentByKey(ctx context.Context, tenant ident.Tenant, run, key string) (intent.Intent, intent.Digest, error) {
+	return intentByKey(s.ro.QueryRowContext(ctx, intentByKeyQuery, tenant, run, key))
+}
+
+const intentByKeyQuery = `SELECT ` + intentColumns + `, args_digest FROM intent WHERE tenant = $1 AND run = $2 AND key = $3`
+
+func intentByKey(row scanner) (it intent.Intent, args intent.Digest, err error) {
+	it, err = scanIntent(scanMore{row, []any{&args}})
+	return it, args, err
+}
+
 // Fence is the fence of an Intent's last attempt, and when its bytes could leave.
 func (s *Store) Fence(ctx context.Context, tenant ident.Tenant, id string) (fence int64, sent time.Time, err error) {
 	var ms int64
@@ -118,8 +131,7 @@ func (s *Store) Propose(ctx context.Context, p gate.Proposed) (it intent.Intent,
 func (t *Tx) same(p gate.Proposed) (intent.Intent, error) {
 	i := p.Intent
 	if i.Key != "" {
-		var args intent.Digest
-		it, err := scanIntent(scanMore{t.QueryRow(`SELECT `+intentColumns+`, args_digest FROM intent WHERE tenant = $1 AND run = $2 AND key = $3`, i.Tenant, i.Run, i.Key), []any{&args}})
+		it, args, err := intentByKey(t.QueryRow(intentByKeyQuery, i.Tenant, i.Run, i.Key))
 		switch {
 		case err == nil && (it.Connection != i.Connection || it.Tool != i.Tool || args != p.ArgsDigest):
 			return it, fault.New(fault.Conflict, "the key was used for another proposal of this Run").WithHint("use a new key for each action")
