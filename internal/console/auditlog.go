@@ -1,19 +1,22 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
 )
 
 type auditPage struct {
 	Frame
 	Filter   audit.Filter
 	Types    []audit.Type
-	Rows     []audit.Row // the latest first
+	Rows     []auditRow // the latest first
 	Size     int64
 	Verifier string
 	Older    int64 // where the next page ends; 0: there is none
@@ -21,6 +24,42 @@ type auditPage struct {
 }
 
 func (*auditPage) name() string { return "audit" }
+
+// auditRow is an entry with what an auditor asks first: who, by name, and with
+// which Secret. The name is today's; the entry has the id, which never changes.
+type auditRow struct {
+	audit.Row
+	Who    string
+	Secret string // with its version, where the entry has one
+}
+
+func (v *visit) auditRows(rows []audit.Row) []auditRow {
+	out := make([]auditRow, len(rows))
+	names := map[string]string{}
+	for i, r := range rows {
+		out[i].Row = r
+		if id, ok := strings.CutPrefix(r.Actor, string(ident.Person)+":"); ok {
+			if _, known := names[id]; !known {
+				a, err := v.Directory.Account(v.Context(), v.who.Tenant, id)
+				if err == nil {
+					names[id] = a.DisplayName
+				}
+			}
+			out[i].Who = names[id]
+		}
+		e, err := audit.ParseEntry(r.Entry)
+		if err != nil {
+			continue // shown as it is; verifying the log names it
+		}
+		if s, ok := e.Fields["secret"].(string); ok {
+			out[i].Secret = s
+			if n, ok := e.Fields["secretVersion"]; ok {
+				out[i].Secret += fmt.Sprintf(" v%v", n)
+			}
+		}
+	}
+	return out
+}
 
 // Bounds of one page, and of how far back one look goes.
 const (
@@ -66,7 +105,7 @@ func (v *visit) auditLog() error {
 		from = rows[0].Index
 	}
 	slices.Reverse(rows)
-	p.Rows, p.Older, p.Searched = rows, from, end-from
+	p.Rows, p.Older, p.Searched = v.auditRows(rows), from, end-from
 	v.render(http.StatusOK, p)
 	return nil
 }

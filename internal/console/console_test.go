@@ -299,7 +299,7 @@ func TestASecretGoesInAndNeverComesBack(t *testing.T) {
 	ada.post("/secrets", url.Values{"name": {"erp"}, "form": {"login"}, "username": {"joe"}, "password": {rand.Text()}, "how": {"rotate"}}).want(303)
 	ada.get("/secrets?done=stored").want(200, "can't be read back", "erp", "v2 active", "v1 previous").wantNot(value)
 	ada.get("/secrets?done=" + url.QueryEscape(value)).want(200).wantNot(value)
-	ada.get("/audit").want(200, "secret.rotated", "secret.set").wantNot(value)
+	ada.get("/audit").want(200, "secret.rotated", "secret.set", "erp v2", "ada").wantNot(value)
 	ada.get("/audit?type=secret.rotated").want(200).wantNot("person:system")
 	ada.get("/audit?connection=none").want(200, "Nothing matches")
 }
