@@ -156,10 +156,11 @@ func unusable(it intent.Intent) error {
 // act proposes what the model asked for and hands back what came of it.
 func (l *Loop) act(ctx context.Context, who ident.Principal, t *transcript, calls []call) (Next, error) {
 	var waiting []string
+	var last *call
 	for _, c := range calls {
 		if c.Name == finishTool {
-			verdict, summary := c.verdict()
-			return l.end(ctx, who, verdict, summary)
+			last = &c // what comes after it is not wanted any more
+			break
 		}
 		answer, open, err := l.propose(ctx, who, t, c)
 		if err != nil {
@@ -173,9 +174,14 @@ func (l *Loop) act(ctx context.Context, who ident.Principal, t *transcript, call
 			return "", err
 		}
 	}
-	if len(waiting) == 0 {
+	switch {
+	case len(waiting) == 0 && last != nil:
+		verdict, summary := last.verdict()
+		return l.end(ctx, who, verdict, summary)
+	case len(waiting) == 0:
 		return Go, nil
 	}
+	// The end, too, waits for what is still open: ending now would withdraw it.
 	err := l.store.Wait(ctx, who.Tenant, who.ID, waiting)
 	if fault.Is(err, fault.Conflict) {
 		return Go, nil // decided in the meantime

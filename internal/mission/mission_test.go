@@ -138,6 +138,23 @@ func TestWhatStandsBeforeTheEndIsDoneAndWhatStandsBehindIsNot(t *testing.T) {
 	}
 }
 
+// Ending at once would withdraw what a person is asked about.
+func TestTheEndWaitsForWhatIsStillOpen(t *testing.T) {
+	w := newWorld(t)
+	w.decide = func(intent.Proposal) (intent.State, error) { return intent.Parked, nil }
+	w.says = []model.Response{calls(create, finish)}
+	w.turn(mission.Go)
+	w.turn(mission.Parked)
+	if len(w.ended) != 0 {
+		t.Fatalf("it ended with %v", w.ended)
+	}
+	w.byKey[w.proposed[0].Key].State = intent.Committed
+	w.turn(mission.Done)
+	if w.ended[0] != "done" {
+		t.Errorf("it ended with %v", w.ended)
+	}
+}
+
 func TestAnEndIsTakenAsItComes(t *testing.T) {
 	long := strings.Repeat("€", 5000)
 	for args, want := range map[string][2]string{
