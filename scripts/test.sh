@@ -7,7 +7,8 @@ scripts/need.sh
 mkdir -p bin
 # The flags of "make build", which the documentation's commands call: what is
 # compiled for the one is in the cache for the other.
-export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath"
+export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" GOROOT
+GOROOT=$(go env GOROOT) # which trimmed tests can't know by themselves
 started=$SECONDS
 failed=()
 
