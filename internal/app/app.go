@@ -99,9 +99,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 		return nil, fault.Wrap(fault.Invalid, "reading the tenant's name", err)
 	}
 	a := &App{cfg: c, now: c.Now, listener: c.Listener}
-	var holder scrub.Holder
-	a.log = slog.New(scrub.Handler(c.LogHandler, &holder))
-	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: a.log})
+	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler)})
 	if err != nil {
 		return nil, err
 	}

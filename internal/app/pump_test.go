@@ -12,6 +12,7 @@ import (
 
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/sqlite"
 )
@@ -32,9 +33,14 @@ func newOutbox(t *testing.T) *outbox {
 	return o
 }
 
+// put leaves a message as every step does: in the transaction of something else,
+// here of a Run that a Worker outside does.
 func (o *outbox) put(kind, ref string) {
 	o.t.Helper()
-	o.must(o.store.Enqueue(o.t.Context(), "acme", commit.Message{Kind: kind, Ref: ref, Due: o.time}))
+	_, err := o.store.CreateRun(o.t.Context(), gate.NewRun{Run: intent.Run{Tenant: "acme", ID: ident.New("run"), Mission: "weekly", Starter: "person:acc_1",
+		Worker: intent.Outside, Input: json.RawMessage("{}"), State: intent.RunRunning, CreatedAt: o.time},
+		Outbox: []commit.Message{{Kind: kind, Ref: ref, Due: o.time}}})
+	o.must(err)
 }
 
 // due are the messages that are due at a time, by what they are about.

@@ -22,8 +22,8 @@ type Start struct {
 	Input   json.RawMessage `json:"input,omitempty"` // an object; the Mission's form says which fields
 	Via     string          `json:"-"`               // portal, api, cli, schedule
 	Outside bool            `json:"outside,omitempty"`
-	// Key makes the start idempotent within the Mission; at most 100 bytes. The
-	// same key with another starter, Worker or input is a Conflict.
+	// Key makes the start idempotent for its starter within the Mission; at most
+	// 100 bytes. The same key with another Worker or input is a Conflict.
 	Key string `json:"key,omitempty"`
 }
 
@@ -143,8 +143,7 @@ func (g *Gate) EndRun(ctx context.Context, who ident.Principal, verdict, summary
 	if err := g.Machine.Halted(); err != nil {
 		return err // a restart goes on with the Run
 	}
-	c := &candidate{run: r, it: intent.Intent{Tenant: r.Tenant, Run: r.ID, Mission: r.Mission}}
-	if err := g.incident(ctx, c, intent.Proposal{Reason: verdict + "\n" + summary}); err != nil {
+	if err := g.incident(ctx, ofRun(r), intent.Proposal{Reason: verdict + "\n" + summary}); err != nil {
 		return err
 	}
 	if len(verdict) > 40 || len(summary) > intent.MaxReason {
@@ -216,14 +215,18 @@ func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Ki
 	default:
 		return fault.Newf(fault.Invalid, "a Worker can't record an observation of the kind %q", fault.Quote(string(kind)))
 	}
-	c := &candidate{run: r, it: intent.Intent{Tenant: r.Tenant, Run: r.ID, Mission: r.Mission}}
-	if err := g.incident(ctx, c, intent.Proposal{Reason: title + "\n" + text}); err != nil {
+	if err := g.incident(ctx, ofRun(r), intent.Proposal{Reason: title + "\n" + text}); err != nil {
 		return err // the rail must not show a guess with the right part marked
 	}
 	if len(title) > maxWhy || len(text) > 16*intent.MaxReason {
 		return fault.New(fault.Invalid, "the observation is too long")
 	}
 	return g.Rail.Append(ctx, explain.Observation{Tenant: r.Tenant, Run: r.ID, At: g.Now(), Kind: kind, Title: said(title), Text: text})
+}
+
+// ofRun is for what concerns a Run and no one Intent of it.
+func ofRun(r intent.Run) *candidate {
+	return &candidate{run: r, it: intent.Intent{Tenant: r.Tenant, Run: r.ID, Mission: r.Mission}}
 }
 
 // said marks a title as the Worker's words: the kinds that a Worker may use are

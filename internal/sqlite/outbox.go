@@ -21,11 +21,6 @@ type Due struct {
 // last received from.
 func (s *Store) Outboxed() <-chan struct{} { return s.outboxed }
 
-// Enqueue puts a message into the outbox by itself.
-func (s *Store) Enqueue(ctx context.Context, tenant ident.Tenant, m commit.Message) error {
-	return s.write(ctx, func(t *Tx) error { return t.enqueue(tenant, m.Kind, m.Ref, m.Due) })
-}
-
 // WakeWaiting puts a message into the outbox for each Run of the built-in Worker
 // that waits while nothing of it is open, in case the message that should have
 // woken it was lost.

@@ -38,7 +38,7 @@ type Config struct {
 	// Tenant is whose audit log records what concerns the whole vault.
 	Tenant ident.Tenant
 	Now    func() time.Time
-	Log    *slog.Logger
+	Log    *slog.Logger // what the vault logs is scrubbed with what it knows
 }
 
 // Vault is sealed when it is made, and safe for concurrent use.
@@ -86,7 +86,9 @@ func New(c Config) (*Vault, error) {
 	if err := ident.CheckName(string(c.Tenant)); err != nil {
 		return nil, err
 	}
-	return &Vault{cfg: c}, nil
+	v := &Vault{cfg: c}
+	v.cfg.Log = slog.New(scrub.Handler(c.Log.Handler(), &v.holder))
+	return v, nil
 }
 
 // Holder holds the secrets of all tenants, for what belongs to the process, such
