@@ -12,6 +12,7 @@ const (
 	IntentDecided   Type = "intent.decided"  // approved, rejected, expired, withdrawn
 	VerdictRefused  Type = "verdict.refused" // somebody tried to decide, and it does not count
 	IntentClaimed   Type = "intent.claimed"  // durable before the secret is resolved
+	IntentSending   Type = "intent.sending"  // a write's, durable before a byte leaves
 	IntentOutcome   Type = "intent.outcome"
 	IntentSwept     Type = "intent.swept"    // its claimant died
 	IntentResolved  Type = "intent.resolved" // an UNKNOWN got its outcome, by lookup or by a person
@@ -20,8 +21,11 @@ const (
 	SecretSet       Type = "secret.set"
 	SecretRotated   Type = "secret.rotated"
 	SecretDisabled  Type = "secret.disabled"
-	SecretRemoved   Type = "secret.removed"
-	SecretOpened    Type = "secret.opened" // for a use outside an Intent, such as trying a new version
+	SecretRemoved   Type = "secret.removed"   // all its versions are destroyed
+	SecretDestroyed Type = "secret.destroyed" // one version is
+	SecretDescribed Type = "secret.described" // what people read about it has changed
+	SecretRekeyed   Type = "secret.rekeyed"   // its keys were replaced, its value not
+	SecretOpened    Type = "secret.opened"    // for a use outside an Intent, such as trying a new version
 	ResourceApplied Type = "resource.applied"
 	ResourceRemoved Type = "resource.removed"
 	AccountCreated  Type = "account.created"
@@ -31,6 +35,13 @@ const (
 	SessionFailed   Type = "session.failed"
 	SessionEnded    Type = "session.ended"
 	VaultUnsealed   Type = "vault.unsealed"
+	VaultRefused    Type = "vault.refused" // somebody tried to unseal it, with the wrong seal
+	SealAdded       Type = "seal.added"
+	SealRenewed     Type = "seal.renewed"
+	SealRemoved     Type = "seal.removed"
+	RootRotated     Type = "root.rotated"
+	RowRefused      Type = "row.refused" // a stored row is not the one that was written last
+	BackupMade      Type = "backup.made"
 	WorkerIncident  Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
 )
 
@@ -57,6 +68,7 @@ var vocabulary = map[string]form{
 	"attempt":       name,
 	"body":          digest, // SHA-256(salt || body) of a body kept outside
 	"cost":          number, // micro-units of the configured currency
+	"count":         number,
 	"decision":      name,
 	"digest":        digest, // of the Intent, or of the resource applied
 	"durationMs":    number,
@@ -112,6 +124,7 @@ var allowed = map[Type][]string{
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},
 	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
 		"revision", "secret", "secretVersion", "selfApproval", "verdict"},
+	IntentSending: {"attempt", "digest", "fence"},
 	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redactions", "result", "secret", "secretVersion",
 		"state", "status", "why"},
 	IntentSwept:     {"attempt", "digest", "fence", "state", "why"},
@@ -131,7 +144,17 @@ var allowed = map[Type][]string{
 	SessionStarted:  {"account", "expires", "factor", "method", "session", "source"},
 	SessionFailed:   {"account", "factor", "method", "name", "source", "why"},
 	SessionEnded:    {"account", "session", "why"},
-	VaultUnsealed:   {"generation", "kind", "seal"},
+	SecretDestroyed: {"secret", "secretVersion", "why"},
+	SecretDescribed: {"secret"},
+	SecretRekeyed:   {"count", "generation", "kind"},
+	VaultUnsealed:   {"generation", "kind", "seal", "source"},
+	VaultRefused:    {"count", "kind", "source", "why"},
+	SealAdded:       {"generation", "kind", "seal"},
+	SealRenewed:     {"generation", "kind", "seal"},
+	SealRemoved:     {"generation", "kind", "seal"},
+	RootRotated:     {"count", "generation", "why"},
+	RowRefused:      {"kind", "name", "secret", "why"},
+	BackupMade:      {"digest", "name", "why"},
 	WorkerIncident:  {"args", "digest", "kind", "secret", "source", "why", "worker"},
 }
 
@@ -141,3 +164,10 @@ var required = map[Type][]string{
 	LogOpened:     {"verifier"},
 	IntentClaimed: {"args", "digest", "effect", "fence"},
 }
+
+// SecretChanges are the types that a tenant's register of Secrets counts: as
+// many as its log has of them, so many changes there were.
+var SecretChanges = []Type{SecretSet, SecretRotated, SecretDisabled, SecretRemoved, SecretDestroyed, SecretDescribed, SecretRekeyed}
+
+// RingChanges are those that the ring of the vault's keys counts.
+var RingChanges = []Type{SealAdded, SealRenewed, SealRemoved, RootRotated}
