@@ -50,7 +50,7 @@ func NewRecovery(path string) (public []byte, err error) {
 	if err != nil {
 		return nil, fault.New(fault.Internal, "encoding the recovery key's public half")
 	}
-	b, err := json.Marshal(f)
+	b, err := json.Marshal(f) //nolint:gosec // G117: it is what the file is for
 	if err != nil {
 		return nil, fault.New(fault.Internal, "encoding the recovery key")
 	}
