@@ -96,6 +96,9 @@ func (v *Vault) rebuild(s *state, name ident.Tenant, ten *tenant) (*state, *scru
 				return nil, nil, err
 			}
 		}
+		if len(next.tenants) == 1 {
+			return next, t.set, nil // it is the set of all
+		}
 		all = append(all, list...)
 	}
 	set, err := scrub.Build(all)
