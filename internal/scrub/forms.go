@@ -2,8 +2,10 @@ package scrub
 
 import (
 	"bytes"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
+	"math"
 	"slices"
 	"strconv"
 	"unicode/utf16"
@@ -16,21 +18,34 @@ import (
 type form struct {
 	texts func(v []byte) [][]byte
 	plain bool // never escaped: its characters don't need it
+	// parts: how many characters stand for a byte, where a part of the value
+	// shows as a part of the form; 0 where fragments are not looked for.
+	parts float64
 }
 
 var formList = []form{
-	{texts: spellings}, {texts: reversed}, {texts: hexed}, {texts: base64Cores}, {texts: wide},
-	{texts: numbers, plain: true},
+	{texts: spellings, parts: 1}, {texts: reversed}, {texts: hexed, parts: 2}, {texts: base64Cores, parts: 4. / 3},
+	{texts: base64Twice}, {texts: base32Cores}, {texts: wide}, {texts: numbers, plain: true},
 }
 
 // patterns lists every text that stands for v, each of MinLen bytes or more.
 func patterns(v []byte, secret int32) []pattern {
 	var all []pattern
+	from, to, least := fragment(v)
 	for _, f := range formList {
-		for _, t := range f.texts(v) {
-			if len(t) >= MinLen {
-				all = append(all, pattern{text: lowered(t), secret: secret, plain: f.plain})
+		for i, t := range f.texts(v) {
+			if len(t) < MinLen {
+				continue
 			}
+			p := pattern{text: lowered(t), secret: secret, plain: f.plain}
+			switch {
+			case least == 0 || f.parts == 0 || f.parts == 1 && i > 0:
+			case from == 0 && to == len(v): // any part of the form is one of the value
+				p.to, p.least = len(t), int(math.Ceil(f.parts*float64(least)))
+			case f.parts == 1:
+				p.from, p.to, p.least = from, to, least
+			}
+			all = append(all, p)
 		}
 	}
 	return all
@@ -85,6 +100,29 @@ func base64Cores(v []byte) [][]byte {
 			to := (lead + len(v)) * 8 / 6 // the last that no later byte shares
 			all = append(all, text[from:to])
 		}
+	}
+	return all
+}
+
+// base64Twice are the characters that the value alone determines after it was
+// encoded twice, as a credential in a document that is itself sent in base64.
+func base64Twice(v []byte) [][]byte {
+	var all [][]byte
+	for _, once := range base64Cores(v) {
+		// Encoded text has no byte whose code would differ between the alphabets.
+		all = append(all, base64Cores(once)[:3]...)
+	}
+	return all
+}
+
+// base32Cores are the characters that the value alone determines, when 0 to 4
+// bytes (modulo 5) stand before it.
+func base32Cores(v []byte) [][]byte {
+	var all [][]byte
+	for lead := range 5 {
+		padded := append(make([]byte, lead, lead+len(v)), v...)
+		text := base32.StdEncoding.WithPadding(base32.NoPadding).AppendEncode(nil, padded)
+		all = append(all, text[(lead*8+4)/5:(lead+len(v))*8/5])
 	}
 	return all
 }
