@@ -56,6 +56,7 @@ const (
 	mix          = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio
 	bitsPerEntry = 24                 // of the Bloom bitmap
 	minBloomLog  = 15                 // 4 KB: no less, it fits the nearest cache
+	onePass      = 2000               // so few patterns share one bank: more would meet too many q-grams by chance
 )
 
 func buildBanks(pats []pattern) []bank {
@@ -64,12 +65,19 @@ func buildBanks(pats []pattern) []bank {
 	}
 	common := countGrams(pats)
 	by := make([][]int32, len(layout))
+	least := 0
 	for i, p := range pats {
 		k := 0
 		for len(p.text) < layout[k].m {
 			k++
 		}
-		by[k] = append(by[k], int32(i))
+		by[k], least = append(by[k], int32(i)), max(least, k)
+	}
+	if len(pats) <= onePass {
+		// Where the text has to be looked at this often anyway, once is enough.
+		for k := range least {
+			by[least], by[k] = append(by[least], by[k]...), nil
+		}
 	}
 	var banks []bank
 	for k, ids := range by {
