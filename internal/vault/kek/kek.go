@@ -29,6 +29,8 @@ type Kind string
 const (
 	KindKeyFile    Kind = "key-file"
 	KindPassphrase Kind = "passphrase"
+	KindTransit    Kind = "transit"
+	KindExec       Kind = "exec"
 )
 
 // Sealed is the root key under one seal, as it is stored.
