@@ -1,6 +1,10 @@
 package kek
 
-import "testing"
+import (
+	"fmt"
+	"hash"
+	"testing"
+)
 
 // Cheaper makes derivations take milliseconds until the test ends. What they
 // cost otherwise is checked by TestWhatADerivationCosts.
@@ -14,4 +18,28 @@ func Cheaper(t *testing.T) {
 // PBKDF2's iterations.
 func Costs() (passes, kib uint32, lanes uint8, iterations uint32) {
 	return argonNow.Time, argonNow.Memory, argonNow.Lanes, pbkdf2Now.Time
+}
+
+// Derivations lists, from here to the test's end, what each derivation was asked
+// for, without passphrase and salt.
+func Derivations(t *testing.T) *[]string {
+	var did []string
+	a, p := idKey, pbkdf2Key
+	t.Cleanup(func() { idKey, pbkdf2Key = a, p })
+	idKey = func(phrase, salt []byte, passes, kib uint32, lanes uint8, n uint32) []byte {
+		did = append(did, fmt.Sprintf("argon2id %d %d %d %d %d", len(salt), passes, kib, lanes, n))
+		return a(phrase, salt, passes, kib, lanes, n)
+	}
+	pbkdf2Key = func(h func() hash.Hash, phrase string, salt []byte, iterations, n int) ([]byte, error) {
+		did = append(did, fmt.Sprintf("pbkdf2 %d %d %d", len(salt), iterations, n))
+		return p(h, phrase, salt, iterations, n)
+	}
+	return &did
+}
+
+// FIPS sets the mode until the test ends.
+func FIPS(t *testing.T, on bool) {
+	was := approvedOnly
+	t.Cleanup(func() { approvedOnly = was })
+	approvedOnly = func() bool { return on }
 }
