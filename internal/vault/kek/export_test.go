@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"hash"
 	"testing"
+	"time"
+
+	"sallyport.dev/internal/vault/internal/box"
 )
 
 // Cheaper makes derivations take milliseconds until the test ends. What they
@@ -42,4 +45,15 @@ func FIPS(t *testing.T, on bool) {
 	was := approvedOnly
 	t.Cleanup(func() { approvedOnly = was })
 	approvedOnly = func() bool { return on }
+}
+
+// Bind is the associated data that a seal of a kind gives for its box.
+func Bind(aad box.AAD, s Sealed) box.AAD { return bind(aad, s) }
+
+// Impatient shortens the time for one operation of a transit server or a program
+// until the test ends.
+func Impatient(t *testing.T, d time.Duration) {
+	tr := transitTimeout
+	t.Cleanup(func() { transitTimeout = tr })
+	transitTimeout = d
 }
