@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"testing"
 
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
+	"sallyport.dev/internal/vault/internal/plain"
 )
 
 // These see inside: the parsers are not exported, since what they give is.
@@ -45,6 +47,33 @@ func FuzzParseKDF(f *testing.F) {
 		weak := k.Name == argon2id && (k.Time < 3 || k.Memory < 256<<10) || k.Name == pbkdf2ID && k.Time < 600_000
 		if weak || k.Time > 20_000_000 || k.Memory > 2<<20 || len(k.Salt) != 16 {
 			t.Fatalf("accepted %+v", k)
+		}
+	})
+}
+
+func FuzzTransitAnswers(f *testing.F) {
+	f.Add([]byte(`{"request_id":"a","data":{"ciphertext":"vault:v1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","key_version":1}}`), 200)
+	f.Add([]byte(`{"data":{"plaintext":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},"auth":null}`), 200)
+	f.Add([]byte(`{"auth":{"client_token":"s.abc"}}`), 200)
+	f.Add([]byte(`{"errors":["encryption key not found"]}`), 400)
+	f.Add([]byte(`{"data":{"plaintext":{}}}`), 503)
+	t0 := &Transit{cfg: TransitConfig{Mount: "transit", Key: "k"}}
+	f.Fuzz(func(t *testing.T, raw []byte, status int) {
+		if b, err := transitCiphertext(raw); err == nil && !transitBox.Match(b) {
+			t.Errorf("a ciphertext %q", b)
+		}
+		if v, err := transitPlaintext(raw); err == nil && len(plain.Bytes(v)) != box.KeySize {
+			t.Error("a plaintext of another length")
+		}
+		if b, err := transitToken(raw); err == nil && !headerSafe(b) {
+			t.Errorf("a token %q", b)
+		}
+		for _, op := range []string{"encrypt", "decrypt", "sign-in"} {
+			switch err := t0.refused(op, status, raw); fault.KindOf(err) {
+			case fault.Denied, fault.Invalid, fault.Unavailable:
+			default:
+				t.Errorf("status %d is %v", status, err)
+			}
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"regexp"
 	"strings"
@@ -121,16 +120,12 @@ func (t *Transit) Wrap(ctx context.Context, aad box.AAD, root plain.Value) (Seal
 	s := Sealed{Kind: KindTransit, ID: t.id()}
 	body := transitBody("plaintext", plain.Bytes(root), bind(aad, s))
 	defer clear(body)
-	var answer struct {
-		Data struct {
-			Ciphertext string `json:"ciphertext"`
-		} `json:"data"`
+	raw, err := t.ask(ctx, "encrypt", body)
+	if err == nil {
+		s.Box, err = transitCiphertext(raw)
 	}
-	if err := t.ask(ctx, "encrypt", body, &answer); err != nil {
+	if err != nil {
 		return Sealed{}, err
-	}
-	if s.Box = []byte(answer.Data.Ciphertext); !transitBox.Match(s.Box) {
-		return Sealed{}, fault.New(fault.Invalid, "the transit server's answer has no ciphertext of the form vault:v1:...")
 	}
 	// Servers before 1.13 don't know associated data, and say nothing about it.
 	elsewhere, err := t.decrypt(ctx, box.Bind("another vault", string(aad)), s)
@@ -163,20 +158,12 @@ func (t *Transit) Unwrap(ctx context.Context, aad box.AAD, s Sealed) (plain.Valu
 var transitBox = regexp.MustCompile(`^vault:v[1-9][0-9]{0,8}:[A-Za-z0-9+/]{40,1000}={0,2}$`)
 
 func (t *Transit) decrypt(ctx context.Context, aad box.AAD, s Sealed) (plain.Value, error) {
-	var answer struct {
-		Data struct {
-			Plaintext []byte `json:"plaintext"` // decoded without a string between
-		} `json:"data"`
-	}
-	if err := t.ask(ctx, "decrypt", transitBody("", s.Box, aad), &answer); err != nil {
+	raw, err := t.ask(ctx, "decrypt", transitBody("", s.Box, aad))
+	defer clear(raw)
+	if err != nil {
 		return plain.Value{}, err
 	}
-	v := plain.New(answer.Data.Plaintext)
-	if len(answer.Data.Plaintext) != box.KeySize {
-		plain.Wipe(v)
-		return plain.Value{}, fault.New(fault.Invalid, "the transit server's answer is not a key of 32 bytes")
-	}
-	return v, nil
+	return transitPlaintext(raw)
 }
 
 // transitBody is a request's JSON, built where it can be wiped. With a member
@@ -197,21 +184,16 @@ func transitBody(member string, b []byte, aad box.AAD) (body []byte) {
 	return body
 }
 
-// ask signs in, posts to the key, and reads the answer.
-func (t *Transit) ask(ctx context.Context, op string, body []byte, answer any) error {
+// ask signs in, posts to the key, and gives the answer.
+func (t *Transit) ask(ctx context.Context, op string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, transitTimeout)
 	defer cancel()
 	token, err := t.token(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer clear(token)
-	raw, err := t.post(ctx, op, t.cfg.Mount+"/"+op+"/"+t.cfg.Key, token, body)
-	defer clear(raw)
-	if err != nil {
-		return err
-	}
-	return decodeAnswer(raw, answer)
+	return t.post(ctx, op, t.cfg.Mount+"/"+op+"/"+t.cfg.Key, token, body)
 }
 
 // token reads the token's file, or signs in with the AppRole.
@@ -233,19 +215,7 @@ func (t *Transit) token(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var answer struct {
-		Auth struct {
-			Token string `json:"client_token"`
-		} `json:"auth"`
-	}
-	if err := decodeAnswer(raw, &answer); err != nil {
-		return nil, err
-	}
-	token := []byte(answer.Auth.Token)
-	if !headerSafe(token) {
-		return nil, fault.New(fault.Invalid, "the transit server's answer to the sign-in has no token")
-	}
-	return token, nil
+	return transitToken(raw)
 }
 
 // maxCredential is the most bytes of a token or secret id; a token that holds
@@ -276,12 +246,4 @@ func headerSafe(b []byte) bool {
 		}
 	}
 	return len(b) > 0
-}
-
-func decodeAnswer(raw []byte, into any) (err error) {
-	plain.Do(func() { err = json.Unmarshal(raw, into) })
-	if err != nil {
-		return fault.New(fault.Invalid, "the transit server's answer is not the JSON that is expected")
-	}
-	return nil
 }
