@@ -1,6 +1,7 @@
 package kek
 
 import (
+	"context"
 	"fmt"
 	"hash"
 	"testing"
@@ -53,7 +54,13 @@ func Bind(aad box.AAD, s Sealed) box.AAD { return bind(aad, s) }
 // Impatient shortens the time for one operation of a transit server or a program
 // until the test ends.
 func Impatient(t *testing.T, d time.Duration) {
-	tr := transitTimeout
-	t.Cleanup(func() { transitTimeout = tr })
-	transitTimeout = d
+	tr, ex := transitTimeout, execTimeout
+	t.Cleanup(func() { transitTimeout, execTimeout = tr, ex })
+	transitTimeout, execTimeout = d, d
+}
+
+// AskForTest has a program do one operation.
+func AskForTest(e *Exec, ctx context.Context, op string, aad box.AAD, payload []byte) (string, error) {
+	a, err := e.ask(ctx, op, aad, payload)
+	return a.ID, err
 }

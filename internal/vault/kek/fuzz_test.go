@@ -77,3 +77,36 @@ func FuzzTransitAnswers(f *testing.F) {
 		}
 	})
 }
+
+func FuzzExecAnswers(f *testing.F) {
+	f.Add(`{"v":1,"id":"slot-1/key-7"}`)
+	f.Add(`{"v":1,"id":"k","ciphertext":"AAAA"}`)
+	f.Add(`{"v":1,"id":"k","plaintext":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`)
+	f.Add(`{"v":1,"error":{"kind":"denied","message":"no"}}`)
+	f.Add(`{"v":1,"id":"k","ciphertext":"AAAA","plaintext":"AAAA"}{}`)
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, op := range []string{"id", "wrap", "unwrap"} {
+			a, err := parseExec(op, []byte(s))
+			if err != nil {
+				if k := fault.KindOf(err); k != fault.Denied && k != fault.Unavailable && k != fault.Invalid || len(err.Error()) > 200 {
+					t.Errorf("%s: %v", op, err)
+				}
+				continue
+			}
+			if a.V != 1 || !execID.MatchString(a.ID) || a.Error != nil || (len(a.Plaintext) == box.KeySize) != (op == "unwrap") || (len(a.Ciphertext) > 0) != (op == "wrap") {
+				t.Errorf("%s: accepted %q", op, s)
+			}
+		}
+	})
+}
+
+func FuzzWordsOfAProgram(f *testing.F) {
+	for _, s := range []string{"no such slot", "\xff\x00", "key AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "[1 2 3 4 5 6 7 8 9]", "0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s := tell(b); len(s) > 80 || longWord.MatchString(s) {
+			t.Errorf("%q told as %q", b, s)
+		}
+	})
+}
