@@ -1,6 +1,7 @@
 package kek
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"path/filepath"
@@ -80,7 +81,9 @@ func (e *Exec) Wrap(ctx context.Context, aad box.AAD, root plain.Value) (Sealed,
 	if wrapped.ID != s.ID {
 		return Sealed{}, fault.New(fault.Invalid, "the seal's program wrapped with another key than the one whose id it gave")
 	}
-	s.Box = wrapped.Ciphertext
+	if s.Box = wrapped.Ciphertext; bytes.Contains(s.Box, plain.Bytes(root)) {
+		return Sealed{}, fault.New(fault.Invalid, "the seal's program gave the plaintext back as the ciphertext")
+	}
 	elsewhere, err := e.unwrap(ctx, box.Bind("another vault", string(aad)), s)
 	plain.Wipe(elsewhere)
 	if err == nil {

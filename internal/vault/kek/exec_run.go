@@ -66,7 +66,7 @@ func finished(ctx context.Context, op string, err error, out, said *sink) (execA
 		return execAnswer{}, fault.New(fault.Unavailable, "the seal's program took too long to "+op+", and was killed")
 	case errors.Is(err, exec.ErrWaitDelay):
 		return execAnswer{}, fault.New(fault.Invalid, "the seal's program ended and left another that holds its output")
-	case err != nil && !ended && !errors.Is(err, syscall.EPIPE):
+	case err != nil && !ended:
 		return execAnswer{}, fault.New(fault.Unavailable, "the seal's program could not be waited for")
 	}
 	a, parsed := parseExec(op, out.bytes())

@@ -85,6 +85,9 @@ func TestAProgramThatBreaksTheContractIsRefused(t *testing.T) {
 	if v, err := plugin(t, other).Unwrap(t.Context(), aad, execBox); !fault.Is(err, fault.Denied) || len(plain.Bytes(v)) > 0 {
 		t.Errorf("another key's id: %v", err)
 	}
+	if _, err := plugin(t, "pretends").Wrap(t.Context(), aad, root()); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "plaintext") {
+		t.Errorf("a program that wraps nothing: %v", err)
+	}
 	if _, err := plugin(t, "forgets").Wrap(t.Context(), aad, root()); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "associated data") {
 		t.Errorf("a program that ignores the associated data: %v", err)
 	}

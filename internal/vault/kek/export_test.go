@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
 )
 
@@ -63,4 +64,19 @@ func Impatient(t *testing.T, d time.Duration) {
 func AskForTest(e *Exec, ctx context.Context, op string, aad box.AAD, payload []byte) (string, error) {
 	a, err := e.ask(ctx, op, aad, payload)
 	return a.ID, err
+}
+
+// AnswerForTest accepts an answer that fits one of a program's operations, or is
+// a well-formed error.
+func AnswerForTest(b []byte) error {
+	_, err := parseExec("id", b)
+	for _, op := range []string{"wrap", "unwrap"} {
+		if err != nil {
+			_, err = parseExec(op, b)
+		}
+	}
+	if reports(b) && fault.Is(err, fault.Unavailable) {
+		return nil
+	}
+	return err
 }

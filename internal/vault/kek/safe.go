@@ -3,7 +3,6 @@ package kek
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -88,17 +87,20 @@ func readSmall(path string, limit int64, forbidden fs.FileMode) ([]byte, error) 
 // readAll reads all of r into one buffer: no copy of a secret is left behind by
 // growing. Limit: there is more. The caller wipes the result.
 func readAll(r io.Reader, limit int64) ([]byte, error) {
-	b := make([]byte, limit+1)
-	n, err := io.ReadFull(r, b)
-	switch {
-	case err == nil:
-		clear(b)
-		return nil, fault.Newf(fault.Limit, "it is longer than %d bytes", limit)
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return b[:n], nil
+	b, n := make([]byte, limit+1), 0
+	for n < len(b) {
+		more, err := r.Read(b[n:])
+		n += more
+		if err == io.EOF { // alone and itself: an answer that was cut is io.ErrUnexpectedEOF
+			return b[:n], nil
+		}
+		if err != nil {
+			clear(b)
+			return nil, fault.New(fault.Unavailable, "it ended early or took too long")
+		}
 	}
 	clear(b)
-	return nil, fault.New(fault.Unavailable, "it ended early or too late")
+	return nil, fault.Newf(fault.Limit, "it is longer than %d bytes", limit)
 }
 
 // decodeStrict reads one JSON object: no unknown or repeated members, nothing

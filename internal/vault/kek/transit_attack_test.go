@@ -97,6 +97,24 @@ func TestAnAnswerThatDoesNotFitIsRefused(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatWasCutIsNotTaken(t *testing.T) {
+	whole := `{"data":{"plaintext":"` + base64.StdEncoding.EncodeToString(make([]byte, 32)) + `"}}`
+	for _, head := range []string{"Transfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n", len(whole), whole), "Content-Length: 1000\r\n\r\n" + whole} {
+		k := hostile(t, func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+head)
+		})
+		if v, err := k.Unwrap(t.Context(), aad, stored); !fault.Is(err, fault.Unavailable) || len(plain.Bytes(v)) > 0 {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 func TestASlowServerIsNotWaitedForLong(t *testing.T) {
 	kek.Impatient(t, 50*time.Millisecond)
 	for name, begin := range map[string]string{"no answer": "", "an answer that does not end": `{"data":`} {

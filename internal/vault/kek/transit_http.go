@@ -114,6 +114,10 @@ func (t *Transit) post(ctx context.Context, op, path string, token, body []byte)
 	}
 	defer func() { _ = res.Body.Close() }() // it was only read
 	raw, err := readAll(res.Body, maxAnswer)
+	if err == nil && ctx.Err() != nil { // our own goodbye can make the server end its answer in good order
+		clear(raw)
+		err = fault.New(fault.Unavailable, "it took too long")
+	}
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "reading the transit server's answer", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -65,11 +66,15 @@ func (b *bao) prepare() {
 	b.policy = b.allow("sallyport")
 }
 
+// sealPolicy is the policy in docs/seals.md.
+const sealPolicy = `path "%s/encrypt/%s" { capabilities = ["update"] }
+path "%s/decrypt/%s" { capabilities = ["update"] }
+`
+
 // allow makes a policy for a key and gives its name.
 func (b *bao) allow(key string) string {
 	name := b.mount + "-" + key
-	b.admin("PUT", "sys/policies/acl/"+name, map[string]any{"policy": `path "` + b.mount + `/encrypt/` + key + `" { capabilities = ["update"] }
-path "` + b.mount + `/decrypt/` + key + `" { capabilities = ["update"] }`})
+	b.admin("PUT", "sys/policies/acl/"+name, map[string]any{"policy": fmt.Sprintf(sealPolicy, b.mount, key, b.mount, key)})
 	return name
 }
 
