@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash"
+	"net/http"
 	"testing"
 	"time"
 
@@ -79,4 +80,13 @@ func AnswerForTest(b []byte) error {
 		return nil
 	}
 	return err
+}
+
+// PlainClient is the client for a transit server on this machine.
+func PlainClient(t *testing.T) *http.Client {
+	c, err := transitClient("", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,6 +68,9 @@ type pluginRequest struct {
 
 // behave is the program.
 func behave(how string) int {
+	if len(os.Args) == 3 && os.Args[2] == "again" {
+		return hang(os.Args[1:])
+	}
 	var in pluginRequest
 	if err := json.NewDecoder(os.Stdin).Decode(&in); err != nil {
 		return 2
@@ -97,7 +101,7 @@ func behave(how string) int {
 	case "hangs":
 		return hang(os.Args[1:])
 	case "leaves":
-		return leave()
+		return leave(os.Args[1])
 	case "reports":
 		report(os.Args[1])
 	}
@@ -147,21 +151,23 @@ func hang(args []string) int {
 	if err != nil {
 		return 1
 	}
+	signal.Ignore(os.Interrupt) // so that the runtime sees no deadlock
 	if len(args) == 1 {
 		child := exec.Command(os.Args[0], args[0], "again")
-		child.Env, child.Stdin = os.Environ(), strings.NewReader("{}")
+		child.Env = os.Environ()
 		if child.Start() != nil {
 			return 1
 		}
 	}
 	defer pipe.Close()
+	_, _ = pipe.WriteString("x")
 	select {}
 }
 
-// leave ends with an answer, and a process that holds the output.
-func leave() int {
-	child := exec.Command("/bin/sleep", "100")
-	child.Stdout = os.Stdout
+// leave ends with an answer, and a process that holds the output and the pipe.
+func leave(pipe string) int {
+	child := exec.Command(os.Args[0], pipe, "again")
+	child.Env, child.Stdout = []string{"TEST_PLUGIN=hangs"}, os.Stdout
 	if child.Start() != nil {
 		return 1
 	}

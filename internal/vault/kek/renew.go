@@ -95,8 +95,8 @@ func (k *KeyFile) replace(f *keyFile) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// write writes f, whole and on disk, beside path, under a name that a later try
-// finds and removes: an interrupted one leaves no keys behind for good.
+// write writes f, whole and on disk, beside path, under a name that nobody else
+// writes to. What an interrupted try left is removed: it has keys in it.
 func (f *keyFile) write(path string) (tmp string, err error) {
 	var b []byte
 	plain.Do(func() { b, err = json.Marshal(f) })
@@ -104,10 +104,10 @@ func (f *keyFile) write(path string) (tmp string, err error) {
 	if err != nil {
 		return "", fault.New(fault.Internal, "encoding the key file")
 	}
-	tmp = filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fault.Wrap(fault.Unavailable, "removing what is left of an earlier try", err)
+	if err := removeLeft(path); err != nil {
+		return "", err
 	}
+	tmp = filepath.Join(filepath.Dir(path), tmpPrefix(path)+rand.Text()+tmpSuffix)
 	file, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", fault.Wrap(fault.Unavailable, "making the key file", err)
@@ -117,6 +117,31 @@ func (f *keyFile) write(path string) (tmp string, err error) {
 		return "", fault.Wrap(fault.Unavailable, "writing the key file", errors.Join(err, os.Remove(tmp)))
 	}
 	return tmp, nil
+}
+
+// tmpPrefix and tmpSuffix are what a file has around its random part while it is
+// written.
+func tmpPrefix(path string) string { return "." + filepath.Base(path) + "." }
+
+const tmpSuffix = ".new"
+
+// removeLeft removes what an interrupted write of path left beside it. Another
+// one under way then fails, and takes nothing with it.
+func removeLeft(path string) error {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, "looking for what is left of an earlier try", err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), tmpPrefix(path)) || !strings.HasSuffix(e.Name(), tmpSuffix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fault.Wrap(fault.Unavailable, "removing what is left of an earlier try", err)
+		}
+	}
+	return nil
 }
 
 func newKey() []byte {

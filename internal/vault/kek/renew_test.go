@@ -82,7 +82,7 @@ func TestNoSequenceOfRenewalsAndCrashesLosesTheKey(t *testing.T) {
 	for seed := range uint64(25) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		_, path, stored := wrap(t)
-		tmp := filepath.Join(filepath.Dir(path), ".key.new")
+		tmp := filepath.Join(filepath.Dir(path), ".key.LEFT.new")
 		var did []string
 		for range 12 {
 			k, before := kek.NewKeyFile(path), read(t, path) // a process that starts now
@@ -90,6 +90,9 @@ func TestNoSequenceOfRenewalsAndCrashesLosesTheKey(t *testing.T) {
 				t.Fatalf("seed %d: after %v: %v", seed, did, err)
 			}
 			after := read(t, path)
+			if _, err := os.Stat(tmp); err == nil && !bytes.Equal(before, after) {
+				t.Fatal("keys of an interrupted try are still beside the file")
+			}
 			switch r.IntN(4) {
 			case 0:
 				did = append(did, "crash while the file is written")
@@ -156,7 +159,7 @@ func TestARenewalThatCantKeepTheKeyChangesNothing(t *testing.T) {
 		}
 	}
 	// What is in the way can't be removed: the disk refuses before the file is touched.
-	if err := os.MkdirAll(filepath.Join(filepath.Dir(path), ".key.new", "x"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(filepath.Dir(path), ".key.LEFT.new", "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := k.Renew(t.Context(), aad, stored); !fault.Is(err, fault.Unavailable) {

@@ -212,6 +212,26 @@ func TestACertificateOfSomebodyElseGetsNoToken(t *testing.T) {
 	}
 }
 
+func TestPlainHTTPGoesNowhereButHere(t *testing.T) {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://192.0.2.1:8200/", nil) // what "localhost" could be made to mean
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kek.PlainClient(t).Do(r); err == nil || !strings.Contains(err.Error(), "plain HTTP to another machine") {
+		t.Errorf("%v", err)
+	}
+	s := httptest.NewServer(http.NotFoundHandler())
+	defer s.Close()
+	if r, err = http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, nil); err != nil {
+		t.Fatal(err)
+	}
+	res, err := kek.PlainClient(t).Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+}
+
 func TestTheTransitConfigurationIsStrict(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "transit.json")
