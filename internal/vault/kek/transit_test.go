@@ -20,8 +20,10 @@ import (
 	"sallyport.dev/internal/vault/kek"
 )
 
-// bao is a server that the contract is checked with: the fake, or a real one
-// that SALLYPORT_TEST_BAO_ADDR and SALLYPORT_TEST_BAO_TOKEN name.
+// bao is a server that the contract is checked with: the fake, or a real one that
+// SALLYPORT_TEST_BAO_ADDR names, with the token of an administrator in
+// SALLYPORT_TEST_BAO_TOKEN. The contract makes mounts, policies and tokens of its
+// own there, and removes the mounts.
 type bao struct {
 	t                       *testing.T
 	addr, token, ca, policy string
@@ -41,7 +43,7 @@ func eachBao(t *testing.T, test func(t *testing.T, b *bao)) {
 		if addr == "" || token == "" {
 			t.Skip("SALLYPORT_TEST_BAO_ADDR and SALLYPORT_TEST_BAO_TOKEN name no server")
 		}
-		b := &bao{t: t, addr: addr, token: token, ca: os.Getenv("SALLYPORT_TEST_BAO_CA"), client: http.DefaultClient}
+		b := &bao{t: t, addr: addr, token: token, client: http.DefaultClient}
 		b.prepare()
 		test(t, b)
 	})
@@ -281,6 +283,7 @@ func TestTransitSignsInWithAnAppRole(t *testing.T) {
 	eachBao(t, func(t *testing.T, b *bao) {
 		mount := b.mount + "-role"
 		b.admin("POST", "sys/auth/"+mount, map[string]any{"type": "approle"})
+		t.Cleanup(func() { b.admin("DELETE", "sys/auth/"+mount, nil) })
 		role := "auth/" + mount + "/role/sallyport"
 		b.admin("POST", role, map[string]any{"token_policies": []string{b.policy}, "token_ttl": "1m"})
 		c := b.config("sallyport")
