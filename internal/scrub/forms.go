@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"unicode/utf16"
@@ -24,7 +25,7 @@ type form struct {
 }
 
 var formList = []form{
-	{texts: spellings, parts: 1}, {texts: reversed}, {texts: hexed, parts: 2}, {texts: base64Cores, parts: 4. / 3},
+	{texts: spellings, parts: 1}, {texts: reversed}, {texts: hexed, parts: 2}, {texts: base64InURL, parts: 4. / 3},
 	{texts: base64Twice}, {texts: base32Cores}, {texts: wide}, {texts: numbers, plain: true},
 }
 
@@ -86,7 +87,34 @@ func reversed(v []byte) [][]byte {
 }
 
 // hexed is two digits a byte; their case doesn't matter to a match.
-func hexed(v []byte) [][]byte { return [][]byte{hex.AppendEncode(nil, v)} }
+func hexed(v []byte) [][]byte {
+	var all [][]byte
+	for _, u := range inURL(v) {
+		all = append(all, hex.AppendEncode(nil, u))
+	}
+	return all
+}
+
+// inURL is a value, and how a URL has it: what a system encodes as a whole may be
+// the URL that it was asked with.
+func inURL(v []byte) [][]byte {
+	all := [][]byte{v}
+	for _, escape := range []func(string) string{url.QueryEscape, url.PathEscape} {
+		if e := []byte(escape(string(v))); !bytes.Equal(e, all[len(all)-1]) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// base64InURL is base64Cores of these.
+func base64InURL(v []byte) [][]byte {
+	var all [][]byte
+	for _, u := range inURL(v) {
+		all = append(all, base64Cores(u)...)
+	}
+	return all
+}
 
 // base64Cores are the characters that the value alone determines, in both
 // alphabets, when 0, 1 or 2 bytes (modulo 3) stand before it.

@@ -47,6 +47,12 @@ var mayReturnBytes = map[string]string{
 	"(kek.Seal).Kind":              "a kind",
 	"(*kek.KeyFile).Kind":          "a kind",
 	"(*kek.Passphrase).Kind":       "a kind",
+	"(*kek.Transit).Wrap":          "a ciphertext of the server's",
+	"(*kek.Exec).Wrap":             "a ciphertext of the program's",
+	"(*kek.Transit).Kind":          "a kind",
+	"(*kek.Exec).Kind":             "a kind",
+	"kek.ReadTransitConfig":        "names and paths",
+	"kek.ReadExecConfig":           "names and paths",
 }
 
 // No signature that another package can call gives out bytes or text, but for
