@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"strings"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -101,14 +102,18 @@ func loadVersions(ctx context.Context, tx *sql.Tx, snap *vault.Snapshot) error {
 // countChanges counts what the audit log has of each tenant's changes. What the
 // vault itself refused is no change.
 func countChanges(ctx context.Context, tx *sql.Tx, snap *vault.Snapshot) error {
-	return each(ctx, tx, `SELECT tenant, count(*) FROM audit_entry
-		WHERE type IN ($1, $2, $3, $4) AND actor <> $5 GROUP BY tenant`, func(r *sql.Rows) error {
+	args := []any{vault.SystemActor}
+	for _, t := range audit.SecretChanges {
+		args = append(args, string(t))
+	}
+	in := strings.TrimSuffix(strings.Repeat("?, ", len(audit.SecretChanges)), ", ")
+	return each(ctx, tx, "SELECT tenant, count(*) FROM audit_entry WHERE actor <> ? AND type IN ("+in+") GROUP BY tenant", func(r *sql.Rows) error {
 		var t ident.Tenant
 		var n int64
 		err := r.Scan(&t, &n)
 		snap.Changes[t] = n
 		return err
-	}, string(audit.SecretSet), string(audit.SecretRotated), string(audit.SecretDisabled), string(audit.SecretRemoved), vault.SystemActor)
+	}, args...)
 }
 
 // SaveSeals adds seals where there are exactly existing ones.

@@ -33,14 +33,11 @@ func (m *memory) LoadVault(context.Context) (vault.Snapshot, error) {
 	return clone(m.snap, m.events), nil
 }
 
-// changes are the events that Snapshot.Changes counts.
-var changes = []audit.Type{audit.SecretSet, audit.SecretRotated, audit.SecretDisabled, audit.SecretRemoved}
-
 func clone(in vault.Snapshot, events []audit.Event) vault.Snapshot {
 	out := vault.Snapshot{Seals: slices.Clone(in.Seals), Projects: slices.Clone(in.Projects), Registers: slices.Clone(in.Registers),
 		Secrets: slices.Clone(in.Secrets), Versions: slices.Clone(in.Versions), Changes: map[ident.Tenant]int64{}}
 	for _, ev := range events {
-		if slices.Contains(changes, ev.Type) && ev.Actor != vault.SystemActor {
+		if slices.Contains(audit.SecretChanges, ev.Type) && ev.Actor != vault.SystemActor {
 			out.Changes[ev.Tenant]++
 		}
 	}
@@ -195,7 +192,7 @@ func (f *fixture) refusal(t ident.Tenant, name string) map[string]any {
 var system = resource.Origin{Scheme: "https", Host: "erp.example:443"}
 
 func spec(t ident.Tenant, ref string) vault.DoorSpec {
-	return vault.DoorSpec{Tenant: t, Secret: ref, Auth: resource.Auth{Scheme: resource.SchemeBearer, Secret: ref}, Origin: system, Base: nowhere{}}
+	return vault.DoorSpec{Tenant: t, Secret: ref, Auth: resource.Auth{Scheme: resource.SchemeBearer, Secret: ref}, Origin: system, Method: "GET", Base: nowhere{}}
 }
 
 // opens says which error a door is refused with; nil where it opens.
