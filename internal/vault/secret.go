@@ -62,7 +62,7 @@ func (s State) usable() bool { return s == Pending || s == Active || s == Previo
 // key: it can't be widened afterwards, by anybody.
 type Scope struct {
 	Integrations []string          `json:"integrations,omitempty"`
-	Origins      []string          `json:"origins,omitempty"` // "https://host:port"
+	Origins      []string          `json:"origins,omitempty"`  // "https://host:port"
 	Schemes      []resource.Scheme `json:"schemes,omitempty"`  // places of injection
 	Methods      []string          `json:"methods,omitempty"`  // of HTTP, upper case
 	Missions     []string          `json:"missions,omitempty"` // of the Run that uses it
