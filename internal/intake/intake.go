@@ -27,6 +27,7 @@ import (
 	"crypto/ecdh"
 	"crypto/hpke"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"maps"
@@ -57,9 +58,9 @@ const label = "sallyport secret intake v1"
 type Key struct {
 	ID        string       `json:"id"` // of the key; it stays for the vault's life
 	Algorithm string       `json:"algorithm"`
-	PublicKey []byte       `json:"publicKey"` // an uncompressed point of P-256
+	PublicKey string       `json:"publicKey"` // an uncompressed point of P-256, in base64
 	Tenant    ident.Tenant `json:"tenant"`
-	Nonce     []byte       `json:"nonce"` // for one value of the caller's
+	Nonce     string       `json:"nonce"` // for one value of the caller's, in base64
 	ExpiresAt time.Time    `json:"expiresAt"`
 }
 
@@ -85,6 +86,12 @@ func ID(public []byte) string {
 	return "ik-" + hex.EncodeToString(h[:16])
 }
 
+// NewKey is a public key as it is handed out.
+func NewKey(t ident.Tenant, public, nonce []byte, until time.Time) Key {
+	return Key{ID: ID(public), Algorithm: Algorithm, PublicKey: base64.StdEncoding.EncodeToString(public), Tenant: t,
+		Nonce: base64.StdEncoding.EncodeToString(nonce), ExpiresAt: until}
+}
+
 // Suite is what both sides encrypt with.
 func Suite() (hpke.KEM, hpke.KDF, hpke.AEAD) {
 	return hpke.DHKEM(ecdh.P256()), hpke.HKDFSHA256(), hpke.AES256GCM()
@@ -93,25 +100,27 @@ func Suite() (hpke.KEM, hpke.KDF, hpke.AEAD) {
 // Seal encrypts fields. Kind Invalid: the key is none of this suite, or its id
 // is another key's.
 func Seal(k Key, to Target, fields map[string][]byte) ([]byte, error) {
-	if k.Algorithm != Algorithm || len(k.Nonce) != NonceSize {
+	point, err := base64.StdEncoding.DecodeString(k.PublicKey)
+	nonce, err2 := base64.StdEncoding.DecodeString(k.Nonce)
+	if k.Algorithm != Algorithm || err != nil || err2 != nil || len(nonce) != NonceSize {
 		return nil, fault.New(fault.Invalid, "the server's intake key is of a kind that is not known here").
 			WithHint("is the server of the same version as this program")
 	}
-	if k.ID != ID(k.PublicKey) {
+	if k.ID != ID(point) {
 		return nil, fault.New(fault.Invalid, "the server's intake key has the id of another key")
 	}
 	kem, kdf, aead := Suite()
-	public, err := kem.NewPublicKey(k.PublicKey)
+	public, err := kem.NewPublicKey(point)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the server's intake key is not a point of P-256")
 	}
 	text := Pack(fields)
 	defer clear(text)
-	box, err := hpke.Seal(public, kdf, aead, Info(to, k.Nonce), text)
+	box, err := hpke.Seal(public, kdf, aead, Info(to, nonce), text)
 	if err != nil {
 		return nil, fault.New(fault.Internal, "encrypting to the server's intake key")
 	}
-	return slices.Concat([]byte{version}, k.Nonce, box), nil
+	return slices.Concat([]byte{version}, nonce, box), nil
 }
 
 // Split takes a ciphertext apart: box is what hpke.Open takes. Kind Invalid.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/intake"
@@ -21,8 +22,7 @@ func pair(t testing.TB) (intake.Key, hpke.PrivateKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	public := private.PublicKey().Bytes()
-	return intake.Key{ID: intake.ID(public), Algorithm: intake.Algorithm, PublicKey: public, Tenant: "acme", Nonce: bytes.Repeat([]byte{7}, intake.NonceSize)}, private
+	return intake.NewKey("acme", private.PublicKey().Bytes(), bytes.Repeat([]byte{7}, intake.NonceSize), time.Time{}), private
 }
 
 func open(private hpke.PrivateKey, to intake.Target, sealed []byte) (map[string][]byte, error) {
@@ -81,11 +81,9 @@ func TestNothingIsSealedToAKeyThatIsNotWhatItSays(t *testing.T) {
 		"another key under the id": func(k *intake.Key) { k.PublicKey = foreign.PublicKey },
 		"another id":               func(k *intake.Key) { k.ID = foreign.ID },
 		"another algorithm":        func(k *intake.Key) { k.Algorithm = "none" },
-		"no nonce":                 func(k *intake.Key) { k.Nonce = nil },
-		"no point": func(k *intake.Key) {
-			k.PublicKey = make([]byte, 65)
-			k.ID = intake.ID(k.PublicKey)
-		},
+		"no nonce":                 func(k *intake.Key) { k.Nonce = "" },
+		"no base64":                func(k *intake.Key) { k.PublicKey = "?" },
+		"no point":                 func(k *intake.Key) { *k = intake.NewKey("acme", make([]byte, 65), make([]byte, 40), time.Time{}) },
 	} {
 		k := good
 		change(&k)

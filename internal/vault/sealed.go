@@ -40,8 +40,7 @@ func (v *Vault) IntakeKey(t ident.Tenant, actor ident.Principal) (intake.Key, er
 		return intake.Key{}, err
 	}
 	until := v.cfg.Now().Add(intakeTime).UTC().Truncate(time.Second)
-	return intake.Key{ID: intake.ID(public), Algorithm: intake.Algorithm, PublicKey: public, Tenant: t,
-		Nonce: v.nonces.issue(t, actor, until), ExpiresAt: until}, nil
+	return intake.NewKey(t, public, v.nonces.issue(t, actor, until), until), nil
 }
 
 // withIntake lends a tenant's private key.
