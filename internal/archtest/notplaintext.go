@@ -10,7 +10,7 @@ var NotPlaintext = byName(
 			"vault.ProjectRow.Project", "vault.Ref.Name", "vault.Ref.String", "vault.Ref.Rule",
 			"vault.Row.Name", "vault.Scope.Integrations", "vault.Scope.Origins", "vault.Scope.Methods",
 			"vault.Scope.Missions", "vault.SealRow.Vault", "vault.Edit.Description", "vault.Edit.Owner",
-			"vault.Edit.Labels", "vault.Edit.Unlabel", "httpcred.Config.Method",
+			"vault.Edit.Labels", "vault.Edit.Unlabel", "vault.About.Text", "httpcred.Config.Method",
 			"vault.Secret.ID", "vault.Secret.Name", "vault.Secret.Description", "vault.Secret.Owner",
 			"vault.Secret.Labels", "vault.Secret.Project",
 			"vault.Version.Fields", "vault.Version.CreatedBy", "vault.VersionRow.Name",

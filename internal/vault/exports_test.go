@@ -21,6 +21,7 @@ var mayReturnBytes = map[string]string{
 	"(*vault.Vault).Rollback":  "metadata",
 	"(*vault.Vault).Destroy":   "metadata",
 	"(*vault.Vault).Describe":  "metadata",
+	"(vault.About).Text":       "a usage scope",
 	"(*vault.Vault).IntakeKey": "a public key and a nonce",
 	"(*vault.Vault).List":      "metadata",
 	"(*vault.Vault).Show":      "metadata",

@@ -76,7 +76,7 @@ func (v *Vault) reveal(w *Write) error {
 	if err != nil {
 		return err
 	}
-	about, err := w.about()
+	about, err := About{Scope: w.Scope, Expires: w.Expires, AnyOrigin: w.AnyOrigin}.Text()
 	if err != nil {
 		return err
 	}
@@ -100,24 +100,23 @@ func (v *Vault) reveal(w *Write) error {
 	})
 }
 
-// about is where the value may be used, as it was sent: what a sealed value is
-// bound to. It is JSON as a browser's JSON.stringify writes it.
-func (w *Write) about() (string, error) {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(About{Scope: w.Scope, Expires: w.Expires, AnyOrigin: w.AnyOrigin})
-	if err != nil {
-		return "", fault.New(fault.Invalid, "the usage scope can't be encoded")
-	}
-	return strings.TrimSuffix(b.String(), "\n"), nil
-}
-
 // About is what of a Write says where its value may be used.
 type About struct {
 	Scope     *Scope    `json:"scope,omitempty"`
 	Expires   time.Time `json:"expires,omitzero"`
 	AnyOrigin bool      `json:"anyOrigin,omitempty"`
+}
+
+// Text is what an encrypted value is bound to: JSON as a browser's
+// JSON.stringify writes it.
+func (a About) Text() (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(a); err != nil {
+		return "", fault.New(fault.Invalid, "the usage scope can't be encoded")
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
 // nonces gives out what makes a ciphertext good for once, and remembers what was

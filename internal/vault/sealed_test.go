@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -24,11 +23,11 @@ func (f *fixture) sealedWrite(t ident.Tenant, name, token string, scope *vault.S
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	about, err := json.Marshal(vault.About{Scope: w.Scope, AnyOrigin: w.AnyOrigin})
+	about, err := vault.About{Scope: w.Scope, AnyOrigin: w.AnyOrigin}.Text()
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	w.Sealed, err = intake.Seal(k, intake.Target{Tenant: t, Name: name, About: string(about)}, map[string][]byte{"token": []byte(token)})
+	w.Sealed, err = intake.Seal(k, intake.Target{Tenant: t, Name: name, About: about}, map[string][]byte{"token": []byte(token)})
 	if err != nil {
 		f.t.Fatal(err)
 	}
