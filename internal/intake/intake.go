@@ -97,17 +97,31 @@ func Suite() (hpke.KEM, hpke.KDF, hpke.AEAD) {
 	return hpke.DHKEM(ecdh.P256()), hpke.HKDFSHA256(), hpke.AES256GCM()
 }
 
-// Seal encrypts fields. Kind Invalid: the key is none of this suite, or its id
-// is another key's.
-func Seal(k Key, to Target, fields map[string][]byte) ([]byte, error) {
-	point, err := base64.StdEncoding.DecodeString(k.PublicKey)
+// Check refuses a key that is none of this suite, or whose id is another key's.
+// Kind Invalid.
+func (k Key) Check() error {
+	_, _, err := k.parts()
+	return err
+}
+
+func (k Key) parts() (point, nonce []byte, err error) {
+	point, err = base64.StdEncoding.DecodeString(k.PublicKey)
 	nonce, err2 := base64.StdEncoding.DecodeString(k.Nonce)
 	if k.Algorithm != Algorithm || err != nil || err2 != nil || len(nonce) != NonceSize {
-		return nil, fault.New(fault.Invalid, "the server's intake key is of a kind that is not known here").
+		return nil, nil, fault.New(fault.Invalid, "the server's intake key is of a kind that is not known here").
 			WithHint("is the server of the same version as this program")
 	}
 	if k.ID != ID(point) {
-		return nil, fault.New(fault.Invalid, "the server's intake key has the id of another key")
+		return nil, nil, fault.New(fault.Invalid, "the server's intake key has the id of another key")
+	}
+	return point, nonce, nil
+}
+
+// Seal encrypts fields. Kind Invalid: as Check says.
+func Seal(k Key, to Target, fields map[string][]byte) ([]byte, error) {
+	point, nonce, err := k.parts()
+	if err != nil {
+		return nil, err
 	}
 	kem, kdf, aead := Suite()
 	public, err := kem.NewPublicKey(point)
