@@ -109,6 +109,12 @@ func (s Scope) permits(d DoorSpec, now time.Time) error {
 // Expired reports whether the expiry has passed. A scope without one never does.
 func (s Scope) Expired(now time.Time) bool { return !s.NotAfter.IsZero() && now.After(s.NotAfter) }
 
+// ActiveScope is the active version's usage scope; without one it is empty.
+func (s Secret) ActiveScope() Scope {
+	v, _ := s.version(s.Active)
+	return v.Scope
+}
+
 // version finds a version by its number.
 func (s *Secret) version(n int) (Version, bool) {
 	if n < 1 || n > len(s.Versions) {
