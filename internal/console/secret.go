@@ -95,7 +95,7 @@ func (v *visit) filledIn(p *secretsPage) (vault.Write, error) {
 			return w, fault.New(fault.Invalid, "the day on which it expires is not one").WithHint("write it like 2027-03-01")
 		}
 	}
-	fields := []string{}
+	var fields []string
 	switch p.Form {
 	case "token":
 		fields = []string{"token"}

@@ -189,6 +189,6 @@ func Unpack(b []byte) (map[string][]byte, error) {
 }
 
 func appendPart(b, part []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(part))) //nolint:gosec // G115: intake bounds it far below
+	b = binary.BigEndian.AppendUint32(b, uint32(len(part))) // intake bounds it far below
 	return append(b, part...)
 }

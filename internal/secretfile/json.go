@@ -59,7 +59,7 @@ func parseJSON(b []byte) (out []Entry, bad []Problem) {
 	if _, err := d.Token(); err != nil {
 		return broken()
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // the decoder gives it as it is
+	if _, err := d.Token(); err != io.EOF {
 		return nil, append(bad, Problem{lineAt(b, int(d.InputOffset())), "there is something after the object", ""})
 	}
 	return out, bad

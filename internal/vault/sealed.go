@@ -136,7 +136,7 @@ const (
 )
 
 func (n *nonces) issue(t ident.Tenant, p ident.Principal, until time.Time) []byte {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, intake.NonceSize), uint64(max(0, until.UnixMilli()))) //nolint:gosec // G115: not negative
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, intake.NonceSize), uint64(max(0, until.UnixMilli())))
 	b = b[:nonceBody]
 	_, _ = rand.Read(b[8:]) // never fails
 	return append(b, n.mac(t, p, b)...)
@@ -162,7 +162,7 @@ func (n *nonces) spend(t ident.Tenant, p ident.Principal, nonce []byte, now time
 		return fault.New(fault.Conflict, "the encrypted value is not for this sign-in and this start of the server").
 			WithHint("encrypt it again, with a fresh intake key")
 	}
-	until := time.UnixMilli(int64(binary.BigEndian.Uint64(body))) //nolint:gosec // G115: it is our own
+	until := time.UnixMilli(int64(binary.BigEndian.Uint64(body)))
 	if !now.Before(until) {
 		return fault.Newf(fault.Conflict, "the encrypted value is older than %d minutes", intakeTime/time.Minute).
 			WithHint("encrypt it again, with a fresh intake key")
