@@ -95,6 +95,8 @@ func expires(v vault.Version, now time.Time) (cell, warning string) {
 		return "expired " + when(end), "has expired"
 	case left < 24*time.Hour:
 		return when(end), "expires in less than a day"
+	case left < 48*time.Hour:
+		return when(end), "expires in a day"
 	case left <= soon:
 		return when(end), "expires in " + strconv.Itoa(int(left/(24*time.Hour))) + " days"
 	}

@@ -32,7 +32,7 @@ func TestAnExpiryIsWarnedAboutFromFourteenDaysBefore(t *testing.T) {
 	end := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
 	v := vault.Version{Scope: vault.Scope{NotAfter: end}}
 	for before, want := range map[time.Duration]string{
-		15 * 24 * time.Hour: "", 14 * 24 * time.Hour: "expires in 14 days", 25 * time.Hour: "expires in 1 days", time.Hour: "expires in less than a day", 0: "has expired", -time.Hour: "has expired",
+		15 * 24 * time.Hour: "", 14 * 24 * time.Hour: "expires in 14 days", 25 * time.Hour: "expires in a day", time.Hour: "expires in less than a day", 0: "has expired", -time.Hour: "has expired",
 	} {
 		if _, got := cli.Expires(v, end.Add(-before)); got != want {
 			t.Errorf("%s before it: %q, want %q", before, got, want)

@@ -136,6 +136,8 @@ func near(end, now time.Time) string {
 		return "expired"
 	case left < 24*time.Hour:
 		return "in less than a day"
+	case left < 48*time.Hour:
+		return "in a day"
 	case left <= 14*24*time.Hour:
 		return "in " + strconv.Itoa(int(left/(24*time.Hour))) + " days"
 	}
