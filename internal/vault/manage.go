@@ -39,7 +39,7 @@ func (v *Vault) Rotate(ctx context.Context, w Write) (Secret, error) {
 // write adds a version; then decides on its state.
 func (v *Vault) write(ctx context.Context, w Write, create bool, then func(*change, int)) (Secret, error) {
 	defer func() { w.wipe() }() // w changes until then
-	if err := v.reveal(&w); err != nil {
+	if err := v.reveal(ctx, &w); err != nil {
 		return Secret{}, err
 	}
 	if err := w.check(); err != nil {

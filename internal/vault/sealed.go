@@ -1,12 +1,14 @@
 package vault
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/hpke"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -62,7 +64,7 @@ func (v *Vault) withIntake(t ident.Tenant, f func(hpke.PrivateKey) error) error 
 }
 
 // reveal decrypts w.Sealed into w.Fields. The nonce is spent whatever follows.
-func (v *Vault) reveal(w *Write) error {
+func (v *Vault) reveal(ctx context.Context, w *Write) error {
 	if w.Sealed == nil {
 		return nil
 	}
@@ -84,6 +86,8 @@ func (v *Vault) reveal(w *Write) error {
 		return errSealed
 	}
 	if err := v.nonces.spend(w.Tenant, w.Actor, nonce, v.cfg.Now()); err != nil {
+		v.cfg.Log.WarnContext(ctx, "an encrypted value was refused: its nonce is not good, or not any more", slog.String("tenant", string(w.Tenant)),
+			slog.String("actor", w.Actor.String()), slog.String("secret", fault.Quote(w.Name)), slog.String("why", err.Error()))
 		return err
 	}
 	info := intake.Info(intake.Target{Tenant: w.Tenant, Name: w.Name, About: about}, nonce)

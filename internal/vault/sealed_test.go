@@ -131,6 +131,9 @@ func TestAnEncryptedValueIsTakenOnce(t *testing.T) {
 		if _, err := store(t.Context(), again); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "before") {
 			t.Errorf("the old value was taken again: %v", err)
 		}
+		if !strings.Contains(f.log.String(), "was sent before") || !strings.Contains(f.log.String(), "acc_1") {
+			t.Error("the log does not say so")
+		}
 	}
 	// Also what was refused the first time is spent.
 	short := f.sealedWrite(acme, "erp", "abc", nil)
