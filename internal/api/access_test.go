@@ -84,14 +84,19 @@ var matrix = map[string]expected{
 	"POST /v1/secrets/{secret}/rotate":     only(400, "admin"),
 	"POST /v1/secrets/{secret}/activate":   only(404, "admin"),
 	"POST /v1/secrets/{secret}/disable":    only(404, "admin"),
+	"PATCH /v1/secrets/{secret}":           only(404, "admin"),
+	"POST /v1/secrets/{secret}/rollback":   only(404, "admin"),
 	"DELETE /v1/secrets/{secret}":          only(404, "admin"),
-	"GET /v1/accounts":                     only(200, "admin"),
-	"POST /v1/accounts":                    only(400, "admin"),
-	"POST /v1/accounts/{account}/reset":    only(404, "admin"),
-	"POST /v1/accounts/{account}/disable":  only(404, "admin"),
-	"GET /v1/resources":                    only(200, "builder", "auditor", "admin"),
-	"POST /v1/resources":                   only(200, "builder"),
-	"GET /v1/audit/entries":                only(200, "auditor", "admin"),
+	"GET /v1/intake-key":                   only(200, "admin"),
+
+	"DELETE /v1/secrets/{secret}/versions/{version}": only(404, "admin"),
+	"GET /v1/accounts":                    only(200, "admin"),
+	"POST /v1/accounts":                   only(400, "admin"),
+	"POST /v1/accounts/{account}/reset":   only(404, "admin"),
+	"POST /v1/accounts/{account}/disable": only(404, "admin"),
+	"GET /v1/resources":                   only(200, "builder", "auditor", "admin"),
+	"POST /v1/resources":                  only(200, "builder"),
+	"GET /v1/audit/entries":               only(200, "auditor", "admin"),
 }
 
 // Routes beside the table: the document is for everybody, the log's tiles are
@@ -159,13 +164,13 @@ func TestEveryCallerGetsWhatIsExpectedOfEveryRoute(t *testing.T) {
 	}
 }
 
-var absent = strings.NewReplacer("{mission}", "nowhere", "{intent}", "int_none", "{decision}", "dec_none", "{secret}", "none", "{account}", "acc_none", "{run}", "run_none")
+var absent = strings.NewReplacer("{mission}", "nowhere", "{intent}", "int_none", "{decision}", "dec_none", "{secret}", "none", "{account}", "acc_none", "{version}", "1", "{run}", "run_none")
 
 func (o *office) check(route, request, caller, token, body string, status int) {
 	o.t.Helper()
 	method, path, _ := strings.Cut(absent.Replace(request), " ")
 	var b any
-	if method == http.MethodPost || method == http.MethodPut {
+	if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
 		b = body
 	}
 	if path == "/v1/sessions" {

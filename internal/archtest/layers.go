@@ -82,6 +82,8 @@ var Layers = []Layer{
 	{Name: "1", For: "record and scrubbing", Chains: []Chain{
 		one("internal/audit", "the append-only Merkle log and its verifier"),
 		one("internal/scrub", "takes known secrets out of what leaves"),
+		one("internal/intake", "how a Secret's value travels: encrypted to the vault's key"),
+		one("internal/secretfile", "reads .env and JSON files of Secrets, strictly"),
 	}},
 	{Name: "0", For: "words", Chains: []Chain{{
 		{{"internal/intent", "what a Worker proposes, and its digest"}},

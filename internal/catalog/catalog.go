@@ -148,6 +148,19 @@ func (s *Snapshot) Resources() []resource.Resource {
 	return append([]resource.Resource(nil), s.sorted...)
 }
 
+// Uses names the Connections that refer to a Secret, by name.
+func (s *Snapshot) Uses(secret string) []string {
+	var out []string
+	for _, r := range s.Resources() {
+		if c, ok := r.(*resource.Connection); ok {
+			if name, _, err := c.Auth.Ref(); err == nil && name == secret {
+				out = append(out, c.Name)
+			}
+		}
+	}
+	return out
+}
+
 func find[R resource.Resource](s *Snapshot, k resource.Kind, name string) (r R, ok bool) {
 	if s == nil {
 		return r, false

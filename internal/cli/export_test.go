@@ -7,6 +7,8 @@ var (
 	Block   = block
 	Route   = route
 	CodeOf  = codeOf
+	Expiry  = expiry
+	Expires = expires
 )
 
 // Tile reads a tile of so many entries, as of a server's log.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -148,11 +149,25 @@ func TestAShortPasswordCostsNoOneTimeCode(t *testing.T) {
 
 func TestASecretIsDestroyedByNameOnly(t *testing.T) {
 	t.Setenv("SALLYPORT_TOKEN", "sps_x")
-	for typed, want := range map[string]string{"crm\n": "nothing was removed", "crm-token\n": "reaching the server"} {
-		s := onTerminal(t, "secret", "rm", "crm-token", "--server", "http://127.0.0.1:1")
-		s.types("to confirm: ", typed)
-		if code, screen := s.ends(); code == 0 || !strings.Contains(screen, want) {
-			t.Errorf("%q: it ended with %d:\n%s", typed, code, screen)
+	for _, version := range []string{"", "2"} {
+		for typed, want := range map[string]string{"crm\n": "nothing was destroyed", "crm-token\n": "destroyed"} {
+			var destroyed atomic.Int64
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodDelete {
+					destroyed.Add(1)
+				}
+				_, _ = io.WriteString(w, `{"name":"crm-token","connections":["crm"],"versions":[{"version":1,"state":"active"},{"version":2,"state":"destroyed"}]}`)
+			}))
+			s := onTerminal(t, append(strings.Fields("secret destroy crm-token "+version), "--server", srv.URL)...)
+			s.types("to confirm: ", typed)
+			code, screen := s.ends()
+			srv.Close()
+			if right := typed == "crm-token\n"; (code == 0) != right || (destroyed.Load() == 1) != right || !strings.Contains(screen, want) {
+				t.Errorf("%q: it ended with %d:\n%s", typed, code, screen)
+			}
+			if warned := strings.Contains(screen, "these Connections use it: crm"); warned != (version == "") {
+				t.Errorf("who uses it: %v\n%s", warned, screen)
+			}
 		}
 	}
 }

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,10 +15,12 @@ func (p *program) secretCmd() *cobra.Command {
 	c := noun("secret", "Store Secrets; none can be read back",
 		p.secretWrite("set", "PUT", "Store a value: the first of a name is active at once, a later one is pending"),
 		p.secretWrite("rotate", "POST", "Store a value as the next version, and make it the active one"),
-		p.secretList(), p.secretShow(),
+		p.secretImport(),
+		p.secretList(), p.secretShow(), p.secretEdit(),
 		p.secretVersion("activate", "Make a version the active one"),
+		p.secretRollback(),
 		p.secretVersion("disable", "End the use of a version"),
-		p.secretRemove(), p.secretGet(),
+		p.secretDestroy(), p.secretIntakeKey(), p.secretGet(),
 	)
 	c.SetFlagErrorFunc(func(cmd *cobra.Command, _ error) error { // whose text could repeat a value
 		return &usageError{"a flag is unknown or incomplete", "see: " + cmd.CommandPath() + " --help; " + valuesGo}
@@ -28,32 +30,27 @@ func (p *program) secretCmd() *cobra.Command {
 
 // secretWrite makes set and rotate.
 func (p *program) secretWrite(name, method, short string) *cobra.Command {
-	var fields []string
-	var origins []string
-	var anyOrigin bool
-	var file, description, owner string
-	c := verb(name+" NAME [--origin URL]... [--field FIELD]... [--from-file FILE]", short, strings.ReplaceAll(`  sallyport secret VERB crm-token --origin https://crm.example.com           asks for the value
+	var fields, labels []string
+	var file, pin string
+	var scope scopeFlags
+	var body api.SecretValue
+	c := verb(name+" NAME [--origin URL]... [--field FIELD]... [--from-file FILE] [--expires WHEN]", short, strings.ReplaceAll(`  sallyport secret VERB crm-token --origin https://crm.example.com           asks for the value
   sallyport secret VERB crm-token --origin https://crm.example.com < token.txt
+  sallyport secret VERB crm-token --origin https://crm.example.com --method GET --mission report --expires 90d
   sallyport secret VERB erp-login --origin https://erp.example.com --field username --field password`, "VERB", name),
-		noValues, func(cmd *cobra.Command, args []string) error {
+		noValues, func(cmd *cobra.Command, args []string) (err error) {
 			v := values{fields: fields, file: file}
+			if body.Labels, err = labelsOf(labels); err != nil {
+				return err
+			}
+			if err = scope.into(&body, time.Now()); err != nil {
+				return err
+			}
 			got, err := v.read(cmd.Context(), p)
 			if err != nil {
 				return err
 			}
-			body := map[string]any{"fields": got, "description": description, "owner": owner}
-			if len(origins) > 0 {
-				body["scope"] = vault.Scope{Origins: origins}
-			}
-			if anyOrigin {
-				body["scope"], body["anyOrigin"] = vault.Scope{}, true
-			}
-			path := route("v1", "secrets", args[0])
-			if name == "rotate" {
-				path += "/rotate"
-			}
-			var s vault.Secret
-			raw, err := p.call(cmd.Context(), method, path, body, &s)
+			raw, s, err := p.store(cmd.Context(), sending{name: args[0], method: method, rotate: name == "rotate", pin: pin, body: body}, asBytes(got))
 			if err != nil {
 				return err
 			}
@@ -61,12 +58,20 @@ func (p *program) secretWrite(name, method, short string) *cobra.Command {
 		})
 	c.Flags().StringArrayVar(&fields, "field", []string{"token"}, "the name of a field; give it again for several")
 	c.Flags().StringVar(&file, "from-file", "", "read the value from a file; several fields as one JSON object")
-	c.Flags().StringArrayVar(&origins, "origin", nil, "where it may be sent, like https://crm.example.com; give it again for several (a known name keeps its own)")
-	c.Flags().BoolVar(&anyOrigin, "any-origin", false, "it may be sent wherever a Connection says: whoever applies Connections can then send it to themselves")
-	c.MarkFlagsMutuallyExclusive("origin", "any-origin")
-	c.Flags().StringVar(&description, "description", "", "what it is for, for people")
-	c.Flags().StringVar(&owner, "owner", "", "whom to ask about it")
+	c.Flags().StringVar(&body.Description, "description", "", "what it is for, for people")
+	c.Flags().StringVar(&body.Owner, "owner", "", "whom to ask about it")
+	c.Flags().StringArrayVar(&labels, "label", nil, "a label, NAME=VALUE; give it again for several (they replace those of a known name)")
+	scope.add(c)
+	pinFlag(c, &pin)
 	return c
+}
+
+func asBytes(m map[string]string) map[string][]byte {
+	out := make(map[string][]byte, len(m))
+	for k, v := range m {
+		out[k] = []byte(v)
+	}
+	return out
 }
 
 const valuesGo = "values come from stdin, from --from-file or from a prompt; one that was typed as an argument is in the shell's history and in the process list now: rotate it where it was issued"
@@ -91,108 +96,6 @@ func (p *program) stored(s vault.Secret) {
 	}
 }
 
-func (p *program) secretList() *cobra.Command {
-	return verb("list", "List the Secrets, without values", "  sallyport secret list", takes(0), func(cmd *cobra.Command, _ []string) error {
-		var out api.Secrets
-		raw, err := p.call(cmd.Context(), "GET", "/v1/secrets", nil, &out)
-		if err != nil {
-			return err
-		}
-		return p.result(raw, func() {
-			var rows [][]string
-			for _, s := range out.Secrets {
-				rows = append(rows, []string{s.Name, active(s), strconv.Itoa(len(s.Versions)), when(s.UpdatedAt), s.Description})
-			}
-			p.table("there are no Secrets", []string{"NAME", "ACTIVE", "VERSIONS", "CHANGED", "DESCRIPTION"}, rows)
-		})
-	})
-}
-
-func active(s vault.Secret) string {
-	if s.Active == 0 {
-		return "none"
-	}
-	return "v" + strconv.Itoa(s.Active)
-}
-
-func (p *program) secretShow() *cobra.Command {
-	return verb("show NAME", "Show a Secret and its versions, without a value", "  sallyport secret show crm-token", takes(1), func(cmd *cobra.Command, args []string) error {
-		var s vault.Secret
-		raw, err := p.call(cmd.Context(), "GET", route("v1", "secrets", args[0]), nil, &s)
-		if err != nil {
-			return err
-		}
-		return p.result(raw, func() {
-			p.pairs("name", s.Name, "id", s.ID, "description", s.Description, "owner", s.Owner, "active", active(s))
-			var rows [][]string
-			for _, v := range s.Versions {
-				rows = append(rows, []string{"v" + strconv.Itoa(v.Version), string(v.State), strings.Join(v.Fields, " "), goesTo(v), when(v.CreatedAt), v.CreatedBy})
-			}
-			p.table("it has no version", []string{"VERSION", "STATE", "FIELDS", "GOES TO", "CREATED", "BY"}, rows)
-		})
-	})
-}
-
-func goesTo(v vault.Version) string {
-	if len(v.Scope.Origins) == 0 {
-		return "anywhere"
-	}
-	return strings.Join(v.Scope.Origins, " ")
-}
-
-// secretVersion makes activate and disable.
-func (p *program) secretVersion(name, short string) *cobra.Command {
-	return verb(name+" NAME VERSION", short, "  sallyport secret "+name+" crm-token 2", takes(2), func(cmd *cobra.Command, args []string) error {
-		n, err := strconv.Atoi(strings.TrimPrefix(args[1], "v"))
-		if err != nil || n < 1 {
-			return &usageError{"the version is not a number", "sallyport secret show lists the versions"}
-		}
-		var s vault.Secret
-		raw, err := p.call(cmd.Context(), "POST", route("v1", "secrets", args[0], name), api.VersionOf{Version: n}, &s)
-		if err != nil {
-			return err
-		}
-		return p.result(raw, func() {
-			for _, v := range s.Versions {
-				if v.Version == n {
-					p.line("%s: version %d is %s", s.Name, n, v.State)
-				}
-			}
-		})
-	})
-}
-
-func (p *program) secretRemove() *cobra.Command {
-	var yes bool
-	c := verb("rm NAME [--yes]", "Destroy every version of a Secret", "  sallyport secret rm crm-token", takes(1), func(cmd *cobra.Command, args []string) error {
-		if !yes {
-			if err := p.sure(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-		}
-		_, err := p.call(cmd.Context(), "DELETE", route("v1", "secrets", args[0]), nil, nil)
-		if err != nil {
-			return err
-		}
-		return p.result(map[string]string{"removed": args[0]}, func() { p.line("%s: removed", args[0]) })
-	})
-	c.Flags().BoolVar(&yes, "yes", false, "don't ask; for scripts")
-	return c
-}
-
-// sure asks for the name of what is destroyed for good.
-func (p *program) sure(ctx context.Context, name string) error {
-	if !p.typing() {
-		return &usageError{"every version would be destroyed, and there is no terminal to ask on", "give --yes"}
-	}
-	p.say("this destroys every version of %s, and nothing brings it back", name)
-	typed, err := p.ask(ctx, "the name again, to confirm")
-	if err == nil && typed != name {
-		err = &usageError{"that is another name: nothing was removed", ""}
-	}
-	return err
-}
-
 // secretGet is what people look for first, so it says why there is none.
 func (p *program) secretGet() *cobra.Command {
 	c := verb("get", "", "", cobra.ArbitraryArgs, func(*cobra.Command, []string) error {
@@ -201,4 +104,33 @@ func (p *program) secretGet() *cobra.Command {
 	})
 	c.Hidden, c.DisableFlagParsing = true, true
 	return c
+}
+
+// labelsOf reads NAME=VALUE; nil where there is none.
+func labelsOf(in []string) (map[string]string, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	out := map[string]string{}
+	for _, l := range in {
+		k, v, ok := strings.Cut(l, "=")
+		if _, twice := out[k]; !ok || k == "" || twice {
+			return nil, &usageError{"a label is not of the form NAME=VALUE, or is given twice", ""}
+		}
+		out[k] = v
+	}
+	return out, nil
+}
+
+// sure asks for the name of what is destroyed for good.
+func (p *program) sure(ctx context.Context, what, name string) error {
+	if !p.typing() {
+		return &usageError{what + " would be destroyed, and there is no terminal to ask on", "give --yes"}
+	}
+	p.say("this destroys %s, and nothing brings it back", what)
+	typed, err := p.ask(ctx, "the name again, to confirm")
+	if err == nil && typed != name {
+		err = &usageError{"that is another name: nothing was destroyed", ""}
+	}
+	return err
 }

@@ -71,7 +71,7 @@ const (
 var auditTypes = []audit.Type{
 	audit.IntentProposed, audit.IntentDenied, audit.IntentParked, audit.IntentDecided, audit.IntentClaimed, audit.IntentOutcome, audit.IntentSwept,
 	audit.IntentResolved, audit.RunStarted, audit.RunEnded, audit.WorkerIncident, audit.SecretSet, audit.SecretRotated, audit.SecretDisabled,
-	audit.SecretRemoved, audit.SecretOpened, audit.ResourceApplied, audit.ResourceRemoved, audit.TeamChanged, audit.AccountCreated,
+	audit.SecretDescribed, audit.SecretDestroyed, audit.SecretRemoved, audit.SecretOpened, audit.ResourceApplied, audit.ResourceRemoved, audit.TeamChanged, audit.AccountCreated,
 	audit.AccountChanged, audit.SessionStarted, audit.SessionFailed, audit.SessionEnded, audit.VaultUnsealed, audit.LogOpened,
 }
 

@@ -76,6 +76,9 @@ func TestPagesInABrowser(t *testing.T) {
 	b.open("auditor", "/audit", "audit", "intent.parked")
 	b.open("admin", "/unknown", "unknown", "Unknown outcomes")
 	b.open("admin", "/secrets", "secrets", "Store a value")
+	b.open("admin", "/secrets/erp-write-token", "secret", "Describe it")
+	b.open("auditor", "/secrets/erp-write-token", "secret-auditor", "Used by")
+	b.open("admin", "/secrets/erp-write-token/destroy", "secret-destroy", "Destroy it for good")
 	b.open("requester", "/secrets", "denied", "Not allowed")
 	b.open("requester", "/password", "password", "New password")
 	// The Run is stopped after its page was served: that the page says so is the

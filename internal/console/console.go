@@ -3,7 +3,8 @@
 // services know and hands them what people say; it decides nothing itself.
 //
 // It works without JavaScript: every page is HTML from the server, every action
-// is a form. The one script adds new Observations to an open rail.
+// is a form. One script adds new Observations to an open rail, one encrypts a
+// Secret's value before it is sent.
 //
 // It refuses a form from another site, a session of anything but a person of its
 // tenant, a verdict without password and one-time code, and to show a Secret's
@@ -14,8 +15,8 @@
 // Foreign text (a Worker's words, a system's answer, a form's input) is text in
 // every place, escaped by html/template, with what is invisible or changes the
 // direction of reading made visible. Pages carry a policy under which nothing
-// inline, nothing from elsewhere and no frame works; the one script has a nonce
-// and one Trusted Types policy. The session's cookie is out of scripts' reach,
+// inline, nothing from elsewhere and no frame works; a page has at most one
+// script, by a nonce, and at most one Trusted Types policy. The session's cookie is out of scripts' reach,
 // and a session approves nothing: a verdict takes a fresh factor, and the digest
 // of exactly the action that the page showed.
 package console
@@ -106,6 +107,11 @@ func (c *Console) routes() {
 
 	c.handle("GET /secrets", with(ident.Admin, ident.Builder, ident.Auditor), (*visit).secrets)
 	c.handle("POST /secrets", with(ident.Admin), (*visit).storeSecret)
+	c.handle("GET /intake-key", with(ident.Admin), (*visit).intakeKey)
+	c.handle("GET /secrets/{secret}", with(ident.Admin, ident.Builder, ident.Auditor), (*visit).showSecret)
+	c.handle("POST /secrets/{secret}", with(ident.Admin), (*visit).describeSecret)
+	c.handle("GET /secrets/{secret}/{action}", with(ident.Admin), (*visit).confirmSecret)
+	c.handle("POST /secrets/{secret}/{action}", with(ident.Admin), (*visit).changeSecret)
 	c.handle("GET /audit", with(ident.Auditor, ident.Admin), (*visit).auditLog)
 	c.handle("/", anybody, (*visit).noPage)
 }

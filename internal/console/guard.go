@@ -61,12 +61,16 @@ func setHeaders(h http.Header, secure bool) {
 	}
 }
 
-// contentPolicy is that of a page. Only a live page has a script, by its nonce;
-// the script's one way to make markup is the policy "rail".
-func contentPolicy(nonce string, live bool) string {
+// contentPolicy is that of a page. Only a live page, and one with the script that
+// encrypts values, has a script, by its nonce; a live page's one way to make
+// markup is the policy "rail", and the other makes none.
+func contentPolicy(nonce string, live, intake bool) string {
 	p := "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+	if live || intake {
+		p += "script-src 'nonce-" + nonce + "'; connect-src 'self'; "
+	}
 	if live {
-		return p + "script-src 'nonce-" + nonce + "'; connect-src 'self'; trusted-types rail"
+		return p + "trusted-types rail"
 	}
 	return p + "trusted-types 'none'"
 }

@@ -27,10 +27,12 @@ type Frame struct {
 	Title string
 	Now   time.Time
 	Nonce string
-	Live  bool // it has the script
-	Who   ident.Principal
-	Nav   []link
-	Done  string // what was just done
+	Live  bool // it has the script that shows what happens
+	// Intake: it has the script that encrypts values.
+	Intake bool
+	Who    ident.Principal
+	Nav    []link
+	Done   string // what was just done
 }
 
 type link struct {
@@ -49,7 +51,7 @@ type page interface {
 // pages are all of them.
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
-	&decisionPage{}, &unknownPage{}, &secretsPage{}, &auditPage{}, &problemPage{},
+	&decisionPage{}, &unknownPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
 }
 
 // templates has each page with the frame and the parts, by the page's name.
@@ -76,6 +78,7 @@ var functions = template.FuncMap{
 	"sub":     func(a, b time.Time) time.Duration { return a.Sub(b) },
 	"ms":      time.UnixMilli,
 	"string":  func(b []byte) string { return string(b) },
+	"near":    near,
 	"short":   func(id string) string { return id[:min(len(id), 10)] },
 	"last":    func(v []vault.Version) vault.Version { return v[len(v)-1] },
 }
@@ -83,12 +86,14 @@ var functions = template.FuncMap{
 // done has the sentences that a redirect's "done" parameter can ask for: nothing
 // of an address is repeated on a page.
 var done = map[string]string{
-	"password": "Your password is changed. Every other session of yours has ended.",
-	"signout":  "You are signed out.",
-	"stored":   "The value is stored. It can't be read back.",
-	"decided":  "Your verdict is on the record.",
-	"resolved": "Your word is on the record.",
-	"stopped":  "The Run was stopped.",
+	"password":  "Your password is changed. Every other session of yours has ended.",
+	"signout":   "You are signed out.",
+	"stored":    "The value is stored. It can't be read back.",
+	"changed":   "It is changed.",
+	"destroyed": "Every version of the Secret is destroyed.",
+	"decided":   "Your verdict is on the record.",
+	"resolved":  "Your word is on the record.",
+	"stopped":   "The Run was stopped.",
 }
 
 // render writes a page. It is made whole before the first byte leaves, so that
@@ -108,7 +113,7 @@ func (v *visit) render(status int, p page) {
 	}
 	h := v.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", contentPolicy(f.Nonce, f.Live))
+	h.Set("Content-Security-Policy", contentPolicy(f.Nonce, f.Live, f.Intake))
 	v.w.WriteHeader(status)
 	_, _ = v.w.Write(b.Bytes()) // the client is gone when this fails
 }
@@ -141,6 +146,7 @@ func navigation(who ident.Principal, path string) []link {
 var assets = map[string]asset{
 	"console.css": loadAsset("console.css", "text/css; charset=utf-8"),
 	"console.js":  loadAsset("console.js", "text/javascript; charset=utf-8"),
+	"intake.js":   loadAsset("intake.js", "text/javascript; charset=utf-8"),
 	"icon.svg":    loadAsset("icon.svg", "image/svg+xml"),
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -126,4 +127,19 @@ func span(d time.Duration) string {
 		return n((d+time.Hour/2)/time.Hour, "hour")
 	}
 	return n((d+12*time.Hour)/(24*time.Hour), "day")
+}
+
+// near says that a version's end is near, or has passed; "" where it is far.
+func near(end, now time.Time) string {
+	switch left := end.Sub(now); {
+	case left <= 0:
+		return "expired"
+	case left < 24*time.Hour:
+		return "in less than a day"
+	case left < 48*time.Hour:
+		return "in a day"
+	case left <= 14*24*time.Hour:
+		return "in " + strconv.Itoa(int(left/(24*time.Hour))) + " days"
+	}
+	return ""
 }

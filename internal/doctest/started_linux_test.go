@@ -17,13 +17,36 @@ import (
 // TestGettingStarted does what a reader of docs/getting-started.md does: types
 // the commands at the top of the project, in order, with an empty home.
 func TestGettingStarted(t *testing.T) {
-	const file = "docs/getting-started.md"
+	out, home := typed(t, "docs/getting-started.md")
+	for _, said := range []string{`"state":"COMMITTED"`, "Welcome!", "approved by Ann", "a guest of mine", "Ada was greeted once.", "entries verified"} {
+		if !strings.Contains(out, said) {
+			t.Errorf("nothing printed %q:\n%s", said, out)
+		}
+	}
+	unprinted(t, out, filepath.Join(home, "try", "hello.token"))
+}
+
+// TestSecretsDocument does so with docs/secrets.md.
+func TestSecretsDocument(t *testing.T) {
+	out, home := typed(t, "docs/secrets.md")
+	for _, said := range []string{"crm-token: version 2 is active", "crm-token: version 3 is destroyed", "crm-login: destroyed", "would be created", "two places", "ticket-token  v1"} {
+		if !strings.Contains(out, said) {
+			t.Errorf("nothing printed %q:\n%s", said, out)
+		}
+	}
+	unprinted(t, out, filepath.Join(home, "try", "token"))
+	unprinted(t, out, filepath.Join(home, "try", "new-token"))
+}
+
+// typed types a document's commands, and gives what they printed and the home.
+func typed(t *testing.T, file string) (printed, home string) {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../..", file))
 	must(t, err)
 	blocks, err := doctest.Parse(file, string(text))
 	must(t, err)
 	ports := strings.NewReplacer("127.0.0.1:7411", free(t), "127.0.0.1:7412", free(t))
-	home := t.TempDir()
+	home = t.TempDir()
 	out := &bytes.Buffer{}
 	s := doctest.Open("../..", surroundings(t, home), out)
 	t.Cleanup(func() {
@@ -39,15 +62,16 @@ func TestGettingStarted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, said := range []string{`"state":"COMMITTED"`, "Welcome!", "approved by Ann", "a guest of mine", "Ada was greeted once.", "entries verified"} {
-		if !strings.Contains(out.String(), said) {
-			t.Errorf("nothing printed %q:\n%s", said, out)
-		}
-	}
-	token, err := os.ReadFile(filepath.Join(home, "try", "hello.token"))
+	return out.String(), home
+}
+
+// unprinted fails when what was printed has the value in a file.
+func unprinted(t *testing.T, printed, file string) {
+	t.Helper()
+	token, err := os.ReadFile(file)
 	must(t, err)
-	if strings.Contains(out.String(), strings.TrimSpace(string(token))) {
-		t.Error("the token was printed")
+	if strings.Contains(printed, strings.TrimSpace(string(token))) {
+		t.Errorf("the value in %s was printed", file)
 	}
 }
 

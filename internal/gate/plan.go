@@ -40,7 +40,8 @@ func (g *Gate) plan(c *candidate, from intent.State, fence int64) commit.Plan {
 		Open: func(ctx context.Context) (http.RoundTripper, error) {
 			return g.Vault.Open(ctx, vault.DoorSpec{
 				Tenant: c.it.Tenant, Secret: c.meta.Name, Version: c.meta.Version,
-				Auth: c.match.Connection.Auth, Origin: c.match.Origin, Integration: c.match.Integration.Name, Base: g.Transport(c.match),
+				Auth: c.match.Connection.Auth, Origin: c.match.Origin, Integration: c.match.Integration.Name,
+				Method: c.it.Bound.Request.Method, Mission: c.run.Mission, Base: g.Transport(c.match),
 			})
 		},
 		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {

@@ -416,3 +416,37 @@ func TestARepeatThatIsMeantIsDecidedByAPerson(t *testing.T) {
 	}
 	w.wantArrived(1)
 }
+
+// A version's usage scope holds for what the gate has matched: the request's
+// method and the Run's Mission, whatever Connection asks.
+func TestAUsageScopeHoldsForMethodAndMission(t *testing.T) {
+	for name, c := range map[string]struct {
+		scope       vault.Scope
+		read, write intent.State
+	}{
+		"read only":       {vault.Scope{Methods: []string{"GET"}}, intent.Committed, intent.Failed},
+		"this Mission":    {vault.Scope{Missions: []string{"onboard"}}, intent.Committed, intent.Committed},
+		"another Mission": {vault.Scope{Missions: []string{"offboard"}}, intent.Failed, intent.Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.policy(unattended)
+			in := write(sam, "-scoped")
+			in.Scope = &c.scope
+			_, err := w.realVault.Rotate(t.Context(), in)
+			w.must(err)
+			who := w.start()
+			read, written := w.admit(who, find("x")), w.admit(who, create("x"))
+			if read.State != c.read || written.State != c.write {
+				t.Errorf("the read is %s (%s), the write %s (%s)", read.State, read.Why, written.State, written.Why)
+			}
+			sent := 0
+			for _, s := range []intent.State{c.read, c.write} {
+				if s == intent.Committed {
+					sent++
+				}
+			}
+			w.wantArrived(sent)
+		})
+	}
+}

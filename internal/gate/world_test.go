@@ -232,7 +232,11 @@ func (s *system) Check(_ string, args json.RawMessage) error {
 	return nil
 }
 func (s *system) Render(tool string, args json.RawMessage, reference string) (intent.Request, error) {
-	return intent.Request{Method: "POST", URL: "https://erp.example/" + tool, Headers: map[string]string{"X-Reference": reference}, Body: string(args)}, nil
+	method := http.MethodPost
+	if s.w.tools[tool].Effect == resource.Read {
+		method = http.MethodGet
+	}
+	return intent.Request{Method: method, URL: "https://erp.example/" + tool, Headers: map[string]string{"X-Reference": reference}, Body: string(args)}, nil
 }
 func (s *system) Do(ctx context.Context, door http.RoundTripper, tool string, req intent.Request) connector.Answer {
 	r, err := http.NewRequestWithContext(ctx, req.Method, req.URL, strings.NewReader(req.Body))

@@ -100,7 +100,7 @@ func (s *shelf) put(f func(context.Context, vault.Write) (vault.Secret, error), 
 func (s *shelf) sends(t ident.Tenant, ref string) (string, error) {
 	got := ""
 	door, err := s.Open(s.t.Context(), vault.DoorSpec{Tenant: t, Secret: ref, Auth: resource.Auth{Scheme: resource.SchemeBearer},
-		Origin: resource.Origin{Scheme: "https", Host: "erp.example:443"},
+		Origin: resource.Origin{Scheme: "https", Host: "erp.example:443"}, Method: "GET",
 		Base: transport(func(r *http.Request) (*http.Response, error) {
 			got = r.Header.Get("Authorization")
 			return nil, errors.New("enough")

@@ -21,6 +21,8 @@ type DoorSpec struct {
 	Auth        resource.Auth     // the place of injection
 	Origin      resource.Origin   // where the credential goes, and nowhere else
 	Integration string            // for a usage scope that names Integrations
+	Method      string            // of HTTP: the door refuses every other
+	Mission     string            // of the Run, for a usage scope that names Missions
 	Base        http.RoundTripper // the transport, without a credential
 }
 
@@ -141,7 +143,7 @@ func (v *Vault) Open(_ context.Context, d DoorSpec) (http.RoundTripper, error) {
 	// The door holds the strings that it made of the fields.
 	defer plain.Wipe(packed)
 	return httpcred.New(httpcred.Config{
-		Auth: d.Auth, Fields: fields, Origin: d.Origin, Base: d.Base,
+		Auth: d.Auth, Fields: fields, Origin: d.Origin, Method: d.Method, Base: d.Base,
 		Known: ten.set, Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
 	})
 }

@@ -44,3 +44,13 @@ func (v *Vault) SetMany(ctx context.Context, t ident.Tenant, actor ident.Princip
 	v.publish(next, all)
 	return nil
 }
+
+// RowMACOf is the MAC that a row should have: what an attacker with that one key
+// would write.
+func (v *Vault) RowMACOf(table string, r Row) []byte {
+	mac, err := v.rowMAC(table, r)
+	if err != nil {
+		panic(err)
+	}
+	return mac
+}

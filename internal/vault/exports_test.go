@@ -53,6 +53,12 @@ var mayReturnBytes = map[string]string{
 	"(*kek.Exec).Kind":             "a kind",
 	"kek.ReadTransitConfig":        "names and paths",
 	"kek.ReadExecConfig":           "names and paths",
+	"(*vault.Vault).Rollback":      "metadata",
+	"(*vault.Vault).Destroy":       "metadata",
+	"(*vault.Vault).Describe":      "metadata",
+	"(vault.About).Text":           "a usage scope",
+	"(vault.Secret).ActiveScope":   "metadata",
+	"(*vault.Vault).IntakeKey":     "a public key and a nonce",
 }
 
 // No signature that another package can call gives out bytes or text, but for

@@ -214,7 +214,7 @@ func (f *fixture) refusal(t ident.Tenant, name string) map[string]any {
 var system = resource.Origin{Scheme: "https", Host: "erp.example:443"}
 
 func spec(t ident.Tenant, ref string) vault.DoorSpec {
-	return vault.DoorSpec{Tenant: t, Secret: ref, Auth: resource.Auth{Scheme: resource.SchemeBearer, Secret: ref}, Origin: system, Base: nowhere{}}
+	return vault.DoorSpec{Tenant: t, Secret: ref, Auth: resource.Auth{Scheme: resource.SchemeBearer, Secret: ref}, Origin: system, Method: "GET", Base: nowhere{}}
 }
 
 // opens says which error a door is refused with; nil where it opens.

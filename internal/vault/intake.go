@@ -2,6 +2,7 @@ package vault
 
 import (
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/vault/internal/plain"
 )
 
 // Bounds of what is taken in.
@@ -28,24 +30,32 @@ const (
 // itself, and may be short or a word.
 const userField = "username"
 
-// Write is a value to store. The bytes of Fields are wiped, whatever happens.
+// Write is a value to store. The bytes of Fields are wiped, whatever happens, and
+// so is what Sealed was decrypted to.
 type Write struct {
 	Tenant ident.Tenant
 	Name   string
 	// Fields: "token" for bearer, header and query credentials; "username" and
 	// "password" for basic; or what a Connection names.
-	Fields      map[string][]byte
+	Fields map[string][]byte
+	// Sealed are the fields, encrypted to the key of IntakeKey for Tenant, Name,
+	// Scope, Expires and AnyOrigin as they stand here. Either it or Fields is given.
+	Sealed      []byte
 	Description string            // empty: as it was
 	Owner       string            // empty: as it was
 	Labels      map[string]string // nil: as they were
-	Scope       *Scope            // nil: as the latest version's
+	Scope       *Scope            // nil: as the latest version's, without its expiry
+	Expires     time.Time         // of the new version, before what Scope says; zero: as Scope says
 	// AnyOrigin says that a person means it when a Secret's scope names no
 	// origin: whoever applies Connections can then send it where they like.
 	AnyOrigin bool
 	Actor     ident.Principal
+
+	revealed plain.Value // what Sealed was decrypted to; Fields are parts of it
 }
 
 func (w *Write) wipe() {
+	plain.Wipe(w.revealed)
 	for _, v := range w.Fields {
 		clear(v)
 	}
@@ -57,6 +67,13 @@ func (w *Write) check() error {
 	if err := checkCaller(w.Tenant, w.Actor); err != nil {
 		return err
 	}
+	return w.Check()
+}
+
+// Check is what Set and Rotate refuse of a Write without looking at anything
+// else: for who has a value and wants to know before sending it. Kind Invalid;
+// nothing of a value is in the error.
+func (w *Write) Check() error {
 	if err := ident.CheckName(w.Name); err != nil {
 		return err
 	}
@@ -104,20 +121,36 @@ func (w *Write) checkTexts() error {
 	return err
 }
 
+// methods are what a usage scope can name.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+
+// expiry is a time as a version has it: to the second.
+func expiry(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
 // normal checks a usage scope and gives a copy in its one form, since its hash
 // is compared later.
 func (s Scope) normal() (Scope, error) {
-	if len(s.Integrations) > maxScope || len(s.Origins) > maxScope || len(s.Schemes) > maxScope {
+	if max(len(s.Integrations), len(s.Origins), len(s.Schemes), len(s.Methods), len(s.Missions)) > maxScope {
 		return Scope{}, fault.Newf(fault.Invalid, "a list in a usage scope has at most %d entries", maxScope)
 	}
-	out := Scope{Integrations: slices.Clone(s.Integrations), Schemes: slices.Clone(s.Schemes)}
+	out := Scope{Integrations: slices.Clone(s.Integrations), Schemes: slices.Clone(s.Schemes), Missions: slices.Clone(s.Missions)}
 	if !s.NotAfter.IsZero() {
-		out.NotAfter = s.NotAfter.UTC().Truncate(time.Second)
+		out.NotAfter = expiry(s.NotAfter)
 	}
-	for _, n := range s.Integrations {
-		if err := ident.CheckName(n); err != nil {
-			return Scope{}, fault.Wrap(fault.Invalid, "the usage scope's integration", err)
+	for what, names := range map[string][]string{"integration": s.Integrations, "mission": s.Missions} {
+		for _, n := range names {
+			if err := ident.CheckName(n); err != nil {
+				return Scope{}, fault.Wrap(fault.Invalid, "the usage scope's "+what, err)
+			}
 		}
+	}
+	for _, m := range s.Methods {
+		m = strings.ToUpper(m)
+		if !slices.Contains(methods, m) {
+			return Scope{}, fault.Newf(fault.Invalid, "the method %q of the usage scope is not known", fault.Quote(m)).
+				WithHint("the methods are %s", strings.Join(methods, ", "))
+		}
+		out.Methods = append(out.Methods, m)
 	}
 	for _, text := range s.Origins {
 		u, err := url.Parse(text)

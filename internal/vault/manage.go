@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -13,7 +14,9 @@ import (
 
 // Set stores a value. Under a new name it is version 1, and active; under a name
 // that exists it is the next version, and pending: it can be tried by its number,
-// and is used when it is activated. The bytes of w.Fields are wiped.
+// and is used when it is activated. The bytes of w.Fields are wiped, and so is
+// what w.Sealed was decrypted to. Conflict: w.Sealed was sent before, or is too
+// old.
 func (v *Vault) Set(ctx context.Context, w Write) (Secret, error) {
 	return v.write(ctx, w, true, func(c *change, n int) {
 		c.event = audit.SecretSet
@@ -35,7 +38,10 @@ func (v *Vault) Rotate(ctx context.Context, w Write) (Secret, error) {
 
 // write adds a version; then decides on its state.
 func (v *Vault) write(ctx context.Context, w Write, create bool, then func(*change, int)) (Secret, error) {
-	defer w.wipe()
+	defer func() { w.wipe() }() // w changes until then
+	if err := v.reveal(ctx, &w); err != nil {
+		return Secret{}, err
+	}
 	if err := w.check(); err != nil {
 		return Secret{}, err
 	}
@@ -80,6 +86,13 @@ func (v *Vault) addVersion(c *change, w *Write) (int, error) {
 		ver.Scope = *w.Scope
 	case n > 1:
 		ver.Scope = h.Versions[n-2].Scope
+		ver.Scope.NotAfter = time.Time{} // a version's own
+	}
+	if !w.Expires.IsZero() {
+		ver.Scope.NotAfter = expiry(w.Expires)
+	}
+	if ver.Scope.Expired(c.now) {
+		return 0, fault.New(fault.Invalid, "the version would have expired already")
 	}
 	// Who builds is not who holds the keys: without an origin, a Connection to a
 	// system of the builder's own would hand them the value.
@@ -108,56 +121,6 @@ func (s *Secret) describe(w *Write) {
 	if w.Labels != nil {
 		s.Labels = maps.Clone(w.Labels)
 	}
-}
-
-// Activate makes a version the active one: a pending one that was tried, or an
-// earlier one that is gone back to.
-func (v *Vault) Activate(ctx context.Context, t ident.Tenant, name string, version int, actor ident.Principal) (Secret, error) {
-	return v.restate(ctx, t, name, version, actor, audit.SecretRotated, Active)
-}
-
-// Disable ends the use of a version. Its value stays, and is still scrubbed for.
-func (v *Vault) Disable(ctx context.Context, t ident.Tenant, name string, version int, actor ident.Principal) (Secret, error) {
-	return v.restate(ctx, t, name, version, actor, audit.SecretDisabled, Disabled)
-}
-
-func (v *Vault) restate(ctx context.Context, t ident.Tenant, name string, version int, actor ident.Principal, event audit.Type, to State) (Secret, error) {
-	return v.commit(ctx, t, name, actor, false, func(c *change) error {
-		ver, ok := c.e.head.version(version)
-		if !ok || ver.State == Destroyed {
-			return fault.Newf(fault.NotFound, "the secret %s has no version %d", name, version)
-		}
-		if ver.State == to {
-			return fault.Newf(fault.Conflict, "version %d of the secret %s is %s already", version, name, to)
-		}
-		c.event = event
-		c.set(version, to)
-		maps.Copy(c.fields, map[string]any{"secretVersion": version, "state": string(to)})
-		return nil
-	})
-}
-
-// Remove destroys every version: the wrapped keys are overwritten and deleted,
-// so that the values are gone from here. A backup that has them still needs a
-// seal to be of use. The name stays as a tombstone, and its numbers stay used.
-func (v *Vault) Remove(ctx context.Context, t ident.Tenant, name string, actor ident.Principal) error {
-	_, err := v.commit(ctx, t, name, actor, false, func(c *change) error {
-		h := &c.e.head
-		if h.Removed {
-			return fault.Newf(fault.NotFound, "the secret %s was removed already", name)
-		}
-		for _, ver := range h.Versions {
-			if ver.State != Destroyed {
-				c.shred = append(c.shred, VersionID{h.Name, ver.Version})
-				c.set(ver.Version, Destroyed)
-				delete(c.e.keys, ver.Version)
-			}
-		}
-		h.Removed, c.event = true, audit.SecretRemoved
-		c.fields["secretVersion"] = len(h.Versions)
-		return nil
-	})
-	return err
 }
 
 // List gives what is known of a tenant's Secrets, by name, without those that

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -61,9 +62,11 @@ func (s State) usable() bool { return s == Pending || s == Active || s == Previo
 // key: it can't be widened afterwards, by anybody.
 type Scope struct {
 	Integrations []string          `json:"integrations,omitempty"`
-	Origins      []string          `json:"origins,omitempty"` // "https://host:port"
-	Schemes      []resource.Scheme `json:"schemes,omitempty"` // places of injection
-	NotAfter     time.Time         `json:"notAfter,omitzero"`
+	Origins      []string          `json:"origins,omitempty"`  // "https://host:port"
+	Schemes      []resource.Scheme `json:"schemes,omitempty"`  // places of injection
+	Methods      []string          `json:"methods,omitempty"`  // of HTTP, upper case
+	Missions     []string          `json:"missions,omitempty"` // of the Run that uses it
+	NotAfter     time.Time         `json:"notAfter,omitzero"`  // the version's expiry
 }
 
 // digest is the SHA-256 of the scope's JSON, in hex.
@@ -93,10 +96,23 @@ func (s Scope) permits(d DoorSpec, now time.Time) error {
 		return narrowed("origin")
 	case len(s.Schemes) > 0 && !slices.Contains(s.Schemes, d.Auth.Scheme):
 		return narrowed("place in the request")
-	case !s.NotAfter.IsZero() && now.After(s.NotAfter):
+	case len(s.Methods) > 0 && !slices.Contains(s.Methods, d.Method):
+		return narrowed("method")
+	case len(s.Missions) > 0 && !slices.Contains(s.Missions, d.Mission):
+		return narrowed("mission")
+	case s.Expired(now):
 		return fault.New(fault.Denied, "the secret's version has expired").WithHint("rotate it")
 	}
 	return nil
+}
+
+// Expired reports whether the expiry has passed. A scope without one never does.
+func (s Scope) Expired(now time.Time) bool { return !s.NotAfter.IsZero() && now.After(s.NotAfter) }
+
+// ActiveScope is the active version's usage scope; without one it is empty.
+func (s Secret) ActiveScope() Scope {
+	v, _ := s.version(s.Active)
+	return v.Scope
 }
 
 // version finds a version by its number.
@@ -109,7 +125,7 @@ func (s *Secret) version(n int) (Version, bool) {
 
 // clone copies what a change would change.
 func (s Secret) clone() Secret {
-	s.Versions = slices.Clone(s.Versions)
+	s.Versions, s.Labels = slices.Clone(s.Versions), maps.Clone(s.Labels)
 	return s
 }
 

@@ -50,6 +50,8 @@ type Vault struct {
 	cfg    Config
 	holder scrub.Holder // the secrets of all tenants; outlives sealing
 
+	nonces nonces // of values on their way in
+
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal
 	meet  meeting    // of a sealed start

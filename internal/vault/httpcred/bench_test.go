@@ -10,7 +10,7 @@ import (
 // BenchmarkCall is a call with an answer of 1 KB, without a network.
 func BenchmarkCall(b *testing.B) {
 	answer := strings.Repeat(`{"vendor":"Acme GmbH","country":"DE"},`, 27)
-	door := open(b, schemes["bearer"], "https://erp.example", roundTrip(func(*http.Request) (*http.Response, error) {
+	door := openFor(b, "POST", schemes["bearer"], "https://erp.example", roundTrip(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Status: "200 OK", Header: http.Header{"Content-Type": {"application/json"}},
 			Body: io.NopCloser(strings.NewReader(answer))}, nil
 	}))

@@ -87,7 +87,7 @@ func TestASystemThatEchoesEverythingLeaksNothing(t *testing.T) {
 				echo(w, r)
 			})
 			req := request(t, "POST", s.URL+"/vendors?page=2", "{}")
-			resp, err := open(t, auth, s.URL, s.Client().Transport).RoundTrip(req)
+			resp, err := openFor(t, "POST", auth, s.URL, s.Client().Transport).RoundTrip(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -256,16 +256,43 @@ func TestTheCredentialGoesToItsOriginOnly(t *testing.T) {
 	}
 }
 
+func TestADoorIsForOneMethod(t *testing.T) {
+	sent := 0
+	count := roundTrip(func(r *http.Request) (*http.Response, error) {
+		sent++
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+	})
+	for _, method := range []string{"POST", "DELETE", "get", "HEAD", "OPTIONS", "GET "} {
+		req := request(t, "GET", "https://erp.example/x", "")
+		req.Method = method
+		if _, err := open(t, schemes["bearer"], "https://erp.example", count).RoundTrip(req); !fault.Is(err, fault.Denied) || sent != 0 {
+			t.Errorf("%q through a door for GET: %v, sent %d", method, err, sent)
+		}
+	}
+	for door, method := range map[string]string{"GET": "", "POST": "POST"} {
+		req := request(t, "GET", "https://erp.example/x", "")
+		req.Method = method
+		if _, err := openFor(t, door, schemes["bearer"], "https://erp.example", count).RoundTrip(req); err != nil {
+			t.Errorf("%q through a door for %s: %v", method, door, err)
+		}
+	}
+	set := known(t)
+	if _, err := httpcred.New(httpcred.Config{Auth: schemes["bearer"], Fields: map[string]plain.Value{"token": plain.New([]byte(token))},
+		Origin: resource.Origin{Scheme: "https", Host: "a:443"}, Base: count, Known: set, Latest: func() *scrub.Set { return set }}); err == nil {
+		t.Error("a door was made for no method")
+	}
+}
+
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestARequestThatCarriesASecretIsRefusedBeforeItIsSent(t *testing.T) {
 	base := "https://erp.example"
-	door := open(t, schemes["bearer"], base, roundTrip(func(*http.Request) (*http.Response, error) {
+	never := roundTrip(func(*http.Request) (*http.Response, error) {
 		t.Error("it was sent")
 		return nil, errors.New("sent")
-	}))
+	})
 	for _, s := range []string{token, foreign, password} {
 		for name, req := range map[string]*http.Request{
 			"path":     request(t, "GET", base+"/"+url.PathEscape(s), ""),
@@ -277,8 +304,8 @@ func TestARequestThatCarriesASecretIsRefusedBeforeItIsSent(t *testing.T) {
 			"header":   with(request(t, "GET", base, ""), "X-Note", s),
 			"cookie":   with(request(t, "GET", base, ""), "Cookie", "a="+s),
 		} {
-			_, err := door.RoundTrip(req)
-			if !fault.Is(err, fault.Denied) {
+			_, err := openFor(t, req.Method, schemes["bearer"], base, never).RoundTrip(req)
+			if !fault.Is(err, fault.Denied) || strings.Contains(err.Error(), "method") {
 				t.Errorf("%s: %v", name, err)
 			} else if text := err.Error() + fault.HintOf(err); strings.Contains(text, "crm") {
 				t.Errorf("%s: the refusal says which secret: %s", name, text)
@@ -375,7 +402,7 @@ func TestASecretAddedOrRemovedDuringACallIsStillScrubbed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	door, err := httpcred.New(httpcred.Config{Auth: schemes["bearer"], Origin: origin, Base: s.Client().Transport, Known: opened,
+	door, err := httpcred.New(httpcred.Config{Auth: schemes["bearer"], Origin: origin, Method: "GET", Base: s.Client().Transport, Known: opened,
 		Latest: now.Load, Fields: map[string]plain.Value{"token": plain.New([]byte(token))}})
 	if err != nil {
 		t.Fatal(err)
@@ -407,7 +434,7 @@ func TestADoorIsNotMadeOfWhatDoesNotFit(t *testing.T) {
 	} {
 		set := known(t)
 		_, err := httpcred.New(httpcred.Config{Auth: c.auth, Fields: c.fields, Origin: resource.Origin{Scheme: "https", Host: "a:443"},
-			Base: http.DefaultTransport, Known: set, Latest: func() *scrub.Set { return set }})
+			Method: "GET", Base: http.DefaultTransport, Known: set, Latest: func() *scrub.Set { return set }})
 		if !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -44,8 +44,14 @@ var schemes = map[string]resource.Auth{
 	"query":  {Scheme: resource.SchemeQuery, Name: "api_key"},
 }
 
-// open makes a door to a URL's origin.
+// open makes a door to a URL's origin, for GET.
 func open(t testing.TB, auth resource.Auth, base string, tr http.RoundTripper) http.RoundTripper {
+	t.Helper()
+	return openFor(t, http.MethodGet, auth, base, tr)
+}
+
+// openFor makes one for another method.
+func openFor(t testing.TB, method string, auth resource.Auth, base string, tr http.RoundTripper) http.RoundTripper {
 	t.Helper()
 	u, err := url.Parse(base)
 	if err != nil {
@@ -57,7 +63,7 @@ func open(t testing.TB, auth resource.Auth, base string, tr http.RoundTripper) h
 	}
 	set := known(t)
 	door, err := httpcred.New(httpcred.Config{
-		Auth: auth, Origin: origin, Base: tr, Known: set, Latest: func() *scrub.Set { return set },
+		Auth: auth, Origin: origin, Method: method, Base: tr, Known: set, Latest: func() *scrub.Set { return set },
 		Fields: map[string]plain.Value{"token": plain.New([]byte(token)),
 			"username": plain.New([]byte("bob")), "password": plain.New([]byte(password))},
 	})

@@ -3,10 +3,10 @@
 // that the tenant has out of what comes back. It has no other function, and a
 // connector that sends through it can forget nothing.
 //
-// It refuses, before anything is sent: another scheme, host or port; a request
-// that already carries a secret of the tenant, in its URL, headers or body; user
-// information in the URL; a compressed request body, which can't be looked
-// through; CONNECT and protocol upgrades. It refuses, of answers: an encoding
+// It refuses, before anything is sent: another scheme, host, port or method; a
+// request that already carries a secret of the tenant, in its URL, headers or
+// body; user information in the URL; a compressed request body, which can't be
+// looked through; CONNECT and protocol upgrades. It refuses, of answers: an encoding
 // other than gzip and deflate, one that unpacks beyond its limits, and 101.
 //
 // # Security
@@ -34,6 +34,7 @@ type Config struct {
 	Auth   resource.Auth          // the place of injection
 	Fields map[string]plain.Value // of one version of the Secret
 	Origin resource.Origin        // the only place it may go
+	Method string                 // the only method, like "POST"
 	Base   http.RoundTripper      // the transport: it follows no redirect
 	Known  *scrub.Set             // every secret of the tenant, this one included
 	Latest func() *scrub.Set      // the same, at the time of an answer
@@ -42,14 +43,14 @@ type Config struct {
 // New makes the door. Invalid: the Secret has not the fields that the scheme
 // needs, or a value can't stand where it would be injected.
 func New(c Config) (http.RoundTripper, error) {
-	if c.Base == nil || c.Known == nil || c.Latest == nil || c.Origin == (resource.Origin{}) {
-		return nil, fault.New(fault.Internal, "a door without transport, origin or scrubbing")
+	if c.Base == nil || c.Known == nil || c.Latest == nil || c.Origin == (resource.Origin{}) || c.Method == "" {
+		return nil, fault.New(fault.Internal, "a door without transport, origin, method or scrubbing")
 	}
 	inject, err := injector(c.Auth, c.Fields)
 	if err != nil {
 		return nil, err
 	}
-	return &door{inject: inject, origin: c.Origin, base: c.Base, known: c.Known, latest: c.Latest}, nil
+	return &door{inject: inject, origin: c.Origin, method: c.Method, base: c.Base, known: c.Known, latest: c.Latest}, nil
 }
 
 // door is safe for concurrent use; nothing in it changes. Its credential is in
@@ -57,6 +58,7 @@ func New(c Config) (http.RoundTripper, error) {
 type door struct {
 	inject func(*http.Request) error
 	origin resource.Origin
+	method string
 	base   http.RoundTripper
 	known  *scrub.Set
 	latest func() *scrub.Set

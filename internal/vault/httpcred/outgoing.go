@@ -2,6 +2,7 @@ package httpcred
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"net/http"
 	"net/url"
@@ -69,11 +70,14 @@ func setBody(out *http.Request, body []byte) {
 	}
 }
 
-// checkTarget holds the request against the one origin. The Host that would be
-// sent is part of it: a system may route by it.
+// checkTarget holds the request against the one origin and the one method. The
+// Host that would be sent is part of it: a system may route by it.
 func (d *door) checkTarget(req *http.Request) error {
 	if req.URL == nil || req.URL.Opaque != "" || req.Method == http.MethodConnect {
 		return fault.New(fault.Denied, "the door takes plain requests only")
+	}
+	if method := cmp.Or(req.Method, http.MethodGet); method != d.method {
+		return fault.Newf(fault.Denied, "the door was opened for %s and for no other method", d.method)
 	}
 	to, err := resource.ParseOrigin(req.URL)
 	if err != nil {
