@@ -25,7 +25,7 @@ var NotPlaintext = byName(
 			"kek.TransitConfig.CAFile", "kek.TransitConfig.TokenFile", "kek.AppRole.Mount", "kek.AppRole.RoleID", "kek.AppRole.SecretIDFile",
 			"kek.ExecConfig.Path", "kek.ExecConfig.Args", "kek.ExecConfig.Env",
 		}},
-	words{"a word from a closed list", []string{"vault.Purpose", "vault.State", "kek.Kind"}},
+	words{"a word from a closed list", []string{"vault.Purpose", "vault.State", "vault.Shape", "kek.Kind"}},
 	words{"ciphertext, or a key under another key, on its way to the store",
 		[]string{"vault.ProjectRow.Wrapped", "vault.VersionRow.Key", "vault.VersionRow.Value", "kek.Sealed.Box", "vault.Write.Sealed",
 			"vault.Brought.Sealed", "vault.RootRow.Derive", "vault.SealRow.Root", "vault.SealRow.Tag", "kek.Encrypt"}},

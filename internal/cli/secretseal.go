@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -46,6 +48,11 @@ func (p *program) store(ctx context.Context, s sending, fields map[string][]byte
 	about, err := vault.About{Scope: s.body.Scope, Expires: s.body.Expires, AnyOrigin: s.body.AnyOrigin}.Text()
 	if err != nil {
 		return nil, out, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if shape := vault.Shape(fields[name]); shape != "" {
+			p.say("%s, %s: it is %s, and its parts are hidden too where one is met alone", s.name, name, shape)
+		}
 	}
 	s.body.Sealed, err = intake.Seal(k, intake.Target{Tenant: k.Tenant, Name: s.name, About: about}, fields)
 	for _, v := range fields {

@@ -12,6 +12,7 @@ import (
 // why none of it is a Secret's value.
 var mayReturnBytes = map[string]string{
 	"(vault.Ref).String":           "a reference",
+	"vault.Shape":                  "a word from a closed list",
 	"(vault.Ref).Rule":             "a version's number",
 	"(*vault.Vault).MAC":           "a keyed hash",
 	"(*vault.Vault).Set":           "metadata",

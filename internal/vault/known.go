@@ -2,18 +2,13 @@ package vault
 
 import (
 	"bytes"
-	"strings"
 
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault/internal/plain"
 )
 
-// minLine is the least length of a line of a value that counts as a secret of
-// its own, in bytes.
-const minLine = 16
-
-// known decrypts all that a tenant has, as what to scrub: values, their lines,
+// known decrypts all that a tenant has, as what to scrub: values, their parts,
 // and what is derived from them. wipe is called when the set is built.
 func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error) {
 	var open []plain.Value
@@ -60,12 +55,9 @@ func derive(name string, fields map[string]plain.Value) []scrub.Secret {
 		}
 		b := plain.Bytes(value)
 		add(b)
-		lines := bytes.Split(b, []byte("\n"))
-		for _, line := range lines {
-			line = bytes.TrimSpace(line)
-			if len(lines) > 1 && len(line) >= minLine && !strings.HasPrefix(string(line), "-----") && scrub.Check(line) == nil {
-				add(line)
-			}
+		_, list := parts(bytes.TrimSpace(b))
+		for _, p := range list {
+			add(p)
 		}
 	}
 	user, password := plain.Bytes(fields[userField]), plain.Bytes(fields["password"])
