@@ -177,7 +177,8 @@ func (a *App) Start(ctx context.Context) error {
 	a.wg.Go(func() { a.pump.run(bg) })
 	a.wg.Go(func() { a.sweep(bg) })
 	a.wg.Go(func() { a.schedules(bg) })
-	a.log.InfoContext(ctx, "ready", slog.String("address", a.Addr()), slog.Any("tenant", a.cfg.Tenant))
+	a.warnOutdated(ctx)
+	a.log.InfoContext(ctx, "ready", slog.String("address", a.Addr()), slog.Any("tenant", a.cfg.Tenant), slog.String("fips140", fipsMode()))
 	return nil
 }
 

@@ -168,6 +168,26 @@ func TestAPassphraseOpensAfterTheSameWorkAsAWrongOneIsRefused(t *testing.T) {
 	}
 }
 
+// The passphrase itself is right: what refuses is the mode, and it says so.
+func TestAPassphraseOfTheOtherModeIsRefusedWithAHint(t *testing.T) {
+	kek.Cheaper(t)
+	p, err := kek.NewPassphrase([]byte("five random words or more"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := kek.Sealed{Kind: kek.KindPassphrase, ID: "pass_1", Params: []byte(`{"kdf":"argon2id","salt":"AAAAAAAAAAAAAAAAAAAAAA==","time":3,"memory":16384,"lanes":4}`), Box: make([]byte, 60)}
+	_, err = p.Unwrap(t.Context(), aad, s)
+	if fips140.Enforced() {
+		if !fault.Is(err, fault.Invalid) || !strings.Contains(fault.HintOf(err), "fips140=on") {
+			t.Errorf("FIPS 140-only mode says %v (%s)", err, fault.HintOf(err))
+		}
+		return
+	}
+	if !fault.Is(err, fault.Denied) {
+		t.Errorf("another box: %v", err)
+	}
+}
+
 func TestWhatADerivationCosts(t *testing.T) {
 	passes, kib, lanes, iterations := kek.Costs()
 	if passes < 3 || kib < 256<<10 || lanes < 4 || iterations < 600_000 {

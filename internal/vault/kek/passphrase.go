@@ -128,9 +128,9 @@ func parseKDF(b []byte) (kdf, error) {
 
 func (p *Passphrase) derive(how kdf) (plain.Value, error) {
 	if how.Name == argon2id {
-		if fips140.Enabled() {
-			return plain.Value{}, fault.New(fault.Invalid, "the passphrase was set outside FIPS 140 mode").
-				WithHint("unseal with the key file, and set the passphrase again")
+		if fips140.Enforced() {
+			return plain.Value{}, fault.New(fault.Invalid, "the passphrase was set outside FIPS 140 mode, which refuses Argon2id").
+				WithHint("unseal with another seal, or start once with GODEBUG=fips140=on, and set the passphrase again")
 		}
 		return plain.New(argon2.IDKey(plain.Bytes(p.phrase), how.Salt, how.Time, how.Memory, how.Lanes, box.KeySize)), nil
 	}
