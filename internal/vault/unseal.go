@@ -63,6 +63,7 @@ func (v *Vault) unseal(ctx context.Context, store Store, seals []kek.Seal) error
 	}
 	v.store = store
 	v.publish(s, all)
+	v.warnExposed()
 	return nil
 }
 
