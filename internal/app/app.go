@@ -148,7 +148,9 @@ func (a *App) assemble() (err error) {
 
 // Start unseals, closes what an earlier process left behind, and serves.
 func (a *App) Start(ctx context.Context) error {
-	if err := a.Vault.Unseal(ctx, a.store, a.cfg.Seals...); err != nil {
+	seals := a.cfg.Seals
+	a.cfg.Seals = nil // a passphrase is not kept longer than it is needed
+	if err := a.Vault.Unseal(ctx, a.store, seals...); err != nil {
 		return err
 	}
 	if err := a.loadWorlds(ctx); err != nil {

@@ -13,8 +13,8 @@ import (
 	"sallyport.dev/internal/vault"
 )
 
-// memory of the process itself. Opened before Harden: afterwards /proc/self/mem
-// belongs to root.
+// ownMemory is the memory of the process itself. It is opened before Harden:
+// afterwards /proc/self/mem belongs to root.
 type ownMemory struct {
 	file *os.File
 	buf  []byte // outside Go's heap, and not searched itself
@@ -120,6 +120,10 @@ func (o *ownMemory) search(needles []vault.Masked) (found, error) {
 				}
 				for i := 0; i+window <= n; i++ {
 					word := binary.LittleEndian.Uint64(buf[i:]) * odd
+					if word == 0 {
+						i += 7 // nothing random begins with so many zeroes; most of memory does
+						continue
+					}
 					if !bloom[word>>48] {
 						continue
 					}
@@ -156,6 +160,21 @@ func (p probe) is(b []byte) bool {
 		diff |= p.masked[i] ^ p.mask[i] ^ b[i]
 	}
 	return diff == 0
+}
+
+// total counts the copies of something, in any form, by where; "" is everywhere.
+func (f found) total(name, where string) (n int) {
+	for what, places := range f {
+		if !strings.HasPrefix(what, name+": ") {
+			continue
+		}
+		for at, k := range places {
+			if where == "" || at == where {
+				n += k
+			}
+		}
+	}
+	return n
 }
 
 func (f found) add(n vault.Masked, m mapping) {

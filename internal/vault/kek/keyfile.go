@@ -98,7 +98,13 @@ func (k *KeyFile) read() (*keyFile, error) {
 	if err := checkMode(k.path, info); err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
+	var f *keyFile
+	plain.Do(func() { f, err = readKeyFile(file) }) // what decodes JSON and base64 keeps copies
+	return f, err
+}
+
+func readKeyFile(r io.Reader) (*keyFile, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxKeyFile+1))
 	defer clear(b)
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "reading the key file", err)
