@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault/internal/box"
@@ -81,13 +83,15 @@ func (f *keyFile) wipe() {
 }
 
 func (k *KeyFile) read() (*keyFile, error) {
-	file, err := os.Open(k.path)
+	// Not waiting: opening a pipe would, for whoever writes into it.
+	file, err := os.OpenFile(k.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &fault.Error{Kind: fault.Unavailable, Msg: "opening the key file", Err: err,
 			Hint: "the vault can't be unsealed without it: restore the file, or unseal with the passphrase"}
 	}
 	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "opening the key file", err)
+		return nil, &fault.Error{Kind: fault.Unavailable, Msg: "opening the key file", Err: err,
+			Hint: "the server's user has to own it, and be let into its directory"}
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	// Of the open file, not of the path: what is checked is what is read.
@@ -115,7 +119,8 @@ func readKeyFile(r io.Reader) (*keyFile, error) {
 // checkMode refuses what others can read or write.
 func checkMode(path string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
-		return fault.Newf(fault.Invalid, "the key file %s is not a regular file", path)
+		return fault.Newf(fault.Invalid, "the key file %s is not a regular file", path).
+			WithHint("name the file itself: a directory, a pipe or a device can't keep a key")
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return fault.Newf(fault.Denied, "the key file %s can be used by others (mode %04o)", path, info.Mode().Perm()).
@@ -171,7 +176,8 @@ func (k *KeyFile) create() error {
 	dir := filepath.Dir(k.path)
 	tmp, err := os.CreateTemp(dir, ".sallyport-key-*") // mode 0600
 	if err != nil {
-		return fault.Wrap(fault.Unavailable, "making the key file", err)
+		return &fault.Error{Kind: fault.Unavailable, Msg: "making the key file", Err: err,
+			Hint: "its directory has to be there, and the server's user has to be able to write to it"}
 	}
 	defer func() { _ = os.Remove(tmp.Name()) }() // what stays is a file of 0600 beside the key file, with the same content or less
 	_, err = tmp.Write(append(b, '\n'))
