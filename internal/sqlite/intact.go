@@ -35,34 +35,44 @@ const (
 // gone as well, only an audit checkpoint that was kept elsewhere tells.
 func checkLog(path string) error {
 	index, err := readUpTo(path+"-shm", 2*indexHeader+4)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(index) < 2*indexHeader+4 {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fileErr("reading the database's shared-memory file", err)
-	}
-	if !bytes.Equal(index[:indexHeader], index[indexHeader:2*indexHeader]) || index[indexStarted] == 0 {
-		return nil // it was being written: SQLite makes it again of the log
-	}
-	frames, done := binary.LittleEndian.Uint32(index[indexFrames:]), binary.LittleEndian.Uint32(index[2*indexHeader:])
-	if frames <= done {
-		return nil // all of it is in the database
-	}
-	page := int64(binary.LittleEndian.Uint16(index[indexPage:]))
-	if page == 1 {
-		page = 65536
 	}
 	size := int64(-1)
 	if info, err := os.Stat(path + "-wal"); err == nil {
 		size = info.Size()
 	}
 	head, err := readUpTo(path+"-wal", walHeader)
-	if err == nil && len(head) == walHeader && size >= walHeader+int64(frames)*(walFrame+page) &&
-		bytes.Equal(head[16:24], index[indexSalt:indexSalt+8]) {
+	if err != nil {
+		head, size = nil, -1
+	}
+	if !lost(index, head, size) {
 		return nil
 	}
 	return fault.Newf(fault.Unavailable, "the database's write-ahead log %s-wal is gone, cut or another one: the last process was killed, and what it committed last was in there", path).
 		WithHint("put the file back, or restore a backup; to go on without what was committed last, remove %s-shm and look at what is missing with the audit log's checkpoints", path)
+}
+
+// lost reports whether a log of size bytes, which begins with head, lacks frames
+// that index, the begin of the shared-memory file, counts as committed and not
+// yet in the database. What can't be read counts nothing.
+func lost(index, head []byte, size int64) bool {
+	if len(index) < 2*indexHeader+4 || !bytes.Equal(index[:indexHeader], index[indexHeader:2*indexHeader]) || index[indexStarted] == 0 {
+		return false // it was being written: SQLite makes it again of the log
+	}
+	frames, done := binary.LittleEndian.Uint32(index[indexFrames:]), binary.LittleEndian.Uint32(index[2*indexHeader:])
+	if frames <= done {
+		return false
+	}
+	page := int64(binary.LittleEndian.Uint16(index[indexPage:]))
+	if page == 1 {
+		page = 65536
+	}
+	return len(head) < walHeader || size < walHeader+int64(frames)*(walFrame+page) ||
+		!bytes.Equal(head[16:24], index[indexSalt:indexSalt+8])
 }
 
 // readUpTo reads the first n bytes of a file, or what it has.
