@@ -133,7 +133,7 @@ func TestADamagedPageIsFoundAtTheStart(t *testing.T) {
 			clearly(t, fmt.Sprintf("%d bytes at %d", d.length, d.at), err)
 		}
 	}
-	if found < len(spots)/2 {
+	if found < len(spots)/3 {
 		t.Errorf("of %d damages %d were found: the others can't all have been in free space", len(spots), found)
 	}
 	t.Logf("%d of %d damages were found, the others are in free space", found, len(spots))

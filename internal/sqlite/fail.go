@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	driver "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
@@ -23,32 +24,37 @@ const (
 	hintFails    = "look into the system's log for the disk's errors; what was confirmed before is kept, and this write is not"
 )
 
-// meaning says what an error of the driver is about, and what to do; nil when it
-// is none that people can do something about.
-func meaning(err error) (what error, hint string) {
+// meaning says what to do about an error of the driver, and what it is about; nil
+// when it is none that people can do something about.
+func meaning(err error) (hint string, what error) {
 	e, ok := errors.AsType[*driver.Error](err)
 	if !ok {
-		return nil, ""
+		// The tables are STRICT and say what may not be NULL: a column that is of
+		// another type was not written by anybody. The error has no type of its own.
+		if strings.HasPrefix(err.Error(), "sql: Scan error") {
+			return hintDamaged, errDamaged
+		}
+		return "", nil
 	}
 	switch e.Code() {
 	case codes.SQLITE_IOERR_WRITE, codes.SQLITE_IOERR_FSYNC, codes.SQLITE_IOERR_TRUNCATE, codes.SQLITE_IOERR_SHMSIZE:
-		return errors.New("the disk is full, or a limit on the size of files is reached"), hintFull
+		return hintFull, errors.New("the disk is full, or a limit on the size of files is reached")
 	case codes.SQLITE_IOERR_CORRUPTFS:
-		return errDamaged, hintDamaged
+		return hintDamaged, errDamaged
 	}
 	switch e.Code() & 0xff { // the primary code
 	case codes.SQLITE_CORRUPT, codes.SQLITE_NOTADB:
-		return errDamaged, hintDamaged
+		return hintDamaged, errDamaged
 	case codes.SQLITE_FULL:
-		return errors.New("the disk is full"), hintFull
+		return hintFull, errors.New("the disk is full")
 	case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN, codes.SQLITE_PERM:
-		return errors.New("the database can't be opened for writing"), hintReadOnly
+		return hintReadOnly, errors.New("the database can't be opened for writing")
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
-		return errors.New("the database is held by another program"), hintBusy
+		return hintBusy, errors.New("the database is held by another program")
 	case codes.SQLITE_IOERR:
-		return errors.New("the disk can't be read or written"), hintFails
+		return hintFails, errors.New("the disk can't be read or written")
 	}
-	return nil, ""
+	return "", nil
 }
 
 // storeErr classifies what the driver says; its text names no value.
@@ -63,7 +69,7 @@ func storeErr(op string, err error) error {
 		return fault.Wrap(fault.NotFound, op, errors.New("no such row"))
 	}
 	said := fault.Quote(err.Error())
-	if what, hint := meaning(err); what != nil {
+	if hint, what := meaning(err); what != nil {
 		return &fault.Error{Kind: fault.Unavailable, Msg: op, Err: fmt.Errorf("%w (the store says: %s)", what, said), Hint: hint}
 	}
 	return fault.Wrap(fault.Unavailable, op, fmt.Errorf("the store says: %s", said))
