@@ -1,7 +1,7 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fuzz bench chaos release docs fmt clean
+.PHONY: help build demo test test-fips test-memory lint fuzz bench chaos release docs fmt clean
 
 DATA     ?=
 AUTO     ?=
@@ -10,7 +10,7 @@ ROUNDS   ?= 20
 BENCH    ?= .
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/sallyport
 	@scripts/need.sh
@@ -21,6 +21,12 @@ demo: build ## Start everything with the example company (AUTO=1: without a pers
 
 test: ## Install what the tests need; check formatting, vet, lint; run all tests
 	@scripts/test.sh
+
+test-fips: ## Run all tests in FIPS 140-only mode (docs/fips.md)
+	@scripts/test-fips.sh
+
+test-memory: ## Search a process's memory for keys and values, in both builds (docs/memory.md)
+	@scripts/test-memory.sh
 
 lint: ## Run the linters (.golangci.yml)
 	@scripts/lint.sh

@@ -26,5 +26,10 @@ if ! cmp sallyport again; then
   exit 1
 fi
 rm again
+# What is given to others erases what it decrypts: see docs/memory.md.
+if ! go version -m sallyport | grep -qE '^[[:space:]]+build[[:space:]]+GOEXPERIMENT=([a-z0-9,]+,)?runtimesecret(,|$)'; then
+  printf 'error: the binary was built without runtimesecret\nhint: a newer Go may have another name for it: see "go doc runtime/secret"\n' >&2
+  exit 1
+fi
 sha256sum sallyport | tee sallyport.sha256
 printf 'make release: bin/release/sallyport, %d KiB, reproducible\n' $(($(wc -c <sallyport) / 1024))

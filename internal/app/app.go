@@ -148,7 +148,9 @@ func (a *App) assemble() (err error) {
 
 // Start unseals, closes what an earlier process left behind, and serves.
 func (a *App) Start(ctx context.Context) error {
-	if err := a.Vault.Unseal(ctx, a.store, a.cfg.Seals...); err != nil {
+	seals := a.cfg.Seals
+	a.cfg.Seals = nil // a passphrase is not kept longer than it is needed
+	if err := a.Vault.Unseal(ctx, a.store, seals...); err != nil {
 		return err
 	}
 	if err := a.loadWorlds(ctx); err != nil {
@@ -177,7 +179,8 @@ func (a *App) Start(ctx context.Context) error {
 	a.wg.Go(func() { a.pump.run(bg) })
 	a.wg.Go(func() { a.sweep(bg) })
 	a.wg.Go(func() { a.schedules(bg) })
-	a.log.InfoContext(ctx, "ready", slog.String("address", a.Addr()), slog.Any("tenant", a.cfg.Tenant))
+	a.warnOutdated(ctx)
+	a.log.InfoContext(ctx, "ready", slog.String("address", a.Addr()), slog.Any("tenant", a.cfg.Tenant), slog.String("fips140", fipsMode()))
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"crypto/fips140"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -29,6 +31,7 @@ func TestScripts(t *testing.T) {
 				}
 				e.Setenv(v, dir)
 			}
+			e.Setenv("GODEBUG", os.Getenv("GODEBUG")) // the mode of FIPS 140 is the children's too
 			e.Values[worldKey{}] = newWorld(e)
 			return nil
 		},
@@ -36,6 +39,13 @@ func TestScripts(t *testing.T) {
 			"exits": exits, "until": until, "background": background, "interrupt": interrupt, "crash": crash,
 			"code": code, "take": take, "put": put, "system": system, "received": received,
 			"spoil": spoil, "unseen": unseen, "childless": childless, "mode": mode, "certificate": certificate, "wire": wire,
+			"damage": damage, "cut": cut, "pipe": pipe,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "fips" {
+				return false, fmt.Errorf("the condition %s is not known", cond)
+			}
+			return fips140.Enforced(), nil
 		},
 		RequireExplicitExec: true,
 	})

@@ -110,7 +110,7 @@ func background(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(path, append([]string{"--json"}, args[1:]...)...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, v := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR"} {
+	for _, v := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", "GODEBUG"} {
 		cmd.Env = append(cmd.Env, v+"="+ts.Getenv(v))
 	}
 	stderr, err := os.OpenFile(ts.MkAbs(name+".err"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

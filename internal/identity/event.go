@@ -33,12 +33,14 @@ func sessionEnded(s SessionRow, now time.Time) audit.Event {
 // was typed: people type passwords into that field. Nobody acted, as far as is
 // known, so the actor is the product.
 func sessionFailed(r Record, a attempt, now time.Time) audit.Event {
-	account := r.ID
+	account, why := r.ID, a.purpose
 	if !a.known {
 		account = ""
+	} else if r.outdated() != nil {
+		why += ", of an account that was made outside FIPS 140 mode" // for the admin, who resets it
 	}
 	return audit.Event{Type: audit.SessionFailed, Tenant: r.Tenant, At: now, Actor: "system:identity",
-		Fields: map[string]any{"account": account, "method": MethodTOTP, "why": a.purpose}}
+		Fields: map[string]any{"account": account, "method": MethodTOTP, "why": why}}
 }
 
 func roleNames(roles []ident.Role) []string {

@@ -54,7 +54,7 @@ func (h hashing) sum(input []byte) ([]byte, error) {
 		return b, fault.Wrap(fault.Internal, "hashing a password", err)
 	}
 	if fips140.Enforced() {
-		return nil, fipsRefuses("password and one-time codes")
+		return nil, errOutdated
 	}
 	return argon2.IDKey(input, h.salt, h.rounds, h.memory, h.lanes, 32), nil
 }

@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"crypto/fips140"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,6 +33,21 @@ func TestAHashIsOfItsPasswordAlone(t *testing.T) {
 				t.Errorf("checking %q: %v, %v", input, ok, err)
 			}
 		}
+	}
+}
+
+// Where Argon2id is refused, its hash is not called a wrong password.
+func TestAnArgonHashIsRefusedWithAHintInFIPSModeAlone(t *testing.T) {
+	const stored = "$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
+	ok, err := identity.CheckHash(stored, []byte("one"))
+	if fips140.Enforced() {
+		if ok || !fault.Is(err, fault.Unavailable) || fault.HintOf(err) == "" {
+			t.Errorf("FIPS 140-only mode says %v, %v", ok, err)
+		}
+		return
+	}
+	if ok || err != nil {
+		t.Errorf("a wrong password: %v, %v", ok, err)
 	}
 }
 

@@ -140,6 +140,10 @@ func (d *Directory) proveAgain(ctx context.Context, who ident.Principal, purpose
 	if err != nil {
 		return Record{}, Proof{}, err
 	}
+	// Who is signed in knows that the account exists, and is told what to do.
+	if err := r.outdated(); err != nil {
+		return Record{}, Proof{}, err
+	}
 	p, err := d.prove(ctx, r, attempt{key: "session/" + r.ID, known: true, purpose: purpose, password: password, code: code}, now)
 	return r, p, err
 }
@@ -161,11 +165,15 @@ func (d *Directory) prove(ctx context.Context, r Record, a attempt, now time.Tim
 		// Nothing is judged or written: a flood costs one look at a row.
 		return Proof{}, fault.Newf(fault.Limit, "too many attempts; try again in %v", wait.Round(time.Second)+time.Second)
 	}
-	counter, ok, err := d.judge(ctx, &r, a, now)
+	judged, outdated := r, r.outdated() != nil
+	if outdated {
+		judged = r.stranger()
+	}
+	counter, ok, err := d.judge(ctx, &judged, a, now)
 	if err != nil {
 		return Proof{}, err
 	}
-	if !ok || !a.known || r.Disabled {
+	if !ok || !a.known || r.Disabled || outdated {
 		if err := d.store.RefuseProof(ctx, sessionFailed(r, a, now)); err != nil {
 			return Proof{}, err
 		}

@@ -48,7 +48,7 @@ func codeAt(secret []byte, alg Algorithm, counter int64) (string, error) {
 	switch alg {
 	case SHA1:
 		if fips140.Enforced() {
-			return "", fipsRefuses("one-time codes")
+			return "", errOutdated
 		}
 		h = sha1.New
 	case SHA256:
@@ -62,12 +62,6 @@ func codeAt(secret []byte, alg Algorithm, counter int64) (string, error) {
 	off := sum[len(sum)-1] & 0xf // RFC 4226 section 5.3
 	n := binary.BigEndian.Uint32(sum[off:]) & 0x7fffffff
 	return fmt.Sprintf("%06d", n%1_000_000), nil
-}
-
-// fipsRefuses is for what an account got before FIPS mode was enforced.
-func fipsRefuses(what string) error {
-	return fault.Newf(fault.Unavailable, "the account's %s use an algorithm that FIPS mode refuses", what).
-		WithHint("an admin has to reset the account")
 }
 
 // matchCode finds the step whose code was given, of the one before, the

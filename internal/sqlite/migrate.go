@@ -6,12 +6,8 @@ import (
 	"database/sql"
 	"embed"
 	"encoding/hex"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"sallyport.dev/internal/fault"
 )
@@ -96,19 +92,4 @@ func applyMigration(ctx context.Context, db *sql.DB, n int, name, sum string) er
 		return storeErr("migrating with "+name, err)
 	}
 	return storeErr("migrating with "+name, tx.Commit())
-}
-
-// lockDir takes the directory's lock, which the kernel frees when the process
-// ends, however it ends.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "opening the data directory's lock", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, fault.Newf(fault.Conflict, "another process uses the data directory %s", dir).
-			WithHint("stop it, or start with another --data")
-	}
-	return f, nil
 }

@@ -8,7 +8,8 @@
 // before it is on disk (WAL, synchronous=FULL).
 //
 // It refuses a data directory that another process holds, a database of a newer
-// version, and a migration that was changed after it was applied.
+// version, a migration that was changed after it was applied, a database that is
+// damaged or gone, and a write-ahead log that was taken away after a crash.
 //
 // # Security
 //
@@ -21,7 +22,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -39,7 +39,7 @@ const File = "sallyport.db"
 // Store is the embedded store. Its methods are safe for concurrent use.
 type Store struct {
 	dir    string
-	lock   *os.File
+	lock   *dirLock
 	rw     *sql.DB // one connection, used by the writer alone
 	ro     *sql.DB // a pool of readers, query_only
 	seq    *audit.Sequencer
@@ -76,24 +76,36 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return fault.Wrap(fault.Unavailable, "finding the data directory", err)
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fault.Wrap(fault.Unavailable, "creating the data directory", err)
+		return fileErr("creating the data directory", err)
 	}
 	if s.lock, err = lockDir(s.dir); err != nil {
 		return err
 	}
 	path := filepath.Join(s.dir, File)
+	if err := s.lock.checkThere(path); err != nil {
+		return err
+	}
+	if err := checkLog(path); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return fault.Wrap(fault.Unavailable, "opening the database", err)
+		return fileErr("opening the database", err)
 	}
 	if err := f.Close(); err != nil {
-		return fault.Wrap(fault.Unavailable, "opening the database", err)
+		return fileErr("opening the database", err)
 	}
 	if s.rw, err = openDB(path, "_txlock=immediate"); err != nil {
 		return err
 	}
 	s.rw.SetMaxOpenConns(1)
 	if err := migrate(ctx, s.rw); err != nil {
+		return err
+	}
+	if err := checkTables(ctx, s.rw); err != nil {
+		return err
+	}
+	if err := s.lock.setMade(); err != nil {
 		return err
 	}
 	if s.ro, err = openDB(path, "_pragma=query_only(1)"); err != nil {
@@ -129,7 +141,7 @@ func (s *Store) closeFiles() error {
 		}
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		errs = append(errs, s.lock.file.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -143,18 +155,4 @@ func (s *Store) Healthy() error {
 		return s.broken
 	}
 	return s.seq.Err()
-}
-
-// storeErr classifies what the driver says; its text names no value.
-func storeErr(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, ok := errors.AsType[*fault.Error](err); ok {
-		return err
-	}
-	if errors.Is(err, sql.ErrNoRows) {
-		return fault.Wrap(fault.NotFound, op, errors.New("no such row"))
-	}
-	return fault.Wrap(fault.Unavailable, op, fmt.Errorf("the store says: %s", fault.Quote(err.Error())))
 }

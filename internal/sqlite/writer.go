@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"sallyport.dev/internal/audit"
@@ -94,7 +95,19 @@ func (s *Store) commit(batch []*job) {
 		if err != nil {
 			j.err = err
 		}
+		if errors.Is(j.err, errDamaged) {
+			s.breakDown(fault.Wrap(fault.Unavailable, "the store has stopped", j.err))
+		}
 		close(j.ok)
+	}
+}
+
+// breakDown ends the writing of this process, for the first reason there is.
+func (s *Store) breakDown(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken == nil {
+		s.broken = why
 	}
 }
 
@@ -119,9 +132,7 @@ func (s *Store) transact(batch []*job) error {
 		// Whether it is on disk is not known; nothing more is written by this
 		// process, so that what is decided next is decided from the disk.
 		err = storeErr("committing", err)
-		s.mu.Lock()
-		s.broken = fault.Wrap(fault.Unavailable, "the store has stopped after a commit that may or may not be on disk; restart", err)
-		s.mu.Unlock()
+		s.breakDown(fault.Wrap(fault.Unavailable, "the store has stopped after a commit that may or may not be on disk; restart", err))
 		return err
 	}
 	log.Committed()
@@ -175,6 +186,9 @@ func step(t *Tx, i int, j *job) error {
 		end = fmt.Sprintf("ROLLBACK TO s%d; RELEASE s%d", i, i)
 	}
 	if _, err := t.tx.ExecContext(t.ctx, end); err != nil {
+		if fault.Is(j.err, fault.Unavailable) {
+			return j.err // it ended the whole transaction, and says why
+		}
 		return storeErr("ending a step", err)
 	}
 	return nil

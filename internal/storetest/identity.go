@@ -34,6 +34,7 @@ func Identity(t *testing.T, open func(*testing.T) Store) {
 		"a Team keeps its id, and members their time":       teams,
 		"nobody is half added to a Team":                    teamWhole,
 		"without the vault's keys nobody signs in (closed)": keysFailClosed,
+		"FIPS mode refuses what it can't compute, quietly":  madeOutsideFIPS,
 	}
 	for name, story := range stories {
 		t.Run(name, func(t *testing.T) { t.Parallel(); story(NewWorld(t, open(t))) })

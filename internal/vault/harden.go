@@ -1,9 +1,12 @@
 package vault
 
 import (
+	"log/slog"
+
 	"golang.org/x/sys/unix"
 
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/vault/internal/plain"
 )
 
 // Harden keeps the process's memory from being written to a core file and, on
@@ -17,4 +20,18 @@ func Harden() error {
 		return fault.Wrap(fault.Unavailable, "making the process undumpable", err)
 	}
 	return nil
+}
+
+// warnExposed logs, once for each unsealing, that the system refused the root
+// key's page a protection. It is no reason to refuse to work: where there is no
+// swap and no core file, nothing is lost.
+func (v *Vault) warnExposed() {
+	page := v.root.Load()
+	if page == nil {
+		return
+	}
+	if err := plain.Exposed(page); err != nil {
+		v.cfg.Log.Warn("the root key's memory is not fully protected; raise the limit on locked memory (ulimit -l, LimitMEMLOCK) or turn swap off",
+			slog.String("why", err.Error()))
+	}
 }

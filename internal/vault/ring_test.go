@@ -281,7 +281,7 @@ func TestAnySequenceOfKeyOperationsLeavesEverySecretUsable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.held = []held{{first[0].ID, s.seal}}
+			s.held = []ownedSeal{{first[0].ID, s.seal}}
 			for range 25 {
 				s.step()
 				s.check()
@@ -290,8 +290,8 @@ func TestAnySequenceOfKeyOperationsLeavesEverySecretUsable(t *testing.T) {
 	}
 }
 
-// held is a seal that the operator has.
-type held struct {
+// ownedSeal is a seal that the operator has.
+type ownedSeal struct {
 	id   string
 	seal kek.Seal
 }
@@ -299,7 +299,7 @@ type held struct {
 type sequence struct {
 	*fixture
 	rng  *rand.Rand
-	held []held
+	held []ownedSeal
 	gone []kek.Seal // removed for sure
 	want map[string]string
 }
@@ -333,7 +333,7 @@ func (s *sequence) operate() error {
 		seal := keyFileSeal(s.t)
 		info, err := s.AddSeal(ctx, seal, who)
 		if err == nil {
-			s.held = append(s.held, held{info.ID, seal})
+			s.held = append(s.held, ownedSeal{info.ID, seal})
 		}
 		return err
 	case 1:

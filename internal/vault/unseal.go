@@ -89,6 +89,7 @@ func (v *Vault) unseal(ctx context.Context, store Store, open func(Ring) (opened
 	v.store = store
 	v.meet.end()
 	v.publish(s, all)
+	v.warnExposed()
 	return nil
 }
 

@@ -46,7 +46,11 @@ func New(c Config) (http.RoundTripper, error) {
 	if c.Base == nil || c.Known == nil || c.Latest == nil || c.Origin == (resource.Origin{}) || c.Method == "" {
 		return nil, fault.New(fault.Internal, "a door without transport, origin, method or scrubbing")
 	}
-	inject, err := injector(c.Auth, c.Fields)
+	var inject func(*http.Request) error
+	var err error
+	// The strings that net/http needs can't be wiped; made in here, they are
+	// erased once the door is let go of, in a build that erases.
+	plain.Do(func() { inject, err = injector(c.Auth, c.Fields) })
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/vault/internal/plain"
 )
 
 // maxRequest is the most bytes of a request's body: it is looked through whole
@@ -40,7 +41,8 @@ func (d *door) outgoing(req *http.Request) (*http.Request, error) {
 	out.Host, out.RequestURI, out.Trailer, out.TransferEncoding, out.Close = "", "", nil, nil, false
 	out.URL.Fragment, out.URL.RawFragment = "", ""
 	setBody(out, body)
-	return out, d.inject(out)
+	plain.Do(func() { err = d.inject(out) }) // a query with the credential in it is a new string
+	return out, err
 }
 
 // takeBody reads and closes the body.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
@@ -115,8 +117,27 @@ func TestAnUnsafeOrSpoiledKeyFileIsRefused(t *testing.T) {
 			t.Errorf("%s: the error has the key", name)
 		}
 	}
-	if _, err := kek.NewKeyFile(t.TempDir()).Unwrap(t.Context(), aad, s); err == nil {
-		t.Error("a directory as a key file")
+}
+
+// Each is refused at once and with what to do: nothing waits, and nothing is made.
+func TestWhatIsNoFileIsNoKeyFile(t *testing.T) {
+	k, path, s := wrap(t)
+	dir := filepath.Dir(path)
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{"a directory": dir, "a device": "/dev/zero", "a pipe": pipe, "below a file": filepath.Join(path, "key")} {
+		_, err := kek.NewKeyFile(path).Unwrap(t.Context(), aad, s)
+		if fault.HintOf(err) == "" || !fault.Is(err, fault.Invalid) && !fault.Is(err, fault.Unavailable) {
+			t.Errorf("%s: %v (%s)", name, err, fault.HintOf(err))
+		}
+		if _, err := kek.NewKeyFile(path).Wrap(t.Context(), aad, root()); fault.HintOf(err) == "" {
+			t.Errorf("%s, sealing: %v", name, err)
+		}
+	}
+	if _, err := k.Unwrap(t.Context(), aad, s); err != nil {
+		t.Errorf("the right one, after all of them: %v", err)
 	}
 }
 

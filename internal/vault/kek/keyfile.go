@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault/internal/box"
@@ -107,7 +109,8 @@ func (k *KeyFile) read() (*keyFile, error) {
 			Hint: "the vault can't be unsealed without it: restore the file, or unseal with another seal"}
 	}
 	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "opening the key file", err)
+		return nil, &fault.Error{Kind: fault.Unavailable, Msg: "opening the key file", Err: err,
+			Hint: "the server's user has to own it, and be let into its directory"}
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	// Of the open file, not of the path: what is checked is what is read.
@@ -118,7 +121,13 @@ func (k *KeyFile) read() (*keyFile, error) {
 	if err := k.checkMode(info); err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
+	var f *keyFile
+	plain.Do(func() { f, err = readKeyFile(file) }) // what decodes JSON and base64 keeps copies
+	return f, err
+}
+
+func readKeyFile(r io.Reader) (*keyFile, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxKeyFile+1))
 	defer clear(b)
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "reading the key file", err)
@@ -131,7 +140,8 @@ func (k *KeyFile) read() (*keyFile, error) {
 func (k *KeyFile) open() (*os.File, error) {
 	name, ok := k.credential()
 	if !ok {
-		return os.Open(k.path)
+		// Not waiting: opening a pipe would, for whoever writes into it.
+		return os.OpenFile(k.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	}
 	root, err := os.OpenRoot(k.credentials)
 	if err != nil {
@@ -145,7 +155,8 @@ func (k *KeyFile) open() (*os.File, error) {
 func (k *KeyFile) checkMode(info fs.FileInfo) error {
 	mode := info.Mode()
 	if !mode.IsRegular() {
-		return fault.Newf(fault.Invalid, "the key file %s is not a regular file", k.path)
+		return fault.Newf(fault.Invalid, "the key file %s is not a regular file", k.path).
+			WithHint("name the file itself: a directory, a pipe or a device can't keep a key")
 	}
 	allowed := fs.FileMode(0o700)
 	if _, ok := k.credential(); ok {

@@ -66,7 +66,9 @@ func NewPassphrase(phrase []byte) (*Passphrase, error) {
 		return nil, fault.Newf(fault.Invalid, "the passphrase is shorter than %d bytes", minPassphrase).
 			WithHint("use five random words or more")
 	}
-	return &Passphrase{plain.New(bytes.Clone(phrase))}, nil
+	p := &Passphrase{}
+	plain.Do(func() { p.phrase = plain.New(bytes.Clone(phrase)) }) // erased once the seal is let go of
+	return p, nil
 }
 
 // Kind is [KindPassphrase].
@@ -140,7 +142,12 @@ func parseKDF(b []byte) (kdf, error) {
 	return k, nil
 }
 
-func (p *Passphrase) derive(how kdf) (plain.Value, error) {
+func (p *Passphrase) derive(how kdf) (key plain.Value, err error) {
+	plain.Do(func() { key, err = p.deriveKey(how) }) // the derivations copy the passphrase
+	return key, err
+}
+
+func (p *Passphrase) deriveKey(how kdf) (plain.Value, error) {
 	if how.Name == argon2id {
 		if approvedOnly() {
 			return plain.Value{}, fault.New(fault.Invalid, "the passphrase's key is derived with Argon2id, which FIPS 140 mode does not permit").

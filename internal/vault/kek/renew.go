@@ -110,7 +110,8 @@ func (f *keyFile) write(path string) (tmp string, err error) {
 	tmp = filepath.Join(filepath.Dir(path), tmpPrefix(path)+rand.Text()+tmpSuffix)
 	file, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return "", fault.Wrap(fault.Unavailable, "making the key file", err)
+		return "", &fault.Error{Kind: fault.Unavailable, Msg: "making the key file", Err: err,
+			Hint: "its directory has to be there, and the server's user has to be able to write to it"}
 	}
 	_, err = file.Write(b) // without an end of line: a longer copy of b would stay in memory
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {

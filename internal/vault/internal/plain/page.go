@@ -1,6 +1,8 @@
 package plain
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -11,25 +13,33 @@ import (
 // Page holds one key outside Go's heap, in a page of memory of its own that is
 // neither swapped nor dumped nor inherited by a child, where the system permits.
 type Page struct {
-	mu   sync.RWMutex
-	page []byte // mmapped; never unmapped, so that a late reader finds zeroes, not a fault
-	n    int    // bytes of the key; 0 after Wipe
+	mu      sync.RWMutex
+	page    []byte // mmapped; never unmapped, so that a late reader finds zeroes, not a fault
+	n       int    // bytes of the key; 0 after Wipe
+	exposed error  // what the system did not permit
 }
 
-// NewPage moves key into a page and wipes the Value.
+// NewPage moves key into a page and wipes the Value. What the system does not
+// permit is no error here: [Exposed] says it.
 func NewPage(key Value) (*Page, error) {
 	page, err := unix.Mmap(-1, 0, unix.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil || len(Bytes(key)) > len(page) {
 		return nil, fault.New(fault.Unavailable, "no memory page for the root key")
 	}
-	// A limit on locked memory may refuse this; the key then is swappable, and
-	// everything else holds.
-	_ = unix.Mlock(page)
-	undumpable(page)
+	var exposed error
+	if err := unix.Mlock(page); err != nil {
+		exposed = fmt.Errorf("locking the root key's page into memory: %w", err)
+	}
+	exposed = errors.Join(exposed, undumpable(page)) // before the key is in it
 	n := copy(page, Bytes(key))
 	Wipe(key)
-	return &Page{page: page, n: n}, nil
+	return &Page{page: page, n: n, exposed: exposed}, nil
 }
+
+// Exposed says which protection the system refused the page (a limit on locked
+// memory, an old kernel), or nil. The key then may reach swap or a core file;
+// everything else holds.
+func Exposed(p *Page) error { return p.exposed }
 
 // Use lends the key to f and reports whether there is one. f doesn't keep it.
 func Use(p *Page, f func(key []byte)) bool {
