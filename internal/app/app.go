@@ -114,7 +114,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.store, err = sqlite.Open(ctx, c.Dir, seq); err != nil {
+	if a.store, err = sqlite.Open(ctx, c.Dir, seq, v, c.Now); err != nil {
 		return nil, err
 	}
 	if err := a.assemble(); err != nil {
@@ -149,6 +149,9 @@ func (a *App) assemble() (err error) {
 // Start unseals, closes what an earlier process left behind, and serves.
 func (a *App) Start(ctx context.Context) error {
 	if err := a.Vault.Unseal(ctx, a.store, a.cfg.Seals...); err != nil {
+		return err
+	}
+	if err := a.store.VerifyRows(ctx); err != nil {
 		return err
 	}
 	if err := a.loadWorlds(ctx); err != nil {

@@ -93,7 +93,7 @@ func (w *world) open() {
 	w.must(err)
 	seq, err := audit.NewSequencer("", v.AuditKey)
 	w.must(err)
-	w.store, err = sqlite.Open(w.t.Context(), filepath.Join(w.dir, "data"), seq)
+	w.store, err = sqlite.Open(w.t.Context(), filepath.Join(w.dir, "data"), seq, v, w.clock)
 	w.must(err)
 	w.t.Cleanup(func() { _ = w.store.Close() })
 	w.must(v.Unseal(w.t.Context(), w.store, kek.NewKeyFile(filepath.Join(w.dir, "key"))))

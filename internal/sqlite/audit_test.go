@@ -19,9 +19,12 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/sqlite"
+	"sallyport.dev/internal/storetest"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+var rowKeys = storetest.Keys{Key: "of rows"}
 
 // logKey is a key of its own for each tenant's log, always the same.
 func logKey(t ident.Tenant) (crypto.Signer, error) {
@@ -40,7 +43,7 @@ func openWith(t testing.TB, dir string, key audit.KeyFunc) *sqlite.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := sqlite.Open(context.Background(), dir, seq)
+	s, err := sqlite.Open(context.Background(), dir, seq, rowKeys, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

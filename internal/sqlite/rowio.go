@@ -1,0 +1,314 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+)
+
+// reader reads rows that steer and checks each: outside of a step, or as a step
+// sees them.
+type reader struct {
+	s   *Store
+	ctx context.Context
+	q   queryer
+	t   *Tx // nil outside of a step
+}
+
+func (t *Tx) reader() *reader { return &reader{t.s, t.ctx, t.tx, t} }
+
+// read runs fn on the pool of readers; what it doubts there is read again by the
+// writer, which nobody overtakes. fn sets its results anew when it is run again.
+func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
+	err := fn(&reader{s: s, ctx: ctx, q: s.ro})
+	if !doubtful(err) {
+		return err
+	}
+	return s.write(ctx, func(t *Tx) error { return fn(t.reader()) })
+}
+
+// scan reads rows without a check.
+func (r *reader) scan(tb *table, cond string, args ...any) (out []*row, err error) {
+	rows, err := r.q.QueryContext(r.ctx, tb.query+cond, args...)
+	if err != nil {
+		return nil, storeErr("reading "+tb.name, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		x := &row{tb: tb, vals: make([]any, len(tb.columns))}
+		dst := make([]any, len(x.vals)+1)
+		for i := range x.vals {
+			dst[i] = &x.vals[i]
+		}
+		var mac any // of whatever type somebody has made it
+		dst[len(x.vals)] = &mac
+		if err := rows.Scan(dst...); err != nil {
+			return nil, storeErr("reading "+tb.name, err)
+		}
+		x.mac, _ = mac.([]byte)
+		out = append(out, x)
+	}
+	return out, storeErr("reading "+tb.name, rows.Err())
+}
+
+func (r *reader) find(id rowID) (known, bool, error) {
+	if r.t != nil {
+		return r.t.rows.find(id)
+	}
+	return r.s.ledger.find(id)
+}
+
+func (r *reader) check(x *row) error {
+	k, ok, err := r.find(x.id())
+	if err != nil {
+		return err
+	}
+	return r.s.judge(x, k, ok)
+}
+
+// all reads rows; one that is refused refuses the whole.
+func (r *reader) all(tb *table, cond string, args ...any) ([]*row, error) {
+	rows, err := r.scan(tb, cond, args...)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range rows {
+		if err := r.check(x); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// good reads rows and leaves out what is refused: in a list, one row must not
+// keep all others from being seen. What is left out is recorded.
+func (r *reader) good(tb *table, cond string, args ...any) ([]*row, error) {
+	rows, err := r.scan(tb, cond, args...)
+	if err != nil {
+		return nil, err
+	}
+	out := rows[:0]
+	for _, x := range rows {
+		err := r.check(x)
+		bad, refused := errors.AsType[*refusal](err)
+		switch {
+		case err == nil:
+			out = append(out, x)
+		case r.t == nil || !refused:
+			return nil, err
+		default:
+			r.t.rows.pending = append(r.t.rows.pending, bad)
+		}
+	}
+	return out, nil
+}
+
+// one reads the first row that meets a condition; kind NotFound.
+func (r *reader) one(tb *table, cond string, args ...any) (*row, error) {
+	rows, err := r.all(tb, cond+" LIMIT 1", args...)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, storeErr("reading "+tb.name, fault.New(fault.NotFound, "no such row"))
+	}
+	return rows[0], nil
+}
+
+// byKey reads a row by its key; kind NotFound, and Denied when there has to be
+// one.
+func (r *reader) byKey(tb *table, key ...any) (*row, error) {
+	x, err := r.one(tb, tb.where(), key...)
+	if !fault.Is(err, fault.NotFound) {
+		return x, err
+	}
+	gone := &row{tb: tb, vals: make([]any, len(key))}
+	for i, v := range key {
+		gone.vals[i] = stored(v)
+	}
+	if _, ok, e := r.find(gone.id()); e == nil && ok {
+		return nil, refuse(gone.id(), whyRemoved)
+	}
+	return nil, err
+}
+
+// complete refuses rows of a tenant's table when one that is known is not among
+// them.
+func (r *reader) complete(tb *table, tenant ident.Tenant, rows []*row) error {
+	have := map[rowID]bool{}
+	for _, x := range rows {
+		have[x.id()] = true
+	}
+	for _, id := range r.ids(tb, tenant) {
+		if !have[id] {
+			return refuse(id, whyRemoved)
+		}
+	}
+	return nil
+}
+
+// ids lists what is known of a table, in order.
+func (r *reader) ids(tb *table, tenant ident.Tenant) (out []rowID) {
+	l := &r.s.ledger
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	known := l.tenants[tenant]
+	if r.t != nil && r.t.rows.loaded[tenant] != nil {
+		known = r.t.rows.loaded[tenant]
+	}
+	if known != nil {
+		for id := range known.rows {
+			if id.table == tb {
+				out = append(out, id)
+			}
+		}
+	}
+	if r.t != nil {
+		for id, k := range r.t.rows.rows {
+			if id.table != tb || id.tenant != tenant {
+				continue
+			}
+			out = slices.DeleteFunc(out, func(o rowID) bool { return o == id })
+			if k != nil {
+				out = append(out, id)
+			}
+		}
+	}
+	slices.SortFunc(out, byID)
+	return out
+}
+
+// whole refuses the resources of a tenant that are not the set that was applied.
+func (r *reader) whole(tenant ident.Tenant) error {
+	if r.t != nil {
+		known, err := r.t.rows.of(tenant)
+		if err != nil || r.t.rows.repair[tenant] {
+			return err
+		}
+		return known.whole(tenant)
+	}
+	l := &r.s.ledger
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if known := l.tenants[tenant]; known != nil {
+		return known.whole(tenant)
+	}
+	return nil
+}
+
+func dollar(n int) string { return "$" + strconv.Itoa(n) }
+
+// insert stores a new row; kind Conflict when there is one like it.
+func (t *Tx) insert(tb *table, c cols) (*row, error) {
+	r, err := newRow(tb, c)
+	if err != nil {
+		return nil, err
+	}
+	k, err := t.learn(r)
+	if err != nil {
+		return nil, err
+	}
+	marks := make([]string, len(r.vals)+1)
+	for i := range marks {
+		marks[i] = dollar(i + 1)
+	}
+	if err := t.ExecOne("what is stored as "+tb.name, "INSERT INTO "+tb.name+" ("+strings.Join(tb.columns, ", ")+", mac) VALUES ("+strings.Join(marks, ", ")+") ON CONFLICT DO NOTHING",
+		append(slices.Clone(r.vals), r.mac)...); err != nil {
+		return nil, err
+	}
+	t.note(r, k)
+	return r, nil
+}
+
+// put stores a row that was read in this step, and changed.
+func (t *Tx) put(r *row, c cols) error {
+	r.set(c)
+	k, err := t.learn(r)
+	if err != nil {
+		return err
+	}
+	sets := make([]string, 0, len(r.vals))
+	args := append(slices.Clone(r.vals), r.mac)
+	for i := r.tb.keys; i < len(r.vals); i++ {
+		sets = append(sets, r.tb.columns[i]+" = "+dollar(i+1))
+	}
+	sets = append(sets, "mac = "+dollar(len(args)))
+	if err := t.ExecOne("what is stored as "+r.tb.name, "UPDATE "+r.tb.name+" SET "+strings.Join(sets, ", ")+" "+r.tb.where(), args...); err != nil {
+		return err
+	}
+	t.note(r, k)
+	return nil
+}
+
+// remove forgets a row that was read in this step.
+func (t *Tx) remove(r *row) error {
+	if err := t.ExecOne("what is stored as "+r.tb.name, "DELETE FROM "+r.tb.name+" "+r.tb.where(), r.vals[:r.tb.keys]...); err != nil {
+		return err
+	}
+	t.rows.change(r.id(), nil)
+	return nil
+}
+
+// unlearn forgets what is known of rows that somebody else has removed.
+func (t *Tx) unlearn(tb *table, tenant ident.Tenant) error {
+	rows, err := t.reader().scan(tb, "WHERE tenant = $1", tenant)
+	if err != nil {
+		return err
+	}
+	have := map[rowID]bool{}
+	for _, x := range rows {
+		have[x.id()] = true
+	}
+	for _, id := range t.reader().ids(tb, tenant) {
+		if !have[id] {
+			t.rows.change(id, nil)
+		}
+	}
+	return nil
+}
+
+func (t *Tx) learn(r *row) (known, error) {
+	a, err := t.rows.of(r.tenant())
+	if err != nil {
+		return known{}, err
+	}
+	return t.s.learn(r, a.key)
+}
+
+func (t *Tx) note(r *row, k known) {
+	if r.alive() {
+		t.rows.change(r.id(), &k)
+	} else {
+		t.rows.change(r.id(), nil)
+	}
+}
+
+// auditRow appends the entry of a change of one row, with its fingerprint.
+func (t *Tx) auditRow(ev audit.Event, r *row, more cols) error {
+	print, err := t.s.print(r)
+	if err != nil {
+		return err
+	}
+	return t.auditWith(ev, cols{"row": hex.EncodeToString(print)}, more)
+}
+
+// auditWith appends an entry with fields that the store knows best.
+func (t *Tx) auditWith(ev audit.Event, more ...cols) error {
+	fields := maps.Clone(ev.Fields)
+	if fields == nil {
+		fields = map[string]any{}
+	}
+	for _, c := range more {
+		maps.Copy(fields, c)
+	}
+	ev.Fields = fields
+	return t.Audit(ev)
+}
