@@ -114,7 +114,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.store, err = sqlite.Open(ctx, c.Dir, seq, v, c.Now); err != nil {
+	if a.store, err = sqlite.Open(ctx, c.Dir, seq, sqlite.Guard{Keys: v, Now: c.Now, Log: a.log}); err != nil {
 		return nil, err
 	}
 	if err := a.assemble(); err != nil {

@@ -148,6 +148,7 @@ func TestAuditAppendErrorFailsClosed(t *testing.T) {
 			if err := propose(w, who); !fault.Is(err, fault.Unavailable) {
 				t.Errorf("it said %v", err)
 			}
+			w.unseal() // so that what is stored can be read
 			w.wantUntouched()
 		})
 	}
@@ -159,6 +160,7 @@ func TestSealedVaultFailsClosed(t *testing.T) {
 	w.approve(it, nil)
 	w.realVault.Seal()
 	w.wantKind(w.dispatch(it), fault.Unavailable)
+	w.unseal()
 	w.wantArrived(0)
 	w.wantState(it.ID, intent.Approved)
 }

@@ -4,10 +4,10 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"log/slog"
 	"maps"
 	"sync"
 
-	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault"
 )
@@ -149,7 +149,7 @@ func (b *batch) write(t *Tx, tenant ident.Tenant, a *tenantRows, sums [maxTables
 		sums[i].xor(pad(a.key, nonce, i))
 		body = append(body, sums[i][:]...)
 	}
-	mac, err := b.s.keys.MAC(vault.RowMAC, tenant, macSums, string(nonce), string(body), head)
+	mac, err := b.s.guard.Keys.MAC(vault.RowMAC, tenant, macSums, string(nonce), string(body), head)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func pad(key, nonce []byte, table int) (out sum) {
 // open reads a stored row_head back. It says false when it is not one that was
 // written with this head of the audit log.
 func (s *Store) openHead(tenant ident.Tenant, a *tenantRows, nonce, body, mac []byte) (bool, error) {
-	want, err := s.keys.MAC(vault.RowMAC, tenant, macSums, string(nonce), string(body), a.head)
+	want, err := s.guard.Keys.MAC(vault.RowMAC, tenant, macSums, string(nonce), string(body), a.head)
 	if err != nil {
 		return false, err
 	}
@@ -217,6 +217,8 @@ func (b *batch) publish() {
 	}
 	for _, r := range b.telling {
 		l.told[r] = true
+		b.s.guard.Log.Error("a stored row is refused", slog.String("tenant", string(r.id.tenant)), slog.String("table", r.id.table.name),
+			slog.String("row", r.name), slog.String("why", r.why))
 	}
 }
 
@@ -233,12 +235,9 @@ func (l *ledger) find(id rowID) (k known, ok bool, err error) {
 }
 
 // whole says whether the resources of a tenant are the set that was applied.
-func (a *tenantRows) whole(tenant ident.Tenant) error {
+func (a *tenantRows) whole(s *Store, tenant ident.Tenant) error {
 	if a.damaged {
-		return fault.Wrap(fault.Denied, "reading what is applied", &refusal{rowID{tenant: tenant, table: tbResource}, whyDamaged}).(*fault.Error).
-			WithHint("look at the row.refused entries of the audit log, then apply the whole set again with --prune, or restore a backup")
+		return s.refuse(rowID{tenant: tenant, table: tbResource}, "the resources are not the set that was applied last")
 	}
 	return nil
 }
-
-const whyDamaged = "the applied resources are not the set that was applied last"

@@ -27,7 +27,7 @@ func openIn(t *testing.T, dir string) *sqlite.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := sqlite.Open(context.Background(), dir, seq, storetest.Keys{Key: "of rows"}, time.Now)
+	s, err := sqlite.Open(context.Background(), dir, seq, rowGuard)
 	if err != nil {
 		t.Fatal(err)
 	}

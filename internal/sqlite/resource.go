@@ -24,11 +24,13 @@ type StoredResource struct {
 // then none of them is given, because what is missing may be what forbids.
 func (s *Store) Resources(ctx context.Context, tenant ident.Tenant) (out []StoredResource, err error) {
 	err = s.read(ctx, func(r *reader) error {
-		if out, err = r.resources(tenant); err != nil {
-			out = nil
-		}
+		out, err = r.resources(tenant)
 		return err
 	})
+	if _, refused := errors.AsType[*refusal](err); refused {
+		return nil, fault.Wrap(fault.Denied, "reading what is applied", err).(*fault.Error).
+			WithHint("look at the row.refused entries of the audit log, then apply the whole set again with --prune, or restore a backup")
+	}
 	return out, err
 }
 

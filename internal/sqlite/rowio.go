@@ -135,7 +135,7 @@ func (r *reader) byKey(tb *table, key ...any) (*row, error) {
 		gone.vals[i] = stored(v)
 	}
 	if _, ok, e := r.find(gone.id()); e == nil && ok {
-		return nil, refuse(gone.id(), whyRemoved)
+		return nil, r.s.refuse(gone.id(), whyRemoved)
 	}
 	return nil, err
 }
@@ -149,7 +149,7 @@ func (r *reader) complete(tb *table, tenant ident.Tenant, rows []*row) error {
 	}
 	for _, id := range r.ids(tb, tenant) {
 		if !have[id] {
-			return refuse(id, whyRemoved)
+			return r.s.refuse(id, whyRemoved)
 		}
 	}
 	return nil
@@ -193,13 +193,13 @@ func (r *reader) whole(tenant ident.Tenant) error {
 		if err != nil || r.t.rows.repair[tenant] {
 			return err
 		}
-		return known.whole(tenant)
+		return known.whole(r.s, tenant)
 	}
 	l := &r.s.ledger
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if known := l.tenants[tenant]; known != nil {
-		return known.whole(tenant)
+		return known.whole(r.s, tenant)
 	}
 	return nil
 }

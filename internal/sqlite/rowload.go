@@ -54,7 +54,7 @@ func (t *Tx) load(tenant ident.Tenant) error {
 		return err
 	}
 	a := &tenantRows{rows: map[rowID]known{}, head: string(head.Checkpoint)}
-	if a.key, err = t.s.keys.MAC(vault.RowMAC, tenant, macKey); err != nil {
+	if a.key, err = t.s.guard.Keys.MAC(vault.RowMAC, tenant, macKey); err != nil {
 		return err
 	}
 	genuine, err := t.openHead(tenant, a)
@@ -158,7 +158,7 @@ func (l *loading) apart(head audit.Head, differ []*table, genuine bool) error {
 		return err
 	}
 	if !genuine {
-		if err := l.t.tell(&refusal{rowID{l.tenant, tbHead, string(l.tenant)}, "it does not belong to the audit log's last checkpoint"}); err != nil {
+		if err := l.t.tell(l.t.s.refusal(rowID{l.tenant, tbHead, string(l.tenant)}, "it does not belong to the audit log's last checkpoint")); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func (l *loading) set(id rowID, why string) error {
 		}
 		l.a.rows[id] = known{mac: mac, share: share(l.a.key, id, mac), why: why}
 	}
-	return l.t.tell(&refusal{id, why})
+	return l.t.tell(l.t.s.refusal(id, why))
 }
 
 // byID orders rows, so that what is recorded has one order.

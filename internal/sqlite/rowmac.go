@@ -4,19 +4,32 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
+	"log/slog"
 	"slices"
+	"time"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault"
 )
 
 // Keys is what the store needs of the vault: keyed hashes of 32 bytes that stay
 // the same for ever. Unavailable while the vault is sealed; then no row that
 // steers is read or written.
+// Scrub is what a row's key goes through before it is shown: who writes the file
+// chooses it.
 type Keys interface {
 	MAC(p vault.Purpose, t ident.Tenant, parts ...string) ([]byte, error)
+	Scrub(t ident.Tenant) *scrub.Set
+}
+
+// Guard is what the rows that steer are guarded with. All of it is needed.
+type Guard struct {
+	Keys Keys
+	Now  func() time.Time // of what the store records by itself
+	Log  *slog.Logger     // told of each refused row, besides the audit log
 }
 
 // What a keyed hash of this package is for: the first part of each.
@@ -46,7 +59,7 @@ type known struct {
 
 // mac makes the MAC of a row.
 func (s *Store) mac(r *row, purpose string) ([]byte, error) {
-	return s.keys.MAC(vault.RowMAC, r.tenant(), r.parts(purpose)...)
+	return s.guard.Keys.MAC(vault.RowMAC, r.tenant(), r.parts(purpose)...)
 }
 
 // print is a row's fingerprint in hex: what the audit log and the sums have of
@@ -68,21 +81,25 @@ func share(key []byte, id rowID, print []byte) (out sum) {
 
 // refusal is a row that is not the one that was written last.
 type refusal struct {
-	id  rowID
-	why string
+	id        rowID
+	name, why string
 }
 
 // Error names the row, never a value of it.
 func (r *refusal) Error() string {
-	name := r.id.key
-	if name == "" {
-		name = "*"
-	}
-	return "the row " + r.id.table.name + " " + fault.Quote(name) + " is refused: " + r.why
+	return "the row " + r.id.table.name + " " + fault.Quote(r.name) + " is refused: " + r.why
 }
 
-func refuse(id rowID, why string) error {
-	return fault.Wrap(fault.Denied, "reading what is stored", &refusal{id, why})
+func (s *Store) refusal(id rowID, why string) *refusal {
+	name := "*" // the table as a whole
+	if id.key != "" {
+		name, _ = s.guard.Keys.Scrub(id.tenant).String(id.key)
+	}
+	return &refusal{id, audit.Short(name), why}
+}
+
+func (s *Store) refuse(id rowID, why string) error {
+	return fault.Wrap(fault.Denied, "reading what is stored", s.refusal(id, why))
 }
 
 // Why a row is refused.
@@ -97,12 +114,8 @@ const (
 
 // event is a refusal's audit entry.
 func (s *Store) refused(r *refusal) audit.Event {
-	name := audit.Short(r.id.key)
-	if name == "" {
-		name = "*"
-	}
-	return audit.Event{Type: audit.RowRefused, Tenant: r.id.tenant, At: s.now(), Actor: "system:store",
-		Fields: map[string]any{"kind": r.id.table.name, "name": name, "why": r.why}}
+	return audit.Event{Type: audit.RowRefused, Tenant: r.id.tenant, At: s.guard.Now(), Actor: "system:store",
+		Fields: map[string]any{"kind": r.id.table.name, "name": r.name, "why": r.why}}
 }
 
 // notLoaded says that what a tenant's rows have to be is not known yet.
@@ -127,13 +140,13 @@ func (s *Store) judge(r *row, k known, ok bool) error {
 	}
 	switch {
 	case ok && k.why != "":
-		return refuse(r.id(), k.why)
+		return s.refuse(r.id(), k.why)
 	case !hmac.Equal(mac, r.mac):
-		return refuse(r.id(), whyForged)
+		return s.refuse(r.id(), whyForged)
 	case ok && !hmac.Equal(k.mac, r.mac):
-		return refuse(r.id(), whyOld)
+		return s.refuse(r.id(), whyOld)
 	case !ok && r.alive():
-		return refuse(r.id(), whyNotLast)
+		return s.refuse(r.id(), whyNotLast)
 	}
 	return nil
 }

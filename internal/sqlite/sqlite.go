@@ -26,7 +26,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	_ "modernc.org/sqlite" // the driver, under the name "sqlite"
 
@@ -46,8 +45,7 @@ type Store struct {
 	ro    *sql.DB // a pool of readers, query_only
 	seq   *audit.Sequencer
 	queue chan *job
-	keys  Keys
-	now   func() time.Time // of entries that no caller gives a time
+	guard Guard
 	stop  context.CancelFunc
 	done  chan struct{} // closed when the writer has ended
 	// outboxed has an element when a commit put something into the outbox.
@@ -59,14 +57,13 @@ type Store struct {
 }
 
 // Open locks the data directory, opens or creates the database, and migrates
-// it. seq appends to the audit log inside the store's transactions, keys protects
-// the rows that steer, now is the time of what the store records by itself. nil
-// is refused: there is no store without an audit log, or without keys.
-func Open(ctx context.Context, dir string, seq *audit.Sequencer, keys Keys, now func() time.Time) (*Store, error) {
-	if seq == nil || keys == nil || now == nil {
-		return nil, fault.New(fault.Internal, "opening the store without an audit log, keys or a clock")
+// it. seq appends to the audit log inside the store's transactions; nil is
+// refused: there is no store without an audit log, nor without a whole guard.
+func Open(ctx context.Context, dir string, seq *audit.Sequencer, guard Guard) (*Store, error) {
+	if seq == nil || guard.Keys == nil || guard.Now == nil || guard.Log == nil {
+		return nil, fault.New(fault.Internal, "opening the store without an audit log, keys, a clock or a log")
 	}
-	s := &Store{dir: dir, seq: seq, keys: keys, now: now, ledger: ledger{tenants: map[ident.Tenant]*tenantRows{}, told: map[refusal]bool{}},
+	s := &Store{dir: dir, seq: seq, guard: guard, ledger: ledger{tenants: map[ident.Tenant]*tenantRows{}, told: map[refusal]bool{}},
 		queue: make(chan *job, 1024), done: make(chan struct{}), outboxed: make(chan struct{}, 1)}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.closeFiles())

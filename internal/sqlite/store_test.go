@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
-	"time"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -16,7 +15,7 @@ import (
 )
 
 func TestThereIsNoStoreWithoutAnAuditLog(t *testing.T) {
-	if _, err := sqlite.Open(t.Context(), t.TempDir(), nil, rowKeys, time.Now); err == nil {
+	if _, err := sqlite.Open(t.Context(), t.TempDir(), nil, rowGuard); err == nil {
 		t.Error("it was opened")
 	}
 }
@@ -40,7 +39,7 @@ func TestASecondProcessIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = sqlite.Open(t.Context(), dir, seq, rowKeys, time.Now)
+		_, err = sqlite.Open(t.Context(), dir, seq, rowGuard)
 		if !fault.Is(err, fault.Conflict) || fault.HintOf(err) == "" {
 			t.Fatalf("the second process got %v", err)
 		}
@@ -67,7 +66,7 @@ func TestADatabaseOfAnotherProgramIsRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s, err := sqlite.Open(t.Context(), dir, seq, rowKeys, time.Now); err == nil {
+			if s, err := sqlite.Open(t.Context(), dir, seq, rowGuard); err == nil {
 				_ = s.Close()
 				t.Error("it was opened")
 			}

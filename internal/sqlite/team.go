@@ -198,7 +198,7 @@ func (r *reader) members(head *row) ([]*row, error) {
 	}
 	for _, id := range r.ids(tbMember, head.tenant()) {
 		if strings.HasPrefix(id.key, head.text("id")+"/") && !have[id] {
-			return nil, refuse(id, whyRemoved)
+			return nil, r.s.refuse(id, whyRemoved)
 		}
 	}
 	return rows, nil

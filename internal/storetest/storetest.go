@@ -24,6 +24,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault"
 )
 
@@ -52,6 +53,9 @@ func (k Keys) MAC(p vault.Purpose, t ident.Tenant, parts ...string) ([]byte, err
 	}
 	return m.Sum(nil), nil
 }
+
+// Scrub knows no secrets.
+func (Keys) Scrub(ident.Tenant) *scrub.Set { return &scrub.Set{} }
 
 // World is a store with the services over it, and a clock that the story moves.
 type World struct {
