@@ -10,8 +10,8 @@ import (
 
 	"sallyport.dev/examples/vendor-onboarding/company"
 	"sallyport.dev/internal/decision"
-	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/demo"
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"

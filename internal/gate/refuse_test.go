@@ -136,7 +136,9 @@ func TestAuditAppendErrorFailsClosed(t *testing.T) {
 			return err
 		},
 		"a write by itself": func(w *world, who ident.Principal) error {
+			w.unseal()
 			w.policy(unattended)
+			w.realVault.Seal()
 			_, err := w.Admit(w.t.Context(), who, create("x"))
 			return err
 		},
