@@ -38,11 +38,8 @@ func (r *reader) resources(tenant ident.Tenant) ([]StoredResource, error) {
 	if err := r.whole(tenant); err != nil {
 		return nil, err
 	}
-	rows, err := r.all(tbResource, "WHERE tenant = $1 ORDER BY kind, name", tenant)
+	rows, err := r.set(tbResource, tenant, "WHERE tenant = $1 ORDER BY kind, name")
 	if err != nil {
-		return nil, err
-	}
-	if err := r.complete(tbResource, tenant, rows); err != nil {
 		return nil, err
 	}
 	out := make([]StoredResource, len(rows))
@@ -108,6 +105,9 @@ func (s *Store) Replace(ctx context.Context, tenant ident.Tenant, actor string, 
 }
 
 func (t *Tx) apply(tenant ident.Tenant, actor string, changes []ResourceChange, at time.Time) error {
+	if err := t.reader().whole(tenant); err != nil {
+		return err
+	}
 	for _, c := range changes {
 		x, err := t.applyOne(tenant, c, at)
 		if err != nil {

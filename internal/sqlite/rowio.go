@@ -140,19 +140,38 @@ func (r *reader) byKey(tb *table, key ...any) (*row, error) {
 	return nil, err
 }
 
-// complete refuses rows of a tenant's table when one that is known is not among
-// them.
-func (r *reader) complete(tb *table, tenant ident.Tenant, rows []*row) error {
-	have := map[rowID]bool{}
+// set reads a tenant's whole table. It is refused as a whole, for one row that is,
+// and for one that is known and not there; in a step, all of them are recorded.
+func (r *reader) set(tb *table, tenant ident.Tenant, cond string) ([]*row, error) {
+	rows, err := r.scan(tb, cond, tenant)
+	if err != nil {
+		return nil, err
+	}
+	have, bad := map[rowID]bool{}, []error{}
 	for _, x := range rows {
 		have[x.id()] = true
+		if err := r.check(x); err != nil {
+			bad = append(bad, err)
+		}
 	}
 	for _, id := range r.ids(tb, tenant) {
 		if !have[id] {
-			return r.s.refuse(id, whyRemoved)
+			bad = append(bad, r.s.refuse(id, whyRemoved))
 		}
 	}
-	return nil
+	if len(bad) == 0 {
+		return rows, nil
+	}
+	for _, err := range bad {
+		why, refused := errors.AsType[*refusal](err)
+		if !refused {
+			return nil, err
+		}
+		if r.t != nil {
+			r.t.rows.pending = append(r.t.rows.pending, why)
+		}
+	}
+	return nil, bad[0]
 }
 
 // ids lists what is known of a table, in order.
