@@ -70,7 +70,7 @@ func (t *Tx) load(tenant ident.Tenant) error {
 		differ = slices.Clone(tables)
 	}
 	put(t.rows, t.rows.loaded, tenant, a)
-	if len(differ) == 0 {
+	if len(differ) == 0 && len(l.bad) == 0 {
 		return nil
 	}
 	return l.apart(head, differ, genuine)
