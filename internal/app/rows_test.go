@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/sqlite"
 	"sallyport.dev/internal/vault/kek"
@@ -118,5 +120,66 @@ func TestResourcesChangedUnderARunningServerAreNotInForce(t *testing.T) {
 	}
 	if after, err := c.World("acme"); err != nil || after.Catalog != before.Catalog {
 		t.Errorf("another configuration is in force: %v", err)
+	}
+}
+
+// People are refused one by one: the server starts, and everybody else works on.
+func TestAChangedAccountOrTeamKeepsTheServerFromNothingElse(t *testing.T) {
+	admin := ident.Principal{Tenant: "acme", Kind: ident.System, ID: "setup"}
+	for what, c := range map[string]struct {
+		attack    string
+		inForce   bool
+		table     string
+		decidable bool // bob is still in the Team
+	}{
+		"an account":   {`UPDATE account SET roles = 'admin' WHERE name = 'ann'`, true, "account", true},
+		"a Team":       {`UPDATE team SET name = 'legal'`, false, "team", false},
+		"a membership": {`UPDATE team_member SET since = 1 WHERE account = (SELECT id FROM account WHERE name = 'ann')`, false, "team_member", false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir, bob := t.TempDir(), ""
+			team := &resource.Team{Head: resource.Head{APIVersion: resource.APIVersion, Kind: resource.KindTeam, Name: "finance"}, Members: []string{"ann", "bob"}}
+			var whole []resource.Resource
+			t.Run("applied", func(t *testing.T) {
+				w := open(t, dir, time.Now())
+				for _, name := range []string{"ann", "bob"} {
+					a, _, err := w.Directory.CreateAccount(t.Context(), admin, identity.NewAccount{Tenant: "acme", Name: name, Password: "correct horse battery"}, w.time)
+					w.must(err)
+					bob = a.ID
+				}
+				w.apply()
+				_, err := w.Apply(t.Context(), builder, []resource.Resource{team}, false, false)
+				w.must(err)
+				stored, err := w.store.Resources(t.Context(), "acme")
+				w.must(err)
+				for _, s := range stored {
+					whole = append(whole, s.Resource)
+				}
+			})
+			spoil(t, dir, c.attack)
+			a := again(t, dir)
+			if _, err := a.World("acme"); (err == nil) != c.inForce {
+				t.Errorf("what is applied is in force: %v", err)
+			}
+			rows, err := a.store.Audit().List(t.Context(), "acme", audit.Filter{Type: audit.RowRefused}, 0, 10)
+			if err != nil || !slices.ContainsFunc(rows, func(r audit.Row) bool { return strings.Contains(string(r.Entry), `"kind":"`+c.table+`"`) }) {
+				t.Errorf("the record does not name it: %d entries, %v", len(rows), err)
+			}
+			if _, err := a.store.MemberSince(t.Context(), "acme", "finance", bob); (err == nil) != c.decidable {
+				t.Errorf("bob's membership: %v", err)
+			}
+			if _, err := a.store.AccountByID(t.Context(), "acme", bob); err != nil {
+				t.Errorf("bob's account: %v", err)
+			}
+			if !c.inForce {
+				if _, err := a.Apply(t.Context(), builder, whole, true, false); err != nil {
+					t.Fatal(err)
+				}
+				since, err := a.store.MemberSince(t.Context(), "acme", "finance", bob)
+				if err != nil || time.Since(since) > time.Minute {
+					t.Errorf("after the whole set was said again, bob is in the Team since %v: %v", since, err)
+				}
+			}
+		})
 	}
 }

@@ -20,8 +20,9 @@ type StoredResource struct {
 	Revision int64
 }
 
-// Resources lists a tenant's. Denied: they are not the set that was applied last;
-// then none of them is given, because what is missing may be what forbids.
+// Resources lists a tenant's. Denied: they, or the Teams with their members, are
+// not the set that was applied last; then none of them is given, because what is
+// missing may be what forbids.
 func (s *Store) Resources(ctx context.Context, tenant ident.Tenant) (out []StoredResource, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		out, err = r.resources(tenant)
@@ -41,6 +42,11 @@ func (r *reader) resources(tenant ident.Tenant) ([]StoredResource, error) {
 	rows, err := r.set(tbResource, tenant, "WHERE tenant = $1 ORDER BY kind, name")
 	if err != nil {
 		return nil, err
+	}
+	for _, tb := range []*table{tbTeam, tbMember} { // what is kept beside the Teams that were applied
+		if _, err := r.set(tb, tenant, "WHERE tenant = $1"); err != nil {
+			return nil, err
+		}
 	}
 	out := make([]StoredResource, len(rows))
 	for i, x := range rows {

@@ -97,18 +97,24 @@ func (r *reader) good(tb *table, cond string, args ...any) ([]*row, error) {
 	}
 	out := rows[:0]
 	for _, x := range rows {
-		err := r.check(x)
-		bad, refused := errors.AsType[*refusal](err)
-		switch {
-		case err == nil:
+		if err := r.check(x); err == nil {
 			out = append(out, x)
-		case r.t == nil || !refused:
+		} else if err = r.leaveOut(err); err != nil {
 			return nil, err
-		default:
-			r.t.rows.pending = append(r.t.rows.pending, bad)
 		}
 	}
 	return out, nil
+}
+
+// leaveOut goes on without a row that is refused, and has that recorded. It gives
+// back what is no refusal, or has to be looked at by the writer first.
+func (r *reader) leaveOut(err error) error {
+	bad, refused := errors.AsType[*refusal](err)
+	if r.t == nil || !refused {
+		return err
+	}
+	r.t.rows.pending = append(r.t.rows.pending, bad)
+	return nil
 }
 
 // one reads the first row that meets a condition; kind NotFound.
@@ -163,12 +169,8 @@ func (r *reader) set(tb *table, tenant ident.Tenant, cond string) ([]*row, error
 		return rows, nil
 	}
 	for _, err := range bad {
-		why, refused := errors.AsType[*refusal](err)
-		if !refused {
+		if err := r.leaveOut(err); err != nil {
 			return nil, err
-		}
-		if r.t != nil {
-			r.t.rows.pending = append(r.t.rows.pending, why)
 		}
 	}
 	return nil, bad[0]

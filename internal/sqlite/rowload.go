@@ -163,7 +163,7 @@ func (l *loading) apart(head audit.Head, differ []*table, genuine bool) error {
 		}
 	}
 	l.compare(facts, differ, genuine)
-	l.a.damaged = l.a.damaged || l.found(tbResource)
+	l.a.damaged = l.a.damaged || l.found(tbResource) || l.found(tbTeam)
 	for _, id := range slices.SortedFunc(maps.Keys(l.bad), byID) {
 		if err := l.set(id, l.bad[id]); err != nil {
 			return err

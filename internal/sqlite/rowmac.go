@@ -108,6 +108,7 @@ const (
 	whyOld     = "an old row of it was put back"
 	whyNotLast = "it was put in, or an old row of it was put back, after it had ended"
 	whyRemoved = "its row was removed"
+	whyTeam    = "the Team and its members are not those that were written last"
 	whyEarlier = "it was found to be somebody else's at an earlier start"
 	whySome    = "rows of this table were removed or put back, and which ones can't be told"
 )

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -154,13 +155,7 @@ func (l *loading) against(f *facts, tb *table) {
 		})
 	case tbTeam, tbMember:
 		l.prints(f, tbTeam, func(r *row) string { return l.t.teamPrint(l.team(r)) })
-		for id, why := range l.bad { // a Team is refused whole
-			for m := range l.stored {
-				if id.table == tbTeam && m.table == tbMember && strings.HasPrefix(m.key, id.key+"/") && l.bad[m] == "" {
-					l.bad[m] = why
-				}
-			}
-		}
+		l.wholeTeams()
 	case tbRun:
 		l.open(tb, f.runs, func(*row) bool { return true })
 	case tbIntent:
@@ -175,6 +170,24 @@ func (l *loading) against(f *facts, tb *table) {
 		})
 	case tbDecision:
 		l.decisions(f)
+	}
+}
+
+// wholeTeams refuses a Team with all its members: the log has one fingerprint of
+// them together.
+func (l *loading) wholeTeams() {
+	for id, why := range maps.Clone(l.bad) {
+		if id.table != tbTeam {
+			continue
+		}
+		if why == whyOld {
+			l.bad[id] = whyTeam
+		}
+		for m := range l.stored {
+			if m.table == tbMember && strings.HasPrefix(m.key, id.key+"/") && l.bad[m] == "" {
+				l.bad[m] = whyTeam
+			}
+		}
 	}
 }
 

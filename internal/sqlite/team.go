@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -167,14 +166,10 @@ func (s *Store) Teams(ctx context.Context, tenant ident.Tenant) (out []identity.
 		}
 		for _, h := range heads {
 			team, err := r.team(h)
-			bad, refused := errors.AsType[*refusal](err)
-			switch {
-			case err == nil:
+			if err == nil {
 				out = append(out, team)
-			case r.t == nil || !refused:
+			} else if err = r.leaveOut(err); err != nil {
 				return err
-			default:
-				r.t.rows.pending = append(r.t.rows.pending, bad)
 			}
 		}
 		return nil
@@ -217,7 +212,10 @@ func (r *reader) team(head *row) (identity.Team, error) {
 	for _, m := range members {
 		a, err := r.byKey(tbAccount, out.Tenant, m.text("account"))
 		if err != nil {
-			return identity.Team{}, err
+			if err = r.leaveOut(err); err != nil {
+				return identity.Team{}, err
+			}
+			continue // who is refused is nobody, and the others are still a Team
 		}
 		out.Members = append(out.Members, identity.Member{Account: m.text("account"), Name: a.text("name"), Since: m.instant("since")})
 	}
