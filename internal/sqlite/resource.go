@@ -29,8 +29,10 @@ func (s *Store) Resources(ctx context.Context, tenant ident.Tenant) (out []Store
 		return err
 	})
 	if _, refused := errors.AsType[*refusal](err); refused {
-		return nil, fault.Wrap(fault.Denied, "reading what is applied", err).(*fault.Error).
+		no := fault.New(fault.Denied, "what is applied can't be used").
 			WithHint("look at the row.refused entries of the audit log, then apply the whole set again with --prune, or restore a backup")
+		no.Err = err
+		return nil, no
 	}
 	return out, err
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -132,7 +131,7 @@ func (r *reader) one(tb *table, cond string, args ...any) (*row, error) {
 // byKey reads a row by its key; kind NotFound, and Denied when there has to be
 // one.
 func (r *reader) byKey(tb *table, key ...any) (*row, error) {
-	x, err := r.one(tb, tb.where(), key...)
+	x, err := r.one(tb, tb.whereSQL, key...)
 	if !fault.Is(err, fault.NotFound) {
 		return x, err
 	}
@@ -237,12 +236,7 @@ func (t *Tx) insert(tb *table, c cols) (*row, error) {
 	if err != nil {
 		return nil, err
 	}
-	marks := make([]string, len(r.vals)+1)
-	for i := range marks {
-		marks[i] = dollar(i + 1)
-	}
-	if err := t.ExecOne("what is stored as "+tb.name, "INSERT INTO "+tb.name+" ("+strings.Join(tb.columns, ", ")+", mac) VALUES ("+strings.Join(marks, ", ")+") ON CONFLICT DO NOTHING",
-		append(slices.Clone(r.vals), r.mac)...); err != nil {
+	if err := t.ExecOne("what is stored as "+tb.name, tb.insertSQL, append(slices.Clone(r.vals), r.mac)...); err != nil {
 		return nil, err
 	}
 	t.note(r, k)
@@ -256,13 +250,7 @@ func (t *Tx) put(r *row, c cols) error {
 	if err != nil {
 		return err
 	}
-	sets := make([]string, 0, len(r.vals))
-	args := append(slices.Clone(r.vals), r.mac)
-	for i := r.tb.keys; i < len(r.vals); i++ {
-		sets = append(sets, r.tb.columns[i]+" = "+dollar(i+1))
-	}
-	sets = append(sets, "mac = "+dollar(len(args)))
-	if err := t.ExecOne("what is stored as "+r.tb.name, "UPDATE "+r.tb.name+" SET "+strings.Join(sets, ", ")+" "+r.tb.where(), args...); err != nil {
+	if err := t.ExecOne("what is stored as "+r.tb.name, r.tb.updateSQL, append(slices.Clone(r.vals), r.mac)...); err != nil {
 		return err
 	}
 	t.note(r, k)
@@ -271,7 +259,7 @@ func (t *Tx) put(r *row, c cols) error {
 
 // remove forgets a row that was read in this step.
 func (t *Tx) remove(r *row) error {
-	if err := t.ExecOne("what is stored as "+r.tb.name, "DELETE FROM "+r.tb.name+" "+r.tb.where(), r.vals[:r.tb.keys]...); err != nil {
+	if err := t.ExecOne("what is stored as "+r.tb.name, r.tb.deleteSQL, r.vals[:r.tb.keys]...); err != nil {
 		return err
 	}
 	t.rows.change(r.id(), nil)

@@ -187,7 +187,7 @@ func (l *loading) set(id rowID, why string) error {
 		if err != nil {
 			return err
 		}
-		if err := l.t.ExecOne("the row", "UPDATE "+r.tb.name+" SET mac = "+dollar(r.tb.keys+1)+" "+r.tb.where(), append(slices.Clone(r.vals[:r.tb.keys]), mac)...); err != nil {
+		if err := l.t.ExecOne("the row", "UPDATE "+r.tb.name+" SET mac = "+dollar(r.tb.keys+1)+" "+r.tb.whereSQL, append(slices.Clone(r.vals[:r.tb.keys]), mac)...); err != nil {
 			return err
 		}
 		l.a.rows[id] = known{mac: mac, share: share(l.a.key, id, mac), why: why}

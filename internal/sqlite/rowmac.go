@@ -62,9 +62,12 @@ func (s *Store) mac(r *row, purpose string) ([]byte, error) {
 	return s.guard.Keys.MAC(vault.RowMAC, r.tenant(), r.parts(purpose)...)
 }
 
-// print is a row's fingerprint in hex: what the audit log and the sums have of
-// it. It has no loose columns.
+// print is a row's fingerprint: what the audit log and the sums have of it. It has
+// no loose columns; where there are none, it is the MAC.
 func (s *Store) print(r *row) ([]byte, error) {
+	if len(r.tb.loose) == 0 {
+		return s.mac(r, macRow)
+	}
 	return s.mac(r.without(r.tb.loose), macLoose)
 }
 
@@ -156,12 +159,15 @@ func (r *row) alive() bool { return r.tb.live == nil || r.tb.live(r) }
 
 // learn makes what is known of a row that is about to be stored, and its mac.
 func (s *Store) learn(r *row, key []byte) (known, error) {
-	print, err := s.print(r)
-	if err != nil {
-		return known{}, err
-	}
+	var err error
 	if r.mac, err = s.mac(r, macRow); err != nil {
 		return known{}, err
+	}
+	print := r.mac
+	if len(r.tb.loose) > 0 {
+		if print, err = s.print(r); err != nil {
+			return known{}, err
+		}
 	}
 	return known{mac: slices.Clone(r.mac), share: share(key, r.id(), print)}, nil
 }

@@ -74,7 +74,7 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 // follow takes an Intent a step further.
 func (f *facts) follow(e audit.Entry, state intent.State, verdict, digest string) {
 	p := f.intents[e.Intent]
-	switch e.Type { //nolint:exhaustive // the others say nothing about an Intent's state
+	switch e.Type {
 	case audit.IntentParked:
 		state = intent.Parked
 	case audit.IntentDecided:

@@ -33,13 +33,30 @@ type table struct {
 	number int    // the place of its sum among those of all tables
 	shape  string // name and columns, the first part under each MAC
 	query  string // SELECT … FROM, without a condition
+	// The statements of one row. Arguments are the columns in order, then mac; of
+	// the last two, the key's alone.
+	insertSQL, updateSQL, deleteSQL, whereSQL string
 }
 
 // define completes a table's description.
 func define(number int, t table) *table {
 	t.number = number
 	t.shape = t.name + "(" + strings.Join(t.columns, ",") + ")"
-	t.query = "SELECT " + strings.Join(t.columns, ", ") + ", mac FROM " + t.name + " "
+	all := strings.Join(t.columns, ", ") + ", mac"
+	t.query = "SELECT " + all + " FROM " + t.name + " "
+	var key, set, marks []string
+	for i, c := range append(slices.Clone(t.columns), "mac") {
+		marks = append(marks, dollar(i+1))
+		if is := c + " = " + dollar(i+1); i < t.keys {
+			key = append(key, is)
+		} else {
+			set = append(set, is)
+		}
+	}
+	t.whereSQL = "WHERE " + strings.Join(key, " AND ")
+	t.insertSQL = "INSERT INTO " + t.name + " (" + all + ") VALUES (" + strings.Join(marks, ", ") + ") ON CONFLICT DO NOTHING"
+	t.updateSQL = "UPDATE " + t.name + " SET " + strings.Join(set, ", ") + " " + t.whereSQL
+	t.deleteSQL = "DELETE FROM " + t.name + " " + t.whereSQL
 	return &t
 }
 
@@ -185,13 +202,4 @@ func (r *row) parts(first ...string) []string {
 		}
 	}
 	return out
-}
-
-// where is the condition that names a row by its key, the arguments from $1 on.
-func (tb *table) where() string {
-	conds := make([]string, tb.keys)
-	for i := range conds {
-		conds[i] = tb.columns[i] + " = $" + strconv.Itoa(i+1)
-	}
-	return "WHERE " + strings.Join(conds, " AND ")
 }

@@ -287,6 +287,7 @@ func writePutBack(a *siege, at intent.State) {
 			fields = map[string]any{"fence": fence}
 		case audit.IntentOutcome:
 			delete(fields, "args")
+		default:
 		}
 		fence, err = a.office.Store.Step(a.ctx, commit.Step{Tenant: acme, Intent: it.Intent.ID, Run: it.Intent.Run, From: s.from, To: s.to, Fence: fence, At: a.Now,
 			Events: []audit.Event{{Type: s.entry, Tenant: acme, At: a.Now, Actor: "run:" + it.Intent.Run, Run: it.Intent.Run, Intent: it.Intent.ID, Fields: fields}}})
