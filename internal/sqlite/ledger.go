@@ -89,6 +89,9 @@ func (b *batch) of(t ident.Tenant) (*tenantRows, error) {
 
 // find is what is known of a row now.
 func (b *batch) find(id rowID) (known, bool, error) {
+	if id.nobodys() {
+		return known{}, false, nil
+	}
 	a, err := b.of(id.tenant)
 	if err != nil {
 		return known{}, false, err
@@ -222,8 +225,15 @@ func (b *batch) publish() {
 	}
 }
 
+// nobodys says that no tenant can have the row: its tenant's name is none. Of such
+// a row nothing is known, ever, and it keeps nobody from starting.
+func (id rowID) nobodys() bool { return ident.CheckName(string(id.tenant)) != nil }
+
 // find is what is known of a row, for readers.
 func (l *ledger) find(id rowID) (k known, ok bool, err error) {
+	if id.nobodys() {
+		return known{}, false, nil
+	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	a := l.tenants[id.tenant]

@@ -143,7 +143,7 @@ func (l *loading) take(r *row, got *sum) error {
 			l.bad[id] = whyForged
 			return nil
 		}
-		k = known{mac: apart, share: share(l.a.key, id, apart), why: whyEarlier}
+		k = known{mac: apart, why: whyEarlier} // no part of the sum: it may go
 	}
 	l.a.rows[id] = k
 	got.xor(k.share)
@@ -169,7 +169,7 @@ func (l *loading) apart(head audit.Head, differ []*table, genuine bool) error {
 			return err
 		}
 	}
-	// What is left, and what was set apart, is what there is from now on.
+	// What is left is what there is from now on.
 	l.a.sums = [maxTables]sum{}
 	for id, k := range l.a.rows {
 		l.a.sums[id.table.number].xor(k.share)
@@ -190,7 +190,7 @@ func (l *loading) set(id rowID, why string) error {
 		if err := l.t.ExecOne("the row", "UPDATE "+r.tb.name+" SET mac = "+dollar(r.tb.keys+1)+" "+r.tb.whereSQL, append(slices.Clone(r.vals[:r.tb.keys]), mac)...); err != nil {
 			return err
 		}
-		l.a.rows[id] = known{mac: mac, share: share(l.a.key, id, mac), why: why}
+		l.a.rows[id] = known{mac: mac, why: why}
 	}
 	return l.t.tell(l.t.s.refusal(id, why))
 }

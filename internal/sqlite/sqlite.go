@@ -10,11 +10,18 @@
 // It refuses a data directory that another process holds, a database of a newer
 // version, and a migration that was changed after it was applied.
 //
+// Rows that steer the use of a credential, or say who may, are read and written
+// through one description of their table, rowtables.go. It refuses such a row when
+// somebody without the vault's keys has changed it, put it in, put it back or
+// removed it: Denied, by name, and on the record as row.refused.
+//
 // # Security
 //
 // The file is created with mode 0600 in a directory of mode 0700. Secrets are
-// in it only as ciphertext of package vault. What steers the use of a credential
-// is only as trustworthy as who can write the file; see docs/threat-model.md.
+// in it only as ciphertext of package vault. Each row that steers has a MAC; the
+// live ones are known to the process, and together bound to the audit log's
+// checkpoint. The whole directory put back to an earlier state agrees with itself:
+// a checkpoint that was kept elsewhere finds that. See docs/threat-model.md.
 package sqlite
 
 import (

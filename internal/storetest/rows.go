@@ -232,6 +232,11 @@ func madeApproved(a *siege) {
 	}
 	_, err = a.office.Store.Step(a.ctx, commit.Step{Tenant: acme, Intent: it.Intent.ID, Run: it.Intent.Run, From: intent.Approved, To: intent.Claimed, At: a.Now})
 	a.refused(err, "intent", it.Intent.ID)
+	queue, err := a.desk.Queue(a.ctx, acme, decision.Filter{})
+	a.must(err)
+	if len(queue) != 1 || queue[0].Decision.ID != other.Decision.ID {
+		a.t.Errorf("the queue has %+v", queue)
+	}
 	_, err = a.desk.Decide(a.ctx, a.request(other.Decision, decision.Approve, a.ann), a.Now)
 	a.must(err)
 }
