@@ -5,12 +5,16 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/sqlite"
 )
@@ -206,5 +210,60 @@ func TestWhatIsUndoneIsNotKnown(t *testing.T) {
 	}
 	if r := c.refusals(); len(r) != 0 {
 		t.Errorf("a false alarm: %v", r)
+	}
+}
+
+// A reader sees a row an instant before, or after, the process knows that it was
+// committed. That is no attack.
+func TestReadersBesideWritersRaiseNoFalseAlarm(t *testing.T) {
+	t.Parallel()
+	c := newConfig(t)
+	run := intent.Run{Tenant: "acme", ID: "run_1", Mission: "m", Worker: intent.Outside, Input: []byte("{}"), State: intent.RunRunning, CreatedAt: noon}
+	if _, err := c.s.CreateRun(t.Context(), gate.NewRun{Run: run}); err != nil {
+		t.Fatal(err)
+	}
+	const writes = 12
+	var writers, readers sync.WaitGroup
+	done := make(chan struct{})
+	for range 3 {
+		writers.Go(func() {
+			for range writes {
+				if _, err := c.s.Refuse(t.Context(), "run_1", ended(1), explain.Observation{Tenant: "acme", Run: "run_1", At: noon, Kind: explain.Check}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Go(func() {
+		for n := range int64(writes) {
+			c.apply(c.s.Apply, change(policy("no-drops", fmt.Sprintf("forbid (principal, action, resource); // %d", n)), n+1))
+		}
+	})
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := c.s.Run(t.Context(), "acme", "run_1"); err != nil {
+					t.Error(err)
+				}
+				if runs, err := c.s.OpenRuns(t.Context()); err != nil || len(runs) != 1 {
+					t.Errorf("%d Runs, %v", len(runs), err)
+				}
+				if _, err := c.s.Resources(t.Context(), "acme"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	close(done)
+	readers.Wait()
+	c.again()
+	if r := c.refusals(); len(r) != 0 {
+		t.Errorf("false alarms: %v", r)
 	}
 }
