@@ -203,3 +203,5 @@ func (r *row) parts(first ...string) []string {
 	}
 	return out
 }
+
+func dollar(n int) string { return "$" + strconv.Itoa(n) }
