@@ -176,8 +176,7 @@ func (a *siege) since(account string) error {
 	return err
 }
 
-// team is how a member's refusal is named: by itself while it is known, with its
-// whole Team after a restart.
+// member names a membership of the finance Team, as refusals do.
 func (a *siege) member(account string) (table, name string) {
 	return "team_member", a.financeID + "/" + account
 }
