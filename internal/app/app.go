@@ -114,7 +114,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.store, err = sqlite.Open(ctx, c.Dir, seq); err != nil {
+	if a.store, err = sqlite.Open(ctx, c.Dir, seq, sqlite.Guard{Keys: v, Now: c.Now, Log: a.log}); err != nil {
 		return nil, err
 	}
 	if err := a.assemble(); err != nil {
@@ -151,6 +151,9 @@ func (a *App) Start(ctx context.Context) error {
 	seals := a.cfg.Seals
 	a.cfg.Seals = nil // a passphrase is not kept longer than it is needed
 	if err := a.Vault.Unseal(ctx, a.store, seals...); err != nil {
+		return err
+	}
+	if err := a.store.VerifyRows(ctx); err != nil {
 		return err
 	}
 	if err := a.loadWorlds(ctx); err != nil {

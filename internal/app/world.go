@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
@@ -46,6 +47,13 @@ func (a *App) loadWorlds(ctx context.Context) error {
 	}
 	for _, t := range tenants {
 		stored, err := a.store.Resources(ctx, t)
+		if fault.Is(err, fault.Denied) {
+			// Not the set that was applied last: nothing is admitted, and the
+			// server starts all the same, so that somebody can look.
+			a.log.ErrorContext(ctx, "the applied resources are refused: nothing is admitted", slog.String("tenant", string(t)), slog.String("why", err.Error()))
+			a.worlds.Set(t, gate.World{})
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -148,7 +156,8 @@ func policyWorld(s *catalog.Snapshot) policy.World {
 
 // Apply checks the resources against everything else that is applied, and stores
 // all of them or none. prune also removes what is not among them; dry only says
-// what would happen.
+// what would happen. When what is stored is refused, only with prune: then the
+// resources are the whole set, and take the place of everything.
 func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Resource, prune, dry bool) ([]resource.Change, error) {
 	if !who.Valid() || !(who.Has(ident.Builder) || who.Kind == ident.System) {
 		return nil, fault.New(fault.Denied, "only a builder applies resources").WithHint("sign in with an account that has the role builder")
@@ -159,6 +168,12 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 	a.applying.Lock()
 	defer a.applying.Unlock()
 	stored, err := a.store.Resources(ctx, who.Tenant)
+	refused := fault.Is(err, fault.Denied)
+	if refused && prune {
+		// Nothing of what is stored can be told from what somebody else put
+		// there: the whole set is said anew, each change of it on the record.
+		stored, err = nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +188,11 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 	if dry {
 		return p.report, nil
 	}
-	if err := a.store.Apply(ctx, who.Tenant, who.String(), p.changes, a.now()); err != nil {
+	apply := a.store.Apply
+	if refused {
+		apply = a.store.Replace
+	}
+	if err := apply(ctx, who.Tenant, who.String(), p.changes, a.now()); err != nil {
 		return nil, err
 	}
 	// It is stored: that it also holds does not depend on the client's patience.
@@ -181,7 +200,24 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 		a.worlds.Set(who.Tenant, gate.World{}) // what was replaced must not go on; this one denies everything
 		return nil, err
 	}
+	if refused {
+		return a.restated(ctx, who.Tenant, p.report)
+	}
 	return p.report, nil
+}
+
+// restated gives a report the revisions as they were stored: those of a set that
+// was said anew begin above all earlier ones.
+func (a *App) restated(ctx context.Context, t ident.Tenant, report []resource.Change) ([]resource.Change, error) {
+	stored, err := a.store.Resources(ctx, t)
+	for _, s := range stored {
+		for i, c := range report {
+			if keyOf(s.Resource) == (catalog.Key{Kind: c.Kind, Name: c.Name}) {
+				report[i].Revision = s.Revision
+			}
+		}
+	}
+	return report, err
 }
 
 // warn says which Connections name a Secret that can't be used now. It is no

@@ -110,6 +110,16 @@ func (b *Batch) add(t *tail, ev Event) error {
 	return nil
 }
 
+// Head is a log's head as the transaction found it, checked against the log's key
+// and the right edge of its tree; the zero Head where there is no log yet.
+func (b *Batch) Head(t ident.Tenant) (Head, error) {
+	x, err := b.tail(t)
+	if err != nil {
+		return Head{}, err
+	}
+	return x.from.head, nil
+}
+
 // Seal writes what was appended, and one signed checkpoint for each log. After
 // it, the transaction commits or everything is undone.
 func (b *Batch) Seal() error {

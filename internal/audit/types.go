@@ -92,6 +92,7 @@ var vocabulary = map[string]form{
 	"result":        digest, // of the scrubbed result
 	"revision":      number,
 	"roles":         names,
+	"row":           digest, // keyed, of the stored row as it then is: what is there later is compared with it
 	"scope":         digest, // of the Secret's usage scope
 	"seal":          name,
 	"secret":        name, // the Secret's name; never a value
@@ -136,11 +137,11 @@ var allowed = map[Type][]string{
 	SecretDisabled:  {"secret", "secretVersion", "state", "why"},
 	SecretRemoved:   {"secret", "secretVersion", "why"},
 	SecretOpened:    {"fence", "scope", "secret", "secretVersion", "why"},
-	ResourceApplied: {"digest", "kind", "name", "revision", "state"},
+	ResourceApplied: {"digest", "kind", "name", "revision", "row", "state"},
 	ResourceRemoved: {"digest", "kind", "name", "revision", "why"},
-	AccountCreated:  {"account", "factor", "name", "roles", "teams"},
-	AccountChanged:  {"account", "factor", "name", "roles", "state", "teams", "why"},
-	TeamChanged:     {"added", "digest", "members", "name", "removed", "revision", "team"},
+	AccountCreated:  {"account", "factor", "name", "roles", "row", "teams"},
+	AccountChanged:  {"account", "factor", "name", "roles", "row", "state", "teams", "why"},
+	TeamChanged:     {"added", "digest", "members", "name", "removed", "revision", "row", "team", "why"},
 	SessionStarted:  {"account", "expires", "factor", "method", "session", "source"},
 	SessionFailed:   {"account", "factor", "method", "name", "source", "why"},
 	SessionEnded:    {"account", "session", "why"},

@@ -200,11 +200,17 @@ func (m *Machine) claim(ctx context.Context, p Plan, entry audit.Event) (int64, 
 	})
 }
 
-// sending makes it durable that bytes may leave from now on.
+// sending makes it durable that bytes may leave from now on, and has it on the
+// record: who puts the row back as it was before finds the log ahead of it.
 func (m *Machine) sending(ctx context.Context, p Plan, fence int64) error {
+	it, at := p.Intent, m.now()
 	_, err := m.store.Step(ctx, Step{
-		Tenant: p.Intent.Tenant, Intent: p.Intent.ID, Run: p.Intent.Run,
-		From: intent.Claimed, To: intent.Sending, Fence: fence, At: m.now(),
+		Tenant: it.Tenant, Intent: it.ID, Run: it.Run,
+		From: intent.Claimed, To: intent.Sending, Fence: fence, At: at,
+		Events: []audit.Event{{
+			Type: audit.IntentSending, Tenant: it.Tenant, At: at, Actor: "run:" + it.Run, Run: it.Run, Mission: it.Mission, Intent: it.ID,
+			Connection: it.Connection, Tool: it.Tool, Fields: map[string]any{"attempt": m.claimant, "digest": it.Digest, "fence": fence},
+		}},
 	})
 	return err
 }

@@ -113,13 +113,16 @@ func (k *Desk) Queue(ctx context.Context, tenant ident.Tenant, f Filter) ([]Item
 	if err != nil {
 		return nil, err
 	}
-	items := make([]Item, len(ds))
-	for n, d := range ds {
+	items := make([]Item, 0, len(ds))
+	for _, d := range ds {
 		i, err := k.Facts.Intent(ctx, tenant, d.Intent)
+		if fault.Is(err, fault.Denied) {
+			continue // its row is refused, which is on the record: nobody can decide on it, and the others wait
+		}
 		if err != nil {
 			return nil, err
 		}
-		items[n] = Item{d, i}
+		items = append(items, Item{d, i})
 	}
 	return items, nil
 }

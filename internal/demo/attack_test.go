@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -119,6 +120,34 @@ func (w *world) spoil(n int64, query string, args ...any) {
 	w.must(err)
 	if got, err := res.RowsAffected(); err != nil || got != n {
 		w.t.Fatalf("the attack changed %d rows, not %d: %v", got, n, err)
+	}
+}
+
+// copyOf keeps a row as it is now, for who wants to put it back later.
+func (w *world) copyOf(table, id string) (putBack func()) {
+	w.t.Helper()
+	key := map[string]string{"resource": "name", "team_member": "account"}[table]
+	if key == "" {
+		key = "id"
+	}
+	rows, err := w.database().QueryContext(w.t.Context(), "SELECT * FROM "+table+" WHERE "+key+" = $1", id)
+	w.must(err)
+	defer rows.Close()
+	columns, err := rows.Columns()
+	w.must(err)
+	if !rows.Next() {
+		w.t.Fatalf("there is no %s %s", table, id)
+	}
+	vals, dst := make([]any, len(columns)), make([]any, len(columns))
+	for i := range vals {
+		dst[i] = &vals[i]
+	}
+	w.must(rows.Scan(dst...))
+	w.must(rows.Err())
+	marks := strings.TrimSuffix(strings.Repeat("?,", len(columns)), ",")
+	return func() {
+		w.t.Helper()
+		w.spoil(1, "INSERT OR REPLACE INTO "+table+" ("+strings.Join(columns, ",")+") VALUES ("+marks+")", vals...)
 	}
 }
 

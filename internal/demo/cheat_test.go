@@ -11,6 +11,7 @@ import (
 	"sallyport.dev/examples/vendor-onboarding/company"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/demo"
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
@@ -182,14 +183,32 @@ func (c *cheats) changedBefore() {
 		"the starter's Run": `json_set(body, '$.run', 'run_other')`,
 	} {
 		p := c.park("requester")
+		putBack := c.copyOf("intent", p.id())
 		c.spoil(1, `UPDATE intent SET body = `+set+` WHERE id = $1`, p.id())
-		err := c.decide("approver", p.item, "approve")
-		if code := decision.Code(problemOf(err).Code); code != decision.Changed && code != decision.OtherIntent {
-			c.t.Errorf("changed %s: %v", what, err)
-		} else {
-			c.refused(p, err, code)
+		c.rowRefused(what, c.decide("approver", p.item, "approve"), "intent", p.id())
+		c.unsent(p)
+		putBack()
+	}
+}
+
+// rowRefused says that something was refused because of a stored row, by name, and
+// that the audit log has it.
+func (w *world) rowRefused(what string, err error, table, name string) {
+	w.t.Helper()
+	if got := problemOf(err); got.Kind != "denied" || !strings.Contains(got.Detail, table) {
+		w.t.Errorf("%s: answered with %+v (%v)", what, got, err)
+	}
+	w.rowRecorded(what, table, name)
+}
+
+func (w *world) rowRecorded(what, table, name string) {
+	w.t.Helper()
+	for _, e := range w.trail("type=row.refused") {
+		if e.Fields["kind"] == table && e.Fields["name"] == name {
+			return
 		}
 	}
+	w.t.Errorf("%s: the audit log does not name the row %s %s: %+v", what, table, name, w.trail("type=row.refused"))
 }
 
 // changedWith changes the row in the very transaction of the approval: between
@@ -201,12 +220,15 @@ func (c *cheats) changedWith() {
 		UPDATE intent SET body = replace(body, 'Original', 'Mallory') WHERE id = NEW.id; END`, p.id()))
 	c.must(err)
 	c.must(c.decide("approver", p.item, "approve"))
-	c.voided(p, intent.Failed)
+	c.eventually("the dispatch is refused", func() bool { return count(c.trail("type=row.refused"), "row.refused") > 0 })
 	_, err = c.database().ExecContext(c.t.Context(), `DROP TRIGGER attack`)
 	c.must(err)
-	if it := c.intent(p.run, p.id()); !strings.Contains(string(it.Args), "Mallory") || !strings.Contains(it.Result.Note, "Nothing was sent") {
-		c.t.Errorf("the attack did not take place, or the Worker is not told: %+v", it)
+	err = c.App.Gate.Dispatch(c.t.Context(), demo.Tenant, p.id())
+	if !fault.Is(err, fault.Denied) {
+		c.t.Errorf("it was dispatched: %v", err)
 	}
+	c.rowRecorded("changed with the approval", "intent", p.id())
+	c.unsent(p)
 }
 
 func (c *cheats) staleDigest() {
@@ -288,12 +310,18 @@ func (c *cheats) otherAction() {
 	c.refusedAtDesk(p, c.desk(me, p, invented), decision.FactorUsed)
 
 	// A good Decision that is pointed at another Intent.
+	f := c.factor("approver", p, decision.Approve)
 	c.spoil(1, `UPDATE decision SET state = 'void' WHERE id = $1`, p.Decision.ID)
 	c.spoil(1, `UPDATE decision SET intent = $1 WHERE id = $2`, p.id(), other.Decision.ID)
 	moved := parked{other.item, p.worker}
 	moved.Intent.ID = p.id()
-	c.refusedAtDesk(moved, c.desk(me, moved, c.factor("approver", moved, decision.Approve)), decision.OtherIntent)
-	c.refused(moved, c.decide("approver", moved.item, "approve"), decision.OtherIntent)
+	if err := c.desk(me, moved, f); !fault.Is(err, fault.Denied) {
+		c.t.Errorf("a Decision that was pointed at another Intent: %v", err)
+	}
+	c.rowRefused("a Decision of another Intent", c.decide("approver", moved.item, "approve"), "decision", other.Decision.ID)
+	c.spoil(1, `UPDATE decision SET intent = $1 WHERE id = $2`, other.id(), other.Decision.ID)
+	c.spoil(1, `UPDATE decision SET state = 'open' WHERE id = $1`, p.Decision.ID)
+	c.unsent(moved)
 }
 
 func (c *cheats) lostConnection() {

@@ -194,9 +194,9 @@ func (c *cheats) runDecides() {
 func (c *cheats) otherTenant() {
 	p := c.park("requester")
 	for _, copied := range []struct{ table, key, id, columns string }{
-		{"decision", "intent", p.id(), `id, intent, revision, run, mission, digest, team, team_id, state, created_at, expires_at`},
-		{"intent", "id", p.id(), `id, run, state, revision, connection, tool, effect, args_digest, body, created_at, updated_at`},
-		{"run", "id", p.run, `id, mission, starter, starter_name, via, worker, input, state, created_at`},
+		{"decision", "intent", p.id(), `id, intent, revision, run, mission, digest, team, team_id, state, created_at, expires_at, mac`},
+		{"intent", "id", p.id(), `id, run, state, revision, connection, tool, effect, args_digest, body, created_at, updated_at, mac`},
+		{"run", "id", p.run, `id, mission, starter, starter_name, via, worker, input, state, created_at, mac`},
 	} {
 		c.spoil(1, fmt.Sprintf(`INSERT INTO %[1]s (tenant, %[2]s) SELECT 'globex', %[2]s FROM %[1]s WHERE %[3]s = $1`, copied.table, copied.columns, copied.key), copied.id)
 	}

@@ -338,8 +338,8 @@ func TestAProcessPrintsNoSecret(t *testing.T) {
 	s.clean(t, wanted, "stdout", "stderr")
 }
 
-// logged has the server log a secret: the path of a request that fails for a
-// reason that nobody foresaw, here a row that can't be read.
+// logged has the server log a secret: the key of a row that somebody without the
+// vault's keys has put in.
 func (p *process) logged(w *world, secret string) {
 	p.t.Helper()
 	var out struct {
@@ -354,8 +354,7 @@ func (p *process) logged(w *world, secret string) {
 	p.must(c.Call(p.t.Context(), "POST", "/v1/runs/"+out.Run.ID+"/intents", map[string]any{"connection": "erp-write", "tool": "createVendor",
 		"args": map[string]any{"name": "Acme", "country": "DE"}}, &it))
 	w.spoil(1, `UPDATE decision SET id = $1 WHERE intent = $2`, secret, it.ID)
-	w.spoil(1, `UPDATE intent SET body = '{' WHERE id = $1`, it.ID)
-	if got := problemOf(p.call("approver", "GET", "/v1/decisions/"+secret, nil, nil)); got.Kind != "internal" {
-		p.t.Errorf("a row that can't be read: %+v", got)
+	if got := problemOf(p.call("approver", "GET", "/v1/decisions/"+secret, nil, nil)); got.Kind != "denied" {
+		p.t.Errorf("a row that somebody else put in: %+v", got)
 	}
 }

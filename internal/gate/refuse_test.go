@@ -136,7 +136,9 @@ func TestAuditAppendErrorFailsClosed(t *testing.T) {
 			return err
 		},
 		"a write by itself": func(w *world, who ident.Principal) error {
+			w.unseal()
 			w.policy(unattended)
+			w.realVault.Seal()
 			_, err := w.Admit(w.t.Context(), who, create("x"))
 			return err
 		},
@@ -148,6 +150,7 @@ func TestAuditAppendErrorFailsClosed(t *testing.T) {
 			if err := propose(w, who); !fault.Is(err, fault.Unavailable) {
 				t.Errorf("it said %v", err)
 			}
+			w.unseal() // so that what is stored can be read
 			w.wantUntouched()
 		})
 	}
@@ -159,6 +162,7 @@ func TestSealedVaultFailsClosed(t *testing.T) {
 	w.approve(it, nil)
 	w.realVault.Seal()
 	w.wantKind(w.dispatch(it), fault.Unavailable)
+	w.unseal()
 	w.wantArrived(0)
 	w.wantState(it.ID, intent.Approved)
 }

@@ -93,11 +93,11 @@ func (w *world) open() {
 	w.must(err)
 	seq, err := audit.NewSequencer("", v.AuditKey)
 	w.must(err)
-	w.store, err = sqlite.Open(w.t.Context(), filepath.Join(w.dir, "data"), seq)
+	w.store, err = sqlite.Open(w.t.Context(), filepath.Join(w.dir, "data"), seq, sqlite.Guard{Keys: v, Now: w.clock, Log: quiet})
 	w.must(err)
 	w.t.Cleanup(func() { _ = w.store.Close() })
-	w.must(v.Unseal(w.t.Context(), w.store, kek.NewKeyFile(filepath.Join(w.dir, "key"))))
 	w.realVault = v
+	w.unseal()
 	for _, name := range []string{"erp-key", "model-key"} {
 		_, err = v.Set(w.t.Context(), vault.Write{Tenant: acme, Name: name, Fields: map[string][]byte{"token": []byte(canary + "-" + name)},
 			Actor: ident.Principal{Tenant: acme, Kind: ident.System, ID: "setup"}})
@@ -111,6 +111,11 @@ func (w *world) open() {
 		Transport: func(*catalog.Match) http.RoundTripper { return line{w} },
 		Now:       w.clock, Log: quiet,
 	})
+}
+
+func (w *world) unseal() {
+	w.t.Helper()
+	w.must(w.realVault.Unseal(w.t.Context(), w.store, kek.NewKeyFile(filepath.Join(w.dir, "key"))))
 }
 
 func (w *world) clock() time.Time {

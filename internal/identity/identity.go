@@ -18,9 +18,10 @@
 // themselves, and the secret of one-time codes is not stored at all: it is the
 // keyed hash of the account and a stored random salt. So whoever can read the
 // database learns no credential, and whoever can write it without the keys can't
-// make one, or move one to another account. Roles and Teams are plain rows: their
-// changes are in the audit log. Guessing is slowed
-// down for each account, never for a tenant. The keys are package vault's.
+// make one, or move one to another account. That roles, Teams, sessions and
+// factors are the rows that were written last is the store's to check: what it
+// answers with Denied is treated as not there. Guessing is slowed down for each
+// account, never for a tenant. The keys are package vault's.
 package identity
 
 import (
@@ -55,7 +56,8 @@ type Store interface {
 type Accounts interface {
 	// InsertAccount is a Conflict when the tenant has that name already.
 	InsertAccount(ctx context.Context, r Record, ev audit.Event) error
-	// AccountByName and AccountByID are NotFound when there is none.
+	// AccountByName and AccountByID are NotFound when there is none, and Denied
+	// when what is stored is not what was stored last; so is every other read.
 	AccountByName(ctx context.Context, tenant ident.Tenant, name string) (Record, error)
 	AccountByID(ctx context.Context, tenant ident.Tenant, id string) (Record, error)
 	// Accounts lists a tenant's people by name.

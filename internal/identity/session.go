@@ -84,7 +84,7 @@ func (d *Directory) Authenticate(ctx context.Context, token string, now time.Tim
 	}
 	r, err := d.store.AccountByID(ctx, s.Tenant, s.Account)
 	switch {
-	case fault.Is(err, fault.NotFound):
+	case worthless(err):
 		return ident.Principal{}, signInNeeded()
 	case err != nil:
 		return ident.Principal{}, err
@@ -106,7 +106,7 @@ func (d *Directory) session(ctx context.Context, token string, now time.Time) (S
 		return SessionRow{}, err
 	}
 	s, err := d.store.SessionByHash(ctx, hash)
-	if fault.Is(err, fault.NotFound) {
+	if worthless(err) {
 		return SessionRow{}, signInNeeded()
 	}
 	if err != nil {

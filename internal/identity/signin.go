@@ -23,6 +23,11 @@ func backoff(n int) time.Duration {
 	return min(2*time.Second<<min(n-freeAttempts, 10), maxBackoff)
 }
 
+// worthless says that there is no such row, or none that the store vouches for:
+// it was changed by somebody without the vault's keys, and is on the record. Who
+// calls is told no more than that of a name that nobody has.
+func worthless(err error) bool { return fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) }
+
 // refused is the one answer to every sign-in that does not succeed.
 func refused() error {
 	return fault.New(fault.Unauthenticated, "the name, the password or the one-time code is wrong").
@@ -35,7 +40,7 @@ func refused() error {
 func (d *Directory) SignIn(ctx context.Context, tenant ident.Tenant, name, password, code string, now time.Time) (Session, string, error) {
 	r, err := d.store.AccountByName(ctx, tenant, name)
 	known := &r
-	if fault.Is(err, fault.NotFound) {
+	if worthless(err) {
 		known = nil
 		r, err = decoy(tenant), nil
 	}
@@ -134,7 +139,7 @@ func (d *Directory) proveAgain(ctx context.Context, who ident.Principal, purpose
 		return Record{}, Proof{}, fault.New(fault.Denied, "only a person can confirm")
 	}
 	r, err := d.store.AccountByID(ctx, who.Tenant, who.ID)
-	if fault.Is(err, fault.NotFound) {
+	if worthless(err) {
 		return Record{}, Proof{}, refused()
 	}
 	if err != nil {

@@ -15,8 +15,9 @@ import (
 
 // auditTx is an [audit.Tx] over a transaction of the writer.
 type auditTx struct {
-	ctx context.Context
-	tx  *sql.Tx
+	ctx   context.Context
+	tx    *sql.Tx
+	heads map[ident.Tenant]string // the checkpoints that are set
 }
 
 var _ audit.Tx = auditTx{}
@@ -70,6 +71,7 @@ func (a auditTx) SetHead(t ident.Tenant, prev int64, h audit.Head) error {
 	if n, err := r.RowsAffected(); err != nil || n != 1 {
 		return fault.New(fault.Conflict, "the audit log's head has changed in the meantime")
 	}
+	a.heads[t] = string(h.Checkpoint)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,9 +20,12 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/sqlite"
+	"sallyport.dev/internal/storetest"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+var rowGuard = sqlite.Guard{Keys: storetest.Keys{Key: "of rows"}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 
 // logKey is a key of its own for each tenant's log, always the same.
 func logKey(t ident.Tenant) (crypto.Signer, error) {
@@ -40,7 +44,7 @@ func openWith(t testing.TB, dir string, key audit.KeyFunc) *sqlite.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := sqlite.Open(context.Background(), dir, seq)
+	s, err := sqlite.Open(context.Background(), dir, seq, rowGuard)
 	if err != nil {
 		t.Fatal(err)
 	}

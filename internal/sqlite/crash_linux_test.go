@@ -126,7 +126,7 @@ func opened(t *testing.T, dir string) (*sqlite.Store, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sqlite.Open(t.Context(), dir, seq)
+	return sqlite.Open(t.Context(), dir, seq, rowGuard)
 }
 
 // copied copies the files of a data directory.
@@ -270,7 +270,7 @@ func inAReadOnlyDirectory(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := sqlite.Open(context.Background(), dir, seq)
+	s, err := sqlite.Open(context.Background(), dir, seq, rowGuard)
 	if err == nil {
 		_ = s.Close()
 		t.Fatal("it was opened")

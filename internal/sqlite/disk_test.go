@@ -32,7 +32,7 @@ func damaged(t *testing.T, dir, key string, want map[string]string) (err error) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := sqlite.Open(t.Context(), dir, seq)
+	store, err := sqlite.Open(t.Context(), dir, seq, rowGuard)
 	if err != nil {
 		return err
 	}

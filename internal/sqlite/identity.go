@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -13,21 +14,17 @@ import (
 	"sallyport.dev/internal/identity"
 )
 
-const accountColumns = `tenant, id, name, display_name, roles, disabled, must_change, password, totp_salt, totp_algorithm, totp_counter, revision, created_at`
-
-func scanAccount(row scanner) (identity.Record, error) {
-	var r identity.Record
-	var roles string
-	var created int64
-	err := row.Scan(&r.Tenant, &r.ID, &r.Name, &r.DisplayName, &roles, &r.Disabled, &r.MustChange, &r.Password, &r.TOTPSalt, &r.Algorithm, &r.Counter, &r.Revision, &created)
-	if err != nil {
-		return identity.Record{}, storeErr("reading the account", err)
+func accountOf(x *row) identity.Record {
+	r := identity.Record{
+		Account: identity.Account{Tenant: x.tenant(), ID: x.text("id"), Name: x.text("name"), DisplayName: x.text("display_name"),
+			Disabled: x.flag("disabled"), MustChange: x.flag("must_change"), CreatedAt: x.instant("created_at")},
+		Revision: x.number("revision"), Password: x.text("password"), TOTPSalt: x.blob("totp_salt"),
+		Algorithm: identity.Algorithm(x.text("totp_algorithm")), Counter: x.number("totp_counter"),
 	}
-	for _, role := range strings.Fields(roles) {
+	for _, role := range strings.Fields(x.text("roles")) {
 		r.Roles = append(r.Roles, ident.Role(role))
 	}
-	r.CreatedAt = fromMS(created)
-	return r, nil
+	return r
 }
 
 func roleText(roles []ident.Role) string {
@@ -48,31 +45,38 @@ func flag(b bool) int {
 // InsertAccount stores a new account; kind Conflict when the name is taken.
 func (s *Store) InsertAccount(ctx context.Context, r identity.Record, ev audit.Event) error {
 	return s.write(ctx, func(t *Tx) error {
-		res, err := t.Exec(`INSERT INTO account (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12) ON CONFLICT DO NOTHING`,
-			r.Tenant, r.ID, r.Name, r.DisplayName, roleText(r.Roles), flag(r.Disabled), flag(r.MustChange), r.Password, r.TOTPSalt, r.Algorithm, r.Counter, ms(r.CreatedAt))
+		x, err := t.insert(tbAccount, cols{"tenant": r.Tenant, "id": r.ID, "name": r.Name, "display_name": r.DisplayName, "roles": roleText(r.Roles),
+			"disabled": r.Disabled, "must_change": r.MustChange, "password": r.Password, "totp_salt": r.TOTPSalt, "totp_algorithm": r.Algorithm,
+			"totp_counter": r.Counter, "revision": 1, "created_at": r.CreatedAt})
+		if fault.Is(err, fault.Conflict) {
+			return fault.Newf(fault.Conflict, "there is an account named %s already", r.Name)
+		}
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n != 1 {
-			return fault.Newf(fault.Conflict, "there is an account named %s already", r.Name)
-		}
-		return t.Audit(ev)
+		return t.auditRow(ev, x, cols{"account": r.ID})
 	})
 }
 
 // AccountByName reads one; kind NotFound.
 func (s *Store) AccountByName(ctx context.Context, tenant ident.Tenant, name string) (identity.Record, error) {
-	return scanAccount(s.ro.QueryRowContext(ctx, `SELECT `+accountColumns+` FROM account WHERE tenant = $1 AND name = $2`, tenant, name))
+	return s.account(ctx, func(r *reader) (*row, error) {
+		return r.one(tbAccount, "WHERE tenant = $1 AND name = $2", tenant, name)
+	})
 }
 
 // AccountByID reads one; kind NotFound.
 func (s *Store) AccountByID(ctx context.Context, tenant ident.Tenant, id string) (identity.Record, error) {
-	return scanAccount(s.ro.QueryRowContext(ctx, `SELECT `+accountColumns+` FROM account WHERE tenant = $1 AND id = $2`, tenant, id))
+	return s.account(ctx, func(r *reader) (*row, error) { return r.byKey(tbAccount, tenant, id) })
 }
 
-// Accounts lists a tenant's by name.
+func (s *Store) account(ctx context.Context, read func(*reader) (*row, error)) (identity.Record, error) {
+	return oneRow(ctx, s, func(x *row) (identity.Record, error) { return accountOf(x), nil }, read)
+}
+
+// Accounts lists a tenant's by name. One that is refused is left out.
 func (s *Store) Accounts(ctx context.Context, tenant ident.Tenant) ([]identity.Record, error) {
-	return list(ctx, s, "accounts", scanAccount, `SELECT `+accountColumns+` FROM account WHERE tenant = $1 ORDER BY name`, tenant)
+	return listRows(ctx, s, tbAccount, func(x *row) (identity.Record, error) { return accountOf(x), nil }, "WHERE tenant = $1 ORDER BY name", tenant)
 }
 
 // UpdateAccount stores a change over the revision it was read with.
@@ -81,15 +85,13 @@ func (s *Store) UpdateAccount(ctx context.Context, r identity.Record, endSession
 		if err := t.rejoin(r, ev); err != nil {
 			return err
 		}
-		if err := t.updateAccount(r); err != nil {
+		if err := t.updateAccount(r, ev); err != nil {
 			return err
 		}
 		if endSessions {
-			if err := t.endSessionsOf(r.Tenant, r.ID, ev.At); err != nil {
-				return err
-			}
+			return t.endSessionsOf(r.Tenant, r.ID, ev.At)
 		}
-		return t.Audit(ev)
+		return nil
 	})
 }
 
@@ -100,25 +102,77 @@ func (t *Tx) rejoin(r identity.Record, ev audit.Event) error {
 	if !strings.HasPrefix(ev.Actor, string(ident.Person)+":") {
 		return nil
 	}
-	_, err := t.Exec(`UPDATE team_member SET since = $1 WHERE tenant = $2 AND account = $3
-		AND EXISTS (SELECT 1 FROM account WHERE tenant = $2 AND id = $3 AND totp_salt <> $4)`, ms(ev.At), r.Tenant, r.ID, r.TOTPSalt)
-	return err
+	x, err := t.reader().byKey(tbAccount, r.Tenant, r.ID)
+	if err != nil || bytes.Equal(x.blob("totp_salt"), r.TOTPSalt) {
+		return err
+	}
+	in, err := t.reader().good(tbMember, "WHERE tenant = $1 AND account = $2 ORDER BY team", r.Tenant, r.ID)
+	if err != nil {
+		return err
+	}
+	for _, m := range in {
+		if err := t.put(m, cols{"since": ev.At}); err != nil {
+			return err
+		}
+		head, err := t.reader().byKey(tbTeam, r.Tenant, m.text("team"))
+		if err != nil {
+			return err
+		}
+		if err := t.auditTeam(head, audit.Event{Type: audit.TeamChanged, Tenant: r.Tenant, At: ev.At, Actor: ev.Actor,
+			Fields: map[string]any{"team": head.text("id"), "name": head.text("name"), "why": "the account of " + r.Name + " was reset: it joins anew"}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // updateAccount leaves the one-time codes' counter alone, which only a proof
 // moves, unless the codes are new ones: none of those was used.
-func (t *Tx) updateAccount(r identity.Record) error {
-	return t.ExecOne("the account", `UPDATE account SET display_name = $1, roles = $2, disabled = $3, must_change = $4, password = $5,
-		totp_counter = CASE WHEN totp_salt = $6 THEN totp_counter ELSE 0 END, totp_salt = $6, totp_algorithm = $7, revision = revision + 1 WHERE tenant = $8 AND id = $9 AND revision = $10`,
-		r.DisplayName, roleText(r.Roles), flag(r.Disabled), flag(r.MustChange), r.Password, r.TOTPSalt, r.Algorithm, r.Tenant, r.ID, r.Revision)
+func (t *Tx) updateAccount(r identity.Record, ev audit.Event) error {
+	x, err := t.accountAt(r.Tenant, r.ID, r.Revision)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(x.blob("totp_salt"), r.TOTPSalt) {
+		x.set(cols{"totp_counter": 0})
+	}
+	x.add("revision", 1)
+	if err := t.put(x, cols{"display_name": r.DisplayName, "roles": roleText(r.Roles), "disabled": r.Disabled, "must_change": r.MustChange,
+		"password": r.Password, "totp_salt": r.TOTPSalt, "totp_algorithm": r.Algorithm}); err != nil {
+		return err
+	}
+	return t.auditRow(ev, x, cols{"account": r.ID})
+}
+
+// accountAt reads an account that has to be at a revision.
+func (t *Tx) accountAt(tenant ident.Tenant, id string, revision int64) (*row, error) {
+	x, err := t.reader().byKey(tbAccount, tenant, id)
+	if fault.Is(err, fault.NotFound) || err == nil && x.number("revision") != revision {
+		return nil, fault.New(fault.Conflict, "the account has changed in the meantime")
+	}
+	return x, err
 }
 
 func (t *Tx) endSessionsOf(tenant ident.Tenant, account string, now time.Time) error {
-	if _, err := t.Exec(`UPDATE session SET ended_at = $1 WHERE tenant = $2 AND account = $3 AND ended_at = 0`, ms(now), tenant, account); err != nil {
+	open, err := t.reader().good(tbSession, "WHERE tenant = $1 AND account = $2 AND ended_at = 0", tenant, account)
+	if err != nil {
 		return err
 	}
-	_, err := t.Exec(`DELETE FROM factor WHERE tenant = $1 AND account = $2 AND used_at = 0`, tenant, account)
-	return err
+	for _, x := range open {
+		if err := t.put(x, cols{"ended_at": now}); err != nil {
+			return err
+		}
+	}
+	unused, err := t.reader().good(tbFactor, "WHERE tenant = $1 AND account = $2 AND used_at = 0", tenant, account)
+	if err != nil {
+		return err
+	}
+	for _, x := range unused {
+		if err := t.remove(x); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // attemptMemory is how long after the last attempt failures are remembered.
@@ -166,8 +220,14 @@ func closedFor(row *sql.Row, now time.Time, failures *int) (time.Duration, error
 // identity.Proofs.
 func (s *Store) AcceptProof(ctx context.Context, p identity.Proof) error {
 	return s.write(ctx, func(t *Tx) error {
-		if err := t.ExecOne("the account", `UPDATE account SET totp_counter = $1 WHERE tenant = $2 AND id = $3 AND revision = $4 AND totp_counter < $1 AND disabled = 0`,
-			p.Counter, p.Tenant, p.Account, p.Revision); err != nil {
+		x, err := t.accountAt(p.Tenant, p.Account, p.Revision)
+		if err != nil {
+			return err
+		}
+		if x.number("totp_counter") >= p.Counter || x.flag("disabled") {
+			return fault.New(fault.Conflict, "the account has changed in the meantime")
+		}
+		if err := t.put(x, cols{"totp_counter": p.Counter}); err != nil {
 			return err
 		}
 		if _, err := t.Exec(`DELETE FROM attempt_count WHERE tenant = $1 AND key = $2`, p.Tenant, p.Attempts); err != nil {
@@ -179,7 +239,7 @@ func (s *Store) AcceptProof(ctx context.Context, p identity.Proof) error {
 
 func (t *Tx) proofEffects(p identity.Proof) error {
 	if c := p.Change; c != nil {
-		if err := t.updateAccount(*c); err != nil {
+		if err := t.updateAccount(*c, *p.Event); err != nil {
 			return err
 		}
 		if err := t.endSessionsOf(c.Tenant, c.ID, p.Event.At); err != nil {
@@ -187,18 +247,17 @@ func (t *Tx) proofEffects(p identity.Proof) error {
 		}
 	}
 	if r := p.Session; r != nil {
-		if _, err := t.Exec(`INSERT INTO session (tenant, id, account, hash, bind, created_at, seen_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			r.Tenant, r.ID, r.Account, r.Hash, r.Bind, ms(r.CreatedAt), ms(r.SeenAt), ms(r.ExpiresAt)); err != nil {
+		if _, err := t.insert(tbSession, cols{"tenant": r.Tenant, "id": r.ID, "account": r.Account, "hash": r.Hash, "bind": r.Bind,
+			"created_at": r.CreatedAt, "seen_at": r.SeenAt, "expires_at": r.ExpiresAt, "ended_at": r.EndedAt}); err != nil {
 			return err
 		}
 	}
 	if f := p.Factor; f != nil {
-		if _, err := t.Exec(`INSERT INTO factor (tenant, id, account, method, act, at) VALUES ($1, $2, $3, $4, $5, $6)`,
-			f.Tenant, f.ID, f.Account, f.Method, f.For, ms(f.At)); err != nil {
+		if _, err := t.insert(tbFactor, cols{"tenant": f.Tenant, "id": f.ID, "account": f.Account, "method": f.Method, "act": f.For, "at": f.At, "used_at": 0}); err != nil {
 			return err
 		}
 	}
-	if p.Event != nil {
+	if p.Event != nil && p.Change == nil {
 		return t.Audit(*p.Event)
 	}
 	return nil

@@ -98,7 +98,7 @@ var verified = []string{"vault_secret", "vault_version"}
 // checkTables reads through every other table and its indexes: an index that is
 // damaged would hide rows, and nothing would say so.
 func checkTables(ctx context.Context, db *sql.DB) error {
-	names, err := tables(ctx, db)
+	names, err := tableNames(ctx, db)
 	if err != nil {
 		return storeErr("looking through the database", err)
 	}
@@ -118,8 +118,8 @@ func checkTables(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// tables lists the tables that are ours.
-func tables(ctx context.Context, db *sql.DB) ([]string, error) {
+// tableNames lists the tables that are ours.
+func tableNames(ctx context.Context, db *sql.DB) ([]string, error) {
 	rows, err := db.QueryContext(ctx, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
 	if err != nil {
 		return nil, err

@@ -14,30 +14,21 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
 )
 
 // repeatWindow is how long the same write of the same Run gets the earlier
 // Intent instead of a second write.
 const repeatWindow = 24 * time.Hour
 
-const intentColumns = `body, state, revision, why, result, updated_at`
-
-func scanIntent(row scanner) (intent.Intent, error) {
-	var body, state, why string
-	var result sql.NullString
-	var revision int
-	var updated int64
-	var it intent.Intent
-	if err := row.Scan(&body, &state, &revision, &why, &result, &updated); err != nil {
-		return it, storeErr("reading the intent", err)
-	}
-	if err := json.Unmarshal([]byte(body), &it); err != nil {
+func intentOf(x *row) (it intent.Intent, err error) {
+	if err := json.Unmarshal([]byte(x.text("body")), &it); err != nil {
 		return it, fault.Wrap(fault.Internal, "reading the intent", err)
 	}
-	it.State, it.Revision, it.Why, it.UpdatedAt = intent.State(state), revision, why, fromMS(updated)
-	if result.Valid {
+	it.State, it.Revision, it.Why, it.UpdatedAt = x.state("state"), int(x.number("revision")), x.text("why"), x.instant("updated_at")
+	if !x.null("result") {
 		it.Result = new(intent.Result)
-		if err := json.Unmarshal([]byte(result.String), it.Result); err != nil {
+		if err := json.Unmarshal([]byte(x.text("result")), it.Result); err != nil {
 			return it, fault.Wrap(fault.Internal, "reading the intent's result", err)
 		}
 	}
@@ -46,71 +37,56 @@ func scanIntent(row scanner) (intent.Intent, error) {
 
 // Intent reads one; kind NotFound.
 func (s *Store) Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error) {
-	return scanIntent(s.ro.QueryRowContext(ctx, `SELECT `+intentColumns+` FROM intent WHERE tenant = $1 AND id = $2`, tenant, id))
+	return oneRow(ctx, s, intentOf, func(r *reader) (*row, error) { return r.byKey(tbIntent, tenant, id) })
 }
 
 // IntentByKey is a Run's Intent with a key, and the digest of its arguments; kind
 // NotFound.
-func (s *Store) IntentByKey(ctx context.Context, tenant ident.Tenant, run, key string) (intent.Intent, intent.Digest, error) {
-	return intentByKey(s.ro.QueryRowContext(ctx, intentByKeyQuery, tenant, run, key))
+func (s *Store) IntentByKey(ctx context.Context, tenant ident.Tenant, run, key string) (it intent.Intent, args intent.Digest, err error) {
+	it, err = oneRow(ctx, s, intentOf, func(r *reader) (*row, error) {
+		x, err := r.intentByKey(tenant, run, key)
+		if err == nil {
+			args = x.digest("args_digest")
+		}
+		return x, err
+	})
+	return it, args, err
 }
 
-const intentByKeyQuery = `SELECT ` + intentColumns + `, args_digest FROM intent WHERE tenant = $1 AND run = $2 AND key = $3`
-
-func intentByKey(row scanner) (it intent.Intent, args intent.Digest, err error) {
-	it, err = scanIntent(scanMore{row, []any{&args}})
-	return it, args, err
+func (r *reader) intentByKey(tenant ident.Tenant, run, key string) (*row, error) {
+	return r.one(tbIntent, "WHERE tenant = $1 AND run = $2 AND key = $3", tenant, run, key)
 }
 
 // Fence is the fence of an Intent's last attempt, and when its bytes could leave.
 func (s *Store) Fence(ctx context.Context, tenant ident.Tenant, id string) (fence int64, sent time.Time, err error) {
-	var ms int64
-	err = s.ro.QueryRowContext(ctx, `SELECT fence, sent_at FROM intent WHERE tenant = $1 AND id = $2`, tenant, id).Scan(&fence, &ms)
-	return fence, fromMS(ms), storeErr("reading the attempt", err)
+	err = s.read(ctx, func(r *reader) error {
+		x, err := r.byKey(tbIntent, tenant, id)
+		if err == nil {
+			fence, sent = x.number("fence"), x.instant("sent_at")
+		}
+		return err
+	})
+	return fence, sent, err
 }
 
 // Intents lists a Run's, the oldest first, at most 1000.
 func (s *Store) Intents(ctx context.Context, tenant ident.Tenant, run string) ([]intent.Intent, error) {
-	return s.intents(ctx, `SELECT `+intentColumns+` FROM intent WHERE tenant = $1 AND run = $2 ORDER BY created_at, id LIMIT 1000`, tenant, run)
+	return listRows(ctx, s, tbIntent, intentOf, "WHERE tenant = $1 AND run = $2 ORDER BY created_at, id LIMIT 1000", tenant, run)
 }
 
 // IntentsIn lists a tenant's in one state, the oldest first, at most 1000.
 func (s *Store) IntentsIn(ctx context.Context, tenant ident.Tenant, state intent.State) ([]intent.Intent, error) {
-	return s.intents(ctx, `SELECT `+intentColumns+` FROM intent WHERE tenant = $1 AND state = $2 ORDER BY created_at, id LIMIT 1000`, tenant, state)
-}
-
-func (s *Store) intents(ctx context.Context, query string, args ...any) ([]intent.Intent, error) {
-	return list(ctx, s, "intents", scanIntent, query, args...)
+	return listRows(ctx, s, tbIntent, intentOf, "WHERE tenant = $1 AND state = $2 ORDER BY created_at, id LIMIT 1000", tenant, state)
 }
 
 // Left lists the attempts that no process can be at any more: the store's lock
 // is ours, so every other claimant is dead. All tenants.
 func (s *Store) Left(ctx context.Context) ([]commit.Left, error) {
-	rows, err := s.ro.QueryContext(ctx, `SELECT `+intentColumns+`, fence, claimant FROM intent WHERE state IN ('CLAIMED', 'SENDING')`)
-	if err != nil {
-		return nil, storeErr("listing attempts", err)
-	}
-	defer rows.Close()
-	var out []commit.Left
-	for rows.Next() {
-		var l commit.Left
-		it, err := scanIntent(scanMore{rows, []any{&l.Fence, &l.Claimant}})
-		if err != nil {
-			return nil, err
-		}
-		l.Intent = it
-		out = append(out, l)
-	}
-	return out, storeErr("listing attempts", rows.Err())
+	return listRows(ctx, s, tbIntent, func(x *row) (commit.Left, error) {
+		it, err := intentOf(x)
+		return commit.Left{Intent: it, Fence: x.number("fence"), Claimant: x.text("claimant")}, err
+	}, "WHERE state IN ('CLAIMED', 'SENDING')")
 }
-
-// scanMore scans columns that follow those of the common reader.
-type scanMore struct {
-	row  scanner
-	more []any
-}
-
-func (s scanMore) Scan(dst ...any) error { return s.row.Scan(append(dst, s.more...)...) }
 
 // Propose stores a new Intent with what belongs to it, or returns the one that
 // it repeats: the same key in the Run, or the same write that is open or was
@@ -131,7 +107,13 @@ func (s *Store) Propose(ctx context.Context, p gate.Proposed) (it intent.Intent,
 func (t *Tx) same(p gate.Proposed) (intent.Intent, error) {
 	i := p.Intent
 	if i.Key != "" {
-		it, args, err := intentByKey(t.QueryRow(intentByKeyQuery, i.Tenant, i.Run, i.Key))
+		x, err := t.reader().intentByKey(i.Tenant, i.Run, i.Key)
+		var it intent.Intent
+		var args intent.Digest
+		if err == nil {
+			args = x.digest("args_digest")
+			it, err = intentOf(x)
+		}
 		switch {
 		case err == nil && (it.Connection != i.Connection || it.Tool != i.Tool || args != p.ArgsDigest):
 			return it, fault.New(fault.Conflict, "the key was used for another proposal of this Run").WithHint("use a new key for each action")
@@ -142,11 +124,14 @@ func (t *Tx) same(p gate.Proposed) (intent.Intent, error) {
 	if i.Repeat || i.Effect != "write" {
 		return intent.Intent{}, fault.New(fault.NotFound, "a read, or meant to be repeated")
 	}
-	return scanIntent(t.QueryRow(`SELECT `+intentColumns+` FROM intent
-		WHERE tenant = $1 AND run = $2 AND connection = $3 AND tool = $4 AND args_digest = $5 AND effect = 'write'
+	x, err := t.reader().one(tbIntent, `WHERE tenant = $1 AND run = $2 AND connection = $3 AND tool = $4 AND args_digest = $5 AND effect = 'write'
 		AND (state IN ('PARKED', 'APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN') OR state = 'COMMITTED' AND updated_at > $6)
-		ORDER BY created_at DESC LIMIT 1`,
-		i.Tenant, i.Run, i.Connection, i.Tool, p.ArgsDigest, ms(i.CreatedAt.Add(-repeatWindow))))
+		ORDER BY created_at DESC`,
+		i.Tenant, i.Run, i.Connection, i.Tool, p.ArgsDigest, ms(i.CreatedAt.Add(-repeatWindow)))
+	if err != nil {
+		return intent.Intent{}, err
+	}
+	return intentOf(x)
 }
 
 func (t *Tx) propose(p gate.Proposed) error {
@@ -164,9 +149,9 @@ func (t *Tx) propose(p gate.Proposed) error {
 	if i.State == intent.Claimed {
 		fence = 1
 	}
-	if _, err := t.Exec(`INSERT INTO intent (tenant, id, run, state, revision, connection, tool, effect, args_digest, key, body, why, fence, claimant, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)`,
-		i.Tenant, i.ID, i.Run, i.State, i.Revision, i.Connection, i.Tool, i.Effect, p.ArgsDigest, nullText(i.Key), body, i.Why, fence, p.Claimant, ms(i.CreatedAt)); err != nil {
+	if _, err := t.insert(tbIntent, cols{"tenant": i.Tenant, "id": i.ID, "run": i.Run, "state": i.State, "revision": i.Revision, "connection": i.Connection,
+		"tool": i.Tool, "effect": i.Effect, "args_digest": p.ArgsDigest, "key": nullText(i.Key), "body": body, "why": i.Why, "result": nil, "fence": fence,
+		"claimant": p.Claimant, "sent_at": 0, "created_at": i.CreatedAt, "updated_at": i.CreatedAt}); err != nil {
 		return err
 	}
 	if p.Decision != nil {
@@ -195,31 +180,28 @@ func (t *Tx) withinLimits(p gate.Proposed) error {
 	case !p.Turn:
 		return nil
 	}
-	r, err := t.Exec(`UPDATE run SET turns = turns + 1 WHERE tenant = $1 AND id = $2 AND turns < $3 AND tokens_in + tokens_out < $4 AND ($5 = 0 OR cost_usd < $5)`,
-		i.Tenant, i.Run, p.Limits.Turns, p.Limits.Tokens, p.Limits.CostUSD)
+	run, err := t.reader().byKey(tbRun, i.Tenant, i.Run)
 	if err != nil {
 		return err
 	}
-	if n, err := r.RowsAffected(); err != nil || n != 1 {
-		return t.reached(p)
+	if err := reached(run, p.Limits); err != nil {
+		return err
 	}
-	return nil
+	run.add("turns", 1)
+	return t.put(run, nil)
 }
 
 // reached says which limit ends the Run.
-func (t *Tx) reached(p gate.Proposed) error {
-	var turns int
-	var tokens int64
-	if err := t.QueryRow(`SELECT turns, tokens_in + tokens_out FROM run WHERE tenant = $1 AND id = $2`, p.Intent.Tenant, p.Intent.Run).Scan(&turns, &tokens); err != nil {
-		return storeErr("reading the run's usage", err)
-	}
+func reached(run *row, l resource.Limits) error {
 	switch {
-	case turns >= p.Limits.Turns:
-		return fault.Newf(fault.Limit, "the Run has reached its limit of %d turns", p.Limits.Turns)
-	case tokens >= p.Limits.Tokens:
-		return fault.Newf(fault.Limit, "the Run has reached its limit of %d tokens", p.Limits.Tokens)
+	case run.number("turns") >= int64(l.Turns):
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %d turns", l.Turns)
+	case run.number("tokens_in")+run.number("tokens_out") >= l.Tokens:
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %d tokens", l.Tokens)
+	case l.CostUSD != 0 && run.real("cost_usd") >= l.CostUSD:
+		return fault.Newf(fault.Limit, "the Run has reached its limit of %.2f US dollars", l.CostUSD)
 	}
-	return fault.Newf(fault.Limit, "the Run has reached its limit of %.2f US dollars", p.Limits.CostUSD)
+	return nil
 }
 
 // encode keeps JSON as it is: encoding/json would rewrite &, < and > in what was
@@ -255,35 +237,68 @@ func (t *Tx) step(st commit.Step) (int64, error) {
 	if !st.From.Can(st.To) {
 		return 0, fault.Newf(fault.Conflict, "an intent can't go from %s to %s", st.From, st.To)
 	}
-	fence, sent := st.Fence, int64(0)
-	if st.To == intent.Claimed {
-		fence++
-	}
-	if st.To == intent.Sending {
-		sent = ms(st.At)
-	}
-	var result sql.NullString
-	if st.Result != nil {
-		b, err := encode(st.Result)
-		if err != nil {
-			return 0, err
-		}
-		result = sql.NullString{String: b, Valid: true}
-	}
-	err := t.ExecOne("the intent", `UPDATE intent SET state = $1, why = $2, result = COALESCE($3, result), fence = $4,
-		claimant = CASE WHEN $5 = '' THEN claimant ELSE $5 END, sent_at = CASE WHEN $6 = 0 THEN sent_at ELSE $6 END, updated_at = $7
-		WHERE tenant = $8 AND id = $9 AND run = $10 AND state = $11 AND fence = $12`,
-		st.To, st.Why, result, fence, st.Claimant, sent, ms(st.At), st.Tenant, st.Intent, st.Run, st.From, st.Fence)
+	x, err := t.intentAt(st.Tenant, st.Intent, st.From)
 	if err != nil {
 		return 0, err
 	}
-	if u := st.Used; u != nil {
-		if _, err := t.Exec(`UPDATE run SET tokens_in = tokens_in + $1, tokens_out = tokens_out + $2, cost_usd = cost_usd + $3 WHERE tenant = $4 AND id = $5`,
-			u.InputTokens, u.OutputTokens, u.CostUSD, st.Tenant, st.Run); err != nil {
+	if x.text("run") != st.Run || x.number("fence") != st.Fence {
+		return 0, errIntentChanged
+	}
+	next := cols{"state": st.To, "why": st.Why, "updated_at": st.At}
+	fence := st.Fence
+	if st.To == intent.Claimed {
+		fence++
+	}
+	next["fence"] = fence
+	if st.To == intent.Sending {
+		next["sent_at"] = st.At
+	}
+	if st.Claimant != "" {
+		next["claimant"] = st.Claimant
+	}
+	if st.Result != nil {
+		if next["result"], err = encode(st.Result); err != nil {
 			return 0, err
 		}
 	}
+	if err := t.put(x, next); err != nil {
+		return 0, err
+	}
+	if err := t.used(st); err != nil {
+		return 0, err
+	}
 	return fence, t.follow(st.Tenant, st.Run, st)
+}
+
+var errIntentChanged error = fault.New(fault.Conflict, "the intent has changed in the meantime")
+
+// intentAt reads an Intent that has to be in a state. It is a live one, so it is
+// the row that was written last, or it is refused: what was sent once is not sent
+// again because somebody has put back what it was before.
+func (t *Tx) intentAt(tenant ident.Tenant, id string, state intent.State) (*row, error) {
+	x, err := t.reader().byKey(tbIntent, tenant, id)
+	if fault.Is(err, fault.NotFound) || err == nil && x.state("state") != state {
+		return nil, errIntentChanged
+	}
+	return x, err
+}
+
+// used adds to the usage of the step's Run.
+func (t *Tx) used(st commit.Step) error {
+	u := st.Used
+	if u == nil {
+		return nil
+	}
+	run, err := t.reader().byKey(tbRun, st.Tenant, st.Run)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	run.add("tokens_in", u.InputTokens)
+	run.add("tokens_out", u.OutputTokens)
+	return t.put(run, cols{"cost_usd": run.real("cost_usd") + u.CostUSD})
 }
 
 // follow writes what belongs to a step besides the Intent itself.
@@ -317,8 +332,14 @@ func (s *Store) Repark(ctx context.Context, st commit.Step, it intent.Intent, d 
 		if err != nil {
 			return err
 		}
-		if err := t.ExecOne("the intent", `UPDATE intent SET body = $1, revision = $2 WHERE tenant = $3 AND id = $4 AND revision = $2 - 1`,
-			body, it.Revision, it.Tenant, it.ID); err != nil {
+		x, err := t.intentAt(it.Tenant, it.ID, st.To)
+		if err != nil {
+			return err
+		}
+		if x.number("revision") != int64(it.Revision)-1 {
+			return errIntentChanged
+		}
+		if err := t.put(x, cols{"body": body, "revision": it.Revision}); err != nil {
 			return err
 		}
 		return t.insertDecision(d)
@@ -330,8 +351,11 @@ func (t *Tx) moveIntent(tenant ident.Tenant, id string, from, to intent.State, w
 	if !from.Can(to) {
 		return fault.Newf(fault.Conflict, "an intent can't go from %s to %s", from, to)
 	}
-	return t.ExecOne("the intent", `UPDATE intent SET state = $1, why = $2, updated_at = $3 WHERE tenant = $4 AND id = $5 AND state = $6`,
-		to, why, ms(now), tenant, id, from)
+	x, err := t.intentAt(tenant, id, from)
+	if err != nil {
+		return err
+	}
+	return t.put(x, cols{"state": to, "why": why, "updated_at": now})
 }
 
 // enqueue puts work into the outbox; work that waits there already is due at

@@ -24,3 +24,36 @@ func list[T any](ctx context.Context, s *Store, what string, scan func(scanner) 
 	}
 	return out, storeErr("listing "+what, rows.Err())
 }
+
+// listRows reads all rows that steer and meet a condition, but for those that are
+// refused.
+func listRows[T any](ctx context.Context, s *Store, tb *table, of func(*row) (T, error), cond string, args ...any) (out []T, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		out = nil
+		rows, err := r.good(tb, cond, args...)
+		if err != nil {
+			return err
+		}
+		for _, x := range rows {
+			v, err := of(x)
+			if err != nil {
+				return err
+			}
+			out = append(out, v)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// oneRow reads one row that steers.
+func oneRow[T any](ctx context.Context, s *Store, of func(*row) (T, error), read func(*reader) (*row, error)) (out T, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		x, err := read(r)
+		if err == nil {
+			out, err = of(x)
+		}
+		return err
+	})
+	return out, err
+}

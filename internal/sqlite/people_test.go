@@ -27,13 +27,13 @@ func openIn(t *testing.T, dir string) *sqlite.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := sqlite.Open(context.Background(), dir, seq)
+	s, err := sqlite.Open(context.Background(), dir, seq, rowGuard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
+		if s.Healthy() == nil {
+			_ = s.Close() // it may have been closed by its test
 		}
 	})
 	return s
@@ -42,6 +42,46 @@ func openIn(t *testing.T, dir string) *sqlite.Store {
 func openStore(t *testing.T) storetest.Store { return openIn(t, t.TempDir()) }
 
 func TestIdentityOnSQLite(t *testing.T) { storetest.Identity(t, openStore) }
+
+func TestRowsOnSQLite(t *testing.T) {
+	storetest.Rows(t, func(t *testing.T) storetest.Besieged {
+		dir := t.TempDir()
+		s := openIn(t, dir)
+		db := foreign(t, dir)
+		return storetest.Besieged{Store: s,
+			Write: func(query string) int64 {
+				t.Helper()
+				res, err := db.Exec(query)
+				if err != nil {
+					t.Fatalf("%s: %v", query, err)
+				}
+				n, _ := res.RowsAffected()
+				return n
+			},
+			Again: func() storetest.Store {
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				s = openIn(t, dir)
+				if err := s.VerifyRows(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}}
+	})
+}
+
+// foreign is the database as somebody has it who can write the file, and has no
+// key.
+func foreign(t *testing.T, dir string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, sqlite.File)+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
 
 func TestDecisionOnSQLite(t *testing.T) { storetest.Decision(t, openStore) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -19,32 +20,49 @@ type StoredResource struct {
 	Revision int64
 }
 
-// Resources lists a tenant's.
-func (s *Store) Resources(ctx context.Context, tenant ident.Tenant) ([]StoredResource, error) {
-	rows, err := s.ro.QueryContext(ctx, `SELECT kind, revision, body FROM resource WHERE tenant = $1 ORDER BY kind, name`, tenant)
-	if err != nil {
-		return nil, storeErr("listing resources", err)
+// Resources lists a tenant's. Denied: they, or the Teams with their members, are
+// not the set that was applied last; then none of them is given, because what is
+// missing may be what forbids.
+func (s *Store) Resources(ctx context.Context, tenant ident.Tenant) (out []StoredResource, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		out, err = r.resources(tenant)
+		return err
+	})
+	if _, refused := errors.AsType[*refusal](err); refused {
+		no := fault.New(fault.Denied, "what is applied can't be used").
+			WithHint("look at the row.refused entries of the audit log, then apply the whole set again with --prune, or restore a backup")
+		no.Err = err
+		return nil, no
 	}
-	defer rows.Close()
-	var out []StoredResource
-	for rows.Next() {
-		var kind resource.Kind
-		var body string
-		var st StoredResource
-		if err := rows.Scan(&kind, &st.Revision, &body); err != nil {
-			return nil, storeErr("listing resources", err)
+	return out, err
+}
+
+func (r *reader) resources(tenant ident.Tenant) ([]StoredResource, error) {
+	if err := r.whole(tenant); err != nil {
+		return nil, err
+	}
+	rows, err := r.set(tbResource, tenant, "WHERE tenant = $1 ORDER BY kind, name")
+	if err != nil {
+		return nil, err
+	}
+	for _, tb := range []*table{tbTeam, tbMember} { // what is kept beside the Teams that were applied
+		if _, err := r.set(tb, tenant, "WHERE tenant = $1"); err != nil {
+			return nil, err
 		}
-		r := resource.New(kind)
-		if r == nil {
+	}
+	out := make([]StoredResource, len(rows))
+	for i, x := range rows {
+		kind := resource.Kind(x.text("kind"))
+		res := resource.New(kind)
+		if res == nil {
 			return nil, fault.Newf(fault.Internal, "the store has a resource of the unknown kind %q", fault.Quote(string(kind)))
 		}
-		if err := json.Unmarshal([]byte(body), r); err != nil {
+		if err := json.Unmarshal([]byte(x.text("body")), res); err != nil {
 			return nil, fault.Wrap(fault.Internal, "reading a resource", err)
 		}
-		st.Resource = r
-		out = append(out, st)
+		out[i] = StoredResource{res, x.number("revision")}
 	}
-	return out, storeErr("listing resources", rows.Err())
+	return out, nil
 }
 
 // Tenants lists the tenants that have anything applied.
@@ -78,36 +96,144 @@ type ResourceChange struct {
 // a change is based on is a Conflict.
 func (s *Store) Apply(ctx context.Context, tenant ident.Tenant, actor string, changes []ResourceChange, at time.Time) error {
 	return s.write(ctx, func(t *Tx) error {
-		for _, c := range changes {
-			if err := t.applyOne(tenant, c, at); err != nil {
-				return err
-			}
-			if err := t.applyMembers(tenant, c, actor, at); err != nil {
-				return err
-			}
-			if err := t.Audit(c.Event); err != nil {
-				return err
-			}
-		}
-		return nil
+		return t.apply(tenant, actor, changes, at)
 	})
 }
 
-func (t *Tx) applyOne(tenant ident.Tenant, c ResourceChange, at time.Time) error {
-	what := string(c.Kind) + " " + c.Name
-	if c.Resource == nil {
-		return t.ExecOne(what, `DELETE FROM resource WHERE tenant = $1 AND kind = $2 AND name = $3 AND revision = $4`, tenant, c.Kind, c.Name, c.Was)
+// Replace puts changes, which say the whole set, in the place of everything that
+// is stored: the way out when Resources refuses it. Nothing of what is stored is
+// used, but for who was in a Team that is not refused, and since when.
+func (s *Store) Replace(ctx context.Context, tenant ident.Tenant, actor string, changes []ResourceChange, at time.Time) error {
+	return s.write(ctx, func(t *Tx) error {
+		if err := t.clear(tenant, actor, changes, at); err != nil {
+			return err
+		}
+		return t.apply(tenant, actor, changes, at)
+	})
+}
+
+func (t *Tx) apply(tenant ident.Tenant, actor string, changes []ResourceChange, at time.Time) error {
+	if err := t.reader().whole(tenant); err != nil {
+		return err
 	}
-	body, err := json.Marshal(c.Resource)
-	if err != nil {
-		return fault.Wrap(fault.Internal, "encoding a resource", err)
+	for _, c := range changes {
+		x, err := t.applyOne(tenant, c, at)
+		if err != nil {
+			return err
+		}
+		if err := t.applyMembers(tenant, c, actor, at); err != nil {
+			return err
+		}
+		named := cols{"kind": string(c.Kind), "name": c.Name}
+		if x == nil {
+			err = t.auditWith(c.Event, named)
+		} else {
+			named["revision"] = x.number("revision")
+			err = t.auditRow(c.Event, x, named)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyOne gives the row as it is then, nil for one that was removed.
+func (t *Tx) applyOne(tenant ident.Tenant, c ResourceChange, at time.Time) (*row, error) {
+	var body []byte
+	var err error
+	if c.Resource != nil {
+		if body, err = json.Marshal(c.Resource); err != nil {
+			return nil, fault.Wrap(fault.Internal, "encoding a resource", err)
+		}
 	}
 	if c.Was == 0 {
-		return t.ExecOne(what, `INSERT INTO resource (tenant, kind, name, revision, body, applied_at) VALUES ($1, $2, $3, 1, $4, $5) ON CONFLICT DO NOTHING`,
-			tenant, c.Kind, c.Name, string(body), ms(at))
+		revision, err := t.firstRevision(tenant)
+		if err != nil {
+			return nil, err
+		}
+		return t.insert(tbResource, cols{"tenant": tenant, "kind": c.Kind, "name": c.Name, "revision": revision, "body": string(body), "applied_at": at})
 	}
-	return t.ExecOne(what, `UPDATE resource SET revision = revision + 1, body = $1, applied_at = $2 WHERE tenant = $3 AND kind = $4 AND name = $5 AND revision = $6`,
-		string(body), ms(at), tenant, c.Kind, c.Name, c.Was)
+	x, err := t.reader().byKey(tbResource, tenant, c.Kind, c.Name)
+	switch {
+	case err != nil && !fault.Is(err, fault.NotFound):
+		return nil, err
+	case err != nil || x.number("revision") != c.Was:
+		return nil, fault.Newf(fault.Conflict, "%s %s has changed in the meantime", c.Kind, c.Name)
+	case c.Resource == nil:
+		return nil, t.remove(x)
+	}
+	x.add("revision", 1)
+	return x, t.put(x, cols{"body": string(body), "applied_at": at})
+}
+
+// firstRevision is that of a new resource. While a whole set is replaced it is
+// above every one that the log has: what was bound to a resource as it was before
+// must not fit it by chance.
+func (t *Tx) firstRevision(tenant ident.Tenant) (int64, error) {
+	if !t.rows.repair[tenant] {
+		return 1, nil
+	}
+	head, err := t.log.Head(tenant)
+	return head.Size + 1, err
+}
+
+// clear forgets the stored set: every resource, the Teams that are refused, and
+// those that the new set does not have.
+func (t *Tx) clear(tenant ident.Tenant, actor string, changes []ResourceChange, at time.Time) error {
+	if _, err := t.rows.of(tenant); err != nil {
+		return err
+	}
+	put(t.rows, t.rows.repair, tenant, true)
+	keep := map[string]bool{}
+	for _, c := range changes {
+		if c.Kind == resource.KindTeam {
+			keep[c.Name] = true
+		}
+	}
+	if err := t.forget(tbResource, "WHERE tenant = $1", tenant); err != nil {
+		return err
+	}
+	heads, err := t.reader().scan(tbTeam, "WHERE tenant = $1", tenant)
+	if err != nil {
+		return err
+	}
+	for _, h := range heads {
+		_, err := t.reader().team(h)
+		_, refused := errors.AsType[*refusal](err)
+		if err != nil && !refused {
+			return err
+		}
+		if !refused && keep[h.text("name")] {
+			continue
+		}
+		if err := t.forgetTeam(h, actor, at); err != nil {
+			return err
+		}
+	}
+	if err := t.forget(tbMember, "WHERE tenant = $1 AND team NOT IN (SELECT id FROM team WHERE tenant = $1)", tenant); err != nil {
+		return err
+	}
+	for _, tb := range []*table{tbResource, tbTeam, tbMember} {
+		if err := t.unlearn(tb, tenant); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget removes rows, whatever they are.
+func (t *Tx) forget(tb *table, cond string, args ...any) error {
+	rows, err := t.reader().scan(tb, cond, args...)
+	if err != nil {
+		return err
+	}
+	for _, x := range rows {
+		if err := t.remove(x); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // applyMembers keeps who is in a Team, and since when, beside the resource.
@@ -169,7 +295,7 @@ func (s *Store) AppendTranscript(ctx context.Context, tenant ident.Tenant, run s
 		if have != n {
 			return fault.New(fault.Conflict, "the transcript has changed in the meantime")
 		}
-		if _, err := t.Exec(`UPDATE run SET rests = 0 WHERE tenant = $1 AND id = $2`, tenant, run); err != nil {
+		if err := t.rested(tenant, run); err != nil {
 			return err
 		}
 		for i, m := range msgs {

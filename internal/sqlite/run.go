@@ -2,9 +2,7 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -17,42 +15,31 @@ import (
 	"sallyport.dev/internal/intent"
 )
 
-const runColumns = `tenant, id, mission, starter, starter_name, via, worker, input, state, verdict, summary, segment,
-	turns, tokens_in, tokens_out, cost_usd, incidents, created_at, ended_at`
-
-func scanRun(row scanner) (intent.Run, error) {
-	var r intent.Run
-	var input string
-	var created, ended int64
-	err := row.Scan(&r.Tenant, &r.ID, &r.Mission, &r.Starter, &r.StarterName, &r.Via, &r.Worker, &input, &r.State, &r.Verdict, &r.Summary, &r.Segment,
-		&r.Used.Turns, &r.Used.InputTokens, &r.Used.OutputTokens, &r.Used.CostUSD, &r.Incidents, &created, &ended)
-	if err != nil {
-		return r, storeErr("reading the run", err)
+func runOf(x *row) (intent.Run, error) {
+	r := intent.Run{
+		Tenant: x.tenant(), ID: x.text("id"), Mission: x.text("mission"), Starter: x.text("starter"), StarterName: x.text("starter_name"),
+		Via: x.text("via"), Worker: x.text("worker"), Input: json.RawMessage(x.text("input")), State: intent.RunState(x.text("state")),
+		Verdict: x.text("verdict"), Summary: x.text("summary"), Segment: int(x.number("segment")), Incidents: int(x.number("incidents")),
+		CreatedAt: x.instant("created_at"), EndedAt: x.instant("ended_at"),
 	}
-	r.Input, r.CreatedAt = json.RawMessage(input), fromMS(created)
-	if ended != 0 {
-		r.EndedAt = fromMS(ended)
-	}
+	r.Used.Turns, r.Used.InputTokens, r.Used.OutputTokens = int(x.number("turns")), x.number("tokens_in"), x.number("tokens_out")
+	r.Used.CostUSD = x.real("cost_usd")
 	return r, nil
 }
 
 // Run reads one; kind NotFound.
 func (s *Store) Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error) {
-	return scanRun(s.ro.QueryRowContext(ctx, `SELECT `+runColumns+` FROM run WHERE tenant = $1 AND id = $2`, tenant, id))
+	return oneRow(ctx, s, runOf, func(r *reader) (*row, error) { return r.byKey(tbRun, tenant, id) })
 }
 
 // Runs lists a tenant's, the newest first; starter limits it to one person's.
 func (s *Store) Runs(ctx context.Context, tenant ident.Tenant, starter string, limit int) ([]intent.Run, error) {
-	return s.runs(ctx, `SELECT `+runColumns+` FROM run WHERE tenant = $1 AND ($2 = '' OR starter = $2) ORDER BY created_at DESC, id LIMIT $3`, tenant, starter, limit)
+	return listRows(ctx, s, tbRun, runOf, "WHERE tenant = $1 AND ($2 = '' OR starter = $2) ORDER BY created_at DESC, id LIMIT $3", tenant, starter, limit)
 }
 
 // OpenRuns lists those of every tenant that have not ended.
 func (s *Store) OpenRuns(ctx context.Context) ([]intent.Run, error) {
-	return s.runs(ctx, `SELECT `+runColumns+` FROM run WHERE state <> 'ended' ORDER BY created_at LIMIT 100000`)
-}
-
-func (s *Store) runs(ctx context.Context, query string, args ...any) ([]intent.Run, error) {
-	return list(ctx, s, "runs", scanRun, query, args...)
+	return listRows(ctx, s, tbRun, runOf, "WHERE state <> 'ended' ORDER BY created_at LIMIT 100000")
 }
 
 // CreateRun stores a Run with its first entries, or returns the one that the
@@ -61,15 +48,18 @@ func (s *Store) CreateRun(ctx context.Context, n gate.NewRun) (r intent.Run, err
 	err = s.write(ctx, func(t *Tx) error {
 		r = n.Run
 		if n.Key != "" {
-			old, err := scanRun(t.QueryRow(`SELECT `+runColumns+` FROM run WHERE tenant = $1 AND mission = $2 AND starter = $3 AND start_key = $4`, r.Tenant, r.Mission, r.Starter, n.Key))
+			old, err := t.reader().one(tbRun, "WHERE tenant = $1 AND mission = $2 AND starter = $3 AND start_key = $4", r.Tenant, r.Mission, r.Starter, n.Key)
 			if !fault.Is(err, fault.NotFound) {
-				r = old
+				if err == nil {
+					r, err = runOf(old)
+				}
 				return err
 			}
 		}
-		if _, err := t.Exec(`INSERT INTO run (tenant, id, mission, starter, starter_name, via, worker, input, state, start_key, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-			r.Tenant, r.ID, r.Mission, r.Starter, r.StarterName, r.Via, r.Worker, string(r.Input), r.State, nullText(n.Key), ms(r.CreatedAt)); err != nil {
+		if _, err := t.insert(tbRun, cols{"tenant": r.Tenant, "id": r.ID, "mission": r.Mission, "starter": r.Starter, "starter_name": r.StarterName,
+			"via": r.Via, "worker": r.Worker, "input": string(r.Input), "state": r.State, "verdict": "", "summary": "", "segment": 0, "turns": 0,
+			"tokens_in": 0, "tokens_out": 0, "cost_usd": 0.0, "incidents": 0, "refusals": 0, "rests": 0, "start_key": nullText(n.Key),
+			"created_at": r.CreatedAt, "ended_at": 0}); err != nil {
 			return err
 		}
 		return t.follow(r.Tenant, r.ID, commit.Step{Events: n.Events, Observe: n.Observe, Outbox: n.Outbox})
@@ -81,8 +71,14 @@ func (s *Store) CreateRun(ctx context.Context, n gate.NewRun) (r intent.Run, err
 // the Decision Queue is withdrawn, and its tokens end with it.
 func (s *Store) EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error {
 	return s.write(ctx, func(t *Tx) error {
-		if err := t.ExecOne("the run", `UPDATE run SET state = 'ended', verdict = $1, summary = $2, ended_at = $3 WHERE tenant = $4 AND id = $5 AND state <> 'ended'`,
-			verdict, summary, ms(at), tenant, id); err != nil {
+		x, err := t.reader().byKey(tbRun, tenant, id)
+		if fault.Is(err, fault.NotFound) || err == nil && x.text("state") == string(intent.RunEnded) {
+			return errRunChanged
+		}
+		if err != nil {
+			return err
+		}
+		if err := t.put(x, cols{"state": intent.RunEnded, "verdict": verdict, "summary": summary, "ended_at": at}); err != nil {
 			return err
 		}
 		if err := t.withdrawOf(tenant, id, ev.Actor, at); err != nil {
@@ -98,76 +94,68 @@ func (s *Store) EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, su
 // withdrawOf takes a Run's open items out of the Decision Queue, each with its
 // audit entry, and what was approved and not begun out of the outbox's reach.
 func (t *Tx) withdrawOf(tenant ident.Tenant, run, actor string, at time.Time) error {
-	open, err := t.undone(tenant, run)
+	undone, err := t.reader().good(tbIntent, "WHERE tenant = $1 AND run = $2 AND state IN ('PARKED', 'APPROVED') ORDER BY id", tenant, run)
 	if err != nil {
 		return err
 	}
-	for _, d := range open {
-		if err := t.Audit(audit.Event{Type: audit.IntentDecided, Tenant: tenant, At: at, Actor: actor, Run: run, Intent: d.intent,
-			Fields: map[string]any{"decision": d.id, "verdict": string(decision.Withdrawn), "state": string(intent.Withdrawn), "why": "the Run ended"}}); err != nil {
+	for _, it := range undone {
+		ds, err := t.reader().good(tbDecision, "WHERE tenant = $1 AND intent = $2 AND state IN ('open', 'approved')", tenant, it.text("id"))
+		if err != nil {
 			return err
 		}
-	}
-	if _, err := t.Exec(`UPDATE decision SET state = 'withdrawn', decided_at = CASE WHEN state = 'open' THEN $1 ELSE decided_at END
-		WHERE tenant = $2 AND run = $3 AND intent IN (SELECT id FROM intent WHERE tenant = $2 AND run = $3 AND state IN ('PARKED', 'APPROVED')) AND state IN ('open', 'approved')`, ms(at), tenant, run); err != nil {
-		return err
-	}
-	_, err = t.Exec(`UPDATE intent SET state = 'WITHDRAWN', why = 'the Run ended', updated_at = $1 WHERE tenant = $2 AND run = $3 AND state IN ('PARKED', 'APPROVED')`,
-		ms(at), tenant, run)
-	return err
-}
-
-type openDecision struct{ id, intent string }
-
-// undone lists what was decided, or waits to be, and was not begun.
-func (t *Tx) undone(tenant ident.Tenant, run string) (out []openDecision, err error) {
-	rows, err := t.Query(`SELECT d.id, d.intent FROM decision d JOIN intent i ON i.tenant = d.tenant AND i.id = d.intent
-		WHERE d.tenant = $1 AND d.run = $2 AND d.state IN ('open', 'approved') AND i.state IN ('PARKED', 'APPROVED') ORDER BY d.id`, tenant, run)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var d openDecision
-		if err := rows.Scan(&d.id, &d.intent); err != nil {
-			return nil, storeErr("reading the Decisions", err)
+		for _, d := range ds {
+			if err := t.Audit(audit.Event{Type: audit.IntentDecided, Tenant: tenant, At: at, Actor: actor, Run: run, Intent: it.text("id"),
+				Fields: map[string]any{"decision": d.text("id"), "verdict": string(decision.Withdrawn), "state": string(intent.Withdrawn), "why": "the Run ended"}}); err != nil {
+				return err
+			}
+			if d.text("state") == string(decision.Open) {
+				d.set(cols{"decided_at": at})
+			}
+			if err := t.put(d, cols{"state": decision.Withdrawn}); err != nil {
+				return err
+			}
 		}
-		out = append(out, d)
-	}
-	return out, storeErr("reading the Decisions", rows.Err())
-}
-
-// runOpen refuses work for a Run that has ended.
-func (t *Tx) runOpen(tenant ident.Tenant, id string) error {
-	var state intent.RunState
-	if err := t.QueryRow(`SELECT state FROM run WHERE tenant = $1 AND id = $2`, tenant, id).Scan(&state); err != nil {
-		return storeErr("reading the run", err)
-	}
-	if state == intent.RunEnded {
-		return fault.New(fault.Denied, "the Run has ended")
+		if err := t.put(it, cols{"state": intent.Withdrawn, "why": "the Run ended", "updated_at": at}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+var errRunChanged error = fault.New(fault.Conflict, "the run has changed in the meantime")
+
+// runOpen refuses work for a Run that has ended.
+func (t *Tx) runOpen(tenant ident.Tenant, id string) error {
+	x, err := t.reader().byKey(tbRun, tenant, id)
+	if err == nil && x.text("state") == string(intent.RunEnded) {
+		err = fault.New(fault.Denied, "the Run has ended")
+	}
+	return err
+}
+
 // Incident counts one against a Run and writes it down; it returns the count.
-func (s *Store) Incident(ctx context.Context, tenant ident.Tenant, run string, ev audit.Event, o explain.Observation) (n int, err error) {
-	err = s.write(ctx, func(t *Tx) error {
-		if err := t.QueryRow(`UPDATE run SET incidents = incidents + 1 WHERE tenant = $1 AND id = $2 RETURNING incidents`, tenant, run).Scan(&n); err != nil {
-			return storeErr("counting an incident", err)
-		}
-		return t.follow(tenant, run, commit.Step{Events: []audit.Event{ev}, Observe: []explain.Observation{o}})
-	})
-	return n, err
+func (s *Store) Incident(ctx context.Context, tenant ident.Tenant, run string, ev audit.Event, o explain.Observation) (int, error) {
+	return s.counted(ctx, tenant, run, "incidents", ev, o)
 }
 
 // Refuse counts a refused proposal against a Run and writes it down; it returns
 // the count.
-func (s *Store) Refuse(ctx context.Context, run string, ev audit.Event, o explain.Observation) (n int, err error) {
+func (s *Store) Refuse(ctx context.Context, run string, ev audit.Event, o explain.Observation) (int, error) {
+	return s.counted(ctx, ev.Tenant, run, "refusals", ev, o)
+}
+
+func (s *Store) counted(ctx context.Context, tenant ident.Tenant, run, column string, ev audit.Event, o explain.Observation) (n int, err error) {
 	err = s.write(ctx, func(t *Tx) error {
-		if err := t.QueryRow(`UPDATE run SET refusals = refusals + 1 WHERE tenant = $1 AND id = $2 RETURNING refusals`, ev.Tenant, run).Scan(&n); err != nil {
-			return storeErr("counting a refusal", err)
+		x, err := t.reader().byKey(tbRun, tenant, run)
+		if err != nil {
+			return err
 		}
-		return t.follow(ev.Tenant, run, commit.Step{Events: []audit.Event{ev}, Observe: []explain.Observation{o}})
+		x.add(column, 1)
+		n = int(x.number(column))
+		if err := t.put(x, nil); err != nil {
+			return err
+		}
+		return t.follow(tenant, run, commit.Step{Events: []audit.Event{ev}, Observe: []explain.Observation{o}})
 	})
 	return n, err
 }
@@ -178,43 +166,75 @@ func (s *Store) Refuse(ctx context.Context, run string, ev audit.Event, o explai
 func (s *Store) Wait(ctx context.Context, tenant ident.Tenant, run string, open []string) error {
 	return s.write(ctx, func(t *Tx) error {
 		for _, id := range open {
-			var state intent.State
-			if err := t.QueryRow(`SELECT state FROM intent WHERE tenant = $1 AND run = $2 AND id = $3`, tenant, run, id).Scan(&state); err != nil {
-				return storeErr("reading the intent", err)
+			x, err := t.reader().byKey(tbIntent, tenant, id)
+			if err == nil && x.text("run") != run {
+				err = fault.New(fault.NotFound, "the Run has no such intent")
 			}
-			if state.Final() {
+			if err != nil {
+				return err
+			}
+			if x.state("state").Final() {
 				return fault.New(fault.Conflict, "an action that the Run would wait for has ended")
 			}
 		}
-		return t.ExecOne("the run", `UPDATE run SET state = 'waiting' WHERE tenant = $1 AND id = $2 AND state = 'running'`, tenant, run)
+		x, err := t.runAt(tenant, run, intent.RunRunning, errRunChanged)
+		if err != nil {
+			return err
+		}
+		return t.put(x, cols{"state": intent.RunWaiting})
 	})
+}
+
+// runAt reads a Run that has to be in a state, or gives an error.
+func (t *Tx) runAt(tenant ident.Tenant, id string, state intent.RunState, not error) (*row, error) {
+	x, err := t.reader().byKey(tbRun, tenant, id)
+	if fault.Is(err, fault.NotFound) || err == nil && x.text("state") != string(state) {
+		return nil, not
+	}
+	return x, err
 }
 
 // Rest makes a running Run wait until a time, when something that it needs does
 // not answer. It says how often in a row it has rested now.
 func (s *Store) Rest(ctx context.Context, tenant ident.Tenant, run string, until func(n int) time.Time) (n int, err error) {
 	err = s.write(ctx, func(t *Tx) error {
-		err := t.QueryRow(`UPDATE run SET state = 'waiting', rests = rests + 1 WHERE tenant = $1 AND id = $2 AND state = 'running' RETURNING rests`, tenant, run).Scan(&n)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.Conflict, "the run is not running")
-		}
+		x, err := t.runAt(tenant, run, intent.RunRunning, fault.New(fault.Conflict, "the run is not running"))
 		if err != nil {
-			return storeErr("resting", err)
+			return err
+		}
+		x.add("rests", 1)
+		n = int(x.number("rests"))
+		if err := t.put(x, cols{"state": intent.RunWaiting}); err != nil {
+			return err
 		}
 		return t.enqueue(tenant, commit.MsgSegment, run, until(n))
 	})
 	return n, err
 }
 
+// rested ends the counting of a Run's rests: it has gone on.
+func (t *Tx) rested(tenant ident.Tenant, run string) error {
+	x, err := t.reader().byKey(tbRun, tenant, run)
+	if fault.Is(err, fault.NotFound) || err == nil && x.number("rests") == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return t.put(x, cols{"rests": 0})
+}
+
 // NextSegment makes a waiting Run running and gives the number of its next
 // segment. A Run that does not wait is a Conflict.
 func (s *Store) NextSegment(ctx context.Context, tenant ident.Tenant, run string) (n int, err error) {
 	err = s.write(ctx, func(t *Tx) error {
-		err := t.QueryRow(`UPDATE run SET state = 'running', segment = segment + 1 WHERE tenant = $1 AND id = $2 AND state = 'waiting' RETURNING segment`, tenant, run).Scan(&n)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.Conflict, "the run does not wait")
+		x, err := t.runAt(tenant, run, intent.RunWaiting, fault.New(fault.Conflict, "the run does not wait"))
+		if err != nil {
+			return err
 		}
-		return storeErr("starting a segment", err)
+		x.add("segment", 1)
+		n = int(x.number("segment"))
+		return t.put(x, cols{"state": intent.RunRunning})
 	})
 	return n, err
 }
@@ -223,8 +243,15 @@ func (s *Store) NextSegment(ctx context.Context, tenant ident.Tenant, run string
 // engine holds for ended.
 func (s *Store) SkipSegment(ctx context.Context, tenant ident.Tenant, run string, n int) (next int, err error) {
 	err = s.write(ctx, func(t *Tx) error {
+		x, err := t.runAt(tenant, run, intent.RunRunning, errRunChanged)
+		if err != nil {
+			return err
+		}
+		if x.number("segment") != int64(n) {
+			return errRunChanged
+		}
 		next = n + 1
-		return t.ExecOne("the run", `UPDATE run SET segment = segment + 1 WHERE tenant = $1 AND id = $2 AND state = 'running' AND segment = $3`, tenant, run, n)
+		return t.put(x, cols{"segment": next})
 	})
 	return next, err
 }

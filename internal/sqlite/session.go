@@ -11,38 +11,46 @@ import (
 )
 
 // SessionByHash finds a session by its token's keyed hash; kind NotFound.
-func (s *Store) SessionByHash(ctx context.Context, hash string) (identity.SessionRow, error) {
-	var r identity.SessionRow
-	var created, seen, expires, ended int64
-	err := s.ro.QueryRowContext(ctx, `SELECT tenant, id, account, hash, bind, created_at, seen_at, expires_at, ended_at FROM session WHERE hash = $1`, hash).
-		Scan(&r.Tenant, &r.ID, &r.Account, &r.Hash, &r.Bind, &created, &seen, &expires, &ended)
-	if err != nil {
-		return identity.SessionRow{}, storeErr("reading the session", err)
-	}
-	r.CreatedAt, r.SeenAt, r.ExpiresAt = fromMS(created), fromMS(seen), fromMS(expires)
-	if ended != 0 {
-		r.EndedAt = fromMS(ended)
-	}
-	return r, nil
+func (s *Store) SessionByHash(ctx context.Context, hash string) (out identity.SessionRow, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		x, err := r.one(tbSession, "WHERE hash = $1", hash)
+		if err != nil {
+			out = identity.SessionRow{}
+			return err
+		}
+		out = identity.SessionRow{Tenant: x.tenant(), ID: x.text("id"), Account: x.text("account"), Hash: x.text("hash"), Bind: x.text("bind"),
+			CreatedAt: x.instant("created_at"), SeenAt: x.instant("seen_at"), ExpiresAt: x.instant("expires_at"), EndedAt: x.instant("ended_at")}
+		return nil
+	})
+	return out, err
 }
 
 // TouchSession moves a session's last use forward, never back.
 func (s *Store) TouchSession(ctx context.Context, tenant ident.Tenant, id string, now time.Time) error {
 	return s.write(ctx, func(t *Tx) error {
-		_, err := t.Exec(`UPDATE session SET seen_at = $1 WHERE tenant = $2 AND id = $3 AND seen_at < $1`, ms(now), tenant, id)
-		return err
+		x, err := t.reader().byKey(tbSession, tenant, id)
+		if fault.Is(err, fault.NotFound) || err == nil && !x.instant("seen_at").Before(now) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return t.put(x, cols{"seen_at": now})
 	})
 }
 
 // EndSession ends a session; one that has ended stays so.
 func (s *Store) EndSession(ctx context.Context, tenant ident.Tenant, id string, ev audit.Event) error {
 	return s.write(ctx, func(t *Tx) error {
-		res, err := t.Exec(`UPDATE session SET ended_at = $1 WHERE tenant = $2 AND id = $3 AND ended_at = 0`, ms(ev.At), tenant, id)
+		x, err := t.reader().byKey(tbSession, tenant, id)
+		if fault.Is(err, fault.NotFound) || err == nil && x.number("ended_at") != 0 {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n != 1 {
-			return storeErr("ending the session", err)
+		if err := t.put(x, cols{"ended_at": ev.At}); err != nil {
+			return err
 		}
 		return t.Audit(ev)
 	})
@@ -94,13 +102,28 @@ func (t *Tx) endRunTokens(tenant ident.Tenant, run string, now time.Time) error 
 }
 
 // SweepIdentity forgets what has been worthless since before; see
-// identity.Sessions.
+// identity.Sessions. What is refused is left where it is.
 func (s *Store) SweepIdentity(ctx context.Context, before time.Time) error {
 	return s.write(ctx, func(t *Tx) error {
+		for _, old := range []struct {
+			tb   *table
+			cond string
+		}{
+			{tbSession, "WHERE expires_at < $1 OR ended_at > 0 AND ended_at < $1"},
+			{tbFactor, "WHERE used_at = 0 AND at < $1"},
+		} {
+			rows, err := t.reader().good(old.tb, old.cond, ms(before))
+			if err != nil {
+				return err
+			}
+			for _, x := range rows {
+				if err := t.remove(x); err != nil {
+					return err
+				}
+			}
+		}
 		for _, text := range []string{
-			`DELETE FROM session WHERE expires_at < $1 OR ended_at > 0 AND ended_at < $1`,
 			`DELETE FROM run_token WHERE expires_at < $1`,
-			`DELETE FROM factor WHERE used_at = 0 AND at < $1`,
 			`DELETE FROM attempt_count WHERE last_at < $1 AND closed_until < $1`,
 		} {
 			if _, err := t.Exec(text, ms(before)); err != nil {

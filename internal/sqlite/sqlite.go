@@ -11,11 +11,18 @@
 // version, a migration that was changed after it was applied, a database that is
 // damaged or gone, and a write-ahead log that was taken away after a crash.
 //
+// Rows that steer the use of a credential, or say who may, are read and written
+// through one description of their table, rowtables.go. It refuses such a row when
+// somebody without the vault's keys has changed it, put it in, put it back or
+// removed it: Denied, by name, and on the record as row.refused.
+//
 // # Security
 //
 // The file is created with mode 0600 in a directory of mode 0700. Secrets are
-// in it only as ciphertext of package vault. What steers the use of a credential
-// is only as trustworthy as who can write the file; see docs/threat-model.md.
+// in it only as ciphertext of package vault. Each row that steers has a MAC; the
+// live ones are known to the process, and together bound to the audit log's
+// checkpoint. The whole directory put back to an earlier state agrees with itself:
+// a checkpoint that was kept elsewhere finds that. See docs/threat-model.md.
 package sqlite
 
 import (
@@ -31,6 +38,7 @@ import (
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
 )
 
 // File is the database's name in the data directory.
@@ -38,17 +46,19 @@ const File = "sallyport.db"
 
 // Store is the embedded store. Its methods are safe for concurrent use.
 type Store struct {
-	dir    string
-	lock   *dirLock
-	rw     *sql.DB // one connection, used by the writer alone
-	ro     *sql.DB // a pool of readers, query_only
-	seq    *audit.Sequencer
-	queue  chan *job
-	stop   context.CancelFunc
-	done   chan struct{} // closed when the writer has ended
-	forget bool          // the write-ahead log has what must not stay on disk; the writer's alone
+	dir   string
+	lock  *dirLock
+	rw    *sql.DB // one connection, used by the writer alone
+	ro    *sql.DB // a pool of readers, query_only
+	seq   *audit.Sequencer
+	queue chan *job
+	guard Guard
+	stop  context.CancelFunc
+	done  chan struct{} // closed when the writer has ended
+	shred bool          // the write-ahead log has what must not stay on disk; the writer's alone
 	// outboxed has an element when a commit put something into the outbox.
 	outboxed chan struct{}
+	ledger   ledger
 
 	mu     sync.Mutex
 	broken error // set once when a commit failed in a way that leaves doubt
@@ -56,12 +66,13 @@ type Store struct {
 
 // Open locks the data directory, opens or creates the database, and migrates
 // it. seq appends to the audit log inside the store's transactions; nil is
-// refused: there is no store without an audit log.
-func Open(ctx context.Context, dir string, seq *audit.Sequencer) (*Store, error) {
-	if seq == nil {
-		return nil, fault.New(fault.Internal, "opening the store without an audit log")
+// refused: there is no store without an audit log, nor without a whole guard.
+func Open(ctx context.Context, dir string, seq *audit.Sequencer, guard Guard) (*Store, error) {
+	if seq == nil || guard.Keys == nil || guard.Now == nil || guard.Log == nil {
+		return nil, fault.New(fault.Internal, "opening the store without an audit log, keys, a clock or a log")
 	}
-	s := &Store{dir: dir, seq: seq, queue: make(chan *job, 1024), done: make(chan struct{}), outboxed: make(chan struct{}, 1)}
+	s := &Store{dir: dir, seq: seq, guard: guard, ledger: ledger{tenants: map[ident.Tenant]*tenantRows{}, told: map[refusal]bool{}},
+		queue: make(chan *job, 1024), done: make(chan struct{}), outboxed: make(chan struct{}, 1)}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
 	}

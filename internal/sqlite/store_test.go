@@ -15,7 +15,7 @@ import (
 )
 
 func TestThereIsNoStoreWithoutAnAuditLog(t *testing.T) {
-	if _, err := sqlite.Open(t.Context(), t.TempDir(), nil); err == nil {
+	if _, err := sqlite.Open(t.Context(), t.TempDir(), nil, rowGuard); err == nil {
 		t.Error("it was opened")
 	}
 }
@@ -39,7 +39,7 @@ func TestASecondProcessIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = sqlite.Open(t.Context(), dir, seq)
+		_, err = sqlite.Open(t.Context(), dir, seq, rowGuard)
 		if !fault.Is(err, fault.Conflict) || fault.HintOf(err) == "" {
 			t.Fatalf("the second process got %v", err)
 		}
@@ -66,7 +66,7 @@ func TestADatabaseOfAnotherProgramIsRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s, err := sqlite.Open(t.Context(), dir, seq); err == nil {
+			if s, err := sqlite.Open(t.Context(), dir, seq, rowGuard); err == nil {
 				_ = s.Close()
 				t.Error("it was opened")
 			}

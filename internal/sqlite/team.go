@@ -2,9 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -29,16 +28,16 @@ func (t *Tx) applyTeam(tenant ident.Tenant, team resource.Team, actor string, no
 	if err != nil {
 		return identity.Team{}, err
 	}
-	id, err := t.teamID(tenant, team.Name)
+	r := t.reader()
+	head, err := r.teamHead(tenant, team.Name)
 	created := fault.Is(err, fault.NotFound)
 	if created {
-		id = ident.New("team")
-		_, err = t.Exec(`INSERT INTO team (tenant, id, name, created_at) VALUES ($1, $2, $3, $4)`, tenant, id, team.Name, ms(now))
+		head, err = t.insert(tbTeam, cols{"tenant": tenant, "id": ident.New("team"), "name": team.Name, "created_at": now})
 	}
 	if err != nil {
 		return identity.Team{}, err
 	}
-	was, err := readTeam(tenant, id, team.Name, t.Query)
+	was, err := r.team(head)
 	if err != nil {
 		return identity.Team{}, err
 	}
@@ -47,25 +46,35 @@ func (t *Tx) applyTeam(tenant ident.Tenant, team resource.Team, actor string, no
 		return identity.Team{}, err
 	}
 	if created || len(added)+len(removed) > 0 {
-		if err := t.Audit(audit.Event{Type: audit.TeamChanged, Tenant: tenant, At: now, Actor: actor,
-			Fields: map[string]any{"team": id, "name": team.Name, "members": want, "added": added, "removed": removed}}); err != nil {
+		if err := t.auditTeam(head, audit.Event{Type: audit.TeamChanged, Tenant: tenant, At: now, Actor: actor,
+			Fields: map[string]any{"team": was.ID, "name": team.Name, "members": want, "added": added, "removed": removed}}); err != nil {
 			return identity.Team{}, err
 		}
 	}
-	return readTeam(tenant, id, team.Name, t.Query)
+	return r.team(head)
+}
+
+// auditTeam appends the entry of a Team's change, with its fingerprint.
+func (t *Tx) auditTeam(head *row, ev audit.Event) error {
+	members, err := t.reader().members(head)
+	if err != nil {
+		return err
+	}
+	return t.auditWith(ev, cols{"row": t.teamPrint(append(members, head))})
 }
 
 func (t *Tx) accountIDs(tenant ident.Tenant, team resource.Team) ([]string, error) {
 	ids := make([]string, len(team.Members))
 	for i, name := range team.Members {
-		err := t.QueryRow(`SELECT id FROM account WHERE tenant = $1 AND name = $2`, tenant, name).Scan(&ids[i])
-		if errors.Is(err, sql.ErrNoRows) {
+		r, err := t.reader().one(tbAccount, "WHERE tenant = $1 AND name = $2", tenant, name)
+		if fault.Is(err, fault.NotFound) {
 			return nil, fault.Newf(fault.Invalid, "the Team %s names %s, who has no account", team.Name, fault.Quote(name)).
 				WithHint("create the account first, or correct the name")
 		}
 		if err != nil {
-			return nil, storeErr("reading the Team's members", err)
+			return nil, err
 		}
+		ids[i] = r.text("id")
 	}
 	return ids, nil
 }
@@ -73,27 +82,27 @@ func (t *Tx) accountIDs(tenant ident.Tenant, team resource.Team) ([]string, erro
 // changeMembers leaves who stays alone, so that they keep the time of joining.
 func (t *Tx) changeMembers(was identity.Team, want []string, now time.Time) (added, removed []string, err error) {
 	for _, m := range was.Members {
-		if !slices.Contains(want, m.Account) {
-			removed = append(removed, m.Account)
-			if _, err := t.Exec(`DELETE FROM team_member WHERE tenant = $1 AND team = $2 AND account = $3`, was.Tenant, was.ID, m.Account); err != nil {
-				return nil, nil, err
-			}
+		if slices.Contains(want, m.Account) {
+			continue
+		}
+		removed = append(removed, m.Account)
+		r, err := t.reader().byKey(tbMember, was.Tenant, was.ID, m.Account)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := t.remove(r); err != nil {
+			return nil, nil, err
 		}
 	}
 	for _, account := range want {
 		if !slices.ContainsFunc(was.Members, func(m identity.Member) bool { return m.Account == account }) {
 			added = append(added, account)
-			if _, err := t.Exec(`INSERT INTO team_member (tenant, team, account, since) VALUES ($1, $2, $3, $4)`, was.Tenant, was.ID, account, ms(now)); err != nil {
+			if _, err := t.insert(tbMember, cols{"tenant": was.Tenant, "team": was.ID, "account": account, "since": now}); err != nil {
 				return nil, nil, err
 			}
 		}
 	}
 	return added, removed, nil
-}
-
-func (t *Tx) teamID(tenant ident.Tenant, name string) (id string, err error) {
-	err = t.QueryRow(`SELECT id FROM team WHERE tenant = $1 AND name = $2`, tenant, name).Scan(&id)
-	return id, storeErr("reading the Team", err)
 }
 
 // RemoveTeam forgets a Team; kind NotFound.
@@ -103,102 +112,145 @@ func (s *Store) RemoveTeam(ctx context.Context, tenant ident.Tenant, name, actor
 
 // removeTeam does so within somebody else's transaction.
 func (t *Tx) removeTeam(tenant ident.Tenant, name, actor string, now time.Time) error {
-	id, err := t.teamID(tenant, name)
+	head, err := t.reader().teamHead(tenant, name)
 	if err != nil {
 		return err
 	}
-	was, err := readTeam(tenant, id, name, t.Query)
+	if _, err := t.reader().team(head); err != nil {
+		return err
+	}
+	return t.forgetTeam(head, actor, now)
+}
+
+// forgetTeam removes a Team and its members, whatever the rows are.
+func (t *Tx) forgetTeam(head *row, actor string, now time.Time) error {
+	tenant, id := head.tenant(), head.text("id")
+	members, err := t.reader().scan(tbMember, "WHERE tenant = $1 AND team = $2 ORDER BY account", tenant, id)
 	if err != nil {
 		return err
 	}
-	_, removed, err := t.changeMembers(was, nil, now)
-	if err != nil {
+	var removed []string
+	for _, m := range members {
+		removed = append(removed, m.text("account"))
+	}
+	if err := t.forget(tbMember, "WHERE tenant = $1 AND team = $2", tenant, id); err != nil {
 		return err
 	}
-	if err := t.ExecOne("the Team", `DELETE FROM team WHERE tenant = $1 AND id = $2`, tenant, id); err != nil {
+	if err := t.remove(head); err != nil {
 		return err
 	}
 	return t.Audit(audit.Event{Type: audit.TeamChanged, Tenant: tenant, At: now, Actor: actor,
-		Fields: map[string]any{"team": id, "name": name, "removed": removed}})
+		Fields: map[string]any{"team": id, "name": head.text("name"), "removed": removed}})
 }
 
 // Team reads one by name; kind NotFound.
-func (s *Store) Team(ctx context.Context, tenant ident.Tenant, name string) (identity.Team, error) {
-	var id string
-	if err := s.ro.QueryRowContext(ctx, `SELECT id FROM team WHERE tenant = $1 AND name = $2`, tenant, name).Scan(&id); err != nil {
-		return identity.Team{}, storeErr("reading the Team", err)
-	}
-	return readTeam(tenant, id, name, s.reader(ctx))
+func (s *Store) Team(ctx context.Context, tenant ident.Tenant, name string) (out identity.Team, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		head, err := r.teamHead(tenant, name)
+		if err != nil {
+			return err
+		}
+		out, err = r.team(head)
+		return err
+	})
+	return out, err
 }
 
-// Teams lists a tenant's by name.
-func (s *Store) Teams(ctx context.Context, tenant ident.Tenant) ([]identity.Team, error) {
-	heads, err := s.teamHeads(ctx, tenant)
+// Teams lists a tenant's by name. One that is refused is left out: nobody is in it.
+func (s *Store) Teams(ctx context.Context, tenant ident.Tenant) (out []identity.Team, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		out = nil
+		heads, err := r.good(tbTeam, "WHERE tenant = $1 ORDER BY name", tenant)
+		if err != nil {
+			return err
+		}
+		for _, h := range heads {
+			team, err := r.team(h)
+			if err == nil {
+				out = append(out, team)
+			} else if err = r.leaveOut(err); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (r *reader) teamHead(tenant ident.Tenant, name string) (*row, error) {
+	return r.one(tbTeam, "WHERE tenant = $1 AND name = $2", tenant, name)
+}
+
+// members are the rows of who is in a Team. One that was removed is missed.
+func (r *reader) members(head *row) ([]*row, error) {
+	rows, err := r.all(tbMember, "WHERE tenant = $1 AND team = $2", head.tenant(), head.text("id"))
 	if err != nil {
 		return nil, err
 	}
-	for i, h := range heads {
-		if heads[i], err = readTeam(tenant, h.ID, h.Name, s.reader(ctx)); err != nil {
-			return nil, err
+	have := map[rowID]bool{}
+	for _, m := range rows {
+		have[m.id()] = true
+	}
+	for _, id := range r.ids(tbMember, head.tenant()) {
+		if strings.HasPrefix(id.key, head.text("id")+"/") && !have[id] {
+			return nil, r.s.refuse(id, whyRemoved)
 		}
 	}
-	return heads, nil
+	return rows, nil
 }
 
-func (s *Store) teamHeads(ctx context.Context, tenant ident.Tenant) ([]identity.Team, error) {
-	rows, err := s.ro.QueryContext(ctx, `SELECT id, name FROM team WHERE tenant = $1 ORDER BY name`, tenant)
-	if err != nil {
-		return nil, storeErr("listing Teams", err)
+// team is a Team with its members by name.
+func (r *reader) team(head *row) (identity.Team, error) {
+	if err := r.check(head); err != nil {
+		return identity.Team{}, err
 	}
-	defer rows.Close()
-	var out []identity.Team
-	for rows.Next() {
-		var h identity.Team
-		if err := rows.Scan(&h.ID, &h.Name); err != nil {
-			return nil, storeErr("listing Teams", err)
-		}
-		out = append(out, h)
-	}
-	return out, storeErr("listing Teams", rows.Err())
-}
-
-// query reads rows, in a transaction or outside of one.
-type query func(text string, args ...any) (*sql.Rows, error)
-
-func (s *Store) reader(ctx context.Context) query {
-	return func(text string, args ...any) (*sql.Rows, error) {
-		r, err := s.ro.QueryContext(ctx, text, args...)
-		return r, storeErr("reading", err)
-	}
-}
-
-func readTeam(tenant ident.Tenant, id, name string, q query) (identity.Team, error) {
-	rows, err := q(`SELECT m.account, a.name, m.since FROM team_member m JOIN account a ON a.tenant = m.tenant AND a.id = m.account
-		WHERE m.tenant = $1 AND m.team = $2 ORDER BY a.name`, tenant, id)
+	out := identity.Team{Tenant: head.tenant(), ID: head.text("id"), Name: head.text("name")}
+	members, err := r.members(head)
 	if err != nil {
 		return identity.Team{}, err
 	}
-	defer rows.Close()
-	out := identity.Team{Tenant: tenant, ID: id, Name: name}
-	for rows.Next() {
-		var m identity.Member
-		var since int64
-		if err := rows.Scan(&m.Account, &m.Name, &since); err != nil {
-			return identity.Team{}, storeErr("reading the Team", err)
+	for _, m := range members {
+		a, err := r.byKey(tbAccount, out.Tenant, m.text("account"))
+		if err != nil {
+			if err = r.leaveOut(err); err != nil {
+				return identity.Team{}, err
+			}
+			continue // who is refused is nobody, and the others are still a Team
 		}
-		m.Since = fromMS(since)
-		out.Members = append(out.Members, m)
+		out.Members = append(out.Members, identity.Member{Account: m.text("account"), Name: a.text("name"), Since: m.instant("since")})
 	}
-	return out, storeErr("reading the Team", rows.Err())
+	slices.SortFunc(out.Members, func(x, y identity.Member) int { return strings.Compare(x.Name, y.Name) })
+	return out, nil
 }
 
 // MemberSince is when an account joined the Team of that name or id; kind
 // NotFound when it is not in it, or is disabled. A name has no underscore and an
 // id has one, so neither can pass for the other.
-func (s *Store) MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (time.Time, error) {
-	var at int64
-	err := s.ro.QueryRowContext(ctx, `SELECT m.since FROM team_member m
-		JOIN team t ON t.tenant = m.tenant AND t.id = m.team JOIN account a ON a.tenant = m.tenant AND a.id = m.account
-		WHERE m.tenant = $1 AND (t.id = $2 OR t.name = $2) AND m.account = $3 AND a.disabled = 0`, tenant, team, account).Scan(&at)
-	return fromMS(at), storeErr("reading a membership", err)
+func (s *Store) MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (at time.Time, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		at = time.Time{}
+		head, err := r.one(tbTeam, "WHERE tenant = $1 AND (id = $2 OR name = $2)", tenant, team)
+		if err != nil {
+			return err
+		}
+		at, err = r.memberSince(tenant, head.text("id"), account)
+		return err
+	})
+	return at, err
+}
+
+// memberSince is MemberSince of a Team's id.
+func (r *reader) memberSince(tenant ident.Tenant, team, account string) (time.Time, error) {
+	m, err := r.byKey(tbMember, tenant, team, account)
+	if err != nil {
+		return time.Time{}, err
+	}
+	a, err := r.byKey(tbAccount, tenant, account)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if a.flag("disabled") {
+		return time.Time{}, fault.New(fault.NotFound, "the account is disabled")
+	}
+	return m.instant("since"), nil
 }

@@ -146,7 +146,7 @@ func quoted(types []audit.Type) string {
 // SaveRing replaces the ring where the stored one is at revision was.
 func (s *Store) SaveRing(ctx context.Context, was int64, next vault.Ring, evs []audit.Event) error {
 	return s.write(ctx, func(tx *Tx) error {
-		*tx.forget = true
+		*tx.shred = true
 		if err := saveRoot(tx, was, next.Root); err != nil {
 			return err
 		}
@@ -221,7 +221,7 @@ func (s *Store) RecordVault(ctx context.Context, evs []audit.Event) error {
 func (s *Store) SaveSecrets(ctx context.Context, c vault.Change) error {
 	return s.write(ctx, func(tx *Tx) error {
 		tenant := string(c.Register.Tenant)
-		*tx.forget = *tx.forget || len(c.Shred)+len(c.Drop) > 0
+		*tx.shred = *tx.shred || len(c.Shred)+len(c.Drop) > 0
 		if c.Project != nil {
 			if err := insertProject(tx, *c.Project); err != nil {
 				return err

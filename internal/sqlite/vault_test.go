@@ -56,7 +56,7 @@ func (s *shelf) open() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.store, err = sqlite.Open(s.t.Context(), filepath.Join(s.dir, "data"), seq); err != nil {
+	if s.store, err = sqlite.Open(s.t.Context(), filepath.Join(s.dir, "data"), seq, sqlite.Guard{Keys: v, Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := v.Unseal(s.t.Context(), s.store, kek.NewKeyFile(filepath.Join(s.dir, "key"))); err != nil {
@@ -210,7 +210,7 @@ func TestVaultRefusesSealsThatWereSpoiled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.store, err = sqlite.Open(t.Context(), filepath.Join(s.dir, "data"), seq); err != nil {
+	if s.store, err = sqlite.Open(t.Context(), filepath.Join(s.dir, "data"), seq, sqlite.Guard{Keys: v, Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := v.Unseal(t.Context(), s.store, other); err == nil || strings.Contains(err.Error(), vaultCanary) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -16,13 +15,15 @@ const maxBatch = 512
 // Tx is one step of a write. It is used by one goroutine, inside the function
 // that it was handed to.
 type Tx struct {
-	ctx context.Context
-	tx  *sql.Tx
-	log *audit.Batch // of the transaction: the audit log's appends
+	s    *Store
+	ctx  context.Context
+	tx   *sql.Tx
+	log  *audit.Batch // of the transaction: the audit log's appends
+	rows *batch       // of the transaction: what becomes known of rows that steer
 	// queued is set when the step put something into the outbox.
 	queued *bool
-	// forget is set when the step overwrote what must not stay on disk.
-	forget *bool
+	// shred is set when the step overwrote what must not stay on disk.
+	shred *bool
 }
 
 // job is one step that waits for its turn.
@@ -111,22 +112,24 @@ func (s *Store) breakDown(why error) {
 	}
 }
 
-func (s *Store) transact(batch []*job) error {
+func (s *Store) transact(jobs []*job) error {
 	ctx := context.Background() // a step that has begun is never cut
 	tx, err := s.rw.BeginTx(ctx, nil)
 	if err != nil {
 		return storeErr("beginning a transaction", err)
 	}
 	defer tx.Rollback() // after a commit it is a no-op
-	log := s.seq.Begin(auditTx{ctx, tx})
-	queued := false
-	for i, j := range batch {
-		if err := step(&Tx{ctx: ctx, tx: tx, log: log, queued: &queued, forget: &s.forget}, i, j); err != nil {
-			return err
-		}
+	rows, queued := s.begin(), false
+	log := s.seq.Begin(auditTx{ctx, tx, rows.heads})
+	t := &Tx{s: s, ctx: ctx, tx: tx, log: log, rows: rows, queued: &queued, shred: &s.shred}
+	if err := t.steps(jobs); err != nil {
+		return err
 	}
 	if err := log.Seal(); err != nil {
 		return fault.Wrap(fault.Unavailable, "sealing the audit log", err)
+	}
+	if err := rows.seal(t); err != nil {
+		return fault.Wrap(fault.Unavailable, "sealing the rows", err)
 	}
 	if err := tx.Commit(); err != nil {
 		// Whether it is on disk is not known; nothing more is written by this
@@ -136,8 +139,9 @@ func (s *Store) transact(batch []*job) error {
 		return err
 	}
 	log.Committed()
-	if s.forget {
-		s.forget = !s.emptyWAL(ctx)
+	rows.publish()
+	if s.shred {
+		s.shred = !s.emptyWAL(ctx)
 	}
 	if queued {
 		select {
@@ -168,22 +172,58 @@ func (s *Store) emptyWAL(ctx context.Context) bool {
 	return err == nil && busy == 0
 }
 
+// steps runs every job in a savepoint of its own. A tenant of whom nothing is
+// known yet is taken up first, and what was refused is recorded after, both in
+// savepoints of their own: a step that fails takes neither with it.
+func (t *Tx) steps(jobs []*job) error {
+	for _, j := range jobs {
+		for {
+			if err := step(t, j); err != nil {
+				return err
+			}
+			unknown, ok := errors.AsType[*notLoaded](j.err)
+			if !ok {
+				break
+			}
+			up := &job{ctx: t.ctx, fn: func(t *Tx) error { return t.load(unknown.tenant) }}
+			if err := step(t, up); err != nil {
+				return err
+			}
+			if up.err != nil {
+				j.err = up.err
+				break
+			}
+		}
+		if bad, ok := errors.AsType[*refusal](j.err); ok {
+			t.rows.pending = append(t.rows.pending, bad)
+		}
+	}
+	for _, bad := range t.rows.pending {
+		// When it can't be recorded now, it is when it is met again.
+		if err := step(t, &job{ctx: t.ctx, fn: func(t *Tx) error { return t.tell(bad) }}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // step runs one job in a savepoint. It returns an error only when the whole
 // transaction can't go on.
-func step(t *Tx, i int, j *job) error {
+func step(t *Tx, j *job) error {
 	if j.ctx.Err() != nil {
 		j.err = fault.Wrap(fault.Unavailable, "waiting for the store", j.ctx.Err())
 		return nil
 	}
-	if _, err := t.tx.ExecContext(t.ctx, fmt.Sprintf("SAVEPOINT s%d", i)); err != nil {
+	if _, err := t.tx.ExecContext(t.ctx, "SAVEPOINT step"); err != nil {
 		return storeErr("beginning a step", err)
 	}
-	mark := t.log.Mark()
+	mark, known := t.log.Mark(), len(t.rows.undo)
 	j.err = run(j.fn, t)
-	end := fmt.Sprintf("RELEASE s%d", i)
+	end := "RELEASE step"
 	if j.err != nil {
 		t.log.Reset(mark)
-		end = fmt.Sprintf("ROLLBACK TO s%d; RELEASE s%d", i, i)
+		t.rows.back(known)
+		end = "ROLLBACK TO step; RELEASE step"
 	}
 	if _, err := t.tx.ExecContext(t.ctx, end); err != nil {
 		if fault.Is(j.err, fault.Unavailable) {
@@ -237,6 +277,14 @@ func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
 
 // Audit appends an event to its tenant's log, in the same transaction.
 func (t *Tx) Audit(ev audit.Event) error {
+	if _, err := t.rows.of(ev.Tenant); err != nil {
+		return err // before the log moves on, the rows have to be compared with where it is
+	}
+	return t.append(ev)
+}
+
+func (t *Tx) append(ev audit.Event) error {
+	put(t.rows, t.rows.touched, ev.Tenant, true)
 	_, err := t.log.Append(ev)
 	return err
 }

@@ -24,6 +24,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault"
 )
 
@@ -36,6 +37,9 @@ type Store interface {
 	Propose(ctx context.Context, p gate.Proposed) (it intent.Intent, fresh bool, err error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
 	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
+	Step(ctx context.Context, s commit.Step) (fence int64, err error)
+	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
+	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
 	DecisionOf(ctx context.Context, tenant ident.Tenant, intentID string) (decision.Decision, error)
 	Audit() audit.Reader
 }
@@ -52,6 +56,9 @@ func (k Keys) MAC(p vault.Purpose, t ident.Tenant, parts ...string) ([]byte, err
 	}
 	return m.Sum(nil), nil
 }
+
+// Scrub knows no secrets.
+func (Keys) Scrub(ident.Tenant) *scrub.Set { return &scrub.Set{} }
 
 // World is a store with the services over it, and a clock that the story moves.
 type World struct {

@@ -32,7 +32,7 @@ func disk(b *testing.B, n int) (open func() *vault.Vault) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if store, err = sqlite.Open(b.Context(), filepath.Join(dir, "data"), seq); err != nil {
+		if store, err = sqlite.Open(b.Context(), filepath.Join(dir, "data"), seq, sqlite.Guard{Keys: v, Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
 			b.Fatal(err)
 		}
 		if err := v.Unseal(b.Context(), store, seal); err != nil {

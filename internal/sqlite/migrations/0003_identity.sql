@@ -1,4 +1,18 @@
 -- People, their sessions and factors, Workers' tokens, and Teams.
+--
+-- mac, here and in the following migrations, is a keyed hash of the row: who
+-- writes the file without the key can't make one.
+
+-- What the rows that have a mac are, of each tenant: the sums of what its live
+-- rows have there, by table, hidden, under a keyed hash that names the audit
+-- log's checkpoint.
+CREATE TABLE row_head (
+	tenant TEXT NOT NULL,
+	nonce BLOB NOT NULL,
+	body BLOB NOT NULL,
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant)
+) STRICT;
 
 CREATE TABLE account (
 	tenant TEXT NOT NULL,
@@ -14,6 +28,7 @@ CREATE TABLE account (
 	totp_counter INTEGER NOT NULL,  -- the last step whose code was used
 	revision INTEGER NOT NULL,
 	created_at INTEGER NOT NULL,
+	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE UNIQUE INDEX account_name ON account (tenant, name);
@@ -38,6 +53,7 @@ CREATE TABLE session (
 	seen_at INTEGER NOT NULL,
 	expires_at INTEGER NOT NULL,
 	ended_at INTEGER NOT NULL DEFAULT 0,
+	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id),
 	FOREIGN KEY (tenant, account) REFERENCES account (tenant, id)
 ) STRICT;
@@ -53,6 +69,7 @@ CREATE TABLE factor (
 	act TEXT NOT NULL,
 	at INTEGER NOT NULL,
 	used_at INTEGER NOT NULL DEFAULT 0,
+	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id),
 	FOREIGN KEY (tenant, account) REFERENCES account (tenant, id)
 ) STRICT;
@@ -84,6 +101,7 @@ CREATE TABLE team (
 	id TEXT NOT NULL,
 	name TEXT NOT NULL,
 	created_at INTEGER NOT NULL,
+	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE UNIQUE INDEX team_name ON team (tenant, name);
@@ -93,6 +111,7 @@ CREATE TABLE team_member (
 	team TEXT NOT NULL,
 	account TEXT NOT NULL,
 	since INTEGER NOT NULL,
+	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, team, account),
 	FOREIGN KEY (tenant, team) REFERENCES team (tenant, id) ON DELETE CASCADE,
 	FOREIGN KEY (tenant, account) REFERENCES account (tenant, id)

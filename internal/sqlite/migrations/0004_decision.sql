@@ -23,6 +23,7 @@ CREATE TABLE decision (
 	policies TEXT NOT NULL DEFAULT '', -- ids, one a line
 	policy_set TEXT NOT NULL DEFAULT '',
 	self_approval INTEGER NOT NULL DEFAULT 0,
+	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE INDEX decision_queue ON decision (tenant, state, created_at, id);

@@ -24,6 +24,7 @@ CREATE TABLE run (
 	start_key TEXT,                 -- makes a start idempotent
 	created_at INTEGER NOT NULL,
 	ended_at INTEGER NOT NULL DEFAULT 0,
+	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE UNIQUE INDEX run_start_key ON run (tenant, mission, starter, start_key) WHERE start_key IS NOT NULL;
@@ -49,6 +50,7 @@ CREATE TABLE intent (
 	sent_at INTEGER NOT NULL DEFAULT 0,
 	created_at INTEGER NOT NULL,
 	updated_at INTEGER NOT NULL,
+	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE UNIQUE INDEX intent_key ON intent (tenant, run, key) WHERE key IS NOT NULL;
@@ -84,6 +86,7 @@ CREATE TABLE resource (
 	revision INTEGER NOT NULL,
 	body TEXT NOT NULL,
 	applied_at INTEGER NOT NULL,
+	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, kind, name)
 ) STRICT;
 

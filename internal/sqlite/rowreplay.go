@@ -1,0 +1,277 @@
+package sqlite
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+)
+
+// facts is what a tenant's audit log says is there: by row, what it has to be
+// like. The log was read whole, and its entries are those that were signed; nil
+// when they are not.
+type facts struct {
+	prints  map[rowID]string // of resources, accounts and Teams
+	runs    map[string]bool  // that have not ended
+	intents map[string]*progress
+}
+
+// progress is how far the log says that an Intent has come.
+type progress struct {
+	state  intent.State
+	digest string
+	fence  int64
+}
+
+// replay reads a tenant's whole log. It is read only when rows were found not to
+// be what they have to be: it says which.
+func (t *Tx) replay(tenant ident.Tenant, head audit.Head) (*facts, error) {
+	f := &facts{prints: map[rowID]string{}, runs: map[string]bool{}, intents: map[string]*progress{}}
+	if head.Size == 0 {
+		return f, nil
+	}
+	err := audit.Replay(head, func(from int64, limit int) ([]audit.Row, error) {
+		return auditRows(t.ctx, t.tx, tenant, audit.Filter{}, from, limit)
+	}, func(e audit.Entry) { f.add(tenant, e) })
+	if fault.Is(err, fault.Denied) {
+		return nil, nil //nolint:nilnil // no facts is an answer: then nothing of these rows can be trusted
+	}
+	return f, err
+}
+
+func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
+	text := func(field string) string { s, _ := e.Fields[field].(string); return s }
+	id := func(tb *table, key ...string) rowID { return rowID{tenant, tb, strings.Join(key, "/")} }
+	switch e.Type {
+	case audit.ResourceApplied:
+		f.prints[id(tbResource, text("kind"), text("name"))] = text("row")
+	case audit.ResourceRemoved:
+		delete(f.prints, id(tbResource, text("kind"), text("name")))
+	case audit.AccountCreated, audit.AccountChanged:
+		f.prints[id(tbAccount, text("account"))] = text("row")
+	case audit.TeamChanged:
+		if text("row") == "" {
+			delete(f.prints, id(tbTeam, text("team")))
+		} else {
+			f.prints[id(tbTeam, text("team"))] = text("row")
+		}
+	case audit.RunStarted:
+		f.runs[e.Run] = true
+	case audit.RunEnded:
+		delete(f.runs, e.Run)
+	default:
+		f.follow(e, intent.State(text("state")), text("verdict"), text("digest"))
+	}
+}
+
+// follow takes an Intent a step further.
+func (f *facts) follow(e audit.Entry, state intent.State, verdict, digest string) {
+	p := f.intents[e.Intent]
+	switch e.Type {
+	case audit.IntentParked:
+		state = intent.Parked
+	case audit.IntentDecided:
+		if state = intent.State(strings.ToUpper(verdict)); p == nil {
+			p = &progress{}
+		}
+	case audit.IntentClaimed:
+		state = intent.Claimed
+	case audit.IntentSending:
+		state = intent.Sending
+	case audit.IntentDenied:
+		if p == nil { // what was refused at once was not stored
+			return
+		}
+	case audit.IntentOutcome, audit.IntentSwept, audit.IntentResolved:
+	default:
+		return
+	}
+	if p == nil {
+		p = &progress{}
+	}
+	f.intents[e.Intent] = p
+	if fence, ok := e.Fields["fence"].(int64); ok {
+		p.fence = fence
+	} else if e.Type == audit.IntentSwept && state == intent.Claimed {
+		p.fence++
+	}
+	if digest != "" {
+		p.digest = digest
+	}
+	if p.state = state; state.Final() {
+		delete(f.intents, e.Intent)
+	}
+}
+
+// compare finds the rows of tables that are not what the log says, or that it
+// says are there and are not. genuine says that the sums are: then something is
+// wrong with each of these tables, and where the log does not show what, any of
+// the rows may be it, so all are refused. Without sums the log alone decides; of
+// sessions and factors it does not say enough, so they end.
+func (l *loading) compare(f *facts, differ []*table, genuine bool) {
+	for _, tb := range differ {
+		if f != nil && tb != tbSession && tb != tbFactor {
+			if l.against(f, tb); !genuine || l.found(tb) {
+				continue
+			}
+		}
+		for id, k := range l.a.rows {
+			if id.table == tb && k.why == "" {
+				l.bad[id] = whySome
+			}
+		}
+		if genuine && !l.found(tb) {
+			l.bad[rowID{l.tenant, tb, ""}] = whySome
+		}
+	}
+}
+
+// found says whether any row of a table was; a Team's two tables are one.
+func (l *loading) found(tb *table) bool {
+	for id := range l.bad {
+		if id.table == tb || tb == tbMember && id.table == tbTeam || tb == tbTeam && id.table == tbMember {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *loading) against(f *facts, tb *table) {
+	switch tb {
+	case tbResource, tbAccount:
+		l.prints(f, tb, func(r *row) string {
+			b, err := l.t.s.print(r)
+			if err != nil {
+				return ""
+			}
+			return hex.EncodeToString(b)
+		})
+	case tbTeam, tbMember:
+		l.prints(f, tbTeam, func(r *row) string { return l.t.teamPrint(l.team(r)) })
+		l.wholeTeams()
+	case tbRun:
+		l.open(tb, f.runs, func(*row) bool { return true })
+	case tbIntent:
+		open := map[string]bool{}
+		for id := range f.intents {
+			open[id] = true
+		}
+		l.open(tb, open, func(r *row) bool {
+			p := f.intents[r.text("id")]
+			var body struct{ Digest string }
+			return json.Unmarshal([]byte(r.text("body")), &body) == nil && p.state == r.state("state") && p.fence == r.number("fence") && (p.digest == "" || p.digest == body.Digest)
+		})
+	case tbDecision:
+		l.decisions(f)
+	}
+}
+
+// wholeTeams refuses a Team with all its members: the log has one fingerprint of
+// them together.
+func (l *loading) wholeTeams() {
+	for id, why := range maps.Clone(l.bad) {
+		if id.table != tbTeam {
+			continue
+		}
+		if why == whyOld {
+			l.bad[id] = whyTeam
+		}
+		for m := range l.stored {
+			if m.table == tbMember && strings.HasPrefix(m.key, id.key+"/") && l.bad[m] == "" {
+				l.bad[m] = whyTeam
+			}
+		}
+	}
+}
+
+// prints compares rows whose fingerprints the log has.
+func (l *loading) prints(f *facts, tb *table, print func(*row) string) {
+	for id, r := range l.stored {
+		if id.table != tb || l.bad[id] != "" || l.a.rows[id].why != "" {
+			continue
+		}
+		if want, ok := f.prints[id]; !ok {
+			l.bad[id] = "it is not in the audit log: it was put in"
+		} else if want != print(r) {
+			l.bad[id] = whyOld
+		}
+	}
+	for id := range f.prints {
+		if id.table == tb && l.stored[id] == nil {
+			l.bad[id] = whyRemoved
+		}
+	}
+}
+
+// open compares rows of which the log says only that they are live.
+func (l *loading) open(tb *table, open map[string]bool, same func(*row) bool) {
+	for id, r := range l.stored {
+		switch {
+		case id.table != tb || l.bad[id] != "" || l.a.rows[id].why != "":
+		case !open[id.key]:
+			l.bad[id] = whyNotLast
+		case !same(r):
+			l.bad[id] = whyOld
+		}
+	}
+	for key := range open {
+		if id := (rowID{l.tenant, tb, key}); l.stored[id] == nil {
+			l.bad[id] = whyRemoved
+		}
+	}
+}
+
+// decisions compares the open ones with the Intents that wait: each has one.
+func (l *loading) decisions(f *facts) {
+	waits := map[string]bool{}
+	for id, p := range f.intents {
+		waits[id] = p.state == intent.Parked
+	}
+	for id, r := range l.stored {
+		if id.table != tbDecision || l.bad[id] != "" || l.a.rows[id].why != "" {
+			continue
+		}
+		if of := r.text("intent"); !waits[of] || f.intents[of].digest != r.text("digest") {
+			l.bad[id] = whyNotLast
+		}
+		delete(waits, r.text("intent"))
+	}
+	for of, waiting := range waits {
+		if waiting {
+			l.bad[rowID{l.tenant, tbDecision, "of " + of}] = whyRemoved
+		}
+	}
+}
+
+// team is a Team's rows: its own, then its members'.
+func (l *loading) team(r *row) []*row {
+	out := []*row{r}
+	for id, m := range l.stored {
+		if id.table == tbMember && m.text("team") == r.text("id") {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// teamPrint is the fingerprint of a Team with its members.
+func (t *Tx) teamPrint(rows []*row) string {
+	var all []string
+	for _, r := range rows {
+		b, err := t.s.print(r)
+		if err != nil {
+			return "" // equals no digest
+		}
+		all = append(all, string(b))
+	}
+	slices.Sort(all)
+	h := sha256.Sum256([]byte(strings.Join(all, "")))
+	return hex.EncodeToString(h[:])
+}

@@ -1,0 +1,63 @@
+package sqlite
+
+import "sallyport.dev/internal/intent"
+
+// The tables. What is left out of comparison after a restart (loose) is checked
+// by each row's MAC and, while a process runs, against what it knows; so what a
+// writer of the file can do to it is to put back, between two processes, a value
+// that the same row once had:
+//   - account.totp_counter moves at each confirmation, without an audit entry. A
+//     code is good for a minute and a half, and never without the password.
+//   - run's counters and whether it waits or runs. Its limits are then counted
+//     from an earlier number; who started what, and that it has not ended, are
+//     compared.
+//   - session.seen_at, which idle time is counted from.
+//
+// Not covered at all: rows that can make nothing happen (an Intent in a final
+// state, a closed Decision, an ended Run) may be removed; their MAC is checked
+// when they are read.
+var (
+	tbResource = define(0, table{name: "resource", keys: 3,
+		columns: []string{"tenant", "kind", "name", "revision", "body", "applied_at"}})
+
+	tbTeam = define(1, table{name: "team", keys: 2,
+		columns: []string{"tenant", "id", "name", "created_at"}})
+
+	tbMember = define(2, table{name: "team_member", keys: 3,
+		columns: []string{"tenant", "team", "account", "since"}})
+
+	tbAccount = define(3, table{name: "account", keys: 2, loose: []string{"totp_counter"},
+		columns: []string{"tenant", "id", "name", "display_name", "roles", "disabled", "must_change", "password",
+			"totp_salt", "totp_algorithm", "totp_counter", "revision", "created_at"}})
+
+	tbSession = define(4, table{name: "session", keys: 2, loose: []string{"seen_at"},
+		columns: []string{"tenant", "id", "account", "hash", "bind", "created_at", "seen_at", "expires_at", "ended_at"},
+		live:    func(r *row) bool { return r.number("ended_at") == 0 }, liveSQL: "ended_at = 0"})
+
+	tbFactor = define(5, table{name: "factor", keys: 2,
+		columns: []string{"tenant", "id", "account", "method", "act", "at", "used_at"},
+		live:    func(r *row) bool { return r.number("used_at") == 0 }, liveSQL: "used_at = 0"})
+
+	tbDecision = define(6, table{name: "decision", keys: 2,
+		columns: []string{"tenant", "id", "intent", "revision", "run", "mission", "digest", "team", "team_id", "state", "created_at", "expires_at",
+			"decided_at", "decided_by", "decided_by_name", "factor", "method", "reason", "auto_by", "policies", "policy_set", "self_approval"},
+		live: func(r *row) bool { return r.text("state") == "open" }, liveSQL: "state = 'open'"})
+
+	tbRun = define(7, table{name: "run", keys: 2,
+		loose: []string{"state", "segment", "turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests"},
+		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "input", "state", "verdict", "summary", "segment",
+			"turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests", "start_key", "created_at", "ended_at"},
+		live: func(r *row) bool { return r.text("state") != string(intent.RunEnded) }, liveSQL: "state <> 'ended'"})
+
+	tbIntent = define(8, table{name: "intent", keys: 2,
+		columns: []string{"tenant", "id", "run", "state", "revision", "connection", "tool", "effect", "args_digest", "key", "body", "why", "result",
+			"fence", "claimant", "sent_at", "created_at", "updated_at"},
+		live: func(r *row) bool { return r.state("state").Open() }, liveSQL: "state IN (" + openStates + ")"})
+
+	tbHead = &table{name: "row_head"} // only named, in refusals
+
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent}
+)
+
+// openStates are the states of an Intent that are not final, as SQL.
+const openStates = `'PROPOSED', 'PARKED', 'APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN'`

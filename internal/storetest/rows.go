@@ -1,0 +1,374 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+)
+
+// Besieged is a store whose tables somebody else can write, who has no key.
+type Besieged struct {
+	Store Store
+	// Write changes stored rows behind the store's back; it says how many.
+	Write func(query string) int64
+	// Again closes the store and opens it once more, as a restart does.
+	Again func() Store
+}
+
+// Rows plays attacks on stored rows: while the store is open, and between two
+// openings. Each row that was changed, put in or put back is refused as Denied,
+// and the audit log names it. What was not touched works on.
+func Rows(t *testing.T, open func(*testing.T) Besieged) {
+	attacks := map[string]func(*siege){
+		"an account's roles are raised":                         rolesRaised,
+		"a disabled account is enabled":                         enabledAgain,
+		"the row of a disabled account is put back":             accountPutBack,
+		"the row with an old password is put back":              passwordPutBack,
+		"somebody is put into a Team":                           putIntoTeam,
+		"a membership is made older":                            madeOlder,
+		"a member is taken out of a Team":                       takenOut,
+		"a Decision is made approved":                           madeApproved,
+		"an approved Decision is copied to another Intent":      copiedDecision,
+		"a rejected Decision is put back as it was":             decisionPutBack,
+		"a committed write is put back as APPROVED":             func(a *siege) { writePutBack(a, intent.Approved) },
+		"a committed write is put back as CLAIMED":              func(a *siege) { writePutBack(a, intent.Claimed) },
+		"a committed write is put back as SENDING":              func(a *siege) { writePutBack(a, intent.Sending) },
+		"a Run gets another starter":                            otherStarter,
+		"a Run that has ended is put back":                      runPutBack,
+		"a row is moved to another tenant":                      movedAway,
+		"a used factor is made unused":                          factorAgain,
+		"a session that has ended is put back":                  sessionPutBack,
+		"what is known of the rows is removed, with a row back": headRemoved,
+	}
+	for _, between := range []bool{false, true} {
+		when := "while it is open"
+		if between {
+			when = "between two openings"
+		}
+		for name, attack := range attacks {
+			t.Run(name+" "+when, func(t *testing.T) {
+				t.Parallel()
+				b := open(t)
+				attack(&siege{office: newOffice(t, b.Store), Besieged: b, between: between})
+			})
+		}
+	}
+}
+
+// siege is an office under attack.
+type siege struct {
+	*office
+	Besieged
+	between bool
+}
+
+// strike makes the attack, of at least one row, and restarts where that is the
+// story.
+func (a *siege) strike(queries ...string) {
+	a.t.Helper()
+	for _, q := range queries {
+		if n := a.Write(q); n == 0 && !strings.HasPrefix(q, "CREATE") {
+			a.t.Fatalf("the attack changed nothing: %s", q)
+		}
+	}
+	if a.between {
+		a.office.Store = a.Again()
+		dir := NewWorld(a.t, a.office.Store).Dir
+		a.Dir, a.desk.Store = dir, a.office.Store
+	}
+}
+
+// keep copies a table's rows, to be put back later.
+func (a *siege) keep(table, where string) {
+	a.Write("CREATE TABLE kept AS SELECT * FROM " + table + " WHERE " + where)
+}
+
+func (a *siege) putBack(table, where string) {
+	a.t.Helper()
+	a.strike("DELETE FROM "+table+" WHERE "+where, "INSERT INTO "+table+" SELECT * FROM kept")
+}
+
+// refused says that a read or a step was Denied, and that the log names the row.
+func (a *siege) refused(err error, table, name string) {
+	a.t.Helper()
+	if !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "is refused") {
+		a.t.Errorf("it was not refused: %v", err)
+	}
+	a.named(table, name)
+}
+
+func (a *siege) named(table, name string) {
+	a.t.Helper()
+	es := a.entries(acme, audit.RowRefused)
+	for _, e := range es {
+		if e.Fields["kind"] == table && e.Fields["name"] == name {
+			return
+		}
+	}
+	a.t.Errorf("the audit log does not name %s %s: %+v", table, name, es)
+}
+
+func (a *siege) account(id string) error {
+	_, err := a.office.Store.AccountByID(a.ctx, acme, id)
+	return err
+}
+
+// unharmed says that everybody else's row is good.
+func (a *siege) unharmed() {
+	a.t.Helper()
+	a.must(a.account(a.bob.Account.ID))
+	_, err := a.office.Store.MemberSince(a.ctx, acme, "legal", a.eve.Account.ID)
+	a.must(err)
+}
+
+func rolesRaised(a *siege) {
+	a.strike(`UPDATE account SET roles = 'admin builder' WHERE name = 'ann'`)
+	a.refused(a.account(a.ann.Account.ID), "account", a.ann.Account.ID)
+	a.unharmed()
+	all, err := a.office.Store.Accounts(a.ctx, acme)
+	a.must(err)
+	if len(all) != 3 {
+		a.t.Errorf("%d accounts are listed", len(all))
+	}
+}
+
+func enabledAgain(a *siege) {
+	a.must(a.Dir.Disable(a.ctx, Admin(acme), acme, a.ann.Account.ID, true, a.Now))
+	a.strike(`UPDATE account SET disabled = 0 WHERE name = 'ann'`)
+	a.refused(a.account(a.ann.Account.ID), "account", a.ann.Account.ID)
+	a.unharmed()
+}
+
+func accountPutBack(a *siege) {
+	a.keep("account", "name = 'ann'")
+	a.must(a.Dir.Disable(a.ctx, Admin(acme), acme, a.ann.Account.ID, true, a.Now))
+	a.putBack("account", "name = 'ann'")
+	a.refused(a.account(a.ann.Account.ID), "account", a.ann.Account.ID)
+	a.unharmed()
+}
+
+func passwordPutBack(a *siege) {
+	rea := a.Human(acme, "rea", ident.Requester)
+	rea.SignIn()
+	a.keep("account", "name = 'rea'")
+	_, err := a.Dir.Reset(a.ctx, Admin(acme), acme, rea.Account.ID, a.Now)
+	a.must(err)
+	a.putBack("account", "name = 'rea'")
+	a.Pass(time.Hour)
+	_, _, err = a.Dir.SignIn(a.ctx, acme, "rea", Password, rea.NextCode(), a.Now)
+	a.wantKind(err, fault.Unauthenticated) // who tries learns nothing
+	a.named("account", rea.Account.ID)
+	a.unharmed()
+}
+
+func (a *siege) since(account string) error {
+	_, err := a.office.Store.MemberSince(a.ctx, acme, a.financeID, account)
+	return err
+}
+
+// member names a membership of the finance Team, as refusals do.
+func (a *siege) member(account string) (table, name string) {
+	return "team_member", a.financeID + "/" + account
+}
+
+func putIntoTeam(a *siege) {
+	a.strike(fmt.Sprintf(`INSERT INTO team_member (tenant, team, account, since, mac)
+		SELECT tenant, '%s', account, since, mac FROM team_member WHERE account = '%s'`, a.financeID, a.eve.Account.ID))
+	table, name := a.member(a.eve.Account.ID)
+	a.refused(a.since(a.eve.Account.ID), table, name)
+	a.unharmed()
+}
+
+func madeOlder(a *siege) {
+	a.strike(`UPDATE team_member SET since = 1 WHERE account = '` + a.ann.Account.ID + `'`)
+	table, name := a.member(a.ann.Account.ID)
+	a.refused(a.since(a.ann.Account.ID), table, name)
+	a.unharmed()
+}
+
+func takenOut(a *siege) {
+	a.strike(`DELETE FROM team_member WHERE account = '` + a.ann.Account.ID + `'`)
+	_, err := a.office.Store.Team(a.ctx, acme, "finance")
+	if a.between {
+		a.refused(err, "team", a.financeID)
+	} else {
+		a.refused(err, "team_member", a.financeID+"/"+a.ann.Account.ID)
+	}
+	a.unharmed()
+}
+
+// parked is a write that waits, with all its entries.
+func (a *siege) parked() decision.Item {
+	i := a.newIntent(acme)
+	d, err := decision.New(i, "finance", 0, a.Now)
+	a.must(err)
+	ev := audit.Event{Type: audit.IntentParked, Tenant: acme, At: a.Now, Actor: "run:" + i.Run, Run: i.Run, Intent: i.ID, Fields: map[string]any{"digest": i.Digest}}
+	started := audit.Event{Type: audit.RunStarted, Tenant: acme, At: a.Now, Actor: "person:x", Run: i.Run}
+	_, _, err = a.office.Store.Propose(a.ctx, gate.Proposed{Intent: i, ArgsDigest: intent.SHA256(i.Args), Decision: &d, MaxParked: 20, MaxCalls: 1000, Events: []audit.Event{started, ev}})
+	a.must(err)
+	it, err := a.desk.Get(a.ctx, acme, d.ID)
+	a.must(err)
+	return it
+}
+
+func madeApproved(a *siege) {
+	it, other := a.parked(), a.parked()
+	a.strike(`UPDATE decision SET state = 'approved', decided_by = '`+a.ann.Account.ID+`' WHERE id = '`+it.Decision.ID+`'`,
+		`UPDATE intent SET state = 'APPROVED' WHERE id = '`+it.Intent.ID+`'`)
+	_, err := a.office.Store.DecisionOf(a.ctx, acme, it.Intent.ID)
+	if err == nil {
+		a.t.Error("a forged Decision was read")
+	}
+	_, err = a.office.Store.Step(a.ctx, commit.Step{Tenant: acme, Intent: it.Intent.ID, Run: it.Intent.Run, From: intent.Approved, To: intent.Claimed, At: a.Now})
+	a.refused(err, "intent", it.Intent.ID)
+	queue, err := a.desk.Queue(a.ctx, acme, decision.Filter{})
+	a.must(err)
+	if len(queue) != 1 || queue[0].Decision.ID != other.Decision.ID {
+		a.t.Errorf("the queue has %+v", queue)
+	}
+	_, err = a.desk.Decide(a.ctx, a.request(other.Decision, decision.Approve, a.ann), a.Now)
+	a.must(err)
+}
+
+func copiedDecision(a *siege) {
+	it, other := a.parked(), a.parked()
+	_, err := a.desk.Decide(a.ctx, a.request(it.Decision, decision.Approve, a.ann), a.Now)
+	a.must(err)
+	a.strike(`UPDATE decision SET state = 'void' WHERE id = '`+other.Decision.ID+`'`,
+		`UPDATE decision SET intent = '`+other.Intent.ID+`' WHERE id = '`+it.Decision.ID+`'`)
+	_, err = a.office.Store.DecisionOf(a.ctx, acme, other.Intent.ID)
+	a.refused(err, "decision", it.Decision.ID)
+}
+
+func decisionPutBack(a *siege) {
+	it := a.parked()
+	a.keep("decision", "id = '"+it.Decision.ID+"'")
+	_, err := a.desk.Decide(a.ctx, a.request(it.Decision, decision.Reject, a.ann), a.Now)
+	a.must(err)
+	a.putBack("decision", "id = '"+it.Decision.ID+"'")
+	_, err = a.office.Store.Decision(a.ctx, acme, it.Decision.ID)
+	a.refused(err, "decision", it.Decision.ID)
+}
+
+// stages are those of a write after its approval.
+var stages = []struct {
+	from, to intent.State
+	entry    audit.Type
+}{
+	{intent.Approved, intent.Claimed, audit.IntentClaimed},
+	{intent.Claimed, intent.Sending, audit.IntentSending},
+	{intent.Sending, intent.Committed, audit.IntentOutcome},
+}
+
+// writePutBack lets a write go all the way, then puts its row back as it once was,
+// when that was genuine.
+func writePutBack(a *siege, at intent.State) {
+	it, other := a.parked(), a.parked()
+	_, err := a.desk.Decide(a.ctx, a.request(it.Decision, decision.Approve, a.ann), a.Now)
+	a.must(err)
+	fence, kept, next := int64(0), int64(0), intent.Claimed
+	for _, s := range stages {
+		if s.from == at {
+			a.keep("intent", "id = '"+it.Intent.ID+"'")
+			kept, next = fence, s.to
+		}
+		fields := map[string]any{"digest": it.Intent.Digest, "fence": fence, "args": intent.SHA256(it.Intent.Args), "effect": "write", "state": s.to}
+		switch s.entry {
+		case audit.IntentClaimed:
+			fields["fence"] = fence + 1
+			delete(fields, "state")
+		case audit.IntentSending:
+			fields = map[string]any{"fence": fence}
+		case audit.IntentOutcome:
+			delete(fields, "args")
+		default:
+		}
+		fence, err = a.office.Store.Step(a.ctx, commit.Step{Tenant: acme, Intent: it.Intent.ID, Run: it.Intent.Run, From: s.from, To: s.to, Fence: fence, At: a.Now,
+			Events: []audit.Event{{Type: s.entry, Tenant: acme, At: a.Now, Actor: "run:" + it.Intent.Run, Run: it.Intent.Run, Intent: it.Intent.ID, Fields: fields}}})
+		a.must(err)
+	}
+	a.putBack("intent", "id = '"+it.Intent.ID+"'")
+	_, err = a.office.Store.Step(a.ctx, commit.Step{Tenant: acme, Intent: it.Intent.ID, Run: it.Intent.Run, From: at, To: next, Fence: kept, At: a.Now})
+	a.refused(err, "intent", it.Intent.ID)
+	_, err = a.desk.Decide(a.ctx, a.request(other.Decision, decision.Approve, a.ann), a.Now) // the others go on
+	a.must(err)
+}
+
+func otherStarter(a *siege) {
+	it, other := a.parked(), a.parked()
+	a.strike(`UPDATE run SET starter = 'person:somebody' WHERE id = '` + it.Intent.Run + `'`)
+	_, err := a.office.Store.Run(a.ctx, acme, it.Intent.Run)
+	a.refused(err, "run", it.Intent.Run)
+	_, err = a.office.Store.Run(a.ctx, acme, other.Intent.Run)
+	a.must(err)
+}
+
+func runPutBack(a *siege) {
+	it, other := a.parked(), a.parked()
+	a.keep("run", "id = '"+it.Intent.Run+"'")
+	a.must(a.office.Store.EndRun(a.ctx, acme, it.Intent.Run, "done", "", a.Now,
+		audit.Event{Type: audit.RunEnded, Tenant: acme, At: a.Now, Actor: "run:x", Run: it.Intent.Run},
+		explain.Observation{Tenant: acme, Run: it.Intent.Run, At: a.Now, Kind: explain.Verdict}))
+	a.putBack("run", "id = '"+it.Intent.Run+"'")
+	_, err := a.office.Store.Run(a.ctx, acme, it.Intent.Run)
+	a.refused(err, "run", it.Intent.Run)
+	_, err = a.office.Store.Run(a.ctx, acme, other.Intent.Run)
+	a.must(err)
+}
+
+func movedAway(a *siege) {
+	it := a.parked()
+	a.strike(`UPDATE intent SET tenant = 'globex' WHERE id = '` + it.Intent.ID + `'`)
+	_, err := a.office.Store.Intent(a.ctx, acme, it.Intent.ID)
+	if err == nil {
+		a.t.Error("the row is still there")
+	}
+	a.named("intent", it.Intent.ID)
+	_, err = a.office.Store.Intent(a.ctx, globex, it.Intent.ID)
+	a.wantKind(err, fault.Denied)
+}
+
+func factorAgain(a *siege) {
+	it, other := a.parked(), a.parked()
+	r := a.request(it.Decision, decision.Approve, a.ann)
+	_, err := a.desk.Decide(a.ctx, r, a.Now)
+	a.must(err)
+	a.strike(`UPDATE factor SET used_at = 0, act = '` + string(other.Decision.Act(decision.Approve, a.ann.Account.ID)) + `' WHERE id = '` + r.Factor.ID + `'`)
+	again := decision.Request{Tenant: acme, Decision: other.Decision.ID, Verdict: decision.Approve, Digest: other.Decision.Digest, Who: r.Who, Factor: r.Factor}
+	again.Factor.For = other.Decision.Act(decision.Approve, a.ann.Account.ID)
+	_, err = a.desk.Decide(a.ctx, again, a.Now)
+	a.refused(err, "factor", r.Factor.ID)
+}
+
+func sessionPutBack(a *siege) {
+	rea := a.Human(acme, "rea", ident.Requester)
+	s, token := rea.SignIn()
+	a.keep("session", "id = '"+s.ID+"'")
+	a.must(a.Dir.SignOut(a.ctx, token, a.Now))
+	a.putBack("session", "id = '"+s.ID+"'")
+	_, err := a.Dir.Authenticate(a.ctx, token, a.Now)
+	a.wantKind(err, fault.Unauthenticated)
+	a.named("session", s.ID)
+	a.unharmed()
+}
+
+func headRemoved(a *siege) {
+	a.keep("account", "name = 'ann'")
+	a.must(a.Dir.Disable(a.ctx, Admin(acme), acme, a.ann.Account.ID, true, a.Now))
+	if n := a.Write(`DELETE FROM row_head`); n == 0 {
+		a.t.Fatal("there is nothing to remove")
+	}
+	a.putBack("account", "name = 'ann'")
+	a.refused(a.account(a.ann.Account.ID), "account", a.ann.Account.ID)
+	a.unharmed()
+}
