@@ -1,11 +1,13 @@
 package vault
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/kek"
 )
 
 // Masked is bytes to search for in the memory of the very process that knows
@@ -60,9 +62,10 @@ func (m Masked) turned() Masked {
 	return Masked{Name: m.Name, Form: "words turned round", Masked: turn(m.Masked), Mask: turn(m.Mask)}
 }
 
-// HeldKeys are the keys of an unsealed vault: the root key, every project key
-// and every data key. It exists in this test's binary alone.
-func HeldKeys(v *Vault) (out []Masked, err error) {
+// HeldKeys are the keys of an unsealed vault: the secret of its one seal, the root
+// key, the derivation key, every project key and every data key. It exists in this
+// test's binary alone.
+func HeldKeys(v *Vault, seal kek.Seal) (out []Masked, err error) {
 	keep := func(name string, k []byte) {
 		kept := Mask(name, k)
 		for i := range kept { // out of what Do allocated, which is erased
@@ -73,6 +76,14 @@ func HeldKeys(v *Vault) (out []Masked, err error) {
 	if err := v.withRoot(func(root []byte) error { keep("root key", root); return nil }); err != nil {
 		return nil, err
 	}
+	plain.Use(v.derive.Load(), func(k []byte) { plain.Do(func() { keep("derivation key", k) }) })
+	s := v.state.Load()
+	secret, err := seal.Unwrap(context.Background(), secretAAD(s.root.Vault, s.seals[0].ID), s.seals[0].Sealed)
+	if err != nil {
+		return nil, err
+	}
+	plain.Do(func() { keep("seal", plain.Bytes(secret)) })
+	plain.Wipe(secret)
 	for _, ten := range v.state.Load().tenants {
 		for _, p := range ten.projects {
 			project, err := v.projectKey(p)

@@ -84,8 +84,10 @@ func held(t *testing.T, when string, f found) {
 	case "planted":
 		control = 1
 	}
-	if n := f.total("root key", "locked page"); n != page {
-		t.Errorf("%s: the root key is in %d locked pages, want %d", when, n, page)
+	for _, key := range []string{"root key", "derivation key"} {
+		if n := f.total(key, "locked page"); n != page {
+			t.Errorf("%s: the %s is in %d locked pages, want %d", when, key, n, page)
+		}
 	}
 	if n := f.total("control", ""); n != control {
 		t.Errorf("%s: the planted copy is there %d times, want %d", when, n, control)
@@ -109,8 +111,8 @@ func erased(t *testing.T, when string, f found) {
 	if n := f.total("root key", "heap"); n != root {
 		t.Errorf("%s: the root key is on the heap %d times, want %d: %v", when, n, root, f)
 	}
-	for _, name := range []string{"project key", "data key", "seal"} {
-		if n := f.total(name, ""); n != 0 {
+	for _, name := range []string{"project key", "data key", "seal", "derivation key"} {
+		if n := f.total(name, "heap"); n != 0 {
 			t.Errorf("%s: the %s is there %d times: %v", when, name, n, f)
 		}
 	}
@@ -199,7 +201,11 @@ func memoryChild(dir string) error {
 	if err := memorySet(v, dir); err != nil {
 		return err
 	}
-	keys, err := vault.HeldKeys(v)
+	seal, err := memorySeal(dir, b.Passphrase)
+	if err != nil {
+		return err
+	}
+	keys, err := vault.HeldKeys(v, seal)
 	if err != nil {
 		return err
 	}

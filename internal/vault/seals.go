@@ -209,6 +209,7 @@ func (v *Vault) replaceRoot(ctx context.Context, actor ident.Principal, f func(*
 		v.lockdown() // what is stored is under a key that is not held
 		return Rotation{}, err
 	}
+	v.warnExposed()
 	return out, nil
 }
 
