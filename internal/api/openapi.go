@@ -141,6 +141,8 @@ func (g *generator) schema(t reflect.Type) any {
 		return map[string]any{}
 	case reflect.TypeFor[resource.Duration]():
 		return map[string]any{"type": "string", "description": "a duration such as 30s or 168h"}
+	case reflect.TypeFor[[]byte]():
+		return map[string]any{"type": "string", "contentEncoding": "base64"}
 	case reflect.TypeFor[Value]():
 		return map[string]any{"type": "string", "writeOnly": true}
 	}

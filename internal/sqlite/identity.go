@@ -193,8 +193,12 @@ func (t *Tx) proofEffects(p identity.Proof) error {
 		}
 	}
 	if f := p.Factor; f != nil {
-		if _, err := t.Exec(`INSERT INTO factor (tenant, id, account, method, act, at) VALUES ($1, $2, $3, $4, $5, $6)`,
-			f.Tenant, f.ID, f.Account, f.Method, f.For, ms(f.At)); err != nil {
+		var used int64
+		if p.Used {
+			used = ms(f.At)
+		}
+		if _, err := t.Exec(`INSERT INTO factor (tenant, id, account, method, act, at, used_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			f.Tenant, f.ID, f.Account, f.Method, f.For, ms(f.At), used); err != nil {
 			return err
 		}
 	}

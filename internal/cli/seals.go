@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"sallyport.dev/internal/app"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/vault/kek"
+)
+
+// sealFlags are the seals that a server is started with: what is at hand.
+type sealFlags struct {
+	keyFiles       []string
+	passphraseFile string
+	sealed         bool
+}
+
+func (f *sealFlags) add(c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.keyFiles, "key-file", nil, "what the vault is sealed with (default DIR/seal.key; keep it apart from the data); give it again for several")
+	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with a passphrase that the vault is sealed with, instead of a key file or beside one")
+	c.Flags().BoolVar(&f.sealed, "sealed", false, "unseal with none of them: wait for \"sallyport seal unseal\"")
+}
+
+// into makes the seals; a new vault is sealed with all of them. Here, and nowhere
+// else, a flag becomes a seal: one that reaches over a network or to a program
+// goes to c.Networked, so that a start without it waits instead of failing.
+func (f *sealFlags) into(c *app.Config) error {
+	c.Sealed = f.sealed
+	files := f.keyFiles
+	if len(files) == 0 && f.passphraseFile == "" && !f.sealed {
+		files = []string{filepath.Join(c.Dir, "seal.key")}
+	}
+	for _, path := range files {
+		c.Seals = append(c.Seals, kek.NewKeyFile(path))
+	}
+	if f.passphraseFile == "" {
+		return nil
+	}
+	phrase, err := readPassphrase(f.passphraseFile)
+	if err != nil {
+		return err
+	}
+	seal, err := kek.NewPassphrase(phrase)
+	if err != nil {
+		return err
+	}
+	c.Seals = append(c.Seals, seal)
+	return nil
+}
+
+// maxPassphrase bounds a passphrase, in bytes.
+const maxPassphrase = 4 << 10
+
+// readPassphrase reads a file without the end of its line. What is no regular
+// file, a pipe say, has no readers to fear.
+func readPassphrase(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		return nil, fault.New(fault.Invalid, "others can read the passphrase file").WithHint("chmod 600 it")
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the passphrase file can't be read")
+	}
+	if len(b) > maxPassphrase {
+		clear(b)
+		return nil, fault.Newf(fault.Invalid, "the passphrase is longer than %d bytes", maxPassphrase)
+	}
+	return trimEnd(b), nil
+}
