@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 			"exits": exits, "until": until, "background": background, "interrupt": interrupt, "crash": crash,
 			"code": code, "take": take, "put": put, "system": system, "received": received,
 			"spoil": spoil, "unseen": unseen, "childless": childless, "mode": mode, "certificate": certificate,
+			"vaulted": vaulted, "opens": opens, "proof": proof,
 		},
 		RequireExplicitExec: true,
 	})
