@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -92,7 +93,8 @@ func (a *App) advise(ctx context.Context, err error) error {
 	if lerr != nil {
 		return err
 	}
-	known, kinds := map[kek.Kind]bool{}, ""
+	known := map[kek.Kind]bool{}
+	var others []string
 	for _, s := range a.atHand() {
 		known[s.Kind()] = true
 	}
@@ -102,14 +104,14 @@ func (a *App) advise(ctx context.Context, err error) error {
 		case known[k]:
 			tried = true
 		case k == kek.KindPassphrase, k == kek.KindRecovery, k == kek.KindKeyFile:
-			known[k], kinds = true, kinds+", or with its "+string(k)
+			known[k], others = true, append(others, "the seal of the kind "+string(k))
 		}
 	}
-	if kinds == "" || tried && fault.Is(err, fault.Denied) {
+	if others == nil || tried && fault.Is(err, fault.Denied) {
 		return err
 	}
 	return &fault.Error{Kind: fault.KindOf(err), Err: err,
-		Hint: "bring that seal; or start with --sealed and unseal it from a client" + kinds + ": sallyport seal unseal"}
+		Hint: "start it with the seal that is missing; or with --sealed, and then unseal it with " + strings.Join(others, ", or ") + ": sallyport seal unseal"}
 }
 
 // await serves sealed until the vault is unsealed, then opens the server.

@@ -89,10 +89,10 @@ func (p *program) until(ctx context.Context, a *app.App, f serveFlags) error {
 	}
 	url := scheme + a.Addr()
 	if a.Sealed() {
+		p.say("the server does nothing until it is unsealed: %s seal unseal --server %s", p.self, url)
 		if err := p.event("sealed", url, f.tenant); err != nil {
 			return err
 		}
-		p.say("it does nothing else until it is unsealed: %s seal unseal --server %s", p.self, url)
 	}
 	if err := a.Opened(ctx); err != nil {
 		if ctx.Err() != nil {

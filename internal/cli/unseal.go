@@ -30,11 +30,13 @@ machine.`
 	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "read the passphrase from a file")
 	c.Flags().StringVar(&f.recoveryKey, "recovery-key", "", "the offline half of a recovery key")
 	c.Flags().StringVar(&f.keyFile, "key-file", "", "a copy of the vault's key file")
-	c.MarkFlagsMutuallyExclusive("passphrase-file", "recovery-key", "key-file")
 	return c
 }
 
 func (p *program) unseal(ctx context.Context, f unsealFlags) error {
+	if f.recoveryKey != "" && f.keyFile != "" || f.passphraseFile != "" && f.recoveryKey+f.keyFile != "" {
+		return &usageError{"one seal unseals the vault, and several were given", "give --passphrase-file, --recovery-key or --key-file, or none to be asked for the passphrase"}
+	}
 	c, server, err := p.stranger()
 	if err != nil {
 		return err
