@@ -40,8 +40,26 @@ type site struct {
 	*testing.T
 	dir   string
 	app   *app.App
-	log   bytes.Buffer
+	log   journal
 	token string // of a person who signed in while it was unsealed
+}
+
+// journal is a log that is read while it is written.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
 }
 
 func newSite(t *testing.T) *site {
