@@ -254,6 +254,20 @@ func TestAttemptsToUnsealAreBounded(t *testing.T) {
 	}
 }
 
+func TestAPageInABrowserIsNotTheOperator(t *testing.T) {
+	for _, h := range []string{"Origin", "Sec-Fetch-Site", "X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip"} {
+		r := httptest.NewRequest(http.MethodPost, "/v1/unseal", nil)
+		r.RemoteAddr = "127.0.0.1:4000"
+		if _, here := api.Source(r); !here {
+			t.Fatal("the operator is a stranger")
+		}
+		r.Header.Set(h, "same-origin")
+		if _, here := api.Source(r); here {
+			t.Errorf("with %s it is the operator", h)
+		}
+	}
+}
+
 func FuzzSource(f *testing.F) {
 	f.Add("127.0.0.1:80", "", "")
 	f.Add("127.0.0.1:80", "203.0.113.1, 198.51.100.2", "")

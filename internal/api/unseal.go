@@ -91,9 +91,14 @@ func (a *API) sealState(ctx context.Context) (SealState, error) {
 	return out, nil
 }
 
-// source is the address that a request came from, and whether that is this
-// machine. What a proxy on this machine forwards is not: who asked is the last
-// address that the proxy wrote, and a stranger.
+// strangers are headers of requests that are not the operator's, also where they
+// come from this machine: a proxy forwards what others send, and a page in the
+// operator's browser can be anybody's.
+var strangers = []string{"X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip", "Origin", "Sec-Fetch-Site"}
+
+// source is the address that a request came from, and whether the operator may be
+// who sent it, on this machine. Of what a proxy here forwards, it is the last
+// address that the proxy wrote.
 func source(r *http.Request) (from string, here bool) {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -109,7 +114,7 @@ func source(r *http.Request) (from string, here bool) {
 	}
 	forwarded := r.Header.Values("X-Forwarded-For")
 	if len(forwarded) == 0 {
-		return ip.String(), r.Header.Get("Forwarded") == "" && r.Header.Get("Via") == "" && r.Header.Get("X-Real-Ip") == ""
+		return ip.String(), !slices.ContainsFunc(strangers, func(h string) bool { return len(r.Header.Values(h)) > 0 })
 	}
 	last := forwarded[len(forwarded)-1]
 	by, err := netip.ParseAddr(strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:]))

@@ -21,8 +21,13 @@ type hands struct {
 	known map[int]string // by their place in atHand
 }
 
+// lookFor bounds how long services and programs are asked which seal they are.
+const lookFor = 20 * time.Second
+
 // AtHand lists the seals that the server was started with.
 func (a *App) AtHand(ctx context.Context) ([]api.AtHand, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
 	infos, err := a.Vault.Seals()
 	if err != nil {
 		return nil, err

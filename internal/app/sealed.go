@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -168,7 +169,9 @@ func (a *App) UnsealKey(ctx context.Context) (vault.UnsealKey, error) {
 func (a *App) Unseal(ctx context.Context, b vault.Brought) error {
 	try, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryFor)
 	defer cancel()
-	if err := a.Vault.UnsealWith(try, a.store, b); err != nil {
+	err := a.Vault.UnsealWith(try, a.store, b)
+	debug.FreeOSMemory() // a passphrase took 256 MiB, which a server that waits need not keep
+	if err != nil {
 		a.log.WarnContext(ctx, "an attempt to unseal the vault was refused", slog.String("source", b.Source), slog.String("why", err.Error()))
 		return err
 	}

@@ -30,6 +30,7 @@ var NotPlaintext = byName(
 		[]string{
 			"httpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
 		}},
+	words{"the id of a seal", []string{"vault.Vault.Which"}},
 	words{"a value of the caller's own context", []string{"httpcred.quietCtx.Value"}},
 )
 
