@@ -50,6 +50,8 @@ var matrix = map[string]expected{
 	"GET /healthz":      everybody(200),
 	"GET /readyz":       everybody(200),
 	"POST /v1/sessions": everybody(401), // nobody has an empty name
+	"GET /v1/seal":      everybody(200),
+	"POST /v1/unseal":   everybody(409), // it is unsealed
 
 	"DELETE /v1/sessions/current": signedIn(204),
 	"POST /v1/me/password":        signedIn(400),
@@ -87,6 +89,12 @@ var matrix = map[string]expected{
 	"PATCH /v1/secrets/{secret}":           only(404, "admin"),
 	"POST /v1/secrets/{secret}/rollback":   only(404, "admin"),
 	"DELETE /v1/secrets/{secret}":          only(404, "admin"),
+	"GET /v1/seals":                        only(200, "auditor", "admin"),
+	"POST /v1/seals":                       only(404, "admin"),
+	"POST /v1/seals/{seal}/renew":          only(404, "admin"),
+	"POST /v1/seals/{seal}/remove":         only(404, "admin"),
+	"GET /v1/keys":                         only(200, "auditor", "admin"),
+	"POST /v1/keys/rotate":                 only(400, "admin"),
 	"GET /v1/intake-key":                   only(200, "admin"),
 
 	"DELETE /v1/secrets/{secret}/versions/{version}": only(404, "admin"),
@@ -164,7 +172,7 @@ func TestEveryCallerGetsWhatIsExpectedOfEveryRoute(t *testing.T) {
 	}
 }
 
-var absent = strings.NewReplacer("{mission}", "nowhere", "{intent}", "int_none", "{decision}", "dec_none", "{secret}", "none", "{account}", "acc_none", "{version}", "1", "{run}", "run_none")
+var absent = strings.NewReplacer("{mission}", "nowhere", "{intent}", "int_none", "{decision}", "dec_none", "{secret}", "none", "{seal}", "seal_none", "{account}", "acc_none", "{version}", "1", "{run}", "run_none")
 
 func (o *office) check(route, request, caller, token, body string, status int) {
 	o.t.Helper()

@@ -8,7 +8,8 @@
 //
 // # Security
 //
-// Callers authenticate with a bearer token, never with a cookie, so that a page
+// Whoever can reach the port can call the routes of unsealing: they are few, bounded
+// and slow, see unseal.go. Callers of the others authenticate with a bearer token, never with a cookie, so that a page
 // elsewhere can't make a browser call it. A session's token approves nothing: a
 // Decision takes the password and a one-time code with the verdict. A Run's token
 // opens the routes of its own Run and no other.
@@ -56,6 +57,7 @@ type Config struct {
 	Audit     audit.Reader
 	Store     Store
 	Applier   Applier
+	Keeper    Keeper
 	Now       func() time.Time
 	Log       *slog.Logger
 	// Health says why the server should get no requests, or nil.
@@ -66,20 +68,24 @@ type Config struct {
 // API is the handler of everything under /v1, and of the health routes.
 type API struct {
 	Config
-	mux    *http.ServeMux
-	routes []route
+	mux      *http.ServeMux
+	routes   []route
+	attempts attempts
 }
 
 // New makes the handler.
 func New(c Config) *API {
 	a := &API{Config: c, mux: http.NewServeMux()}
 	a.health()
+	a.unsealing()
 	a.sessions()
 	a.missions()
 	a.runs()
 	a.workers()
 	a.decisions()
 	a.secrets()
+	a.seals()
+	a.keys()
 	a.accounts()
 	a.resources()
 	a.auditLog()

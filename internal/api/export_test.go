@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // MaxBody is the largest body that is read.
@@ -30,3 +31,14 @@ func (a *API) AnswerWith(err error) *httptest.ResponseRecorder {
 func Decode(body string, into any) error {
 	return decode(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)), into)
 }
+
+// Attempts bounds who tries to unseal.
+type Attempts = attempts
+
+// Begin counts an attempt.
+func Begin(l *Attempts, from string, here bool, now time.Time) (func(), error) {
+	return l.begin(from, here, now)
+}
+
+// Source is the address that a request came from.
+var Source = source

@@ -11,16 +11,22 @@ import (
 
 // Health is the answer of the health routes.
 type Health struct {
-	Status  string `json:"status"` // "ok", or "unavailable"
+	Status  string `json:"status"` // "ok"; "sealed" of a process that is alive and waits to be unsealed
 	Version string `json:"version,omitempty"`
 }
 
 func (a *API) health() {
 	handle(a, "GET", "/healthz", "The process is alive", anybody, func(*call, none) (Health, error) {
+		if a.Vault.Sealed() {
+			return Health{"sealed", a.Version}, nil
+		}
 		return Health{"ok", a.Version}, nil
 	})
 	handle(a, "GET", "/readyz", "The server takes requests", anybody, func(*call, none) (Health, error) {
-		if a.Health() != nil {
+		switch err := a.Health(); {
+		case err != nil && a.Vault.Sealed():
+			return Health{}, err
+		case err != nil: // why is nothing for strangers
 			return Health{}, fault.New(fault.Unavailable, "the server is not ready")
 		}
 		return Health{"ok", a.Version}, nil

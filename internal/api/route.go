@@ -14,7 +14,11 @@ import (
 )
 
 // maxBody bounds a request's body, in bytes; an apply carries OpenAPI documents.
-const maxBody = 16 << 20
+// What strangers can send is bounded by maxOpen.
+const (
+	maxBody = 16 << 20
+	maxOpen = 16 << 10
+)
 
 // access says who may call a route.
 type access struct {
@@ -67,6 +71,9 @@ func handle[Req, Resp any](a *API, method, pattern, summary string, acc access, 
 		}
 		var req Req
 		if rt.req != reflect.TypeFor[none]() {
+			if acc.open {
+				r.Body = http.MaxBytesReader(w, r.Body, maxOpen)
+			}
 			if err := decode(w, r, &req); err != nil {
 				if acc.open { // to a stranger nothing of the input is repeated
 					err = fault.New(fault.Invalid, "the request's body is not what this route takes").WithHint("/v1/openapi.json says what it is")

@@ -1,9 +1,11 @@
 // Package app puts the parts together: New makes the program from its
-// configuration, Start unseals, recovers and serves, Stop ends it in order.
+// configuration, Start unseals, recovers and serves, Stop ends it in order. Where
+// the vault can't be unsealed yet, the port serves health and unsealing alone,
+// and the rest of the start follows in the same process; see sealed.go.
 //
-// It refuses to serve before what an earlier process left behind is closed: no
-// call is admitted while the outcome of another is open and unknown to the
-// store.
+// It refuses to serve anything else before what an earlier process left behind is
+// closed: no call is admitted while the outcome of another is open and unknown to
+// the store.
 //
 // # Security
 //
@@ -20,6 +22,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,6 +54,12 @@ type Config struct {
 	Listener net.Listener
 	// Seals open the vault; at the first start its root key is wrapped by all.
 	Seals []kek.Seal
+	// Networked are more of them, which may be out of reach for a while: the
+	// server then starts sealed, and tries again.
+	Networked []kek.Seal
+	// Sealed starts without trying any: somebody brings one, see the API's
+	// /v1/unseal. Those above can still be made seals of the vault.
+	Sealed bool
 	// TLSCert and TLSKey are files. Without them the server takes loopback
 	// connections only.
 	TLSCert, TLSKey string
@@ -78,6 +87,11 @@ type App struct {
 	Rail      *explain.Rail
 	Machine   *commit.Machine
 
+	opening   opening
+	front     front
+	hands     hands
+	rotations rotations
+
 	worlds     catalog.Holder[gate.World]
 	transports transports
 	applying   sync.Mutex // one apply at a time
@@ -98,7 +112,9 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if err := ident.CheckName(string(c.Tenant)); err != nil {
 		return nil, fault.Wrap(fault.Invalid, "reading the tenant's name", err)
 	}
-	a := &App{cfg: c, now: c.Now, listener: c.Listener}
+	a := &App{cfg: c, now: c.Now, listener: c.Listener,
+		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
+		rotations: rotations{jobs: make(chan rotation, 1)}}
 	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler)})
 	if err != nil {
 		return nil, err
@@ -146,13 +162,31 @@ func (a *App) assemble() (err error) {
 	return nil
 }
 
-// Start unseals, closes what an earlier process left behind, and serves.
+// Start unseals, closes what an earlier process left behind, and serves. Where a
+// seal is to be brought, or is out of reach, it returns with a server that is
+// sealed, and the rest follows when it can; see Opened.
 func (a *App) Start(ctx context.Context) error {
-	seals := a.cfg.Seals
-	a.cfg.Seals = nil // a passphrase is not kept longer than it is needed
-	if err := a.Vault.Unseal(ctx, a.store, seals...); err != nil {
-		return err
+	wait, err := a.unsealAtHand(ctx)
+	if err == nil && wait {
+		a.front.show(a.sealedAPI())
+		if err = a.serve(ctx); err == nil {
+			var waiting context.Context
+			waiting, a.opening.end = context.WithCancel(context.WithoutCancel(ctx))
+			a.log.InfoContext(ctx, "sealed", slog.String("address", a.Addr()))
+			go a.await(waiting)
+			return nil
+		}
 	}
+	if err == nil {
+		err = a.open(ctx)
+	}
+	return a.opening.settle(err)
+}
+
+// open is the start of a server whose vault is unsealed.
+func (a *App) open(ctx context.Context) error {
+	// A passphrase is not kept longer than it is needed.
+	a.cfg.Seals = slices.DeleteFunc(a.cfg.Seals, func(s kek.Seal) bool { return s.Kind() == kek.KindPassphrase })
 	if err := a.store.VerifyRows(ctx); err != nil {
 		return err
 	}
@@ -174,14 +208,19 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.pump.resume(ctx); err != nil {
 		return err
 	}
-	if err := a.serve(ctx); err != nil {
-		return err
+	a.front.show(a.handler())
+	if a.server == nil {
+		if err := a.serve(ctx); err != nil {
+			return err
+		}
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
 	a.wg.Go(func() { a.pump.run(bg) })
 	a.wg.Go(func() { a.sweep(bg) })
 	a.wg.Go(func() { a.schedules(bg) })
+	a.wg.Go(func() { a.rotateKeys(bg) })
+	a.wg.Go(func() { a.watchKeys(bg) })
 	a.warnOutdated(ctx)
 	a.log.InfoContext(ctx, "ready", slog.String("address", a.Addr()), slog.Any("tenant", a.cfg.Tenant), slog.String("fips140", fipsMode()))
 	return nil
@@ -196,6 +235,10 @@ const stopTimeout = 10 * time.Second
 func (a *App) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
+	if a.opening.end != nil { // who waits to be unsealed waits no longer
+		a.opening.end()
+		<-a.opening.done
+	}
 	var errs []error
 	switch {
 	case a.server != nil:

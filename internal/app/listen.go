@@ -51,7 +51,7 @@ func (a *App) serve(ctx context.Context) (err error) {
 	requests, end := context.WithCancel(context.WithoutCancel(ctx))
 	a.endStreams = end
 	a.server = &http.Server{
-		Handler: a.handler(), ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
+		Handler: &a.front, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return requests },
 	}
@@ -87,7 +87,7 @@ func (a *App) handler() http.Handler {
 func (a *App) API() *api.API {
 	return api.New(api.Config{
 		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Vault: a.Vault, Rail: a.Rail,
-		Audit: a.store.Audit(), Store: a.store, Applier: a, Now: a.now, Log: a.log, Health: a.health, Version: Version,
+		Audit: a.store.Audit(), Store: a.store, Applier: a, Keeper: a, Now: a.now, Log: a.log, Health: a.health, Version: Version,
 	})
 }
 
@@ -95,7 +95,7 @@ func (a *App) API() *api.API {
 func (a *App) health() error {
 	switch {
 	case a.Vault.Sealed():
-		return fault.New(fault.Unavailable, "the vault is sealed")
+		return fault.New(fault.Unavailable, "the vault is sealed").WithHint("unseal it with: sallyport seal unseal")
 	case a.Machine.Halted() != nil:
 		return a.Machine.Halted()
 	}

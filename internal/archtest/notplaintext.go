@@ -44,6 +44,7 @@ var NotPlaintext = byName(
 			"httpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
 			"kek.Transit.Unwrap", "kek.Exec.Unwrap", "kek.Recovery.Unwrap", "kek.Decrypt", "kek.NewSecret",
 		}},
+	words{"the id of a seal", []string{"vault.Vault.Which"}},
 	words{"a value of the caller's own context", []string{"httpcred.quietCtx.Value"}},
 )
 

@@ -33,10 +33,6 @@ import (
 // step before, as long as it stays good for a while.
 func code(ts *testscript.TestScript, _ bool, args []string) {
 	w, uri := worldOf(ts), args[1]
-	u, err := url.Parse(uri)
-	ts.Check(err)
-	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(u.Query().Get("secret"))
-	ts.Check(err)
 	now := time.Now().Unix()
 	const while = 12 // seconds
 	step := max(w.codes[uri]+1, (now+while)/30-1)
@@ -44,9 +40,22 @@ func code(ts *testscript.TestScript, _ bool, args []string) {
 		<-time.After(time.Duration(early) * time.Second)
 	}
 	w.codes[uri] = step
-	c, err := identity.Code(secret, identity.Algorithm(u.Query().Get("algorithm")), time.Unix(step*30, 0))
+	c, err := codeAt(uri, step)
 	ts.Check(err)
 	ts.Setenv(args[0], c)
+}
+
+// codeAt is the one-time code of a step.
+func codeAt(uri string, step int64) (string, error) {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return "", err
+	}
+	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(u.Query().Get("secret"))
+	if err != nil {
+		return "", err
+	}
+	return identity.Code(secret, identity.Algorithm(u.Query().Get("algorithm")), time.Unix(step*30, 0))
 }
 
 // take VAR PATH...: a field of the last command's JSON, or with a number the

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -16,15 +15,14 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
-	"sallyport.dev/internal/vault/kek"
 )
 
 // serveFlags are what serve is told.
 type serveFlags struct {
-	data, listen, tenant    string
-	cert, key, public       string
-	keyFile, passphraseFile string
-	logFormat, logLevel     string
+	data, listen, tenant string
+	cert, key, public    string
+	logFormat, logLevel  string
+	seals                sealFlags
 }
 
 func (p *program) serveCmd() *cobra.Command {
@@ -37,8 +35,7 @@ func (p *program) serveCmd() *cobra.Command {
 	c.Flags().StringVar(&f.public, "public-url", "", "where people reach it, when a proxy before it has the TLS, like https://sallyport.example.com")
 	c.Flags().StringVar(&f.cert, "tls-cert", "", "file with the certificate chain, PEM")
 	c.Flags().StringVar(&f.key, "tls-key", "", "file with its key, PEM")
-	c.Flags().StringVar(&f.keyFile, "key-file", "", "what the vault is sealed with (default DIR/seal.key; keep it apart from the data)")
-	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with a passphrase that the vault is sealed with, instead of a key file or beside one")
+	f.seals.add(c)
 	c.Flags().StringVar(&f.tenant, "tenant", "default", "the organisation whose people sign in here")
 	c.Flags().StringVar(&f.logFormat, "log-format", "text", "text or json")
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -75,7 +72,7 @@ func (f serveFlags) app(ctx context.Context, cfg app.Config) (_ *app.App, err er
 	if err := os.MkdirAll(f.data, 0o700); err != nil {
 		return nil, fault.Newf(fault.Unavailable, "the data directory %s can't be made", fault.Quote(f.data))
 	}
-	if cfg.Seals, err = f.seals(); err != nil {
+	if err := f.seals.into(&cfg); err != nil {
 		return nil, err
 	}
 	return app.New(ctx, cfg)
@@ -91,45 +88,35 @@ func (p *program) until(ctx context.Context, a *app.App, f serveFlags) error {
 		scheme = "https://"
 	}
 	url := scheme + a.Addr()
+	if a.Sealed() {
+		p.say("the server does nothing until it is unsealed: %s seal unseal --server %s", p.self, url)
+		if err := p.event("sealed", url, f.tenant); err != nil {
+			return err
+		}
+	}
+	if err := a.Opened(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // it was told to end before
+		}
+		return err
+	}
 	if err := p.firstAccount(ctx, a, ident.Tenant(f.tenant), url); err != nil {
 		return err
 	}
-	if p.json {
-		if err := p.object(map[string]string{"event": "ready", "url": url, "tenant": f.tenant}); err != nil {
-			return err
-		}
-	} else {
-		p.say("ready at %s", url)
+	if err := p.event("ready", url, f.tenant); err != nil {
+		return err
 	}
 	<-ctx.Done()
 	return nil
 }
 
-// seals are what opens the vault; a new one is sealed with all of them.
-func (f serveFlags) seals() ([]kek.Seal, error) {
-	var out []kek.Seal
-	if f.keyFile != "" || f.passphraseFile == "" {
-		path := f.keyFile
-		if path == "" {
-			path = filepath.Join(f.data, "seal.key")
-		}
-		out = append(out, kek.NewKeyFile(path))
+// event says how far the start has come.
+func (p *program) event(name, url, tenant string) error {
+	if p.json {
+		return p.object(map[string]string{"event": name, "url": url, "tenant": tenant})
 	}
-	if f.passphraseFile == "" {
-		return out, nil
-	}
-	if info, err := os.Stat(f.passphraseFile); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		return nil, fault.New(fault.Invalid, "others can read the passphrase file").WithHint("chmod 600 it")
-	}
-	b, err := os.ReadFile(f.passphraseFile)
-	if err != nil {
-		return nil, fault.New(fault.Unavailable, "the passphrase file can't be read")
-	}
-	phrase, err := kek.NewPassphrase(trimEnd(b))
-	if err != nil {
-		return nil, err
-	}
-	return append(out, phrase), nil
+	p.say("%s at %s", name, url)
+	return nil
 }
 
 func logHandler(w io.Writer, format, level string) (slog.Handler, error) {

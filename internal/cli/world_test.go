@@ -139,6 +139,8 @@ func background(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("it is not ready after a minute\n%s", ts.ReadFile(name+".err"))
 	}
 	ts.Setenv(name+"_URL", r.URL)
+	_, addr, _ := strings.Cut(r.URL, "//")
+	ts.Setenv(name+"_ADDR", addr) // for a start at the same port
 	for line := range strings.Lines(ts.ReadFile(name + ".err")) {
 		line = strings.TrimSpace(line)
 		if v, ok := strings.CutPrefix(line, "password "); ok {

@@ -149,6 +149,7 @@ type Proof struct {
 	Attempts string // the key whose count ends
 	Session  *SessionRow
 	Factor   *Factor
+	Used     bool    // the factor's act follows at once: it is stored as used up
 	Change   *Record // the account after the change that the proof was for
 	Event    *audit.Event
 }

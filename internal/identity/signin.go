@@ -82,6 +82,17 @@ func (d *Directory) SignIn(ctx context.Context, tenant ident.Tenant, name, passw
 // Errors: Unauthenticated, Limit, Invalid, Denied for anything but a person and
 // for a person whose password somebody else chose.
 func (d *Directory) Confirm(ctx context.Context, who ident.Principal, password, code string, act intent.Digest, now time.Time) (Factor, error) {
+	return d.confirm(ctx, who, password, code, act, false, now)
+}
+
+// Authorize is Confirm for an act that follows at once, in the same request, and
+// that no store uses the factor up for: it is stored as used up. When the act
+// then fails, the next one takes another code.
+func (d *Directory) Authorize(ctx context.Context, who ident.Principal, password, code string, act intent.Digest, now time.Time) (Factor, error) {
+	return d.confirm(ctx, who, password, code, act, true, now)
+}
+
+func (d *Directory) confirm(ctx context.Context, who ident.Principal, password, code string, act intent.Digest, used bool, now time.Time) (Factor, error) {
 	if act == "" {
 		return Factor{}, fault.New(fault.Invalid, "there is nothing to confirm")
 	}
@@ -94,7 +105,7 @@ func (d *Directory) Confirm(ctx context.Context, who ident.Principal, password, 
 			WithHint("change your password first")
 	}
 	f := Factor{ID: ident.New("fac"), Tenant: r.Tenant, Account: r.ID, Method: MethodTOTP, At: now, For: act}
-	p.Factor = &f
+	p.Factor, p.Used = &f, used
 	if err := d.accept(ctx, p); err != nil {
 		return Factor{}, err
 	}

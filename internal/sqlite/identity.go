@@ -253,7 +253,11 @@ func (t *Tx) proofEffects(p identity.Proof) error {
 		}
 	}
 	if f := p.Factor; f != nil {
-		if _, err := t.insert(tbFactor, cols{"tenant": f.Tenant, "id": f.ID, "account": f.Account, "method": f.Method, "act": f.For, "at": f.At, "used_at": 0}); err != nil {
+		var used any = 0
+		if p.Used {
+			used = f.At
+		}
+		if _, err := t.insert(tbFactor, cols{"tenant": f.Tenant, "id": f.ID, "account": f.Account, "method": f.Method, "act": f.For, "at": f.At, "used_at": used}); err != nil {
 			return err
 		}
 	}

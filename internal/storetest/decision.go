@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
 )
 
@@ -123,6 +124,14 @@ func cheats(o *office) {
 		{"a factor for a rejection approves", decision.OtherFactor, o.ann, func(r *decision.Request) { r.Factor = o.factor(d, decision.Reject, o.ann) }},
 		{"somebody else's factor", decision.OtherFactor, o.ann, func(r *decision.Request) { r.Factor = o.factor(d, decision.Approve, o.bob) }},
 		{"a factor that is on no record", decision.FactorUsed, o.ann, func(r *decision.Request) { f := *r.Factor; f.ID = "fac_made_up"; r.Factor = &f }},
+		{"a factor that was stored as used up", decision.FactorUsed, o.ann, func(r *decision.Request) {
+			a, err := o.Store.AccountByID(o.ctx, acme, o.ann.Account.ID)
+			o.must(err)
+			f := identity.Factor(*r.Factor)
+			f.ID = ident.New("fac")
+			o.must(o.Store.AcceptProof(o.ctx, identity.Proof{Tenant: acme, Account: a.ID, Revision: a.Revision, Counter: a.Counter + 1, Attempts: a.ID, Factor: &f, Used: true}))
+			r.Factor = (*decision.Factor)(&f)
+		}},
 		{"a factor made younger than it is", decision.FactorUsed, o.ann, func(r *decision.Request) {
 			o.Pass(3 * time.Minute)
 			f := *r.Factor

@@ -23,6 +23,7 @@ var mayReturnBytes = map[string]string{
 	"(*vault.Vault).Show":          "metadata",
 	"(*vault.Vault).Head":          "metadata",
 	"(*vault.Vault).Seals":         "metadata",
+	"(*vault.Vault).Which":         "the id of a seal",
 	"(*vault.Vault).AddSeal":       "metadata",
 	"(*vault.Vault).AddRecovery":   "metadata",
 	"(*vault.Vault).RenewSeal":     "metadata",

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"sallyport.dev/internal/app"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/vault/kek"
+)
+
+// sealFlags are the seals that a server is started with: what is at hand.
+type sealFlags struct {
+	keyFiles       []string
+	passphraseFile string
+	transit, exec  string
+	sealed         bool
+}
+
+func (f *sealFlags) add(c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.keyFiles, "key-file", nil, "what the vault is sealed with (default DIR/seal.key; keep it apart from the data); give it again for several")
+	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with a passphrase that the vault is sealed with, instead of a key file or beside one")
+	c.Flags().StringVar(&f.transit, "transit-seal", "", "file that says which key of OpenBao's or Vault's transit engine seals the vault (docs/seals.md)")
+	c.Flags().StringVar(&f.exec, "exec-seal", "", "file that says which program seals the vault, for an HSM, a cloud's keys or a TPM (docs/seals.md)")
+	c.Flags().BoolVar(&f.sealed, "sealed", false, "unseal with none of them: wait for \"sallyport seal unseal\"")
+}
+
+// into makes the seals; a new vault is sealed with all of them. Here, and nowhere
+// else, a flag becomes a seal: one that reaches over a network or to a program
+// goes to c.Networked, so that a start without it waits instead of failing.
+func (f *sealFlags) into(c *app.Config) error {
+	c.Sealed = f.sealed
+	files := f.keyFiles
+	if len(files) == 0 && f.passphraseFile == "" && f.transit == "" && f.exec == "" && !f.sealed {
+		files = []string{filepath.Join(c.Dir, "seal.key")}
+	}
+	for _, path := range files {
+		c.Seals = append(c.Seals, kek.NewKeyFile(path, kek.Credentials(os.Getenv("CREDENTIALS_DIRECTORY"))))
+	}
+	if err := f.networked(c); err != nil || f.passphraseFile == "" {
+		return err
+	}
+	phrase, err := readPassphrase(f.passphraseFile)
+	if err != nil {
+		return err
+	}
+	seal, err := kek.NewPassphrase(phrase)
+	if err != nil {
+		return err
+	}
+	c.Seals = append(c.Seals, seal)
+	return nil
+}
+
+// networked makes the seals that may be out of reach.
+func (f *sealFlags) networked(c *app.Config) error {
+	if f.transit != "" {
+		conf, err := kek.ReadTransitConfig(f.transit)
+		if err != nil {
+			return err
+		}
+		seal, err := kek.NewTransit(conf)
+		if err != nil {
+			return err
+		}
+		c.Networked = append(c.Networked, seal)
+	}
+	if f.exec == "" {
+		return nil
+	}
+	conf, err := kek.ReadExecConfig(f.exec)
+	if err != nil {
+		return err
+	}
+	seal, err := kek.NewExec(conf)
+	if err != nil {
+		return err
+	}
+	c.Networked = append(c.Networked, seal)
+	return nil
+}
+
+// maxPassphrase bounds a passphrase, in bytes.
+const maxPassphrase = 4 << 10
+
+// readPassphrase reads a file without the end of its line. What is no regular
+// file, a pipe say, has no readers to fear.
+func readPassphrase(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		return nil, fault.New(fault.Invalid, "others can read the passphrase file").WithHint("chmod 600 it")
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the passphrase file can't be read")
+	}
+	if len(b) > maxPassphrase {
+		clear(b)
+		return nil, fault.Newf(fault.Invalid, "the passphrase is longer than %d bytes", maxPassphrase)
+	}
+	return trimEnd(b), nil
+}
