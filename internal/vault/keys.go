@@ -32,6 +32,7 @@ const (
 	vaultRow   = "vault row-mac"
 	auditKey   = "audit signing key"
 	keyCheck   = "key check"
+	backupKey  = "backup"
 	checkBytes = 8 // of the key check value
 )
 
