@@ -10,12 +10,13 @@
 //
 // Callers authenticate with a bearer token, never with a cookie, so that a page
 // elsewhere can't make a browser call it. A session's token approves nothing: a
-// Decision takes the password and a one-time code with the verdict. A Run's token
+// Decision, and a backup, takes the password and a one-time code with it. A Run's token
 // opens the routes of its own Run and no other.
 package api
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -45,6 +46,13 @@ type Applier interface {
 	Apply(ctx context.Context, who ident.Principal, in []resource.Resource, prune, dry bool) ([]resource.Change, error)
 }
 
+// Backuper writes a backup of everything to w. An error before the first byte
+// means that nothing was written; what was written before a later one is no whole
+// backup, and no restore takes it for one.
+type Backuper interface {
+	Backup(ctx context.Context, who ident.Principal, password, code, why string, w io.Writer) error
+}
+
 // Config is what the API is made of; every field is needed.
 type Config struct {
 	Tenant    ident.Tenant
@@ -56,6 +64,7 @@ type Config struct {
 	Audit     audit.Reader
 	Store     Store
 	Applier   Applier
+	Backuper  Backuper
 	Now       func() time.Time
 	Log       *slog.Logger
 	// Health says why the server should get no requests, or nil.
@@ -83,6 +92,7 @@ func New(c Config) *API {
 	a.accounts()
 	a.resources()
 	a.auditLog()
+	a.backups()
 	a.mux.HandleFunc("GET /v1/openapi.json", a.serveOpenAPI)
 	a.mux.HandleFunc("/v1/", a.noRoute)
 	return a
