@@ -42,7 +42,7 @@ func (a *API) backups() {
 			err = decode(w, r, &in)
 		}
 		if err == nil && (in.Password == "" || in.Code == "") {
-			err = fault.New(fault.Denied, "a backup takes the password and a one-time code")
+			err = fault.New(fault.Invalid, "a backup takes the password and a one-time code")
 		}
 		if err != nil {
 			a.problem(w, r, err)
