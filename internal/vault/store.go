@@ -64,7 +64,6 @@ type VersionRow struct {
 
 // Snapshot is everything that is stored.
 type Snapshot struct {
-	Ring      Ring
 	Seals     []SealRow
 	Projects  []ProjectRow
 	Registers []Row
