@@ -1,7 +1,6 @@
 package scrub
 
 import (
-	"cmp"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -80,26 +79,35 @@ func buildBanks(pats []pattern) []bank {
 
 func buildBank(m, q int, pats []pattern, ids []int32, common *gramCount) bank {
 	b := bank{m: m, q: q, s: m - q + 1, gram: uint(64 - 8*q)}
+	all := make([]entry, 0, len(ids)*b.s)
 	for _, id := range ids {
 		p := pats[id].text
 		w := common.rarest(p, m)
 		for o := w; o < w+b.s; o++ {
-			b.entries = append(b.entries, entry{b.hash(load(p[o:])), id, int32(o)})
+			all = append(all, entry{b.hash(load(p[o:])), id, int32(o)})
 		}
 	}
-	slices.SortFunc(b.entries, func(x, y entry) int { return cmp.Compare(x.hash, y.hash) })
-	n := uint(len(b.entries))
+	n := uint(len(all))
 	bloomLog := max(uint(bits.Len(n*bitsPerEntry-1)), minBloomLog)
 	slotLog := uint(bits.Len(n))
 	b.word, b.slot = 64-(bloomLog-6), 64-slotLog
 	b.bloom = make([]uint64, 1<<(bloomLog-6))
 	b.heads = make([]uint32, 1<<slotLog+1)
-	for _, e := range b.entries {
+	for _, e := range all {
 		b.bloom[e.hash>>b.word] |= bloomBits(e.hash)
 		b.heads[e.hash>>b.slot+1]++
 	}
 	for k := range len(b.heads) - 1 {
 		b.heads[k+1] += b.heads[k]
+	}
+	// Each entry goes to its slot: counting sorts what comparing would take
+	// most of a start's time to sort.
+	b.entries = make([]entry, n)
+	next := slices.Clone(b.heads)
+	for _, e := range all {
+		k := e.hash >> b.slot
+		b.entries[next[k]] = e
+		next[k]++
 	}
 	return b
 }

@@ -63,7 +63,7 @@ func (s *Store) Restored(ctx context.Context, r Restored) (sessions int, err err
 				return err
 			}
 		}
-		return t.forget(r.At)
+		return t.voidTokens(r.At)
 	})
 	return sessions, err
 }
@@ -111,8 +111,8 @@ func (t *Tx) endSessions(at time.Time) (n int, err error) {
 	return len(events), err
 }
 
-// forget takes away what only the time before the restore could use.
-func (t *Tx) forget(at time.Time) error {
+// voidTokens takes away what only the time before the restore could use.
+func (t *Tx) voidTokens(at time.Time) error {
 	for _, text := range []string{`DELETE FROM factor WHERE used_at = 0`, `DELETE FROM run_token`, `DELETE FROM outbox`} {
 		if _, err := t.Exec(text); err != nil {
 			return err

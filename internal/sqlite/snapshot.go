@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"io"
 	"path/filepath"
 	"time"
@@ -23,9 +24,10 @@ type Snapshot struct {
 	Size   int64 // bytes
 	Schema int   // the last migration
 	Heads  map[ident.Tenant]audit.Head
-	Ring   vault.Ring // the vault's keys, as they are stored
+	Ring   vault.Ring // the vault's keys, as they are stored; without those of projects
 	db     *sql.DB
 	tx     *sql.Tx
+	end    func()
 }
 
 // Snapshot begins one. The caller closes it.
@@ -34,7 +36,8 @@ func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	snap := &Snapshot{db: db, Heads: map[ident.Tenant]audit.Head{}}
+	s.snapshots.Add(1)
+	snap := &Snapshot{db: db, Heads: map[ident.Tenant]audit.Head{}, end: func() { s.snapshots.Add(-1) }}
 	if snap.tx, err = db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}); err == nil {
 		err = snap.describe(ctx) // its first read is the moment
 	}
@@ -55,11 +58,9 @@ func (s *Snapshot) describe(ctx context.Context) error {
 		return err
 	}
 	s.Size = pages * size
-	var part vault.Snapshot
-	if err := loadRing(ctx, s.tx, &part); err != nil {
+	if err := errors.Join(loadRoot(ctx, s.tx, &s.Ring.Root), loadSeals(ctx, s.tx, &s.Ring)); err != nil {
 		return err
 	}
-	s.Ring = part.Ring
 	return each(ctx, s.tx, "SELECT tenant, size, checkpoint, verifier FROM audit_head", func(r *sql.Rows) error {
 		var t ident.Tenant
 		var h audit.Head
@@ -101,6 +102,7 @@ func (s *Snapshot) Close() error {
 	if s.tx != nil {
 		_ = s.tx.Rollback() // it only read
 	}
+	s.end()
 	return s.db.Close()
 }
 

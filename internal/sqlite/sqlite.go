@@ -26,6 +26,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	_ "modernc.org/sqlite" // the driver, under the name "sqlite"
 
@@ -38,14 +39,17 @@ const File = "sallyport.db"
 
 // Store is the embedded store. Its methods are safe for concurrent use.
 type Store struct {
-	dir   string
-	lock  *os.File
-	rw    *sql.DB // one connection, used by the writer alone
-	ro    *sql.DB // a pool of readers, query_only
-	seq   *audit.Sequencer
-	queue chan *job
-	stop  context.CancelFunc
-	done  chan struct{} // closed when the writer has ended
+	dir    string
+	lock   *os.File
+	rw     *sql.DB // one connection, used by the writer alone
+	ro     *sql.DB // a pool of readers, query_only
+	seq    *audit.Sequencer
+	queue  chan *job
+	stop   context.CancelFunc
+	done   chan struct{} // closed when the writer has ended
+	forget bool          // the write-ahead log has what must not stay on disk; the writer's alone
+	// snapshots are open: as long as there is one, the write-ahead log can't be emptied.
+	snapshots atomic.Int32
 	// outboxed has an element when a commit put something into the outbox.
 	outboxed chan struct{}
 

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"strings"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -21,8 +22,9 @@ func (s *Store) LoadVault(ctx context.Context) (vault.Snapshot, error) {
 	defer tx.Rollback() // it only read
 	snap := vault.Snapshot{Changes: map[ident.Tenant]int64{}}
 	for _, part := range []func() error{
-		func() error { return loadSeals(ctx, tx, &snap) },
-		func() error { return loadProjects(ctx, tx, &snap) },
+		func() error { return loadRoot(ctx, tx, &snap.Ring.Root) },
+		func() error { return loadSeals(ctx, tx, &snap.Ring) },
+		func() error { return loadProjects(ctx, tx, &snap.Ring) },
 		func() (err error) {
 			snap.Registers, err = loadVaultRows(ctx, tx, "SELECT tenant, '', rev, body, mac FROM vault_register")
 			return err
@@ -56,25 +58,38 @@ func each(ctx context.Context, tx *sql.Tx, query string, scan func(*sql.Rows) er
 	return rows.Err()
 }
 
-func loadSeals(ctx context.Context, tx *sql.Tx, snap *vault.Snapshot) error {
-	return each(ctx, tx, `SELECT vault, generation, kind, id, params, box, check_value, created_at
-		FROM vault_seal ORDER BY generation DESC, created_at, id`, func(r *sql.Rows) error {
-		var row vault.SealRow
+// loadRoot reads the root key's row; the zero RootRow where there is none.
+func loadRoot(ctx context.Context, tx *sql.Tx, row *vault.RootRow) error {
+	return each(ctx, tx, "SELECT vault, generation, rev, derive, created_at, mac FROM vault_root", func(r *sql.Rows) error {
+		if row.Rev != 0 {
+			return fault.New(fault.Denied, "the database has the root keys of two vaults")
+		}
 		var at int64
-		err := r.Scan(&row.Vault, &row.Generation, &row.Sealed.Kind, &row.Sealed.ID, &row.Sealed.Params, &row.Sealed.Box, &row.Check, &at)
+		err := r.Scan(&row.Vault, &row.Generation, &row.Rev, &row.Derive, &at, &row.MAC)
 		row.CreatedAt = fromMS(at)
-		snap.Seals = append(snap.Seals, row)
 		return err
 	})
 }
 
-func loadProjects(ctx context.Context, tx *sql.Tx, snap *vault.Snapshot) error {
+func loadSeals(ctx context.Context, tx *sql.Tx, ring *vault.Ring) error {
+	return each(ctx, tx, `SELECT id, kind, key_id, params, box, public, tag, root, created_at, mac
+		FROM vault_seal ORDER BY created_at, id`, func(r *sql.Rows) error {
+		var row vault.SealRow
+		var at int64
+		err := r.Scan(&row.ID, &row.Sealed.Kind, &row.Sealed.ID, &row.Sealed.Params, &row.Sealed.Box, &row.Public, &row.Tag, &row.Root, &at, &row.MAC)
+		row.CreatedAt = fromMS(at)
+		ring.Seals = append(ring.Seals, row)
+		return err
+	})
+}
+
+func loadProjects(ctx context.Context, tx *sql.Tx, ring *vault.Ring) error {
 	return each(ctx, tx, "SELECT tenant, project, term, wrapped, created_at FROM vault_project", func(r *sql.Rows) error {
 		var row vault.ProjectRow
 		var at int64
 		err := r.Scan(&row.Tenant, &row.Project, &row.Term, &row.Wrapped, &at)
 		row.CreatedAt = fromMS(at)
-		snap.Projects = append(snap.Projects, row)
+		ring.Projects = append(ring.Projects, row)
 		return err
 	})
 }
@@ -98,43 +113,95 @@ func loadVersions(ctx context.Context, tx *sql.Tx, snap *vault.Snapshot) error {
 	})
 }
 
-// countChanges counts what the audit log has of each tenant's changes. What the
-// vault itself refused is no change.
+// countChanges counts what the audit logs have of changes: of each tenant's
+// Secrets, and of the ring.
 func countChanges(ctx context.Context, tx *sql.Tx, snap *vault.Snapshot) error {
-	return each(ctx, tx, `SELECT tenant, count(*) FROM audit_entry
-		WHERE type IN ($1, $2, $3, $4) AND actor <> $5 GROUP BY tenant`, func(r *sql.Rows) error {
+	err := each(ctx, tx, "SELECT tenant, count(*) FROM audit_entry WHERE type IN ("+quoted(audit.SecretChanges)+") GROUP BY tenant", func(r *sql.Rows) error {
 		var t ident.Tenant
 		var n int64
 		err := r.Scan(&t, &n)
 		snap.Changes[t] = n
 		return err
-	}, string(audit.SecretSet), string(audit.SecretRotated), string(audit.SecretDisabled), string(audit.SecretRemoved), vault.SystemActor)
-}
-
-// SaveSeals adds seals where there are exactly existing ones.
-func (s *Store) SaveSeals(ctx context.Context, existing int, add []vault.SealRow, ev audit.Event) error {
-	return s.write(ctx, func(tx *Tx) error {
-		var n int
-		if err := tx.QueryRow("SELECT count(*) FROM vault_seal").Scan(&n); err != nil {
-			return storeErr("counting the seals", err)
-		}
-		if n != existing {
-			return fault.New(fault.Conflict, "the vault's seals have changed in the meantime")
-		}
-		for _, r := range add {
-			if err := insertSeal(tx, r); err != nil {
-				return err
-			}
-		}
-		return tx.Audit(ev)
+	})
+	if err != nil {
+		return err
+	}
+	return each(ctx, tx, "SELECT count(*) FROM audit_entry WHERE type IN ("+quoted(audit.RingChanges)+")", func(r *sql.Rows) error {
+		return r.Scan(&snap.RingChanges)
 	})
 }
 
-func insertSeal(tx *Tx, r vault.SealRow) error {
-	_, err := tx.Exec(`INSERT INTO vault_seal (vault, generation, kind, id, params, box, check_value, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, r.Vault, r.Generation, string(r.Sealed.Kind), r.Sealed.ID,
-		notNil(r.Sealed.Params), notNil(r.Sealed.Box), notNil(r.Check), ms(r.CreatedAt))
+// quoted lists types, which are constants of ours, for a condition.
+func quoted(types []audit.Type) string {
+	var b strings.Builder
+	for i, t := range types {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("'" + string(t) + "'")
+	}
+	return b.String()
+}
+
+// SaveRing replaces the ring where the stored one is at revision was.
+func (s *Store) SaveRing(ctx context.Context, was int64, next vault.Ring, evs []audit.Event) error {
+	return s.write(ctx, func(tx *Tx) error {
+		*tx.forget = true
+		if err := saveRoot(tx, was, next.Root); err != nil {
+			return err
+		}
+		// What is deleted is overwritten: the database has secure_delete on.
+		for _, table := range []string{"vault_seal", "vault_project"} {
+			if _, err := tx.Exec("DELETE FROM " + table); err != nil {
+				return err
+			}
+		}
+		for _, r := range next.Seals {
+			if _, err := tx.Exec(`INSERT INTO vault_seal (id, kind, key_id, params, box, public, tag, root, created_at, mac)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, r.ID, string(r.Sealed.Kind), r.Sealed.ID,
+				notNil(r.Sealed.Params), notNil(r.Sealed.Box), r.Public, r.Tag, r.Root, ms(r.CreatedAt), r.MAC); err != nil {
+				return err
+			}
+		}
+		for _, p := range next.Projects {
+			if err := insertProject(tx, p); err != nil {
+				return err
+			}
+		}
+		return auditAll(tx, evs)
+	})
+}
+
+func saveRoot(tx *Tx, was int64, r vault.RootRow) error {
+	if was == 0 {
+		var n int
+		if err := tx.QueryRow("SELECT count(*) FROM vault_root").Scan(&n); err != nil {
+			return storeErr("looking for a root key", err)
+		}
+		if n > 0 {
+			return fault.New(fault.Conflict, "the vault has a root key already")
+		}
+		_, err := tx.Exec("INSERT INTO vault_root (vault, generation, rev, derive, created_at, mac) VALUES ($1, $2, $3, $4, $5, $6)",
+			r.Vault, r.Generation, r.Rev, r.Derive, ms(r.CreatedAt), r.MAC)
+		return err
+	}
+	return tx.ExecOne("the vault's ring of keys", "UPDATE vault_root SET generation = $2, rev = $3, derive = $4, created_at = $5, mac = $6 WHERE vault = $1 AND rev = $7",
+		r.Vault, r.Generation, r.Rev, r.Derive, ms(r.CreatedAt), r.MAC, was)
+}
+
+func insertProject(tx *Tx, p vault.ProjectRow) error {
+	_, err := tx.Exec("INSERT INTO vault_project (tenant, project, term, wrapped, created_at) VALUES ($1, $2, $3, $4, $5)",
+		string(p.Tenant), p.Project, p.Term, p.Wrapped, ms(p.CreatedAt))
 	return err
+}
+
+func auditAll(tx *Tx, evs []audit.Event) error {
+	for _, ev := range evs {
+		if err := tx.Audit(ev); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // notNil keeps an empty blob from being NULL.
@@ -147,41 +214,44 @@ func notNil(b []byte) []byte {
 
 // RecordVault appends events only.
 func (s *Store) RecordVault(ctx context.Context, evs []audit.Event) error {
-	return s.write(ctx, func(tx *Tx) error {
-		for _, ev := range evs {
-			if err := tx.Audit(ev); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return s.write(ctx, func(tx *Tx) error { return auditAll(tx, evs) })
 }
 
-// SaveSecret makes one change of one Secret, with its entry in the audit log.
-func (s *Store) SaveSecret(ctx context.Context, c vault.Change) error {
+// SaveSecrets makes one change of a tenant's Secrets, with its entry in the audit log.
+func (s *Store) SaveSecrets(ctx context.Context, c vault.Change) error {
 	return s.write(ctx, func(tx *Tx) error {
-		if p := c.Project; p != nil {
-			_, err := tx.Exec("INSERT INTO vault_project (tenant, project, term, wrapped, created_at) VALUES ($1, $2, $3, $4, $5)",
-				string(p.Tenant), p.Project, p.Term, p.Wrapped, ms(p.CreatedAt))
-			if err != nil {
+		tenant := string(c.Register.Tenant)
+		*tx.forget = *tx.forget || len(c.Shred)+len(c.Drop) > 0
+		if c.Project != nil {
+			if err := insertProject(tx, *c.Project); err != nil {
 				return err
 			}
 		}
-		if err := saveHead(tx, c.Secret); err != nil {
-			return err
+		for _, r := range c.Secrets {
+			if err := saveHead(tx, r); err != nil {
+				return err
+			}
 		}
 		if err := saveRegister(tx, c.Register); err != nil {
 			return err
 		}
-		if r := c.Version; r != nil {
-			_, err := tx.Exec("INSERT INTO vault_version (tenant, name, version, data_key, value) VALUES ($1, $2, $3, $4, $5)",
-				string(r.Tenant), r.Name, r.Version, r.Key, r.Value)
+		for _, r := range c.Versions {
+			_, err := tx.Exec(`INSERT INTO vault_version (tenant, name, version, data_key, value) VALUES ($1, $2, $3, $4, $5)
+				ON CONFLICT (tenant, name, version) DO UPDATE SET data_key = excluded.data_key, value = excluded.value`,
+				tenant, r.Name, r.Version, r.Key, r.Value)
 			if err != nil {
 				return err
 			}
 		}
-		for _, n := range c.Shred {
-			if err := shred(tx, c.Secret, n); err != nil {
+		for _, id := range c.Shred {
+			if err := shred(tx, "version", "vault_version", "data_key = zeroblob(length(data_key)), value = zeroblob(length(value))",
+				"tenant = $1 AND name = $2 AND version = $3", tenant, id.Name, id.Version); err != nil {
+				return err
+			}
+		}
+		for _, term := range c.Drop {
+			if err := shred(tx, "project key", "vault_project", "wrapped = zeroblob(length(wrapped))",
+				"tenant = $1 AND term = $2", tenant, term); err != nil {
 				return err
 			}
 		}
@@ -207,13 +277,11 @@ func saveRegister(tx *Tx, r vault.Row) error {
 		string(r.Tenant), r.Rev, string(r.Body), r.MAC)
 }
 
-// shred overwrites a version's ciphertexts in their place, then deletes the row:
-// a deleted row's bytes alone stay in the file's free pages.
-func shred(tx *Tx, r vault.Row, version int) error {
-	if err := tx.ExecOne("the version", `UPDATE vault_version SET data_key = zeroblob(length(data_key)), value = zeroblob(length(value))
-		WHERE tenant = $1 AND name = $2 AND version = $3`, string(r.Tenant), r.Name, version); err != nil {
+// shred overwrites a row's ciphertexts in their place, then deletes the row: a
+// deleted row's bytes alone stay in the file's free pages.
+func shred(tx *Tx, what, table, zero, where string, args ...any) error {
+	if err := tx.ExecOne("the "+what, "UPDATE "+table+" SET "+zero+" WHERE "+where, args...); err != nil {
 		return err
 	}
-	return tx.ExecOne("the version", "DELETE FROM vault_version WHERE tenant = $1 AND name = $2 AND version = $3",
-		string(r.Tenant), r.Name, version)
+	return tx.ExecOne("the "+what, "DELETE FROM "+table+" WHERE "+where, args...)
 }

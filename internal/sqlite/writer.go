@@ -20,6 +20,8 @@ type Tx struct {
 	log *audit.Batch // of the transaction: the audit log's appends
 	// queued is set when the step put something into the outbox.
 	queued *bool
+	// forget is set when the step overwrote what must not stay on disk.
+	forget *bool
 }
 
 // job is one step that waits for its turn.
@@ -106,7 +108,7 @@ func (s *Store) transact(batch []*job) error {
 	log := s.seq.Begin(auditTx{ctx, tx})
 	queued := false
 	for i, j := range batch {
-		if err := step(&Tx{ctx: ctx, tx: tx, log: log, queued: &queued}, i, j); err != nil {
+		if err := step(&Tx{ctx: ctx, tx: tx, log: log, queued: &queued, forget: &s.forget}, i, j); err != nil {
 			return err
 		}
 	}
@@ -123,6 +125,9 @@ func (s *Store) transact(batch []*job) error {
 		return err
 	}
 	log.Committed()
+	if s.forget && s.snapshots.Load() == 0 { // a backup would be in the way of each try
+		s.forget = !s.emptyWAL(ctx)
+	}
 	if queued {
 		select {
 		case s.outboxed <- struct{}{}:
@@ -130,6 +135,26 @@ func (s *Store) transact(batch []*job) error {
 		}
 	}
 	return nil
+}
+
+// emptyWAL moves everything into the database and empties the write-ahead log,
+// which still has the pages as they were before the last writes. It reports
+// whether it did: a reader can be in the way, and then the next commit tries again.
+func (s *Store) emptyWAL(ctx context.Context) bool {
+	conn, err := s.rw.Conn(ctx)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }() // it goes back to the pool
+	var busy, pages, moved int
+	_, err = conn.ExecContext(ctx, "PRAGMA busy_timeout = 100") // every other write waits for this one
+	if err == nil {
+		err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
+	}
+	if _, berr := conn.ExecContext(ctx, "PRAGMA busy_timeout = 5000"); berr != nil {
+		return false
+	}
+	return err == nil && busy == 0
 }
 
 // step runs one job in a savepoint. It returns an error only when the whole

@@ -97,7 +97,7 @@ var attacks = map[string]struct {
 	},
 	"a project key swapped with another tenant's": {
 		do: func(m *memory, _ vault.Snapshot) {
-			p := m.snap.Projects
+			p := m.snap.Ring.Projects
 			p[0].Wrapped, p[1].Wrapped = p[1].Wrapped, p[0].Wrapped
 		},
 		refused: map[ident.Tenant]string{acme: "erp-read", globex: "erp-read"}, why: "does not belong here",
@@ -168,11 +168,11 @@ func TestAShreddedVersionThatIsPutBackStaysDestroyed(t *testing.T) {
 func TestARootKeyWhoseRowsAreGoneIsNotMadeAgain(t *testing.T) {
 	f := start(t)
 	f.set(acme, "erp-read", canary1)
-	f.store.snap.Seals = nil
+	f.store.snap.Ring.Root, f.store.snap.Ring.Seals = vault.RootRow{}, nil
 	if err := f.sealed().Unseal(t.Context(), f.store, f.seal); !fault.Is(err, fault.Denied) {
 		t.Errorf("unsealing: %v", err)
 	}
-	if len(f.store.snap.Seals) != 0 {
+	if len(f.store.snap.Ring.Seals) != 0 {
 		t.Error("a new root key was stored over secrets of another")
 	}
 }
@@ -189,7 +189,7 @@ func TestARefusalIsNoChange(t *testing.T) {
 	}
 	n := 0
 	for _, ev := range f.store.events {
-		if ev.Type == audit.SecretDisabled {
+		if ev.Type == audit.RowRefused {
 			n++
 		}
 	}

@@ -11,19 +11,21 @@ import (
 	"sallyport.dev/internal/ident"
 )
 
-// change is one change of one Secret under way. It works on copies: the current
-// state is replaced only when the store has the new one.
+// change is one change of a tenant's Secrets under way. It works on copies: the
+// current state is replaced only when the store has the new one.
 type change struct {
-	now     time.Time
-	name    ident.Tenant
-	ten     *tenant // a copy
-	e       *entry  // a copy, in ten
-	project *ProjectRow
-	version *VersionRow
-	shred   []int
-	event   audit.Type
-	fields  map[string]any // of the event
-	actor   ident.Principal
+	now      time.Time
+	name     ident.Tenant
+	ten      *tenant // a copy
+	e        *entry  // a copy, in ten, where the change is of one Secret
+	touched  []*entry
+	project  *ProjectRow
+	versions []VersionRow
+	shred    []VersionID
+	drop     []int
+	event    audit.Type
+	fields   map[string]any // of the event
+	actor    ident.Principal
 }
 
 // commit runs f on a copy of the Secret, stores what it made, and publishes it.
@@ -49,15 +51,25 @@ func (v *Vault) commit(ctx context.Context, t ident.Tenant, name string, actor i
 	if err != nil {
 		return Secret{}, err
 	}
-	next, all, err := v.rebuild(s, t, c.ten)
-	if err != nil {
-		return Secret{}, err
+	next, all := s.with(t, c.ten), v.holder.Load()
+	if len(c.versions)+len(c.shred) > 0 { // otherwise no value came or went
+		if next, all, err = v.rebuild(s, t, c.ten); err != nil {
+			return Secret{}, err
+		}
 	}
-	if err := v.store.SaveSecret(ctx, stored); err != nil {
+	if err := v.store.SaveSecrets(ctx, stored); err != nil {
 		return Secret{}, fault.Wrap(fault.KindOf(err), "storing the secret "+name, err)
 	}
 	v.publish(next, all)
 	return c.e.head.clone(), nil
+}
+
+// with is the state with one tenant replaced.
+func (s *state) with(name ident.Tenant, ten *tenant) *state {
+	next := *s
+	next.tenants = maps.Clone(s.tenants)
+	next.tenants[name] = ten
+	return &next
 }
 
 // copy takes up the Secret as it is, or a new one.
@@ -66,36 +78,52 @@ func (c *change) copy(s *state, name string, create bool) error {
 	if err != nil && (!create || !fault.Is(err, fault.NotFound)) {
 		return err
 	}
+	c.copyTenant(s)
+	if old != nil {
+		c.e = old.clone()
+	} else {
+		c.e = &entry{keys: map[int]VersionRow{}, head: Secret{ID: ident.New("sec"), Name: name, Project: defaultProject, CreatedAt: c.now}}
+	}
+	c.ten.secrets[name], c.touched = c.e, []*entry{c.e}
+	return nil
+}
+
+// copyTenant takes up the tenant as it is, or a new one. The entries are shared.
+func (c *change) copyTenant(s *state) {
 	c.ten = &tenant{projects: map[int]ProjectRow{}, secrets: map[string]*entry{}, register: register{Names: map[string]int64{}}}
 	if ten := s.tenants[c.name]; ten != nil {
 		c.ten.projects = maps.Clone(ten.projects)
 		c.ten.secrets = maps.Clone(ten.secrets)
-		c.ten.register = register{rev: ten.register.rev, Names: maps.Clone(ten.register.Names)}
+		c.ten.register = ten.register
+		c.ten.register.Names = maps.Clone(ten.register.Names)
+		c.ten.set = ten.set
 	}
-	if old != nil {
-		c.e = &entry{rev: old.rev, head: old.head.clone(), keys: maps.Clone(old.keys)}
-	} else {
-		c.e = &entry{keys: map[int]VersionRow{}, head: Secret{ID: ident.New("sec"), Name: name, Project: defaultProject, CreatedAt: c.now}}
-	}
-	c.ten.secrets[name] = c.e
-	return nil
+}
+
+// clone copies what a change would change.
+func (e *entry) clone() *entry {
+	return &entry{rev: e.rev, head: e.head.clone(), keys: maps.Clone(e.keys)}
 }
 
 // finish makes the rows of the change.
 func (v *Vault) finish(c *change) (Change, error) {
-	c.e.rev++
-	c.e.head.UpdatedAt = c.now
-	c.ten.register.rev++
-	c.ten.register.Names[c.e.head.Name] = c.e.rev
-	head, err := v.row(tableSecret, Row{Tenant: c.name, Name: c.e.head.Name, Rev: c.e.rev}, c.e.head)
-	if err != nil {
-		return Change{}, err
+	var heads []Row
+	for _, e := range c.touched {
+		e.rev++
+		e.head.UpdatedAt = c.now
+		c.ten.register.Names[e.head.Name] = e.rev
+		head, err := v.row(tableSecret, Row{Tenant: c.name, Name: e.head.Name, Rev: e.rev}, e.head)
+		if err != nil {
+			return Change{}, err
+		}
+		heads = append(heads, head)
 	}
+	c.ten.register.rev++
 	reg, err := v.row(tableRegister, Row{Tenant: c.name, Rev: c.ten.register.rev}, c.ten.register)
 	if err != nil {
 		return Change{}, err
 	}
-	return Change{Secret: head, Register: reg, Project: c.project, Version: c.version, Shred: c.shred,
+	return Change{Secrets: heads, Register: reg, Project: c.project, Versions: c.versions, Shred: c.shred, Drop: c.drop,
 		Event: audit.Event{Type: c.event, Tenant: c.name, At: c.now, Actor: c.actor.String(), Fields: c.fields}}, nil
 }
 

@@ -111,6 +111,8 @@ func notFound(name string) error {
 // Denied: the version is not usable, or the use is outside its usage scope.
 // Conflict: the reference pins another version than was decided on.
 func (v *Vault) Open(_ context.Context, d DoorSpec) (http.RoundTripper, error) {
+	v.replacing.RLock()
+	defer v.replacing.RUnlock()
 	s, err := v.open()
 	if err != nil {
 		return nil, err

@@ -43,9 +43,9 @@ func valueAAD(t ident.Tenant, s *Secret, v Version) box.AAD {
 	return box.Bind("value", string(t), s.Project, s.ID, strconv.Itoa(v.Version))
 }
 
-// newProject makes a tenant's first project key.
-func (v *Vault) newProject(t ident.Tenant, now time.Time) (p ProjectRow, err error) {
-	p = ProjectRow{Tenant: t, Project: defaultProject, Term: 1, CreatedAt: now}
+// newProject makes a tenant's project key of a term.
+func (v *Vault) newProject(t ident.Tenant, term int, now time.Time) (p ProjectRow, err error) {
+	p = ProjectRow{Tenant: t, Project: defaultProject, Term: term, CreatedAt: now}
 	key := newKey()
 	defer plain.Wipe(key)
 	err = v.withRoot(func(root []byte) (err error) {

@@ -24,7 +24,8 @@ type memory struct {
 	mu     sync.Mutex
 	snap   vault.Snapshot
 	events []audit.Event
-	fail   error // of the next write
+	fail   error // of the next write, which does not happen
+	lost   error // of the next write, which happens
 }
 
 func (m *memory) LoadVault(context.Context) (vault.Snapshot, error) {
@@ -33,18 +34,23 @@ func (m *memory) LoadVault(context.Context) (vault.Snapshot, error) {
 	return clone(m.snap, m.events), nil
 }
 
-// changes are the events that Snapshot.Changes counts.
-var changes = []audit.Type{audit.SecretSet, audit.SecretRotated, audit.SecretDisabled, audit.SecretRemoved}
-
 func clone(in vault.Snapshot, events []audit.Event) vault.Snapshot {
-	out := vault.Snapshot{Seals: slices.Clone(in.Seals), Projects: slices.Clone(in.Projects), Registers: slices.Clone(in.Registers),
+	out := vault.Snapshot{Ring: cloneRing(in.Ring), Registers: slices.Clone(in.Registers),
 		Secrets: slices.Clone(in.Secrets), Versions: slices.Clone(in.Versions), Changes: map[ident.Tenant]int64{}}
 	for _, ev := range events {
-		if slices.Contains(changes, ev.Type) && ev.Actor != vault.SystemActor {
+		if slices.Contains(audit.SecretChanges, ev.Type) {
 			out.Changes[ev.Tenant]++
+		}
+		if slices.Contains(audit.RingChanges, ev.Type) {
+			out.RingChanges++
 		}
 	}
 	return out
+}
+
+func cloneRing(r vault.Ring) vault.Ring {
+	r.Seals, r.Projects = slices.Clone(r.Seals), slices.Clone(r.Projects)
+	return r
 }
 
 func (m *memory) record(evs ...audit.Event) error {
@@ -61,17 +67,17 @@ func (m *memory) record(evs ...audit.Event) error {
 	return nil
 }
 
-func (m *memory) SaveSeals(_ context.Context, existing int, add []vault.SealRow, ev audit.Event) error {
+func (m *memory) SaveRing(_ context.Context, was int64, next vault.Ring, evs []audit.Event) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.snap.Seals) != existing {
-		return fault.New(fault.Conflict, "seals")
+	if m.snap.Ring.Root.Rev != was {
+		return fault.New(fault.Conflict, "the ring")
 	}
-	if err := m.record(ev); err != nil {
+	if err := m.record(evs...); err != nil {
 		return err
 	}
-	m.snap.Seals = append(m.snap.Seals, add...)
-	return nil
+	m.snap.Ring = cloneRing(next)
+	return m.late()
 }
 
 func (m *memory) RecordVault(_ context.Context, evs []audit.Event) error {
@@ -80,27 +86,40 @@ func (m *memory) RecordVault(_ context.Context, evs []audit.Event) error {
 	return m.record(evs...)
 }
 
-func (m *memory) SaveSecret(_ context.Context, c vault.Change) error {
+func (m *memory) SaveSecrets(_ context.Context, c vault.Change) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.record(c.Event); err != nil {
 		return err
 	}
 	if c.Project != nil {
-		m.snap.Projects = append(m.snap.Projects, *c.Project)
+		m.snap.Ring.Projects = append(m.snap.Ring.Projects, *c.Project)
 	}
 	put := func(rows []vault.Row, r vault.Row) []vault.Row {
 		rows = slices.DeleteFunc(rows, func(o vault.Row) bool { return o.Tenant == r.Tenant && o.Name == r.Name })
 		return append(rows, r)
 	}
-	m.snap.Secrets, m.snap.Registers = put(m.snap.Secrets, c.Secret), put(m.snap.Registers, c.Register)
-	if c.Version != nil {
-		m.snap.Versions = append(m.snap.Versions, *c.Version)
+	for _, r := range c.Secrets {
+		m.snap.Secrets = put(m.snap.Secrets, r)
 	}
+	tenant := c.Register.Tenant
+	m.snap.Registers = put(m.snap.Registers, c.Register)
 	m.snap.Versions = slices.DeleteFunc(m.snap.Versions, func(v vault.VersionRow) bool {
-		return v.Tenant == c.Secret.Tenant && v.Name == c.Secret.Name && slices.Contains(c.Shred, v.Version)
+		again := slices.ContainsFunc(c.Versions, func(n vault.VersionRow) bool { return n.Name == v.Name && n.Version == v.Version })
+		return v.Tenant == tenant && (again || slices.Contains(c.Shred, vault.VersionID{Name: v.Name, Version: v.Version}))
 	})
-	return nil
+	m.snap.Versions = append(m.snap.Versions, c.Versions...)
+	m.snap.Ring.Projects = slices.DeleteFunc(m.snap.Ring.Projects, func(p vault.ProjectRow) bool {
+		return p.Tenant == tenant && slices.Contains(c.Drop, p.Term)
+	})
+	return m.late()
+}
+
+// late is the error of a write that happened all the same.
+func (m *memory) late() error {
+	err := m.lost
+	m.lost = nil
+	return err
 }
 
 func (m *memory) head(t ident.Tenant, name string) *vault.Row {
@@ -182,10 +201,10 @@ func (f *fixture) rotate(t ident.Tenant, name, token string) {
 	}
 }
 
-// refusal is the last entry by which the vault refused a Secret, or nil.
+// refusal is the last entry by which the vault refused a row, or nil.
 func (f *fixture) refusal(t ident.Tenant, name string) map[string]any {
 	for _, ev := range slices.Backward(f.store.events) {
-		if ev.Type == audit.SecretDisabled && ev.Actor == vault.SystemActor && ev.Tenant == t && ev.Fields["secret"] == name {
+		if ev.Type == audit.RowRefused && ev.Tenant == t && ev.Fields["name"] == name {
 			return ev.Fields
 		}
 	}

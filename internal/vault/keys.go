@@ -29,11 +29,10 @@ const (
 
 // Subkeys that stay in this package.
 const (
-	vaultRow   = "vault row-mac"
-	auditKey   = "audit signing key"
-	keyCheck   = "key check"
-	backupKey  = "backup"
-	checkBytes = 8 // of the key check value
+	vaultRow  = "vault row-mac"
+	auditKey  = "audit signing key"
+	sealTag   = "seal tag"
+	backupKey = "backup"
 )
 
 // MAC is HMAC-SHA-256 over parts (each length-prefixed) under the tenant's key
@@ -55,14 +54,14 @@ func (v *Vault) mac(purpose string, t ident.Tenant, parts ...string) (sum []byte
 	return sum, err
 }
 
-// subkey lends a key derived from the root key; f doesn't keep it.
+// subkey lends a key derived from the derivation key; f doesn't keep it.
 func (v *Vault) subkey(purpose string, t ident.Tenant, f func(key []byte)) error {
-	root := v.root.Load()
-	if root == nil {
+	page := v.derive.Load()
+	if page == nil {
 		return errSealed
 	}
 	var err error
-	ok := plain.Use(root, func(k []byte) {
+	ok := plain.Use(page, func(k []byte) {
 		plain.Do(func() {
 			var key []byte
 			if key, err = hkdf.Key(sha256.New, k, nil, string(box.Bind("sallyport", purpose, string(t))), box.KeySize); err == nil {
@@ -85,7 +84,7 @@ func (v *Vault) rowMAC(table string, r Row) ([]byte, error) {
 	return v.mac(vaultRow, r.Tenant, table, r.Name, strconv.FormatInt(r.Rev, 10), string(r.Body))
 }
 
-// checkMAC refuses a row that was not written by a holder of the root key, or
+// checkMAC refuses a row that was not written by a holder of the key, or
 // that is in another place than it was written to.
 func (v *Vault) checkMAC(table string, r Row) error {
 	want, err := v.rowMAC(table, r)

@@ -80,12 +80,9 @@ func derive(name string, fields map[string]plain.Value) []scrub.Secret {
 // rebuild gives the state with one tenant replaced, its set, and the set of all
 // tenants. Nothing is published.
 func (v *Vault) rebuild(s *state, name ident.Tenant, ten *tenant) (*state, *scrub.Set, error) {
-	next := &state{vault: s.vault, generation: s.generation, seals: s.seals, tenants: map[ident.Tenant]*tenant{}}
-	for n, t := range s.tenants {
-		next.tenants[n] = t
-	}
+	next := s
 	if name != "" {
-		next.tenants[name] = ten
+		next = s.with(name, ten)
 	}
 	var all []scrub.Secret
 	for n, t := range next.tenants {
@@ -98,6 +95,9 @@ func (v *Vault) rebuild(s *state, name ident.Tenant, ten *tenant) (*state, *scru
 			if t.set, err = scrub.Build(list); err != nil {
 				return nil, nil, err
 			}
+		}
+		if len(next.tenants) == 1 {
+			return next, t.set, nil // it is the set of all
 		}
 		all = append(all, list...)
 	}

@@ -16,21 +16,23 @@ import (
 const (
 	tableSecret   = "vault_secret"
 	tableRegister = "vault_register"
+	tableSeal     = "vault_seal"
+	tableRoot     = "vault_root"
 )
 
 // verify makes the state of what was stored. A Secret whose rows are not the
 // ones that were written last is kept as refused, with the reason; nothing of
 // one row's damage reaches another Secret, but for a register's, which is about
 // all of a tenant's. The root key has to be there.
-func (v *Vault) verify(snap Snapshot, seals []SealRow, used SealRow) *state {
-	s := &state{vault: used.Vault, generation: used.Generation, seals: seals, tenants: map[ident.Tenant]*tenant{}}
+func (v *Vault) verify(snap Snapshot, refused map[string]error) *state {
+	s := &state{root: snap.Ring.Root, seals: snap.Ring.Seals, refused: refused, tenants: map[ident.Tenant]*tenant{}}
 	of := func(t ident.Tenant) *tenant {
 		if s.tenants[t] == nil {
 			s.tenants[t] = &tenant{projects: map[int]ProjectRow{}, secrets: map[string]*entry{}}
 		}
 		return s.tenants[t]
 	}
-	for _, p := range snap.Projects {
+	for _, p := range snap.Ring.Projects {
 		of(p.Tenant).projects[p.Term] = p
 	}
 	for _, r := range snap.Secrets {
@@ -145,26 +147,34 @@ func (v *Vault) verifyVersions(t *tenant, e *entry) error {
 // refusals records what is refused, in its tenant's log.
 func (v *Vault) refusals(s *state) []audit.Event {
 	var evs []audit.Event
-	refuse := func(t ident.Tenant, secret string, why error) {
-		v.cfg.Log.Error("what the vault has stored is refused", slog.String("tenant", string(t)), slog.String("secret", secret), slog.String("why", why.Error()))
-		evs = append(evs, audit.Event{Type: audit.SecretDisabled, Tenant: t, At: v.cfg.Now(), Actor: SystemActor,
-			Fields: map[string]any{"secret": fault.Quote(secret), "state": "refused", "why": audit.Short(why.Error())}})
+	for _, id := range slices.Sorted(maps.Keys(s.refused)) {
+		evs = append(evs, v.refusal(v.cfg.Tenant, tableSeal, id, s.refused[id]))
 	}
 	for _, t := range slices.Sorted(maps.Keys(s.tenants)) {
 		ten := s.tenants[t]
 		if ten.bad != nil {
-			refuse(t, "", ten.bad) // all of them
+			evs = append(evs, v.refusal(t, tableRegister, "", ten.bad)) // all of them
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(ten.secrets)) {
 			if e := ten.secrets[name]; e.bad != nil {
-				refuse(t, name, e.bad)
+				evs = append(evs, v.refusal(t, tableSecret, name, e.bad))
 			}
 		}
 	}
 	return evs
 }
 
-// SystemActor is who the audit log says did what the vault does by itself. A
-// store does not count its entries as changes of Secrets.
+// refusal is the record of one row that is refused.
+func (v *Vault) refusal(t ident.Tenant, table, name string, why error) audit.Event {
+	v.cfg.Log.Error("what the vault has stored is refused", slog.String("tenant", string(t)), slog.String("table", table),
+		slog.String("name", fault.Quote(name)), slog.String("why", why.Error()))
+	fields := map[string]any{"kind": table, "name": fault.Quote(name), "why": audit.Short(why.Error())}
+	if table == tableSecret {
+		fields["secret"] = fault.Quote(name)
+	}
+	return audit.Event{Type: audit.RowRefused, Tenant: t, At: v.cfg.Now(), Actor: SystemActor, Fields: fields}
+}
+
+// SystemActor is who the audit log says did what the vault does by itself.
 const SystemActor = "system:vault"

@@ -69,15 +69,11 @@ func (v *Vault) addVersion(c *change, w *Write) (int, error) {
 	if n > maxVersion {
 		return 0, fault.Newf(fault.Limit, "the secret %s has %d versions, the most that one can have", h.Name, maxVersion)
 	}
-	if len(c.ten.projects) == 0 {
-		p, err := v.newProject(c.name, c.now)
-		if err != nil {
-			return 0, err
-		}
-		c.ten.projects[p.Term], c.project = p, &p
+	if err := v.currentTerm(c); err != nil {
+		return 0, err
 	}
 	h.describe(w)
-	term := slices.Max(slices.Collect(maps.Keys(c.ten.projects)))
+	term := c.ten.register.Term
 	ver := Version{Version: n, State: Pending, Fields: slices.Sorted(maps.Keys(w.Fields)), Term: term, CreatedAt: c.now, CreatedBy: w.Actor.String()}
 	switch {
 	case w.Scope != nil:
@@ -97,7 +93,7 @@ func (v *Vault) addVersion(c *change, w *Write) (int, error) {
 	}
 	ver.Sum = sum(row.Key, row.Value)
 	h.Versions = append(h.Versions, ver)
-	c.e.keys[n], c.version = row, &row
+	c.e.keys[n], c.versions = row, []VersionRow{row}
 	return n, nil
 }
 
@@ -152,7 +148,7 @@ func (v *Vault) Remove(ctx context.Context, t ident.Tenant, name string, actor i
 		}
 		for _, ver := range h.Versions {
 			if ver.State != Destroyed {
-				c.shred = append(c.shred, ver.Version)
+				c.shred = append(c.shred, VersionID{h.Name, ver.Version})
 				c.set(ver.Version, Destroyed)
 				delete(c.e.keys, ver.Version)
 			}

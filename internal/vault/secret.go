@@ -151,6 +151,7 @@ func parseSecret(name string, b []byte) (Secret, error) {
 type register struct {
 	rev   int64
 	Names map[string]int64 `json:"names"`
+	Term  int              `json:"term"` // of the project key that new versions are under
 }
 
 func parseRegister(r Row) (register, error) {

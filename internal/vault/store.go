@@ -6,7 +6,6 @@ import (
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/ident"
-	"sallyport.dev/internal/vault/kek"
 )
 
 // Store keeps what the vault encrypted. It interprets nothing. Every method
@@ -15,32 +14,23 @@ import (
 type Store interface {
 	// LoadVault reads everything, as of one moment.
 	LoadVault(ctx context.Context) (Snapshot, error)
-	// SaveSeals adds seals of the root key where there are exactly existing
-	// ones; Conflict otherwise.
-	SaveSeals(ctx context.Context, existing int, add []SealRow, ev audit.Event) error
-	// SaveSecret makes one change; Conflict when a row is not at the revision
+	// SaveRing replaces the ring, all of it, where the stored one is at revision
+	// was (0: there is none); Conflict otherwise.
+	SaveRing(ctx context.Context, was int64, next Ring, evs []audit.Event) error
+	// SaveSecrets makes one change; Conflict when a row is not at the revision
 	// before the one that is written.
-	SaveSecret(ctx context.Context, c Change) error
+	SaveSecrets(ctx context.Context, c Change) error
 	// RecordVault only records.
 	RecordVault(ctx context.Context, evs []audit.Event) error
 }
 
-// SealRow is the root key under one seal.
-type SealRow struct {
-	Vault      string // the vault's id
-	Generation int    // of the root key, from 1
-	Sealed     kek.Sealed
-	Check      []byte // key check value of the root key
-	CreatedAt  time.Time
-}
-
 // ProjectRow is a tenant's project key, wrapped by the root key.
 type ProjectRow struct {
-	Tenant    ident.Tenant
-	Project   string
-	Term      int // from 1; a new one for each rotation
-	Wrapped   []byte
-	CreatedAt time.Time
+	Tenant    ident.Tenant `json:"tenant"`
+	Project   string       `json:"project"`
+	Term      int          `json:"term"` // from 1; a new one for each rotation
+	Wrapped   []byte       `json:"wrapped"`
+	CreatedAt time.Time    `json:"createdAt"`
 }
 
 // Row is one that steers use: a Secret's head, or a tenant's register (then
@@ -53,7 +43,8 @@ type Row struct {
 	MAC    []byte
 }
 
-// VersionRow is one version's ciphertexts. They are written once.
+// VersionRow is one version's ciphertexts. They are written once, and again only
+// when their keys are rotated.
 type VersionRow struct {
 	Tenant  ident.Tenant
 	Name    string
@@ -64,21 +55,30 @@ type VersionRow struct {
 
 // Snapshot is everything that is stored.
 type Snapshot struct {
-	Seals     []SealRow
-	Projects  []ProjectRow
+	Ring      Ring // Rev 0 before the first start
 	Registers []Row
 	Secrets   []Row
 	Versions  []VersionRow
-	// Changes counts, by tenant, the changes of Secrets that the audit log has.
+	// Changes counts, by tenant, the changes of Secrets that the audit log has
+	// ([audit.SecretChanges]).
 	Changes map[ident.Tenant]int64
+	// RingChanges counts those of the ring ([audit.RingChanges]), in all logs.
+	RingChanges int64
 }
 
-// Change is one change of one Secret, all of it or nothing.
+// Change is one change of a tenant's Secrets, all of it or nothing.
 type Change struct {
-	Secret   Row
+	Secrets  []Row // heads
 	Register Row
-	Project  *ProjectRow // a new term, or nil
-	Version  *VersionRow // a new version, or nil
-	Shred    []int       // versions whose ciphertexts are overwritten and deleted
+	Project  *ProjectRow  // a new term, or nil
+	Versions []VersionRow // new, or with new keys
+	Shred    []VersionID  // whose ciphertexts are overwritten and deleted
+	Drop     []int        // terms of the project key that nothing refers to any more: overwritten and deleted
 	Event    audit.Event
+}
+
+// VersionID names a version of a Secret.
+type VersionID struct {
+	Name    string
+	Version int
 }

@@ -3,7 +3,8 @@ package vault
 import (
 	"context"
 	"crypto/hmac"
-	"strconv"
+	"sync/atomic"
+	"time"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -17,139 +18,144 @@ import (
 // its root key under all of them. It reads and checks everything that is stored,
 // records what it refuses, and records the unsealing; only then is it open.
 //
-// Denied: no seal is the right one, or the root key's rows are gone. Unavailable:
-// a seal or the store can't be read. Conflict: it is unsealed.
+// Denied: no seal is the right one, or the keys that are stored are not the last
+// ones. Unavailable: a seal or the store can't be read. Conflict: it is unsealed.
 func (v *Vault) Unseal(ctx context.Context, store Store, seals ...kek.Seal) error {
+	return v.unsealBy(ctx, store, func(ring Ring) (opened, error) {
+		if len(seals) == 0 {
+			return opened{}, fault.New(fault.Invalid, "unsealing needs a key file, a passphrase or another seal")
+		}
+		return v.openRing(ctx, ring, seals)
+	}, seals)
+}
+
+// opened says by which seal a ring was opened.
+type opened struct {
+	seal   string
+	kind   kek.Kind
+	source string // where the caller came from; empty: the server did it by itself
+}
+
+// unsealBy is Unseal with how the root key comes to be held.
+func (v *Vault) unsealBy(ctx context.Context, store Store, open func(Ring) (opened, error), first []kek.Seal) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.state.Load() != nil {
 		return fault.New(fault.Conflict, "the vault is unsealed already")
 	}
-	err := v.unseal(ctx, store, seals)
+	err := v.unseal(ctx, store, open, first)
 	if err != nil {
 		v.lockdown()
 	}
 	return err
 }
 
-func (v *Vault) unseal(ctx context.Context, store Store, seals []kek.Seal) error {
-	if len(seals) == 0 {
-		return fault.New(fault.Invalid, "unsealing needs a key file or a passphrase")
-	}
+func (v *Vault) unseal(ctx context.Context, store Store, open func(Ring) (opened, error), first []kek.Seal) error {
 	snap, err := store.LoadVault(ctx)
 	if err != nil {
 		return fault.Wrap(fault.KindOf(err), "reading the vault", err)
 	}
-	rows, used := snap.Seals, SealRow{}
-	if len(rows) == 0 {
-		rows, err = v.firstStart(ctx, store, snap, seals)
-		if err != nil {
+	if snap.Ring.Root.Rev == 0 {
+		if snap.Ring, err = v.firstStart(ctx, store, snap, first); err != nil {
 			return err
 		}
-		used = rows[0]
-	} else if used, err = v.unwrapAny(ctx, rows, seals); err != nil {
+		snap.RingChanges = snap.Ring.Root.Rev
+	}
+	by, err := open(snap.Ring)
+	if err != nil {
 		return err
 	}
-	s, all, err := v.rebuild(v.verify(snap, rows, used), "", nil)
+	refused, whole, err := v.refuseSeals(&snap.Ring, snap.RingChanges)
+	if err != nil {
+		return err
+	}
+	if whole != nil {
+		return v.refuseRing(ctx, store, whole)
+	}
+	s, all, err := v.rebuild(v.verify(snap, refused), "", nil)
 	if err != nil {
 		return err
 	}
 	// The audit log's key is the vault's, which has its root key since it was
 	// unwrapped; doors open only after this is on disk.
-	evs := append([]audit.Event{{Type: audit.VaultUnsealed, Tenant: v.cfg.Tenant, At: v.cfg.Now(), Actor: SystemActor,
-		Fields: map[string]any{"generation": used.Generation, "kind": string(used.Sealed.Kind), "seal": used.Sealed.ID}}}, v.refusals(s)...)
-	if err := store.RecordVault(ctx, evs); err != nil {
+	fields := map[string]any{"generation": snap.Ring.Root.Generation, "kind": string(by.kind), "seal": by.seal}
+	if by.source != "" {
+		fields["source"] = by.source
+	}
+	evs := append(v.attempts(), audit.Event{Type: audit.VaultUnsealed, Tenant: v.cfg.Tenant, At: v.cfg.Now(), Actor: SystemActor, Fields: fields})
+	if err := store.RecordVault(ctx, append(evs, v.refusals(s)...)); err != nil {
 		return fault.Wrap(fault.KindOf(err), "recording the unsealing", err)
 	}
 	v.store = store
+	v.meet.end()
 	v.publish(s, all)
 	return nil
 }
 
-// firstStart makes the root key and wraps it with every seal.
-func (v *Vault) firstStart(ctx context.Context, store Store, snap Snapshot, seals []kek.Seal) ([]SealRow, error) {
-	if len(snap.Projects)+len(snap.Secrets)+len(snap.Versions)+len(snap.Registers)+len(snap.Changes) > 0 {
+// refuseRing records that an old ring was put back. What it opens may be what
+// somebody was to be locked out from: nothing goes on with it.
+func (v *Vault) refuseRing(ctx context.Context, store Store, why error) error {
+	ev := v.refusal(v.cfg.Tenant, tableRoot, "", why)
+	if err := store.RecordVault(ctx, []audit.Event{ev}); err != nil {
+		return fault.Wrap(fault.KindOf(err), "recording a refusal", err)
+	}
+	return fault.Wrap(fault.Denied, "unsealing", why)
+}
+
+// firstStart makes the root key, the derivation key, and a row for each seal.
+func (v *Vault) firstStart(ctx context.Context, store Store, snap Snapshot, seals []kek.Seal) (Ring, error) {
+	if len(snap.Ring.Projects)+len(snap.Ring.Seals)+len(snap.Secrets)+len(snap.Versions)+len(snap.Registers)+len(snap.Changes) > 0 || snap.RingChanges > 0 {
 		// A new root key here would pass for the old one until the first use.
-		return nil, fault.New(fault.Denied, "the vault has secrets, and its root key's rows are gone").
+		return Ring{}, fault.New(fault.Denied, "the vault has secrets, and its root key's rows are gone").
 			WithHint("restore the data directory from a backup")
 	}
-	root := newKey()
+	if len(seals) == 0 {
+		return Ring{}, fault.New(fault.Invalid, "a new vault needs a key file, a passphrase or another seal")
+	}
+	root, derive := newKey(), newKey()
 	defer plain.Wipe(root)
-	vaultID := ident.New("vault")
-	var rows []SealRow
+	defer plain.Wipe(derive)
+	r := Ring{Root: RootRow{Vault: ident.New("vault"), Generation: 1, CreatedAt: v.cfg.Now().UTC().Truncate(time.Millisecond)}}
+	var err error
+	if r.Root.Derive, err = box.Seal(plain.Bytes(root), deriveAAD(r.Root), derive); err != nil {
+		return Ring{}, err
+	}
+	if err := v.hold(root, r.Root); err != nil {
+		return Ring{}, err
+	}
+	var evs []audit.Event
 	for _, seal := range seals {
-		row, err := v.wrapRoot(ctx, seal, vaultID, 1, root)
+		row, tag, err := v.makeSeal(ctx, r.Root.Vault, ident.New("seal"), seal)
 		if err != nil {
-			return nil, err
+			return Ring{}, err
 		}
-		rows = append(rows, row)
-	}
-	if err := v.holdRoot(root); err != nil {
-		return nil, err
-	}
-	for i := range rows {
-		check, err := v.checkValue(vaultID, 1)
-		if err != nil {
-			return nil, err
+		if err := v.finishSeal(&row, r.Root, tag, root); err != nil {
+			return Ring{}, err
 		}
-		rows[i].Check = check
+		r.Seals = append(r.Seals, row)
+		evs = append(evs, v.ringEvent(audit.SealAdded, SystemActor, r.Root, row))
 	}
-	if err := store.SaveSeals(ctx, 0, rows, v.sealEvent(rows)); err != nil {
-		return nil, fault.Wrap(fault.KindOf(err), "storing the root key", err)
+	r.Root.Rev = int64(len(evs))
+	if err := v.authenticate(&r, nil); err != nil {
+		return Ring{}, err
 	}
-	return rows, nil
+	if err := store.SaveRing(ctx, 0, r, evs); err != nil {
+		return Ring{}, fault.Wrap(fault.KindOf(err), "storing the root key", err)
+	}
+	return r, nil
 }
 
-// holdRoot moves a copy of the root key into its page.
-func (v *Vault) holdRoot(root plain.Value) error {
-	page, err := plain.NewPage(plain.New(append([]byte(nil), plain.Bytes(root)...)))
-	if err != nil {
-		return err
-	}
-	v.root.Store(page)
-	return nil
-}
-
-func rootAAD(vaultID string, generation int) box.AAD {
-	return box.Bind("root", vaultID, strconv.Itoa(generation))
-}
-
-// wrapRoot seals the root key and tries the result: a seal that can't be undone
-// is not stored.
-func (v *Vault) wrapRoot(ctx context.Context, seal kek.Seal, vaultID string, generation int, root plain.Value) (SealRow, error) {
-	aad := rootAAD(vaultID, generation)
-	sealed, err := seal.Wrap(ctx, aad, root)
-	if err != nil {
-		return SealRow{}, fault.Wrap(fault.KindOf(err), "sealing the root key", err)
-	}
-	back, err := seal.Unwrap(ctx, aad, sealed)
-	defer plain.Wipe(back)
-	if err != nil || !hmac.Equal(plain.Bytes(back), plain.Bytes(root)) {
-		return SealRow{}, fault.Wrap(fault.Internal, "a seal does not open what it has sealed", err)
-	}
-	return SealRow{Vault: vaultID, Generation: generation, Sealed: sealed, CreatedAt: v.cfg.Now()}, nil
-}
-
-// checkValue is a root key's check value.
-func (v *Vault) checkValue(vaultID string, generation int) ([]byte, error) {
-	m, err := v.mac(keyCheck, "", vaultID, strconv.Itoa(generation))
-	if err != nil {
-		return nil, err
-	}
-	return m[:checkBytes], nil
-}
-
-// unwrapAny takes the first seal that opens a row, and holds the root key.
-func (v *Vault) unwrapAny(ctx context.Context, rows []SealRow, seals []kek.Seal) (SealRow, error) {
+// openRing takes the first seal that opens a row, and holds the root key.
+func (v *Vault) openRing(ctx context.Context, ring Ring, seals []kek.Seal) (opened, error) {
 	var why error
 	for _, seal := range seals {
-		for _, row := range rows {
+		for _, row := range ring.Seals {
 			if row.Sealed.Kind != seal.Kind() {
 				continue
 			}
-			err := v.unwrap(ctx, row, seal)
+			err := v.openBy(ctx, ring.Root, row, seal)
 			if err == nil {
-				return row, nil
+				return opened{seal: row.ID, kind: row.Sealed.Kind}, nil
 			}
 			if why == nil || fault.Is(why, fault.Denied) { // what can't be read says more
 				why = err
@@ -158,9 +164,9 @@ func (v *Vault) unwrapAny(ctx context.Context, rows []SealRow, seals []kek.Seal)
 	}
 	if why == nil {
 		why = fault.New(fault.Denied, "the vault was not sealed with a seal of this kind").
-			WithHint("it was sealed with: %s", kindsOf(rows))
+			WithHint("it was sealed with: %s", kindsOf(ring.Seals))
 	}
-	return SealRow{}, fault.Wrap(fault.KindOf(why), "unsealing", why)
+	return opened{}, fault.Wrap(fault.KindOf(why), "unsealing", why)
 }
 
 func kindsOf(rows []SealRow) string {
@@ -174,62 +180,56 @@ func kindsOf(rows []SealRow) string {
 	return out
 }
 
-func (v *Vault) unwrap(ctx context.Context, row SealRow, seal kek.Seal) error {
-	root, err := seal.Unwrap(ctx, rootAAD(row.Vault, row.Generation), row.Sealed)
+// openBy opens one row with one seal, and holds the root key.
+func (v *Vault) openBy(ctx context.Context, r RootRow, row SealRow, seal kek.Seal) error {
+	root, err := unwrapRoot(ctx, r, row, seal)
 	if err != nil {
 		return err
 	}
 	defer plain.Wipe(root)
-	if err := v.holdRoot(root); err != nil {
-		return err
-	}
-	check, err := v.checkValue(row.Vault, row.Generation)
-	if err == nil && !hmac.Equal(check, row.Check) {
-		err = fault.New(fault.Denied, "the root key is not the one that this vault was made with")
-	}
-	if err != nil {
-		v.lockdown()
-	}
-	return err
+	return v.hold(root, r)
 }
 
-func (v *Vault) sealEvent(rows []SealRow) audit.Event {
-	return audit.Event{Type: audit.ResourceApplied, Tenant: v.cfg.Tenant, At: v.cfg.Now(), Actor: SystemActor,
-		Fields: map[string]any{"kind": "Seal", "name": rows[0].Sealed.ID, "revision": rows[0].Generation, "state": string(rows[0].Sealed.Kind)}}
+// unwrapRoot gives the root key that a seal opens.
+func unwrapRoot(ctx context.Context, r RootRow, row SealRow, seal kek.Seal) (plain.Value, error) {
+	secret, err := seal.Unwrap(ctx, secretAAD(r.Vault, row.ID), row.Sealed)
+	if err != nil {
+		return plain.Value{}, err
+	}
+	defer plain.Wipe(secret)
+	public, tag, err := kek.Public(secret)
+	plain.Wipe(tag)
+	if err == nil && !hmac.Equal(public, row.Public) {
+		err = fault.New(fault.Denied, "the seal's public key was changed by somebody without the key")
+	}
+	if err != nil {
+		return plain.Value{}, err
+	}
+	return kek.Decrypt(secret, rootAAD(r, row.ID), row.Root)
 }
 
-// AddSeal adds a seal to an unsealed vault: from the next start on, each alone
-// unseals it.
-func (v *Vault) AddSeal(ctx context.Context, seal kek.Seal, actor ident.Principal) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	s, err := v.open()
+// hold moves a copy of the root key, and the derivation key that it opens, into
+// their pages. That it opens one is the proof that it is the right one.
+func (v *Vault) hold(root plain.Value, r RootRow) error {
+	derive, err := box.Open(plain.Bytes(root), deriveAAD(r), r.Derive)
 	if err != nil {
+		return fault.New(fault.Denied, "the root key is not the one that this vault was made with")
+	}
+	if err := holdIn(&v.derive, derive); err != nil {
 		return err
 	}
-	if !actor.Valid() {
-		return fault.New(fault.Denied, "a change of the seals needs a caller")
-	}
-	var row SealRow
-	err = v.withRoot(func(k []byte) (err error) {
-		root := plain.New(append([]byte(nil), k...))
-		defer plain.Wipe(root)
-		row, err = v.wrapRoot(ctx, seal, s.vault, s.generation, root)
-		return err
-	})
+	return holdIn(&v.root, plain.New(append([]byte(nil), plain.Bytes(root)...)))
+}
+
+// holdIn moves a key into a page of its own, and forgets the one that was there.
+func holdIn(to *atomic.Pointer[plain.Page], key plain.Value) error {
+	page, err := plain.NewPage(key)
 	if err != nil {
+		plain.Wipe(key)
 		return err
 	}
-	if row.Check, err = v.checkValue(s.vault, s.generation); err != nil {
-		return err
+	if old := to.Swap(page); old != nil {
+		plain.WipePage(old)
 	}
-	ev := v.sealEvent([]SealRow{row})
-	ev.Actor = actor.String()
-	if err := v.store.SaveSeals(ctx, len(s.seals), []SealRow{row}, ev); err != nil {
-		return fault.Wrap(fault.KindOf(err), "storing the seal", err)
-	}
-	next := *s
-	next.seals = append(append([]SealRow(nil), s.seals...), row)
-	v.state.Store(&next)
 	return nil
 }

@@ -3,9 +3,12 @@
 // standard library's interface: a RoundTripper that authenticates the requests
 // to one origin (Open), a crypto.Signer (AuditKey).
 //
-// The envelope: seals (package kek) encrypt the root key; the root key, each
-// tenant's project key; that, a data key for each version of a Secret; that, the
-// version's fields. Each ciphertext is bound to where it belongs.
+// The envelope: the root key is encrypted to each seal (package kek); it wraps
+// each tenant's project key; that, a data key for each version of a Secret; that,
+// the version's fields. Each ciphertext is bound to where it belongs. Keyed hashes
+// and signing keys come from a derivation key, which the root key wraps too and
+// which stays when that is replaced. All other keys can be rotated while doors
+// are open; see docs/vault.md.
 //
 // It refuses everything while it is sealed; a Secret whose rows are not the
 // ones that were written last; a use outside a version's usage scope; a version
@@ -17,8 +20,9 @@
 // another name, tenant or version, widen its usage scope, or put an old row
 // back: the fault names the Secret, and the audit log has it. Such a person can
 // destroy. A whole data directory put back is found only with an audit
-// checkpoint that was kept elsewhere. In memory the root key is in a locked
-// page, values exist in open doors, and a scrub.Set knows them all.
+// checkpoint that was kept elsewhere. In memory the root key and the derivation
+// key are in locked pages, values exist in open doors, and a scrub.Set knows them
+// all.
 package vault
 
 import (
@@ -48,17 +52,22 @@ type Vault struct {
 
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal
+	meet  meeting    // of a sealed start
 
-	root  atomic.Pointer[plain.Page] // nil while sealed
-	state atomic.Pointer[state]      // nil while sealed; what it points to never changes
+	// replacing is held to write while the root key and the state that goes with
+	// it are replaced, and to read by who decrypts without mu.
+	replacing sync.RWMutex
+	root      atomic.Pointer[plain.Page] // nil while sealed
+	derive    atomic.Pointer[plain.Page] // nil while sealed
+	state     atomic.Pointer[state]      // nil while sealed; what it points to never changes
 }
 
 // state is everything that was stored, verified, as of one moment.
 type state struct {
-	vault      string // the vault's id, in the associated data of the root key's boxes
-	generation int    // of the root key
-	seals      []SealRow
-	tenants    map[ident.Tenant]*tenant
+	root    RootRow
+	seals   []SealRow
+	refused map[string]error // why a seal's row is not trusted, by its id; "": a row is missing
+	tenants map[ident.Tenant]*tenant
 }
 
 // tenant is one tenant's part of it.
@@ -121,8 +130,10 @@ func (v *Vault) Seal() {
 // lockdown is Seal under the lock.
 func (v *Vault) lockdown() {
 	v.state.Store(nil)
-	if root := v.root.Swap(nil); root != nil {
-		plain.WipePage(root)
+	for _, p := range []*atomic.Pointer[plain.Page]{&v.root, &v.derive} {
+		if page := p.Swap(nil); page != nil {
+			plain.WipePage(page)
+		}
 	}
 }
 

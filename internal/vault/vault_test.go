@@ -289,10 +289,10 @@ func TestOneOfTwoSealsIsEnough(t *testing.T) {
 	f.set(acme, "erp", canary1)
 	dir := t.TempDir()
 	second, third, gone := kek.NewKeyFile(filepath.Join(dir, "2")), kek.NewKeyFile(filepath.Join(dir, "3")), kek.NewKeyFile(filepath.Join(dir, "4"))
-	if err := f.AddSeal(t.Context(), second, admin(acme)); err != nil {
+	if _, err := f.AddSeal(t.Context(), second, admin(acme)); err != nil {
 		t.Fatal(err)
 	}
-	if err := start(t).AddSeal(t.Context(), third, admin(acme)); err != nil { // of another vault
+	if _, err := start(t).AddSeal(t.Context(), third, admin(acme)); err != nil { // of another vault
 		t.Fatal(err)
 	}
 	v := f.sealed()
@@ -384,7 +384,7 @@ func TestEveryChangeIsOnTheRecordWithoutItsValue(t *testing.T) {
 	for _, ev := range f.store.events {
 		types = append(types, ev.Type)
 	}
-	want := []audit.Type{audit.ResourceApplied, audit.VaultUnsealed, audit.SecretSet, audit.SecretRotated, audit.SecretDisabled, audit.SecretRemoved}
+	want := []audit.Type{audit.SealAdded, audit.VaultUnsealed, audit.SecretSet, audit.SecretRotated, audit.SecretDisabled, audit.SecretRemoved}
 	if fmt.Sprint(types) != fmt.Sprint(want) {
 		t.Errorf("recorded %v, want %v", types, want)
 	}

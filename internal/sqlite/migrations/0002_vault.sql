@@ -1,16 +1,30 @@
 -- The vault: ciphertexts, and the rows that steer their use. Package vault alone
 -- knows what they mean; body is JSON under mac, and rev counts a row's writes.
 
+-- One row: the root key's generation and what it wraps. rev counts the changes of
+-- root, seals and project keys together, the ring.
+CREATE TABLE vault_root (
+	vault      TEXT   NOT NULL,
+	generation INTEGER NOT NULL CHECK (generation > 0),
+	rev        INTEGER NOT NULL CHECK (rev > 0),
+	derive     BLOB   NOT NULL,
+	created_at INTEGER NOT NULL,
+	mac        BLOB   NOT NULL,
+	PRIMARY KEY (vault)
+) STRICT;
+
 CREATE TABLE vault_seal (
-	vault       TEXT   NOT NULL,
-	generation  INTEGER NOT NULL CHECK (generation > 0),
-	kind        TEXT   NOT NULL,
-	id          TEXT   NOT NULL,
-	params      BLOB   NOT NULL,
-	box         BLOB   NOT NULL,
-	check_value BLOB   NOT NULL,
-	created_at  INTEGER NOT NULL,
-	PRIMARY KEY (vault, generation, kind, id)
+	id         TEXT   NOT NULL,
+	kind       TEXT   NOT NULL,
+	key_id     TEXT   NOT NULL,
+	params     BLOB   NOT NULL,
+	box        BLOB   NOT NULL, -- the seal's secret, under the seal
+	public     BLOB   NOT NULL,
+	tag        BLOB   NOT NULL,
+	root       BLOB   NOT NULL, -- the root key, to the public key
+	created_at INTEGER NOT NULL,
+	mac        BLOB   NOT NULL,
+	PRIMARY KEY (id)
 ) STRICT;
 
 CREATE TABLE vault_project (
