@@ -30,6 +30,13 @@ var NotPlaintext = byName(
 		[]string{
 			"httpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
 		}},
+	words{"a backup's header, which whoever has the file can read: ids, a random salt, signed notes of the audit log",
+		[]string{
+			"vault.BackupHeader.ID", "vault.BackupHeader.Version", "vault.BackupHeader.Vault", "vault.BackupHeader.Salt",
+			"vault.BackupHeader.Digest", "vault.BackupCheckpoint.Verifier", "vault.BackupCheckpoint.Note",
+		}},
+	words{"the database of a backup, for who has a seal of it: Secrets are ciphertext in it as in every database",
+		[]string{"vault.Backup.Open"}},
 	words{"a value of the caller's own context", []string{"httpcred.quietCtx.Value"}},
 )
 
