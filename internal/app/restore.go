@@ -178,7 +178,7 @@ func held(dir string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only looked at
 	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
@@ -214,17 +214,9 @@ func (c RestoreConfig) unpack(ctx context.Context, b *vault.Backup, dir string) 
 	}
 	_, err = io.CopyBuffer(struct{ io.Writer }{f}, r, make([]byte, 1<<20))
 	if err = errors.Join(err, f.Close()); err != nil {
-		return diskErr("unpacking the backup", first(err))
+		return diskErr("unpacking the backup", err)
 	}
 	return nil
-}
-
-// first is the first of joined errors.
-func first(err error) error {
-	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a join is taken apart
-		return all.Unwrap()[0]
-	}
-	return err
 }
 
 // place puts the directory where it was asked for, at one instant, and durably.
@@ -232,8 +224,10 @@ func (c RestoreConfig) place(dir string) error {
 	if err := syncTree(dir); err != nil {
 		return diskErr("writing the data directory", err)
 	}
-	if err := os.Rename(dir, c.Dir); err != nil {
-		return diskErr("putting the data directory in place at "+fault.Quote(c.Dir), first(err))
+	// The system's own call: it takes the place of a directory that is empty, and
+	// refuses one that is not, also when that became so a moment ago.
+	if err := unix.Rename(dir, c.Dir); err != nil {
+		return diskErr("putting the data directory in place at "+fault.Quote(c.Dir), err)
 	}
 	return diskErr("writing the data directory", syncPath(filepath.Dir(c.Dir)))
 }

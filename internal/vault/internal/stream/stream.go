@@ -21,6 +21,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
+	"errors"
 	"io"
 
 	"sallyport.dev/internal/fault"
@@ -185,10 +186,10 @@ func (r *reader) Read(p []byte) (int, error) {
 // next opens one chunk. r.err is io.EOF with the last one.
 func (r *reader) next() {
 	n, err := io.ReadFull(r.src, r.sealed)
-	last := err == io.EOF || err == io.ErrUnexpectedEOF
+	last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	if err == nil { // a whole chunk is the last one when nothing follows
 		_, err = r.src.Peek(1)
-		last = err == io.EOF
+		last = errors.Is(err, io.EOF)
 	}
 	if err != nil && !last {
 		r.err = err
