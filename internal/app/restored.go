@@ -52,6 +52,9 @@ func (c RestoreConfig) bring(ctx context.Context, b *vault.Backup, dir string, r
 	if err := v.Unseal(ctx, store, c.Seals...); err != nil {
 		return err
 	}
+	if ring, err := v.Ring(); err != nil || ring.Root.Vault != b.Header.Vault {
+		return errors.Join(err, fault.New(fault.Denied, "the database is of another vault than the backup's header says"))
+	}
 	count, err := v.Count()
 	if err != nil {
 		return err

@@ -17,13 +17,29 @@ import (
 // TestGettingStarted does what a reader of docs/getting-started.md does: types
 // the commands at the top of the project, in order, with an empty home.
 func TestGettingStarted(t *testing.T) {
-	const file = "docs/getting-started.md"
+	home, out := follow(t, "docs/getting-started.md", `"state":"COMMITTED"`, "Welcome!", "approved by Ann", "a guest of mine", "Ada was greeted once.", "entries verified")
+	token, err := os.ReadFile(filepath.Join(home, "try", "hello.token"))
+	must(t, err)
+	if strings.Contains(out, strings.TrimSpace(string(token))) {
+		t.Error("the token was printed")
+	}
+}
+
+// TestBackup does what docs/backup.md says: a backup, its check, a restore, and a
+// server on what was restored.
+func TestBackup(t *testing.T) {
+	follow(t, "docs/backup.md", "entries verified", "and every one opens", "only the header was read", "the key file is not in it", "is ready")
+}
+
+// follow types a document's commands, which have to print what is said.
+func follow(t *testing.T, file string, said ...string) (home, printed string) {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../..", file))
 	must(t, err)
 	blocks, err := doctest.Parse(file, string(text))
 	must(t, err)
 	ports := strings.NewReplacer("127.0.0.1:7411", free(t), "127.0.0.1:7412", free(t))
-	home := t.TempDir()
+	home = t.TempDir()
 	out := &bytes.Buffer{}
 	s := doctest.Open("../..", surroundings(t, home), out)
 	t.Cleanup(func() {
@@ -39,16 +55,12 @@ func TestGettingStarted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, said := range []string{`"state":"COMMITTED"`, "Welcome!", "approved by Ann", "a guest of mine", "Ada was greeted once.", "entries verified"} {
-		if !strings.Contains(out.String(), said) {
-			t.Errorf("nothing printed %q:\n%s", said, out)
+	for _, line := range said {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("nothing printed %q:\n%s", line, out)
 		}
 	}
-	token, err := os.ReadFile(filepath.Join(home, "try", "hello.token"))
-	must(t, err)
-	if strings.Contains(out.String(), strings.TrimSpace(string(token))) {
-		t.Error("the token was printed")
-	}
+	return home, out.String()
 }
 
 // surroundings is the environment of somebody with an empty home, whose program

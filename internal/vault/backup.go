@@ -213,11 +213,16 @@ func (h *BackupHeader) decode(b []byte) error {
 	if err != nil || !bytes.Equal(again, b) {
 		return bad
 	}
-	if h.Size <= 0 || h.Size > maxDatabase || len(h.Salt) != stream.KeySize || ident.CheckName(string(h.Tenant)) != nil || len(h.Ring.Seals) == 0 {
+	if h.Size <= 0 || h.Size > maxDatabase || len(h.Salt) != stream.KeySize || ident.CheckName(string(h.Tenant)) != nil ||
+		len(h.Ring.Seals) == 0 || len(h.Ring.Seals) > maxBackupSeals || h.Vault != h.Ring.Root.Vault {
 		return bad
 	}
 	return nil
 }
+
+// maxBackupSeals bounds how often a passphrase is tried for a header that anybody
+// may have written.
+const maxBackupSeals = 64
 
 // maxDatabase is more than SQLite can have, and less than overflows.
 const maxDatabase = 1 << 50

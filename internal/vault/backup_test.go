@@ -124,6 +124,7 @@ func TestAnAlteredBackupIsRefused(t *testing.T) {
 		"itself after it":               slices.Concat(file, file),
 		"its checkpoint replaced":       edit(`log/acme\n7\n`, `log/acme\n3\n`),
 		"its key replaced":              edit(`"verifier":"v"`, `"verifier":"w"`),
+		"its vault replaced":            edit(`"vault":"vault_`, `"vault":"fault_`),
 		"its tenant replaced":           edit(`"tenant":"acme","schema"`, `"tenant":"evil","schema"`),
 		"a larger size":                 edit(fmt.Sprintf(`"size":%d`, h.Size), fmt.Sprintf(`"size":%d`, h.Size+1)),
 		"a size like a bomb":            edit(fmt.Sprintf(`"size":%d`, h.Size), `"size":1125899906842624`),
