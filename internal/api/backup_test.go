@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport.dev/client"
 	"sallyport.dev/internal/api"
@@ -81,6 +82,40 @@ func TestABackupThatFailsIsNeverTakenForAWholeOne(t *testing.T) {
 	if !strings.Contains(o.log.String(), "a backup was not finished") {
 		t.Error("the log does not have it")
 	}
+}
+
+// A server bounds how long a request is read. A backup takes longer.
+func TestABackupOutlastsTheTimeForReadingItsRequest(t *testing.T) {
+	o := open(t, "admin")
+	o.api.Backuper = slow(5 * readTimeout)
+	s := httptest.NewUnstartedServer(o.api)
+	s.Config.ReadTimeout = readTimeout
+	s.Start()
+	defer s.Close()
+	c, err := client.New(s.URL, client.Token(o.as("admin")))
+	o.must(err)
+	var out strings.Builder
+	if _, err := c.Download(t.Context(), "POST", "/v1/backup", api.BackupRequest{Password: "p", Code: "123456"}, &out); err != nil || out.String() != "first, last" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
+const readTimeout = 100 * time.Millisecond
+
+// slow is how long a backup takes.
+type slow time.Duration
+
+func (d slow) Backup(ctx context.Context, _ ident.Principal, _, _, _ string, w io.Writer) error {
+	if _, err := io.WriteString(w, "first, "); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Duration(d)):
+	}
+	_, err := io.WriteString(w, "last")
+	return err
 }
 
 func TestASessionAloneMakesNoBackup(t *testing.T) {

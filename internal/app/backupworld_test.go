@@ -3,9 +3,11 @@ package app
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -21,6 +23,7 @@ import (
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/sqlite"
 	"sallyport.dev/internal/vault"
 	"sallyport.dev/internal/vault/kek"
 )
@@ -130,6 +133,18 @@ func (o *office) backup(name string) (file string) {
 func (o *office) config(file string) RestoreConfig {
 	return RestoreConfig{File: file, Dir: filepath.Join(o.t.TempDir(), "new"), Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(o.dir, "seal.key"))},
 		LogHandler: slog.DiscardHandler, Now: func() time.Time { return o.time }}
+}
+
+// tamper changes the database beside the running server.
+func (o *office) tamper(query string) {
+	o.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(o.dir, "data", sqlite.File)+"?_pragma=busy_timeout(5000)")
+	o.must(err)
+	r, err := db.Exec(query)
+	o.must(errors.Join(err, db.Close()))
+	if n, err := r.RowsAffected(); err != nil || n == 0 {
+		o.t.Fatalf("the attack changed nothing: %v", err)
+	}
 }
 
 // nothingLeft says that the directory was not made, and nothing else beside it.

@@ -3,8 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -298,10 +296,7 @@ func TestABackupIsHeldAgainstACheckpointThatWasKept(t *testing.T) {
 // What was changed in the database before it was backed up is found then.
 func TestADatabaseThatWasTamperedWithIsNotRestored(t *testing.T) {
 	o := newOffice(t, t.TempDir())
-	db, err := sql.Open("sqlite", filepath.Join(o.dir, "data", sqlite.File)+"?_pragma=busy_timeout(5000)")
-	o.must(err)
-	_, err = db.Exec("UPDATE audit_entry SET entry = CAST(replace(CAST(entry AS TEXT), 'ann', 'eve') AS BLOB) WHERE tenant = 'acme' AND type = 'account.created'")
-	o.must(errors.Join(err, db.Close()))
+	o.tamper("UPDATE audit_entry SET entry = CAST(replace(CAST(entry AS TEXT), 'ann', 'eve') AS BLOB) WHERE tenant = 'acme' AND type = 'account.created'")
 	c := o.config(o.backup("b"))
 	rep, err := Restore(t.Context(), c)
 	if o.must(err); rep.Audit.OK() || rep.Audit.Findings()[0].Kind != audit.EntryAltered || rep.Dir != "" {

@@ -13,18 +13,20 @@ import (
 	"sallyport.dev/internal/app"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault"
+	"sallyport.dev/internal/vault/kek"
 )
 
 // restoreFlags are what restore is told.
 type restoreFlags struct {
 	data, kept, tmp         string
 	keyFile, passphraseFile string
+	recoveryKey             string
 	verify                  bool
 }
 
 func (p *program) restoreCmd() *cobra.Command {
 	var f restoreFlags
-	c := verb("restore FILE [--verify | --data NEWDIR] [--key-file FILE] [--passphrase-file FILE]", "Check a backup, or make a data directory of it",
+	c := verb("restore FILE [--verify | --data NEWDIR] [--key-file FILE | --passphrase-file FILE | --recovery-key FILE]", "Check a backup, or make a data directory of it",
 		`  sallyport restore last.backup --verify --key-file seal.key
   sallyport restore last.backup --data ./restored --key-file seal.key --checkpoint last.note`,
 		takes(1), func(cmd *cobra.Command, args []string) error { return p.restore(cmd.Context(), args[0], f) })
@@ -43,6 +45,7 @@ place it takes first: two of them would both act.`
 	c.Flags().StringVar(&f.data, "data", "", "the data directory that is made; it must not be there, or be empty")
 	c.Flags().StringVar(&f.keyFile, "key-file", "", "what the vault was sealed with")
 	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with a passphrase that the vault was sealed with")
+	c.Flags().StringVar(&f.recoveryKey, "recovery-key", "", "the offline half of a recovery key")
 	c.Flags().StringVar(&f.kept, "checkpoint", "", "a checkpoint of the audit log that you kept: the backup has to continue it")
 	c.Flags().StringVar(&f.tmp, "tmp", "", "where --verify unpacks the database (default: the system's directory for temporary files)")
 	return c
@@ -50,20 +53,17 @@ place it takes first: two of them would both act.`
 
 func (p *program) restore(ctx context.Context, file string, f restoreFlags) error {
 	c := app.RestoreConfig{File: file, Dir: f.data, Tmp: f.tmp, Now: time.Now, LogHandler: slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn})}
-	sealed := f.keyFile != "" || f.passphraseFile != ""
+	var err error
+	if c.Seals, err = f.seals(); err != nil {
+		return err
+	}
 	switch {
 	case f.verify == (f.data != ""):
 		return &usageError{"it is not clear what to do with the backup", "check it with --verify, or make a data directory of it with --data NEWDIR"}
-	case !f.verify && !sealed:
-		return &usageError{"a restore takes what the vault was sealed with", "give --key-file or --passphrase-file"}
+	case !f.verify && len(c.Seals) == 0:
+		return &usageError{"a restore takes what the vault was sealed with", "give --key-file, --passphrase-file or --recovery-key"}
 	case f.tmp != "" && !f.verify:
 		return &usageError{"--tmp is for --verify", "a restore unpacks beside the new data directory"}
-	}
-	var err error
-	if sealed {
-		if c.Seals, err = (serveFlags{keyFile: f.keyFile, passphraseFile: f.passphraseFile}).seals(); err != nil {
-			return err
-		}
 	}
 	if f.kept != "" {
 		if c.Checkpoint, err = os.ReadFile(f.kept); err != nil {
@@ -81,6 +81,19 @@ func (p *program) restore(ctx context.Context, file string, f restoreFlags) erro
 		return err
 	}
 	return p.verdict(rep, f)
+}
+
+// seals are what the backup is opened with, any one of them.
+func (f restoreFlags) seals() (out []kek.Seal, err error) {
+	if f.keyFile != "" || f.passphraseFile != "" {
+		if out, err = (serveFlags{keyFile: f.keyFile, passphraseFile: f.passphraseFile}).seals(); err != nil {
+			return nil, err
+		}
+	}
+	if f.recoveryKey != "" {
+		out = append(out, kek.NewRecoveryKey(f.recoveryKey))
+	}
+	return out, nil
 }
 
 // restored prints what was found and done.
@@ -112,13 +125,18 @@ func counted(c vault.Count) string {
 func (p *program) verdict(r app.RestoreReport, f restoreFlags) error {
 	switch {
 	case !r.Opened:
-		p.say("only the header was read, and nothing of it is proven: give --key-file or --passphrase-file to check the rest")
+		p.say("only the header was read, and nothing of it is proven: give --key-file, --passphrase-file or --recovery-key to check the rest")
 		return nil
 	case !r.Audit.OK():
-		p.say("nothing was restored")
+		if !f.verify {
+			p.say("nothing was restored")
+		}
 		return &auditError{len(r.Audit.Findings())}
-	case r.Secrets != nil && r.Secrets.Refused > 0:
-		p.say("%d secrets are refused: their rows were changed before the backup was made, and the restored server's audit log names them", r.Secrets.Refused)
+	case r.Secrets.Refused > 0 && f.verify:
+		return fault.Newf(fault.Invalid, "%d secrets of the backup are refused", r.Secrets.Refused).
+			WithHint("their rows were changed before it was made; a restored server's audit log names them")
+	case r.Secrets.Refused > 0:
+		p.say("%d secrets are refused: their rows were changed before the backup was made, and the server's audit log names them", r.Secrets.Refused)
 	}
 	if f.kept == "" {
 		p.say("that it is the newest backup only a checkpoint that was kept elsewhere can show: give it with --checkpoint")
@@ -126,7 +144,7 @@ func (p *program) verdict(r app.RestoreReport, f restoreFlags) error {
 	if r.Dir == "" {
 		return nil
 	}
-	p.say("the key file is not in it: start the server with the same --key-file or --passphrase-file")
+	p.say("the key file is not in it: start the server with what its vault is sealed with")
 	if r.Ended.Writes > 0 {
 		p.say("find out what became of the writes: %s unknown list", p.self)
 	}
