@@ -208,8 +208,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := open(bytes.NewReader(b), key, binding)
 		switch {
-		case err == nil && !bytes.Equal(b, enc) && len(got) > 0:
-			// The only other streams under this key are this process's own.
+		case err == nil && len(got) > 0 && !bytes.Equal(got, in): // the seeds are all that was ever encrypted
 			t.Errorf("%d bytes that nobody encrypted were accepted", len(b))
 		case err != nil && len(got)%stream.ChunkSize != 0:
 			t.Errorf("half a chunk was given out: %d bytes", len(got))
