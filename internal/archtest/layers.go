@@ -62,7 +62,7 @@ var Layers = []Layer{
 			{{"internal/vault", "encrypted Secrets; opens doors, hands out no keys"}},
 			{
 				{"internal/vault/httpcred", "the door to an HTTP system: injects, scrubs"},
-				{"internal/vault/kek", "seals of the root key: key file, passphrase"},
+				{"internal/vault/kek", "seals: key file, passphrase, transit, exec"},
 			},
 			{
 				{"internal/vault/internal/box", "one encryption, bound to where it belongs"},
@@ -97,6 +97,7 @@ var Layers = []Layer{
 		one("internal/storetest", "the conformance suite that every store passes"),
 		one("internal/doctest", "runs the commands of the documentation"),
 		one("examples/vendor-onboarding/...", "the example company: its systems, its model, its resources"),
+		one("examples/seal-plugin", "an example of a program for an exec seal"),
 		one("examples/hello-api", "the smallest system that a Mission can act on, for docs/getting-started.md"),
 	}},
 }

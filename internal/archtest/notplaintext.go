@@ -15,6 +15,12 @@ var NotPlaintext = byName(
 			"vault.Write.Name", "vault.Write.Description", "vault.Write.Owner", "vault.Write.Labels",
 			"kek.Sealed.ID",
 		}},
+	words{"where a key server or a program is and how to sign in there: names and paths; secrets are in files that these name",
+		[]string{
+			"kek.TransitConfig.Address", "kek.TransitConfig.Mount", "kek.TransitConfig.Key", "kek.TransitConfig.Namespace",
+			"kek.TransitConfig.CAFile", "kek.TransitConfig.TokenFile", "kek.AppRole.Mount", "kek.AppRole.RoleID", "kek.AppRole.SecretIDFile",
+			"kek.ExecConfig.Path", "kek.ExecConfig.Args", "kek.ExecConfig.Env",
+		}},
 	words{"a word from a closed list", []string{"vault.Purpose", "vault.State", "kek.Kind"}},
 	words{"ciphertext, or a key under another key, on its way to the store",
 		[]string{"vault.ProjectRow.Wrapped", "vault.VersionRow.Key", "vault.VersionRow.Value", "kek.Sealed.Box"}},
@@ -29,6 +35,7 @@ var NotPlaintext = byName(
 	words{"plain.Value: opaque outside the vault, where nobody can import the package that opens it",
 		[]string{
 			"httpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
+			"kek.Transit.Unwrap", "kek.Exec.Unwrap",
 		}},
 	words{"a backup's header, which whoever has the file can read: ids, a random salt, signed notes of the audit log",
 		[]string{

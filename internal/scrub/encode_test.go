@@ -2,6 +2,7 @@ package scrub_test
 
 import (
 	"bytes"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -149,6 +150,10 @@ func lead(n int, enc *base64.Encoding) func(string) string {
 	return func(v string) string { return enc.EncodeToString([]byte("user:"[5-n:] + v + "\n")) }
 }
 
+func twiceBase64(in, out int) func(string) string {
+	return func(v string) string { return lead(out, base64.StdEncoding)(lead(in, base64.StdEncoding)(v)) }
+}
+
 func utf16Bytes(order binary.AppendByteOrder) func(string) string {
 	return func(v string) string {
 		var b []byte
@@ -212,6 +217,15 @@ var encoders = []encoder{
 	{"base64 alone", false, always(func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) })},
 	{"base64 in php json", false, always(func(v string) string { return phpJSON(lead(1, base64.StdEncoding)(v)) })},
 	{"base64 in query", false, always(func(v string) string { return url.QueryEscape(lead(2, base64.StdEncoding)(v)) })},
+	{"base64 in base64 0", false, always(twiceBase64(0, 0))},
+	{"base64 in base64 1", false, always(twiceBase64(1, 2))},
+	{"base64 in base64 2", false, always(twiceBase64(2, 1))},
+	{"base64 in base64 3", false, always(twiceBase64(1, 3))},
+	{"base32", false, always(func(v string) string { return base32.StdEncoding.EncodeToString([]byte(v)) })},
+	{"base32 after 3", false, always(func(v string) string { return base32.StdEncoding.EncodeToString([]byte("ab:" + v + "\n")) })},
+	{"base32 after 4", false, always(func(v string) string {
+		return strings.ToLower(base32.StdEncoding.EncodeToString([]byte("abc:" + v)))
+	})},
 	{"reversed", true, always(func(v string) string {
 		b := []byte(v)
 		slices.Reverse(b)

@@ -2,8 +2,11 @@ package scrub
 
 import (
 	"bytes"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
+	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"unicode/utf16"
@@ -16,21 +19,34 @@ import (
 type form struct {
 	texts func(v []byte) [][]byte
 	plain bool // never escaped: its characters don't need it
+	// parts: how many characters stand for a byte, where a part of the value
+	// shows as a part of the form; 0 where fragments are not looked for.
+	parts float64
 }
 
 var formList = []form{
-	{texts: spellings}, {texts: reversed}, {texts: hexed}, {texts: base64Cores}, {texts: wide},
-	{texts: numbers, plain: true},
+	{texts: spellings, parts: 1}, {texts: reversed}, {texts: hexed, parts: 2}, {texts: base64InURL, parts: 4. / 3},
+	{texts: base64Twice}, {texts: base32Cores}, {texts: wide}, {texts: numbers, plain: true},
 }
 
 // patterns lists every text that stands for v, each of MinLen bytes or more.
 func patterns(v []byte, secret int32) []pattern {
 	var all []pattern
+	from, to, least := fragment(v)
 	for _, f := range formList {
-		for _, t := range f.texts(v) {
-			if len(t) >= MinLen {
-				all = append(all, pattern{text: lowered(t), secret: secret, plain: f.plain})
+		for i, t := range f.texts(v) {
+			if len(t) < MinLen {
+				continue
 			}
+			p := pattern{text: lowered(t), secret: secret, plain: f.plain}
+			switch {
+			case least == 0 || f.parts == 0 || f.parts == 1 && i > 0:
+			case from == 0 && to == len(v): // any part of the form is one of the value
+				p.to, p.least = len(t), int(math.Ceil(f.parts*float64(least)))
+			case f.parts == 1:
+				p.from, p.to, p.least = from, to, least
+			}
+			all = append(all, p)
 		}
 	}
 	return all
@@ -71,7 +87,34 @@ func reversed(v []byte) [][]byte {
 }
 
 // hexed is two digits a byte; their case doesn't matter to a match.
-func hexed(v []byte) [][]byte { return [][]byte{hex.AppendEncode(nil, v)} }
+func hexed(v []byte) [][]byte {
+	var all [][]byte
+	for _, u := range inURL(v) {
+		all = append(all, hex.AppendEncode(nil, u))
+	}
+	return all
+}
+
+// inURL is a value, and how a URL has it: what a system encodes as a whole may be
+// the URL that it was asked with.
+func inURL(v []byte) [][]byte {
+	all := [][]byte{v}
+	for _, escape := range []func(string) string{url.QueryEscape, url.PathEscape} {
+		if e := []byte(escape(string(v))); !bytes.Equal(e, all[len(all)-1]) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// base64InURL is base64Cores of these.
+func base64InURL(v []byte) [][]byte {
+	var all [][]byte
+	for _, u := range inURL(v) {
+		all = append(all, base64Cores(u)...)
+	}
+	return all
+}
 
 // base64Cores are the characters that the value alone determines, in both
 // alphabets, when 0, 1 or 2 bytes (modulo 3) stand before it.
@@ -85,6 +128,29 @@ func base64Cores(v []byte) [][]byte {
 			to := (lead + len(v)) * 8 / 6 // the last that no later byte shares
 			all = append(all, text[from:to])
 		}
+	}
+	return all
+}
+
+// base64Twice are the characters that the value alone determines after it was
+// encoded twice, as a credential in a document that is itself sent in base64.
+func base64Twice(v []byte) [][]byte {
+	var all [][]byte
+	for _, once := range base64Cores(v) {
+		// Encoded text has no byte whose code would differ between the alphabets.
+		all = append(all, base64Cores(once)[:3]...)
+	}
+	return all
+}
+
+// base32Cores are the characters that the value alone determines, when 0 to 4
+// bytes (modulo 5) stand before it.
+func base32Cores(v []byte) [][]byte {
+	var all [][]byte
+	for lead := range 5 {
+		padded := append(make([]byte, lead, lead+len(v)), v...)
+		text := base32.StdEncoding.WithPadding(base32.NoPadding).AppendEncode(nil, padded)
+		all = append(all, text[(lead*8+4)/5:(lead+len(v))*8/5])
 	}
 	return all
 }

@@ -11,6 +11,9 @@ type pattern struct {
 	text   []byte
 	secret int32
 	plain  bool // not met in escapes
+	// A run of least bytes or more between from and to counts as well; 0: only
+	// the whole text does.
+	from, to, least int
 }
 
 // match is an occurrence: text[start:end] stands for a secret.
@@ -53,6 +56,7 @@ const (
 	mix          = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio
 	bitsPerEntry = 24                 // of the Bloom bitmap
 	minBloomLog  = 15                 // 4 KB: no less, it fits the nearest cache
+	onePass      = 2000               // so few patterns share one bank: more would meet too many q-grams by chance
 )
 
 func buildBanks(pats []pattern) []bank {
@@ -61,12 +65,19 @@ func buildBanks(pats []pattern) []bank {
 	}
 	common := countGrams(pats)
 	by := make([][]int32, len(layout))
+	least := 0
 	for i, p := range pats {
 		k := 0
 		for len(p.text) < layout[k].m {
 			k++
 		}
-		by[k] = append(by[k], int32(i))
+		by[k], least = append(by[k], int32(i)), max(least, k)
+	}
+	if len(pats) <= onePass {
+		// Where the text has to be looked at this often anyway, once is enough.
+		for k := range least {
+			by[least], by[k] = append(by[least], by[k]...), nil
+		}
 	}
 	var banks []bank
 	for k, ids := range by {
@@ -86,6 +97,7 @@ func buildBank(m, q int, pats []pattern, ids []int32, common *gramCount) bank {
 		for o := w; o < w+b.s; o++ {
 			all = append(all, entry{b.hash(load(p[o:])), id, int32(o)})
 		}
+		all = b.fragments(&pats[id], id, w, common, all)
 	}
 	n := uint(len(all))
 	bloomLog := max(uint(bits.Len(n*bitsPerEntry-1)), minBloomLog)
@@ -110,6 +122,25 @@ func buildBank(m, q int, pats []pattern, ids []int32, common *gramCount) bank {
 		next[k]++
 	}
 	return b
+}
+
+// commonGram is from how many occurrences on, in the patterns and in ordinary
+// text, four bytes are no sign of one secret: what many begin with.
+const commonGram = 16
+
+// fragments adds the q-grams outside the window at w, by which a part of the
+// pattern is found.
+func (b *bank) fragments(p *pattern, id int32, w int, common *gramCount, all []entry) []entry {
+	if p.least == 0 {
+		return all
+	}
+	for o := p.from; o+b.q <= p.to; o++ {
+		if o >= w && o < w+b.s || *common.at(p.text, o) > commonGram {
+			continue
+		}
+		all = append(all, entry{b.hash(load(p.text[o:])), id, int32(o)})
+	}
+	return all
 }
 
 // load reads up to 8 bytes, as if zeros followed the end.
@@ -170,6 +201,12 @@ func (b *bank) probe(pats []pattern, t []byte, i int, h uint64, out []match) []m
 			continue
 		}
 		p := &pats[e.pat]
+		if p.least > 0 && i+b.q <= len(t) {
+			if start, end, ok := p.fragmentOf(t, i, int(e.off), b.q); ok {
+				out = append(out, match{start, end, p.secret})
+			}
+			continue
+		}
 		start := i - int(e.off)
 		if start < 0 || start+len(p.text) > len(t) {
 			continue

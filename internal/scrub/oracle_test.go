@@ -2,6 +2,7 @@ package scrub_test
 
 import (
 	"bytes"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"html"
@@ -122,6 +123,20 @@ var undoers = []struct {
 			all.WriteByte('\n')
 			// what is left of the last group
 			d, _ = base64.RawStdEncoding.DecodeString(t)
+			all.Write(d)
+			all.WriteByte('\n')
+		}
+		return all.String(), true
+	})},
+	{"base32", perMatch(`([A-Za-z2-7]{13,})`, func(m []string) (string, bool) {
+		run := strings.ToUpper(m[1])
+		var all bytes.Buffer
+		for skip := range 8 {
+			t := run[skip:]
+			if len(t)%8 == 1 || len(t)%8 == 3 || len(t)%8 == 6 {
+				t = t[:len(t)-1] // no text ends so
+			}
+			d, _ := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(t)
 			all.Write(d)
 			all.WriteByte('\n')
 		}

@@ -1,6 +1,7 @@
 package scrub
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 )
@@ -8,15 +9,14 @@ import (
 // Bytes scrubs a complete text, such as an Observation: it finds everything
 // that [Set.Stream] finds, and what is broken up by white space. The result is
 // b itself when there is nothing to replace; b is never written to.
-func (s *Set) Bytes(b []byte) ([]byte, Report) {
+func (s *Set) Bytes(b []byte) ([]byte, Report) { return s.whole(b, false) }
+
+func (s *Set) whole(b []byte, fixed bool) ([]byte, Report) {
 	e := s.engine()
 	if e == nil || len(b) == 0 {
 		return b, Report{}
 	}
-	sc, _ := e.idle.Get().(*scanner)
-	if sc == nil {
-		sc = &scanner{}
-	}
+	sc := e.scratch()
 	if len(b) <= keepUnder {
 		defer e.idle.Put(sc)
 	}
@@ -24,13 +24,17 @@ func (s *Set) Bytes(b []byte) ([]byte, Report) {
 	if len(sc.found) == 0 {
 		return b, Report{}
 	}
-	var r redaction
+	r := redaction{fixed: fixed}
 	out := r.apply(nil, e, b, sc.found, len(b))
 	return out, r.report
 }
 
 // keepUnder is from which text's size on scratch space is not worth keeping.
 const keepUnder = 1 << 20
+
+// Fixed is [Set.Bytes] for a binary frame, whose lengths must stay true: what is
+// found is written over with asterisks.
+func (s *Set) Fixed(b []byte) ([]byte, Report) { return s.whole(b, true) }
 
 // String is [Set.Bytes] for a string.
 func (s *Set) String(t string) (string, Report) {
@@ -54,6 +58,7 @@ func (s *Set) Contains(b []byte) []string {
 // redaction replaces matches, and carries over from one stretch of a stream to
 // the next what has been said already about the bytes in hand.
 type redaction struct {
+	fixed   bool // the length stays: asterisks instead of a mark
 	report  Report
 	covered int      // how many bytes at the start belong to a place that was replaced
 	counted []string // whom that place was counted for
@@ -61,8 +66,16 @@ type redaction struct {
 
 // place is a stretch of text that one replacement stands for.
 type place struct {
-	end     int
-	counted []string
+	start, end int
+	counted    []string
+}
+
+// cover writes over as much of a place as leaves now.
+func (r *redaction) cover(out []byte, p place, lim int) []byte {
+	if !r.fixed {
+		return out
+	}
+	return append(out, bytes.Repeat([]byte{'*'}, max(0, min(p.end, lim)-p.start))...)
 }
 
 // apply appends t[:lim] to out with every place in it replaced. Matches that
@@ -83,9 +96,11 @@ func (r *redaction) apply(out []byte, e *engine, t []byte, found []match, lim in
 			if m.start >= lim {
 				break
 			}
-			out = append(out, t[cur.end:m.start]...)
-			out = append(out, e.marks[m.secret]...)
-			cur = place{end: m.end}
+			out = append(r.cover(out, cur, lim), t[cur.end:m.start]...)
+			if !r.fixed {
+				out = append(out, e.marks[m.secret]...)
+			}
+			cur = place{start: m.start, end: m.end}
 		}
 		cur.end = max(cur.end, m.end)
 		if name := e.names[m.secret]; !slices.Contains(cur.counted, name) {
@@ -93,6 +108,7 @@ func (r *redaction) apply(out []byte, e *engine, t []byte, found []match, lim in
 			r.report.count(name, 1)
 		}
 	}
+	out = r.cover(out, cur, lim)
 	if cur.end < lim {
 		out = append(out, t[cur.end:lim]...)
 	}

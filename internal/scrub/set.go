@@ -1,17 +1,19 @@
 // Package scrub takes known secrets out of whatever leaves the Boundary: the
 // bytes of an answer as they stream by, its headers, an Observation, an error,
 // a log record. It finds each secret raw (in any case), reversed, in UTF-16, in
-// hex, as a list of byte numbers, in base64 at every alignment, and behind the
-// escapes of JSON, URLs, HTML and source code, mixed and nested, split over any
+// hex, as a list of byte numbers, in base32 and base64 at every alignment, once
+// or twice, and behind the escapes of JSON, URLs, HTML and source code, mixed and nested, split over any
 // chunks. It is a pure function of its inputs: no network, disk or clock.
 //
 // It refuses values that can't be protected ([Check]): too short, too easy to
 // guess, or an ordinary word, which would damage every text that has the word.
-// It doesn't know secrets that nobody told it, doesn't open compressed bodies,
-// and doesn't find what a system computed from a secret: what stops that is
-// that a credential goes to its declared position at its declared host only.
-// A secret that is cut short, or cut by white space in a stream, is not found;
-// of base64, up to four bits at each edge of a secret stay, since they share a
+// It doesn't know secrets that nobody told it, and doesn't find what a system
+// computed from a secret: what stops that is that a credential goes to its
+// declared position at its declared host only. Of a long random secret a part is
+// found too (see fragment), cut at any place in a whole text, cut at its end in a
+// stream; of others, only the whole. White space inside a secret, base64 of what
+// was escaped before, and compressed data are seen through in whole texts only.
+// Of base64, up to four bits at each edge of a secret stay, since they share a
 // character with what stands beside it.
 //
 // # Security
@@ -88,6 +90,7 @@ func Build(secrets []Secret) (*Set, error) {
 			}
 		}
 	}
+	e.names = append(e.names, unreadable) // last, for what can't be searched
 	e.banks = buildBanks(e.pats)
 	e.prefix = buildPrefixes(e.pats)
 	e.reach, e.maxLen = reaches(e.pats)
@@ -99,7 +102,8 @@ func Build(secrets []Secret) (*Set, error) {
 // mistook the fields of a form) is not shown.
 func (e *engine) buildMarks() []string {
 	marks := make([]string, len(e.names))
-	for i, n := range e.names {
+	marks[len(marks)-1] = "[withheld: it unpacks to too much]"
+	for i, n := range e.names[:len(marks)-1] {
 		marks[i] = "[secret:" + n + "]"
 		var sc scanner
 		if sc.scan(e, []byte(marks[i]), true); len(sc.found) > 0 {
@@ -128,7 +132,7 @@ func (s *Set) engine() *engine {
 // Len is the number of secrets.
 func (s *Set) Len() int {
 	if e := s.engine(); e != nil {
-		return len(e.names)
+		return len(e.names) - 1
 	}
 	return 0
 }

@@ -27,6 +27,14 @@ func (s *Set) Stream(w io.Writer) *Stream {
 	return &Stream{w: w, set: func() *Set { return s }}
 }
 
+// FixedStream is [Set.Stream] for binary frames: every length stays true, and
+// what is found is written over with asterisks.
+func (s *Set) FixedStream(w io.Writer) *Stream {
+	st := s.Stream(w)
+	st.red.fixed = true
+	return st
+}
+
 // Write scrubs p after what is held back. It returns len(p), or w's error.
 func (s *Stream) Write(p []byte) (int, error) {
 	if s.err != nil {

@@ -4,10 +4,13 @@ import "bytes"
 
 // scanWhole scans a complete text: as [scanner.scan] does, and once more with
 // all white space taken out, for what was wrapped at a line's end, indented,
-// spaced, or dumped in groups. Only a complete text allows that: in a stream
-// every space would have to wait for what follows.
+// spaced, or dumped in groups; both times also in what the text packs. Only a
+// complete text allows that: in a stream every space would have to wait for what
+// follows.
 func (sc *scanner) scanWhole(e *engine, t []byte) {
 	sc.scan(e, t, true)
+	budget := 16*len(t) + 4*maxUnpacked
+	sc.packed(t, &budget, 1)
 	v := &sc.views[maxDepth]
 	v.strip(t)
 	if len(v.jumps) == 0 {
@@ -16,6 +19,7 @@ func (sc *scanner) scanWhole(e *engine, t []byte) {
 	n := len(sc.found)
 	sc.literal(v.buf, false)
 	sc.decode(v.buf, 0, escAll, false)
+	sc.packedLines(t, v, &budget)
 	sc.back(v, n)
 }
 

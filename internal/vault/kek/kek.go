@@ -34,6 +34,8 @@ const (
 	KindKeyFile    Kind = "key-file"
 	KindPassphrase Kind = "passphrase"
 	KindRecovery   Kind = "recovery"
+	KindTransit    Kind = "transit"
+	KindExec       Kind = "exec"
 )
 
 // Sealed is a seal's secret, encrypted by the seal, as it is stored.
@@ -53,13 +55,6 @@ type Seal interface {
 	// Unwrap decrypts it. Denied: it is the wrong key file or passphrase.
 	// Unavailable: the seal can't be read. Invalid: it is malformed or unsafe.
 	Unwrap(ctx context.Context, aad box.AAD, s Sealed) (plain.Value, error)
-}
-
-// Renewer is a seal that can be given a new key of its own. Renew is called
-// before the Wrap that uses it; what it was called with still opens afterwards,
-// and it can be called again when that Wrap's result was never stored.
-type Renewer interface {
-	Renew(ctx context.Context, aad box.AAD, stored Sealed) error
 }
 
 // bind is the associated data of a Sealed's box.

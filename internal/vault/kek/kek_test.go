@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
@@ -135,29 +135,42 @@ func TestThePreviousKeyStillOpens(t *testing.T) {
 	}
 }
 
-func TestAPassphraseOpensAfterTheSameWorkAsAWrongOneIsRefused(t *testing.T) {
-	kek.Cheaper(t)
-	phrase := func(s string) *kek.Passphrase {
-		p, err := kek.NewPassphrase([]byte(s))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
-	s, err := phrase("five random words or more").Wrap(t.Context(), aad, root())
+func phrase(t *testing.T, s string) *kek.Passphrase {
+	t.Helper()
+	p, err := kek.NewPassphrase([]byte(s))
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin := time.Now()
-	got, err := phrase("five random words or more").Unwrap(t.Context(), aad, s)
-	right := time.Since(begin)
+	return p
+}
+
+func TestAPassphraseOpensAfterTheSameWorkAsAWrongOneIsRefused(t *testing.T) {
+	kek.Cheaper(t)
+	s, err := phrase(t, "five random words or more").Wrap(t.Context(), aad, root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := func(p string) ([]string, plain.Value, error) {
+		t.Helper()
+		did := kek.Derivations(t)
+		got, err := phrase(t, p).Unwrap(t.Context(), aad, s)
+		return *did, got, err
+	}
+	right, got, err := work("five random words or more")
 	if err != nil || !bytes.Equal(plain.Bytes(got), plain.Bytes(root())) {
 		t.Fatalf("the right one: %v", err)
 	}
-	begin = time.Now()
-	_, err = phrase("five random words or less").Unwrap(t.Context(), aad, s)
-	if wrong := time.Since(begin); !fault.Is(err, fault.Denied) || wrong < right/4 {
-		t.Errorf("the wrong one: %v, after %s where the right one took %s", err, wrong, right)
+	for _, p := range []string{"five random words or less", "five random words or more ", strings.Repeat("x", 12)} {
+		wrong, got, err := work(p)
+		if !fault.Is(err, fault.Denied) || len(plain.Bytes(got)) > 0 {
+			t.Errorf("a wrong one: %v", err)
+		}
+		if len(wrong) != 1 || !slices.Equal(right, wrong) {
+			t.Errorf("the work for a wrong one was %v, for the right one %v", wrong, right)
+		}
+		if err == nil || err.Error() != "this is not the passphrase that the vault was sealed with" || fault.HintOf(err) == "" {
+			t.Errorf("it says %q (%s)", err, fault.HintOf(err))
+		}
 	}
 	want := `"argon2id"`
 	if fips140.Enabled() {
@@ -165,6 +178,33 @@ func TestAPassphraseOpensAfterTheSameWorkAsAWrongOneIsRefused(t *testing.T) {
 	}
 	if !strings.Contains(string(s.Params), want) {
 		t.Errorf("derived as %s", s.Params)
+	}
+}
+
+func TestFIPSModeDerivesWithPBKDF2AndSaysWhatToDoWithArgon2id(t *testing.T) {
+	if fips140.Enforced() {
+		t.Skip("what is derived outside FIPS mode can't be made here")
+	}
+	kek.Cheaper(t)
+	p := phrase(t, "five random words or more")
+	kek.FIPS(t, false)
+	outside, err := p.Wrap(t.Context(), aad, root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kek.FIPS(t, true)
+	if _, err := p.Unwrap(t.Context(), aad, outside); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "Argon2id") || !strings.Contains(fault.HintOf(err), "PBKDF2") {
+		t.Errorf("an Argon2id seal in FIPS mode: %v (%s)", err, fault.HintOf(err))
+	}
+	inside, err := p.Wrap(t.Context(), aad, root())
+	if err != nil || !strings.Contains(string(inside.Params), "pbkdf2-sha256") {
+		t.Fatalf("%s, %v", inside.Params, err)
+	}
+	for _, on := range []bool{true, false} {
+		kek.FIPS(t, on)
+		if got, err := p.Unwrap(t.Context(), aad, inside); err != nil || !bytes.Equal(plain.Bytes(got), plain.Bytes(root())) {
+			t.Errorf("a PBKDF2 seal, FIPS mode %v: %v", on, err)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package kek
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -22,13 +21,30 @@ import (
 const maxKeyFile = 4 << 10
 
 // KeyFile is a seal in a file of mode 0600 (or a systemd credential): JSON with
-// an id, the current key and, after a rotation, the previous one.
-type KeyFile struct{ path string }
+// an id, the current key and, after a renewal, the previous one.
+type KeyFile struct {
+	path        string
+	credentials string // the directory of systemd's credentials, or empty
+}
 
-// NewKeyFile names the file. It is read when it is needed, and made when a root
-// key is first wrapped and there is none: never at an Unwrap, where a new key
-// would hide that the right one is missing.
-func NewKeyFile(path string) *KeyFile { return &KeyFile{path} }
+// KeyFileOption changes how the file is used.
+type KeyFileOption func(*KeyFile)
+
+// Credentials names the directory in which systemd gives a service its
+// credentials ($CREDENTIALS_DIRECTORY). A key file in it may have the mode that
+// systemd gives it, and is never made or renewed there. Empty: there is none.
+func Credentials(dir string) KeyFileOption { return func(k *KeyFile) { k.credentials = dir } }
+
+// NewKeyFile names the file. It is read when it is needed, and made when a key
+// is first wrapped and there is none: never at an Unwrap, where a new key would
+// hide that the right one is missing.
+func NewKeyFile(path string, opts ...KeyFileOption) *KeyFile {
+	k := &KeyFile{path: path}
+	for _, o := range opts {
+		o(k)
+	}
+	return k
+}
 
 // Kind is [KindKeyFile].
 func (*KeyFile) Kind() Kind { return KindKeyFile }
@@ -58,14 +74,18 @@ func (k *KeyFile) Unwrap(_ context.Context, aad box.AAD, s Sealed) (plain.Value,
 	}
 	defer f.wipe()
 	if f.ID != s.ID {
-		return plain.Value{}, fault.Newf(fault.Denied, "the key file %s is not the one that the vault was sealed with", k.path).
-			WithHint("the vault wants the key file with the id %s", fault.Quote(s.ID))
+		return plain.Value{}, k.wrongFile(s)
 	}
 	root, err := open(plain.New(bytes.Clone(f.Current)), aad, s)
 	if err != nil && f.Previous != nil {
 		root, err = open(plain.New(bytes.Clone(f.Previous)), aad, s)
 	}
 	return root, err
+}
+
+func (k *KeyFile) wrongFile(s Sealed) error {
+	return fault.Newf(fault.Denied, "the key file %s is not the one that the vault was sealed with", k.path).
+		WithHint("the vault wants the key file with the id %s", fault.Quote(s.ID))
 }
 
 // keyFile is the file's content. It stays in this file of the package.
@@ -81,10 +101,10 @@ func (f *keyFile) wipe() {
 }
 
 func (k *KeyFile) read() (*keyFile, error) {
-	file, err := os.Open(k.path)
+	file, err := k.open()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &fault.Error{Kind: fault.Unavailable, Msg: "opening the key file", Err: err,
-			Hint: "the vault can't be unsealed without it: restore the file, or unseal with the passphrase"}
+			Hint: "the vault can't be unsealed without it: restore the file, or unseal with another seal"}
 	}
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "opening the key file", err)
@@ -95,7 +115,7 @@ func (k *KeyFile) read() (*keyFile, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "looking at the key file", err)
 	}
-	if err := checkMode(k.path, info); err != nil {
+	if err := k.checkMode(info); err != nil {
 		return nil, err
 	}
 	b, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
@@ -106,14 +126,37 @@ func (k *KeyFile) read() (*keyFile, error) {
 	return parseKeyFile(b)
 }
 
-// checkMode refuses what others can read or write.
-func checkMode(path string, info fs.FileInfo) error {
-	if !info.Mode().IsRegular() {
-		return fault.Newf(fault.Invalid, "the key file %s is not a regular file", path)
+// open opens the file; a credential by way of its directory, which no link
+// leads out of: the mode that is accepted there is accepted nowhere else.
+func (k *KeyFile) open() (*os.File, error) {
+	name, ok := k.credential()
+	if !ok {
+		return os.Open(k.path)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return fault.Newf(fault.Denied, "the key file %s can be used by others (mode %04o)", path, info.Mode().Perm()).
-			WithHint("chmod 600 %s, and consider the key as known to whoever could read it", path)
+	root, err := os.OpenRoot(k.credentials)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.Open(name)
+}
+
+// checkMode refuses what others can read or write.
+func (k *KeyFile) checkMode(info fs.FileInfo) error {
+	mode := info.Mode()
+	if !mode.IsRegular() {
+		return fault.Newf(fault.Invalid, "the key file %s is not a regular file", k.path)
+	}
+	allowed := fs.FileMode(0o700)
+	if _, ok := k.credential(); ok {
+		if !ours(info) {
+			return fault.Newf(fault.Denied, "the credential %s belongs to another user", k.path)
+		}
+		allowed = 0o640 // the group's bit is the mask of the ACL that lets the service's user in
+	}
+	if mode.Perm()&^allowed != 0 {
+		return fault.Newf(fault.Denied, "the key file %s can be used by others (mode %04o)", k.path, mode.Perm()).
+			WithHint("chmod 600 %s, and consider the key as known to whoever could read it", k.path)
 	}
 	return nil
 }
@@ -154,36 +197,18 @@ func notID(r rune) bool {
 // create writes a new key file, whole and on disk before it has its name, and
 // never over another.
 func (k *KeyFile) create() error {
-	f := keyFile{ID: ident.New("key"), Current: make([]byte, box.KeySize)}
-	_, _ = rand.Read(f.Current) // never fails
+	if _, ok := k.credential(); ok {
+		return errCredential("there is no key file among systemd's credentials, and none is made there")
+	}
+	f := keyFile{ID: ident.New("key"), Current: newKey()}
 	defer f.wipe()
-	b, err := json.Marshal(f)
+	tmp, err := f.write(k.path)
 	if err != nil {
-		return fault.New(fault.Internal, "encoding the key file")
+		return err
 	}
-	defer clear(b)
-	dir := filepath.Dir(k.path)
-	tmp, err := os.CreateTemp(dir, ".sallyport-key-*") // mode 0600
-	if err != nil {
-		return fault.Wrap(fault.Unavailable, "making the key file", err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // what stays is a file of 0600 beside the key file, with the same content or less
-	_, err = tmp.Write(append(b, '\n'))
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return fault.Wrap(fault.Unavailable, "writing the key file", err)
-	}
-	if err := os.Link(tmp.Name(), k.path); err != nil { // fails where the name is taken
+	defer func() { _ = os.Remove(tmp) }()        // it has another name by now
+	if err := os.Link(tmp, k.path); err != nil { // fails where the name is taken
 		return fault.Wrap(fault.Unavailable, "naming the key file", err)
 	}
-	return syncDir(dir)
-}
-
-// syncDir makes a new name durable: the root key must not be on disk under a
-// key file that a power cut takes away.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fault.Wrap(fault.Unavailable, "opening the key file's directory", err)
-	}
-	return fault.Wrap(fault.Unavailable, "syncing the key file's directory", errors.Join(d.Sync(), d.Close()))
+	return syncDir(filepath.Dir(k.path))
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"hash"
 	"io"
 
 	"golang.org/x/crypto/argon2"
@@ -46,6 +47,14 @@ var (
 	pbkdf2Max = kdf{Name: pbkdf2ID, Time: 20_000_000}
 )
 
+// The derivations' functions, and whether only approved ones may be used:
+// variables, so that tests count the work and see both modes.
+var (
+	idKey        = argon2.IDKey
+	pbkdf2Key    = pbkdf2.Key[hash.Hash]
+	approvedOnly = fips140.Enabled
+)
+
 // Passphrase is a seal that a person knows.
 type Passphrase struct{ phrase plain.Value }
 
@@ -66,7 +75,7 @@ func (*Passphrase) Kind() Kind { return KindPassphrase }
 // Wrap derives a key under a fresh salt and today's parameters.
 func (p *Passphrase) Wrap(_ context.Context, aad box.AAD, root plain.Value) (Sealed, error) {
 	how := argonNow
-	if fips140.Enabled() {
+	if approvedOnly() {
 		how = pbkdf2Now
 	}
 	how.Salt = make([]byte, 16)
@@ -96,7 +105,12 @@ func (p *Passphrase) Unwrap(_ context.Context, aad box.AAD, s Sealed) (plain.Val
 	if err != nil {
 		return plain.Value{}, err
 	}
-	return open(key, aad, s)
+	root, err := open(key, aad, s)
+	if fault.Is(err, fault.Denied) {
+		return plain.Value{}, fault.New(fault.Denied, "this is not the passphrase that the vault was sealed with").
+			WithHint("every character counts, spaces too; when it is lost, unseal with another seal or a recovery key, and set a new one")
+	}
+	return root, err
 }
 
 // parseKDF reads stored parameters, which whoever can write the database could
@@ -128,15 +142,15 @@ func parseKDF(b []byte) (kdf, error) {
 
 func (p *Passphrase) derive(how kdf) (plain.Value, error) {
 	if how.Name == argon2id {
-		if fips140.Enabled() {
-			return plain.Value{}, fault.New(fault.Invalid, "the passphrase was set outside FIPS 140 mode").
-				WithHint("unseal with the key file, and set the passphrase again")
+		if approvedOnly() {
+			return plain.Value{}, fault.New(fault.Invalid, "the passphrase's key is derived with Argon2id, which FIPS 140 mode does not permit").
+				WithHint("unseal with another seal in FIPS 140 mode and set the passphrase again, which derives its key with PBKDF2; without another seal, start once without FIPS 140 mode and add one")
 		}
-		return plain.New(argon2.IDKey(plain.Bytes(p.phrase), how.Salt, how.Time, how.Memory, how.Lanes, box.KeySize)), nil
+		return plain.New(idKey(plain.Bytes(p.phrase), how.Salt, how.Time, how.Memory, how.Lanes, box.KeySize)), nil
 	}
-	key, err := pbkdf2.Key(sha256.New, string(plain.Bytes(p.phrase)), how.Salt, int(how.Time), box.KeySize)
+	key, err := pbkdf2Key(sha256.New, string(plain.Bytes(p.phrase)), how.Salt, int(how.Time), box.KeySize)
 	if err != nil {
-		return plain.Value{}, fault.New(fault.Internal, "deriving a key from the passphrase")
+		return plain.Value{}, fault.New(fault.Internal, "a key can't be derived from the passphrase with PBKDF2")
 	}
 	return plain.New(key), nil
 }

@@ -1,0 +1,81 @@
+package scrub
+
+import (
+	"bytes"
+	"math"
+)
+
+// Of a long random value a part is worth hiding too: somebody who has half of a
+// token guesses the rest, or looks it up. Fragments are looked for in what is
+// surely random from end to end. Of a value with a structure (a user name before
+// its password, a connection string, JSON) parts may be public; what is secret
+// in it is registered as a value of its own.
+
+const (
+	fragmentBits = 128 // a value of fewer bits is found whole only
+	fragmentMost = 16  // so many bytes of one are a fragment, or half of it
+)
+
+// fragment says from where to where v counts as random, and how many bytes of
+// that are a fragment; 0 where none is.
+func fragment(v []byte) (from, to, least int) {
+	if bytes.ContainsAny(v, " :@\"'{}<>;,&?\\%") || bytes.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return 0, 0, 0
+	}
+	to = len(v)
+	if bytes.HasPrefix(v, []byte("eyJ")) && bytes.Count(v, []byte(".")) == 2 {
+		from = bytes.LastIndexByte(v, '.') + 1 // of a JWT, its signature: the rest is like others'
+	}
+	if float64(to-from)*bitsPerByte(v[from:]) < fragmentBits {
+		return 0, 0, 0
+	}
+	return from, to, min(fragmentMost, (to-from)/2)
+}
+
+// bitsPerByte is what a byte of v says at most: by the smaller of the usual
+// alphabets that has all of them; 0 when it repeats itself.
+func bitsPerByte(v []byte) float64 {
+	var count [256]int
+	for _, c := range v {
+		count[c]++
+	}
+	distinct, entropy := 0, 0.0
+	for _, n := range count {
+		if n > 0 {
+			distinct++
+			p := float64(n) / float64(len(v))
+			entropy -= p * math.Log2(p)
+		}
+	}
+	for period := 1; period <= len(v)/2; period++ {
+		if bytes.Equal(v[period:], v[:len(v)-period]) {
+			return 0
+		}
+	}
+	alphabet := 6.0
+	if len(bytes.Trim(v, "0123456789abcdefABCDEF")) == 0 {
+		alphabet = 4
+	}
+	if entropy < 0.6*math.Log2(float64(min(len(v), 1<<int(alphabet)))) || distinct < 8 {
+		return 0
+	}
+	return alphabet
+}
+
+// fragmentOf finds the run around an equal q-gram, text and pattern side by
+// side, and reports whether it is long enough.
+func (p *pattern) fragmentOf(t []byte, i, off, q int) (start, end int, ok bool) {
+	for k := range q {
+		if lower[t[i+k]] != p.text[off+k] {
+			return 0, 0, false
+		}
+	}
+	start, end = i, i+q
+	for from := off; start > 0 && from > 0 && lower[t[start-1]] == p.text[from-1]; from-- {
+		start--
+	}
+	for to := off + q; end < len(t) && to < len(p.text) && lower[t[end]] == p.text[to]; to++ {
+		end++
+	}
+	return start, end, end-start >= p.least
+}
