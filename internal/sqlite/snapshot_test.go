@@ -173,8 +173,8 @@ func TestDamageToADatabaseIsFound(t *testing.T) {
 			}
 		}, ""},
 		"a row that refers to nothing": {func(t *testing.T, path string) {
-			tamper(t, filepath.Dir(path), `INSERT INTO session (tenant, id, account, hash, bind, created_at, seen_at, expires_at) VALUES ('acme', 's', 'nobody', 'h', 'b', 1, 1, 1)`)
-		}, "session"},
+			tamper(t, filepath.Dir(path), "CREATE TABLE parent (id INTEGER PRIMARY KEY); CREATE TABLE child (parent INTEGER REFERENCES parent); INSERT INTO child VALUES (1)")
+		}, "child"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, _ := closed(t, 400)
