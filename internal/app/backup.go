@@ -69,12 +69,12 @@ func (a *App) recordBackup(ctx context.Context, h vault.BackupHeader, who ident.
 	}
 	why, _ = a.Vault.Scrub(who.Tenant).String(why)
 	return a.store.RecordBackup(ctx, f, audit.Event{Type: audit.BackupMade, Tenant: who.Tenant, At: a.now(), Actor: who.String(),
-		Fields: map[string]any{"name": h.ID, "digest": h.Digest(), "factor": f.ID, "why": audit.Short(why)}})
+		Fields: map[string]any{"name": h.ID, "factor": f.ID, "why": audit.Short(why)}})
 }
 
 // backupAct is the digest of one person making one backup.
 func backupAct(h vault.BackupHeader, who ident.Principal) (intent.Digest, error) {
-	b, err := intent.Marshal(map[string]any{"tenant": who.Tenant, "account": who.ID, "backup": h.ID, "digest": h.Digest()})
+	b, err := intent.Marshal(map[string]any{"tenant": who.Tenant, "account": who.ID, "backup": h.ID})
 	if err != nil {
 		return "", fault.Wrap(fault.Internal, "describing a backup", err)
 	}

@@ -94,7 +94,7 @@ func endOpen(ctx context.Context, s *sqlite.Store, h vault.BackupHeader, at time
 	}
 	for _, cp := range h.Checkpoints {
 		r.Events = append(r.Events, audit.Event{Type: audit.BackupRestored, Tenant: cp.Tenant, At: at, Actor: restoreActor,
-			Fields: map[string]any{"name": h.ID, "digest": h.Digest(), "count": len(open), "why": "made at " + h.CreatedAt.Format(time.RFC3339) + "; what came after it is gone"}})
+			Fields: map[string]any{"name": h.ID, "count": len(open), "why": "made at " + h.CreatedAt.Format(time.RFC3339) + "; what came after it is gone"}})
 	}
 	if ended.Sessions, err = s.Restored(ctx, r); err != nil {
 		return nil, err

@@ -37,10 +37,10 @@ var NotPlaintext = byName(
 			"httpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
 			"kek.Transit.Unwrap", "kek.Exec.Unwrap",
 		}},
-	words{"a backup's header, which whoever has the file can read: ids, a random salt, signed notes of the audit log",
+	words{"a backup's header, which whoever has the file can read: ids, a key under the root key, signed notes of the audit log",
 		[]string{
-			"vault.BackupHeader.ID", "vault.BackupHeader.Version", "vault.BackupHeader.Vault", "vault.BackupHeader.Salt",
-			"vault.BackupHeader.Digest", "vault.BackupCheckpoint.Verifier", "vault.BackupCheckpoint.Note",
+			"vault.BackupHeader.ID", "vault.BackupHeader.Version", "vault.BackupHeader.Vault", "vault.BackupHeader.Key",
+			"vault.BackupCheckpoint.Verifier", "vault.BackupCheckpoint.Note",
 		}},
 	words{"the database of a backup, for who has a seal of it: Secrets are ciphertext in it as in every database",
 		[]string{"vault.Backup.Open"}},

@@ -155,8 +155,8 @@ var allowed = map[Type][]string{
 	SealRemoved:     {"generation", "kind", "seal"},
 	RootRotated:     {"count", "generation", "why"},
 	RowRefused:      {"kind", "name", "secret", "why"},
-	BackupMade:      {"digest", "factor", "name", "why"},
-	BackupRestored:  {"count", "digest", "name", "why"},
+	BackupMade:      {"factor", "name", "why"},
+	BackupRestored:  {"count", "name", "why"},
 	WorkerIncident:  {"args", "digest", "kind", "secret", "source", "why", "worker"},
 }
 

@@ -2,18 +2,17 @@ package vault
 
 import (
 	"bytes"
-	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
 	"sallyport.dev/internal/vault/internal/stream"
 )
@@ -26,8 +25,10 @@ import (
 //
 // The header is readable by whoever has the file: it names the vault and has its
 // keys, encrypted to the seals, so that a seal is all that it takes to open it.
-// The stream's key is derived from the vault's keys and the header's salt, and
-// every chunk is bound to the header's SHA-256.
+// The stream's key is random and wrapped by the root key, not derived from the
+// derivation key, which never changes: who once had a seal that was removed since,
+// and an old backup, must not open the new ones. Every chunk is bound to the
+// header's SHA-256.
 
 // backupMagic begins a backup of this format.
 const backupMagic = "sallyport backup 1\n"
@@ -46,8 +47,8 @@ type BackupHeader struct {
 	Tenant      ident.Tenant       `json:"tenant"`  // whose audit log has what concerns the whole vault
 	Schema      int                `json:"schema"`  // the database's last migration
 	Size        int64              `json:"size"`    // of the database, in bytes
-	Salt        []byte             `json:"salt"`
-	Ring        Ring               `json:"ring"` // without project keys, which are in the database
+	Key         []byte             `json:"key"`     // the stream's, wrapped by the root key
+	Ring        Ring               `json:"ring"`    // without project keys, which are in the database
 	Checkpoints []BackupCheckpoint `json:"checkpoints"`
 }
 
@@ -58,19 +59,10 @@ type BackupCheckpoint struct {
 	Note     string       `json:"note"`     // the signed checkpoint
 }
 
-// NewBackup begins a backup: its id, its salt and its time. The caller fills in
-// what describes the database.
+// NewBackup begins a backup: its id and its time. The caller fills in what
+// describes the database.
 func NewBackup(now time.Time) BackupHeader {
-	salt := make([]byte, stream.KeySize)
-	_, _ = rand.Read(salt) // never fails
-	return BackupHeader{ID: ident.New("bkp"), CreatedAt: now.UTC().Truncate(time.Millisecond), Salt: salt}
-}
-
-// Digest names the backup in the audit log, before its content is known: SHA-256
-// of its id and salt, in hex.
-func (h BackupHeader) Digest() string {
-	sum := sha256.Sum256(append([]byte(h.ID+"\n"), h.Salt...))
-	return hex.EncodeToString(sum[:])
+	return BackupHeader{ID: ident.New("bkp"), CreatedAt: now.UTC().Truncate(time.Millisecond)}
 }
 
 // SealBackup writes a backup's header to w, and encrypts what is then written to
@@ -78,29 +70,45 @@ func (h BackupHeader) Digest() string {
 // Unavailable: the vault is sealed. Conflict: the keys in h are not the ones that
 // this vault was opened with.
 func (v *Vault) SealBackup(h BackupHeader, w io.Writer) (io.WriteCloser, error) {
-	ring, err := v.Ring()
-	if err != nil {
+	key := newKey()
+	defer plain.Wipe(key)
+	if err := v.finishBackup(&h, key); err != nil {
 		return nil, err
 	}
-	if !sameRing(ring, h.Ring) {
-		return nil, fault.New(fault.Conflict, "the stored keys are not the ones that the vault holds").
-			WithHint("if somebody is changing the seals, try again; if not, restart the server and look at the audit log")
-	}
-	h.Vault, h.Tenant, h.Ring.Projects = ring.Root.Vault, v.cfg.Tenant, nil
 	head, err := h.encode()
 	if err != nil {
 		return nil, err
 	}
-	key, err := v.backupKey(h)
-	if err != nil {
-		return nil, err
-	}
-	defer plain.Wipe(key)
 	if _, err := w.Write(head); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "writing the backup", err)
 	}
 	sum := sha256.Sum256(head)
 	return stream.NewWriter(w, plain.Bytes(key), sum[:])
+}
+
+// finishBackup fills in what the vault knows, and wraps the backup's key with the
+// root key of the ring that goes into the header.
+func (v *Vault) finishBackup(h *BackupHeader, key plain.Value) error {
+	v.replacing.RLock() // the ring and its root key, not one of each
+	defer v.replacing.RUnlock()
+	ring, err := v.Ring()
+	if err != nil {
+		return err
+	}
+	if !sameRing(ring, h.Ring) {
+		return fault.New(fault.Conflict, "the stored keys are not the ones that the vault holds").
+			WithHint("if somebody is changing the seals, try again; if not, restart the server and look at the audit log")
+	}
+	h.Vault, h.Tenant, h.Ring.Projects = ring.Root.Vault, v.cfg.Tenant, nil
+	return v.withRoot(func(root []byte) (err error) {
+		h.Key, err = box.Seal(root, h.keyAAD(), key)
+		return err
+	})
+}
+
+// keyAAD says which backup's key it is.
+func (h BackupHeader) keyAAD() box.AAD {
+	return box.Bind("backup key", h.Vault, strconv.Itoa(h.Ring.Root.Generation), h.ID)
 }
 
 // sameRing compares all but project keys, whatever the order of the seals.
@@ -120,21 +128,4 @@ func (h BackupHeader) encode() ([]byte, error) {
 		return nil, fault.New(fault.Internal, "encoding a backup's header")
 	}
 	return slices.Concat([]byte(backupMagic), b, []byte("\n")), nil
-}
-
-// backupKey is a backup's own key.
-func (v *Vault) backupKey(h BackupHeader) (key plain.Value, err error) {
-	serr := v.subkey(backupKey, "", func(sub []byte) {
-		var k []byte
-		if k, err = hkdf.Key(sha256.New, sub, h.Salt, "sallyport backup stream", stream.KeySize); err == nil {
-			key = plain.New(k)
-		}
-	})
-	if serr != nil {
-		return plain.Value{}, serr
-	}
-	if err != nil {
-		return plain.Value{}, fault.New(fault.Internal, "deriving a backup's key")
-	}
-	return key, nil
 }

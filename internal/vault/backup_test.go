@@ -219,6 +219,42 @@ func TestTheWrongSealOpensNoBackupAndSaysSo(t *testing.T) {
 	}
 }
 
+// Whoever has a seal that was removed since, and a backup from before, has the root
+// key of that time and the derivation key, which never changes. It opens nothing
+// that was made afterwards.
+func TestARemovedSealAndAnOldBackupOpenNoNewOne(t *testing.T) {
+	f := start(t)
+	lost := kek.NewKeyFile(filepath.Join(t.TempDir(), "lost"))
+	info, err := f.AddSeal(t.Context(), lost, admin(acme))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := f.backup(f.header())
+	if err := f.RemoveSeal(t.Context(), info.ID, admin(acme)); err != nil {
+		t.Fatal(err)
+	}
+	file := f.backup(f.header())
+	if _, err := f.openBackup(old, lost); err != nil {
+		t.Error("the old backup with the lost seal:", err)
+	}
+	if _, err := f.openBackup(file, lost); !fault.Is(err, fault.Denied) {
+		t.Error("the new one with the lost seal:", err)
+	}
+	// The root key of the old ring for the new one's key.
+	mixed, err := vault.ReadBackup(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := vault.ReadBackup(bytes.NewReader(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mixed.Header.Ring = before.Header.Ring
+	if _, err := mixed.Open(t.Context(), vault.Config{Now: time.Now, Log: slog.New(slog.NewTextHandler(f.log, nil))}, lost); !fault.Is(err, fault.Invalid) {
+		t.Error("the new one with the root key of before:", err)
+	}
+}
+
 func TestASealedVaultMakesNoBackup(t *testing.T) {
 	f := start(t)
 	h := f.header()

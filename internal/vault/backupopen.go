@@ -12,6 +12,7 @@ import (
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
 	"sallyport.dev/internal/vault/internal/stream"
 	"sallyport.dev/internal/vault/kek"
@@ -87,7 +88,7 @@ func (h *BackupHeader) decode(b []byte) error {
 	if err != nil || !bytes.Equal(again, b) {
 		return bad
 	}
-	if h.Size <= 0 || h.Size > maxDatabase || len(h.Salt) != stream.KeySize || ident.CheckName(string(h.Tenant)) != nil ||
+	if h.Size <= 0 || h.Size > maxDatabase || ident.CheckName(string(h.Tenant)) != nil ||
 		len(h.Ring.Seals) == 0 || len(h.Ring.Seals) > maxBackupSeals || h.Vault != h.Ring.Root.Vault {
 		return bad
 	}
@@ -118,9 +119,12 @@ func (b *Backup) Open(ctx context.Context, c Config, seals ...kek.Seal) (io.Read
 	if _, err := v.openRing(ctx, b.Header.Ring, seals); err != nil {
 		return nil, fault.Wrap(fault.KindOf(err), "opening the backup", err)
 	}
-	key, err := v.backupKey(b.Header)
-	if err != nil {
-		return nil, err
+	var key plain.Value
+	if err := v.withRoot(func(root []byte) (err error) {
+		key, err = box.Open(root, b.Header.keyAAD(), b.Header.Key)
+		return err
+	}); err != nil {
+		return nil, fault.New(fault.Invalid, "the backup's key is not one of its vault's: the header was changed")
 	}
 	defer plain.Wipe(key)
 	r, err := stream.NewReader(b.src, plain.Bytes(key), b.sum[:])

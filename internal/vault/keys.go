@@ -29,10 +29,9 @@ const (
 
 // Subkeys that stay in this package.
 const (
-	vaultRow  = "vault row-mac"
-	auditKey  = "audit signing key"
-	sealTag   = "seal tag"
-	backupKey = "backup"
+	vaultRow = "vault row-mac"
+	auditKey = "audit signing key"
+	sealTag  = "seal tag"
 )
 
 // MAC is HMAC-SHA-256 over parts (each length-prefixed) under the tenant's key
