@@ -134,6 +134,21 @@ func (c *Client) Lines(ctx context.Context, path string, fn func(line []byte) er
 	return nil
 }
 
+// Download makes one call whose answer is a file, and writes that to w as it
+// comes. It returns the answer's trailer. An answer that was cut is an error; how
+// long it takes is ctx's business.
+func (c *Client) Download(ctx context.Context, method, path string, in any, w io.Writer) (http.Header, error) {
+	resp, err := c.send(ctx, method, path, in)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return nil, fmt.Errorf("reading the server's answer: %w", err)
+	}
+	return resp.Trailer, nil
+}
+
 func (c *Client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {

@@ -102,6 +102,7 @@ var matrix = map[string]expected{
 	"POST /v1/accounts":                   only(400, "admin"),
 	"POST /v1/accounts/{account}/reset":   only(404, "admin"),
 	"POST /v1/accounts/{account}/disable": only(404, "admin"),
+	"POST /v1/backup":                     only(400, "admin"),
 	"GET /v1/resources":                   only(200, "builder", "auditor", "admin"),
 	"POST /v1/resources":                  only(200, "builder"),
 	"GET /v1/audit/entries":               only(200, "auditor", "admin"),

@@ -11,12 +11,13 @@
 // Whoever can reach the port can call the routes of unsealing: they are few, bounded
 // and slow, see unseal.go. Callers of the others authenticate with a bearer token, never with a cookie, so that a page
 // elsewhere can't make a browser call it. A session's token approves nothing: a
-// Decision takes the password and a one-time code with the verdict. A Run's token
+// Decision, and a backup, takes the password and a one-time code with it. A Run's token
 // opens the routes of its own Run and no other.
 package api
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -46,6 +47,13 @@ type Applier interface {
 	Apply(ctx context.Context, who ident.Principal, in []resource.Resource, prune, dry bool) ([]resource.Change, error)
 }
 
+// Backuper writes a backup of everything to w. An error before the first byte
+// means that nothing was written; what was written before a later one is no whole
+// backup, and no restore takes it for one.
+type Backuper interface {
+	Backup(ctx context.Context, who ident.Principal, password, code, why string, w io.Writer) error
+}
+
 // Config is what the API is made of; every field is needed.
 type Config struct {
 	Tenant    ident.Tenant
@@ -58,6 +66,7 @@ type Config struct {
 	Store     Store
 	Applier   Applier
 	Keeper    Keeper
+	Backuper  Backuper
 	Now       func() time.Time
 	Log       *slog.Logger
 	// Health says why the server should get no requests, or nil.
@@ -89,6 +98,7 @@ func New(c Config) *API {
 	a.accounts()
 	a.resources()
 	a.auditLog()
+	a.backups()
 	a.mux.HandleFunc("GET /v1/openapi.json", a.serveOpenAPI)
 	a.mux.HandleFunc("/v1/", a.noRoute)
 	return a

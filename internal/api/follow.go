@@ -23,7 +23,7 @@ const (
 // follow adds the one route that streams: a Run's rail as it happens, one
 // Observation a line (NDJSON), until the verdict or until the client leaves.
 func (a *API) follow(acc access) {
-	rt := route{method: "GET", pattern: "/v1/runs/{run}/follow", access: acc, status: http.StatusOK,
+	rt := route{method: "GET", pattern: "/v1/runs/{run}/follow", access: acc, status: http.StatusOK, media: "application/x-ndjson",
 		summary: "A Run's Explain rail as it happens: one JSON object a line, until the verdict",
 		req:     reflect.TypeFor[none](), resp: reflect.TypeFor[explain.Observation]()}
 	a.routes = append(a.routes, rt)
@@ -41,7 +41,7 @@ func (a *API) follow(acc access) {
 		}
 		rc := http.NewResponseController(w)
 		_ = rc.SetWriteDeadline(time.Now().Add(followFor + followWrite))
-		w.Header().Set("Content-Type", "application/x-ndjson")
+		w.Header().Set("Content-Type", rt.media)
 		w.WriteHeader(http.StatusOK)
 		_ = rc.Flush()
 		after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64) // what is no number means the beginning

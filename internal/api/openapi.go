@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -74,8 +75,10 @@ func (g *generator) operation(rt route, problem any) map[string]any {
 	switch {
 	case rt.resp == reflect.TypeFor[none]():
 		status = http.StatusNoContent
-	case strings.HasSuffix(rt.pattern, "/follow"):
-		ok["content"] = map[string]any{"application/x-ndjson": map[string]any{"schema": g.ref(rt.resp)}}
+	case rt.resp == reflect.TypeFor[io.Reader]():
+		ok["content"] = map[string]any{rt.media: map[string]any{}} // bytes
+	case rt.media != "":
+		ok["content"] = map[string]any{rt.media: map[string]any{"schema": g.ref(rt.resp)}}
 	default:
 		ok["content"] = jsonContent(g.ref(rt.resp))
 	}

@@ -43,6 +43,7 @@ type route struct {
 	access          access
 	req, resp       reflect.Type
 	status          int
+	media           string // of a good answer, where it is not one JSON value
 }
 
 // call is one authenticated request.

@@ -95,6 +95,7 @@ type App struct {
 	worlds     catalog.Holder[gate.World]
 	transports transports
 	applying   sync.Mutex // one apply at a time
+	backing    sync.Mutex // one backup at a time
 	pump       *pump
 	engine     *dbos.Engine
 	listener   net.Listener

@@ -64,7 +64,10 @@ var Layers = []Layer{
 				{"internal/vault/httpcred", "the door to an HTTP system: injects, scrubs"},
 				{"internal/vault/kek", "seals: key file, passphrase, transit, exec"},
 			},
-			{{"internal/vault/internal/box", "one encryption, bound to where it belongs"}},
+			{
+				{"internal/vault/internal/box", "one encryption, bound to where it belongs"},
+				{"internal/vault/internal/stream", "a long encryption, chunk by chunk"},
+			},
 			{{"internal/vault/internal/plain", "where plaintext lives"}},
 		},
 		{

@@ -45,6 +45,13 @@ var NotPlaintext = byName(
 			"kek.Transit.Unwrap", "kek.Exec.Unwrap", "kek.Recovery.Unwrap", "kek.Decrypt", "kek.NewSecret",
 		}},
 	words{"the id of a seal", []string{"vault.Vault.Which"}},
+	words{"a backup's header, which whoever has the file can read: ids, a key under the root key, signed notes of the audit log",
+		[]string{
+			"vault.BackupHeader.ID", "vault.BackupHeader.Version", "vault.BackupHeader.Vault", "vault.BackupHeader.Key",
+			"vault.BackupCheckpoint.Verifier", "vault.BackupCheckpoint.Note",
+		}},
+	words{"the database of a backup, for who has a seal of it: Secrets are ciphertext in it as in every database",
+		[]string{"vault.Backup.Open"}},
 	words{"a value of the caller's own context", []string{"httpcred.quietCtx.Value"}},
 )
 

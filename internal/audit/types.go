@@ -40,8 +40,9 @@ const (
 	SealRenewed     Type = "seal.renewed"
 	SealRemoved     Type = "seal.removed"
 	RootRotated     Type = "root.rotated"
-	RowRefused      Type = "row.refused" // a stored row is not the one that was written last
-	BackupMade      Type = "backup.made"
+	RowRefused      Type = "row.refused"     // a stored row is not the one that was written last
+	BackupMade      Type = "backup.made"     // begun: its snapshot has this entry
+	BackupRestored  Type = "backup.restored" // what was after it is gone
 	WorkerIncident  Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
 )
 
@@ -155,7 +156,8 @@ var allowed = map[Type][]string{
 	SealRemoved:     {"generation", "kind", "seal"},
 	RootRotated:     {"count", "generation", "why"},
 	RowRefused:      {"kind", "name", "secret", "why"},
-	BackupMade:      {"digest", "name", "why"},
+	BackupMade:      {"factor", "name", "why"},
+	BackupRestored:  {"count", "name", "why"},
 	WorkerIncident:  {"args", "digest", "kind", "secret", "source", "why", "worker"},
 }
 

@@ -92,6 +92,13 @@ func (o VerifyOptions) read() (known, error) {
 	return k, nil
 }
 
+// CheckpointTenant says whose log a checkpoint claims to be of. Nothing about it is
+// checked but its form; Invalid.
+func CheckpointTenant(msg []byte) (ident.Tenant, error) {
+	k, err := VerifyOptions{KeptCheckpoint: msg}.read()
+	return k.keptOf, err
+}
+
 // tenantOf is whose log an origin names, or "".
 func tenantOf(origin string) ident.Tenant {
 	i := strings.LastIndex(origin, "/log/")

@@ -98,6 +98,15 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// empty DIR: it is there, and nothing is in it.
+func empty(ts *testscript.TestScript, _ bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, e := range entries {
+		ts.Fatalf("%s has %s", args[0], e.Name())
+	}
+}
+
 // spoil DIR INDEX: flips one bit of an entry of the audit log.
 func spoil(ts *testscript.TestScript, _ bool, args []string) {
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(ts.MkAbs(args[0]), "sallyport.db")+"?_pragma=busy_timeout(5000)")

@@ -66,7 +66,7 @@ func TestAnImportOnATerminalShowsItsProgress(t *testing.T) {
 	}
 	s := onTerminal(t, "secret", "import", file, "--any-origin", "--server", srv.URL)
 	code, screen := s.ends()
-	for _, want := range []string{"] 1 of 4", "] 4 of 4", "a     v1       created     A", "c              not stored  C", "d              not stored  D", "two places"} {
+	for _, want := range []string{"stored 1 of 4", "stored 4 of 4", "a     v1       created     A", "c              not stored  C", "d              not stored  D", "two places"} {
 		if !strings.Contains(screen, want) {
 			t.Errorf("the screen does not have %q:\n%s", want, screen)
 		}

@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "until": until, "background": background, "interrupt": interrupt, "crash": crash,
 			"code": code, "take": take, "put": put, "system": system, "received": received,
-			"spoil": spoil, "unseen": unseen, "childless": childless, "mode": mode, "certificate": certificate, "wire": wire,
+			"spoil": spoil, "unseen": unseen, "childless": childless, "empty": empty, "mode": mode, "certificate": certificate, "wire": wire,
 			"damage": damage, "cut": cut, "pipe": pipe, "vaulted": vaulted, "opens": opens, "proof": proof,
 		},
 		Condition: func(cond string) (bool, error) {

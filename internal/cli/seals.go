@@ -19,67 +19,71 @@ type sealFlags struct {
 	sealed         bool
 }
 
-func (f *sealFlags) add(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.keyFiles, "key-file", nil, "what the vault is sealed with (default DIR/seal.key; keep it apart from the data); give it again for several")
+func (f *sealFlags) add(c *cobra.Command, keyFile string) {
+	c.Flags().StringArrayVar(&f.keyFiles, "key-file", nil, keyFile+"; give it again for several")
 	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with a passphrase that the vault is sealed with, instead of a key file or beside one")
 	c.Flags().StringVar(&f.transit, "transit-seal", "", "file that says which key of OpenBao's or Vault's transit engine seals the vault (docs/seals.md)")
 	c.Flags().StringVar(&f.exec, "exec-seal", "", "file that says which program seals the vault, for an HSM, a cloud's keys or a TPM (docs/seals.md)")
-	c.Flags().BoolVar(&f.sealed, "sealed", false, "unseal with none of them: wait for \"sallyport seal unseal\"")
 }
 
-// into makes the seals; a new vault is sealed with all of them. Here, and nowhere
-// else, a flag becomes a seal: one that reaches over a network or to a program
-// goes to c.Networked, so that a start without it waits instead of failing.
-func (f *sealFlags) into(c *app.Config) error {
+// into makes the seals of a server; a new vault is sealed with all of them.
+func (f *sealFlags) into(c *app.Config) (err error) {
 	c.Sealed = f.sealed
 	files := f.keyFiles
 	if len(files) == 0 && f.passphraseFile == "" && f.transit == "" && f.exec == "" && !f.sealed {
 		files = []string{filepath.Join(c.Dir, "seal.key")}
 	}
+	c.Seals, c.Networked, err = f.seals(files)
+	return err
+}
+
+// seals makes them. Here, and nowhere else, a flag becomes a seal. Those that
+// reach over a network or to a program are networked: a start without one waits
+// instead of failing.
+func (f *sealFlags) seals(files []string) (local, networked []kek.Seal, err error) {
 	for _, path := range files {
-		c.Seals = append(c.Seals, kek.NewKeyFile(path, kek.Credentials(os.Getenv("CREDENTIALS_DIRECTORY"))))
+		local = append(local, kek.NewKeyFile(path, kek.Credentials(os.Getenv("CREDENTIALS_DIRECTORY"))))
 	}
-	if err := f.networked(c); err != nil || f.passphraseFile == "" {
-		return err
+	if f.passphraseFile != "" {
+		phrase, err := readPassphrase(f.passphraseFile)
+		if err != nil {
+			return nil, nil, err
+		}
+		seal, err := kek.NewPassphrase(phrase)
+		if err != nil {
+			return nil, nil, err
+		}
+		local = append(local, seal)
 	}
-	phrase, err := readPassphrase(f.passphraseFile)
-	if err != nil {
-		return err
-	}
-	seal, err := kek.NewPassphrase(phrase)
-	if err != nil {
-		return err
-	}
-	c.Seals = append(c.Seals, seal)
-	return nil
+	networked, err = f.networked()
+	return local, networked, err
 }
 
 // networked makes the seals that may be out of reach.
-func (f *sealFlags) networked(c *app.Config) error {
+func (f *sealFlags) networked() (out []kek.Seal, err error) {
 	if f.transit != "" {
 		conf, err := kek.ReadTransitConfig(f.transit)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		seal, err := kek.NewTransit(conf)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		c.Networked = append(c.Networked, seal)
+		out = append(out, seal)
 	}
-	if f.exec == "" {
-		return nil
+	if f.exec != "" {
+		conf, err := kek.ReadExecConfig(f.exec)
+		if err != nil {
+			return nil, err
+		}
+		seal, err := kek.NewExec(conf)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, seal)
 	}
-	conf, err := kek.ReadExecConfig(f.exec)
-	if err != nil {
-		return err
-	}
-	seal, err := kek.NewExec(conf)
-	if err != nil {
-		return err
-	}
-	c.Networked = append(c.Networked, seal)
-	return nil
+	return out, nil
 }
 
 // maxPassphrase bounds a passphrase, in bytes.

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/fault"
@@ -229,8 +228,8 @@ func (p *program) runImport(ctx context.Context, im *importing, list []todo, fil
 
 // storeAll stops at the first failure: what was stored until then stays.
 func (p *program) storeAll(ctx context.Context, im *importing, list []todo, known map[string]bool) (out []imported, err error) {
-	done := p.progress(len(list))
-	defer done(-1)
+	shown, done := p.progress("stored", func(n int64) string { return strconv.FormatInt(n, 10) })
+	defer done()
 	for i, t := range list {
 		r := imported{Name: t.name, Key: t.entry.Key, Result: created}
 		s := sending{name: t.name, method: "PUT", pin: im.pin, body: t.body}
@@ -254,7 +253,7 @@ func (p *program) storeAll(ctx context.Context, im *importing, list []todo, know
 			r.Version = len(stored.Versions)
 		}
 		out = append(out, r)
-		done(i + 1)
+		shown(int64(i+1), int64(len(list)))
 	}
 	return out, err
 }
@@ -271,23 +270,5 @@ func (p *program) importTable(results []imported) {
 	p.table("there is nothing to import", []string{"NAME", "VERSION", "RESULT", "FROM"}, rows)
 	if slices.ContainsFunc(results, func(r imported) bool { return strings.HasSuffix(r.Result, skipped) }) {
 		p.say("what exists is skipped; to store it as the next version, active at once: --rotate")
-	}
-}
-
-// progress draws a bar on a terminal, and nothing elsewhere; a negative number
-// takes it away.
-func (p *program) progress(total int) func(done int) {
-	f, ok := p.err.(*os.File)
-	if !ok || total < 2 || !term.IsTerminal(int(f.Fd())) {
-		return func(int) {}
-	}
-	const width = 30
-	return func(done int) {
-		if done < 0 {
-			_, _ = io.WriteString(p.err, "\r\x1b[K") // a person's terminal that is gone is nobody's error
-			return
-		}
-		n := done * width / total
-		fmt.Fprintf(p.err, "\r[%s%s] %d of %d", strings.Repeat("=", n), strings.Repeat(" ", width-n), done, total)
 	}
 }

@@ -71,7 +71,7 @@ func sit(args []string) (code int, err error) {
 	cmd.Args[0], cmd.Env = "sallyport", append(os.Environ(), envReal+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, io.MultiWriter(os.Stdout, p), io.MultiWriter(os.Stderr, p)
 	all := strings.Join(args, " ")
-	if prompts := strings.HasPrefix(all, "login ") || strings.HasPrefix(all, "decision approve "); prompts {
+	if prompts := strings.HasPrefix(all, "login ") || strings.HasPrefix(all, "decision approve ") || strings.HasPrefix(all, "backup "); prompts {
 		master, terminal, err := openTerminal()
 		if err != nil {
 			return 1, err

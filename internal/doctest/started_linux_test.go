@@ -38,6 +38,17 @@ func TestSecretsDocument(t *testing.T) {
 	unprinted(t, out, filepath.Join(home, "try", "new-token"))
 }
 
+// TestBackup does what docs/backup.md says: a backup, its check, a restore, and a
+// server on what was restored.
+func TestBackup(t *testing.T) {
+	out, _ := typed(t, "docs/backup.md")
+	for _, said := range []string{"entries verified", "and every one opens", "only the header was read", "the key file is not in it", "is ready"} {
+		if !strings.Contains(out, said) {
+			t.Errorf("nothing printed %q:\n%s", said, out)
+		}
+	}
+}
+
 // typed types a document's commands, and gives what they printed and the home.
 func typed(t *testing.T, file string) (printed, home string) {
 	t.Helper()

@@ -10,6 +10,9 @@ import "slices"
 //	              └→ REJECTED / EXPIRED / WITHDRAWN  │        ├→ FAILED (definite)
 //	                                                 └→ FAILED (nothing sent)
 //	                                                          └→ UNKNOWN → COMMITTED | NOT_APPLIED | NEEDS_HUMAN
+//
+// What a backup holds as open may have been done after it was made: when one is
+// restored, every write that is not final goes to NEEDS_HUMAN.
 type State string
 
 // The states. An Intent that policy allowed is APPROVED by policy, with that
@@ -32,13 +35,14 @@ const (
 )
 
 // next lists the legal steps. NEEDS_HUMAN leaves by a person's verdict.
-// APPROVED goes back to PARKED when policy now additionally asks.
+// APPROVED goes back to PARKED when policy now additionally asks. To NEEDS_HUMAN
+// only UNKNOWN goes while a server runs; the others when a backup is restored.
 var next = map[State][]State{
 	Proposed:   {Denied, Parked, Approved, Claimed},
-	Parked:     {Approved, Rejected, Expired, Withdrawn, Denied},
-	Approved:   {Claimed, Parked, Denied, Failed, Expired, Withdrawn},
-	Claimed:    {Claimed, Sending, Failed, Committed},
-	Sending:    {Committed, Failed, Unknown},
+	Parked:     {Approved, Rejected, Expired, Withdrawn, Denied, NeedsHuman},
+	Approved:   {Claimed, Parked, Denied, Failed, Expired, Withdrawn, NeedsHuman},
+	Claimed:    {Claimed, Sending, Failed, Committed, NeedsHuman},
+	Sending:    {Committed, Failed, Unknown, NeedsHuman},
 	Unknown:    {Committed, NotApplied, NeedsHuman},
 	NeedsHuman: {Committed, NotApplied},
 }

@@ -33,6 +33,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	_ "modernc.org/sqlite" // the driver, under the name "sqlite"
 
@@ -56,6 +57,8 @@ type Store struct {
 	stop  context.CancelFunc
 	done  chan struct{} // closed when the writer has ended
 	shred bool          // the write-ahead log has what must not stay on disk; the writer's alone
+	// snapshots are open: as long as there is one, the write-ahead log can't be emptied.
+	snapshots atomic.Int32
 	// outboxed has an element when a commit put something into the outbox.
 	outboxed chan struct{}
 	ledger   ledger

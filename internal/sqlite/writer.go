@@ -140,7 +140,7 @@ func (s *Store) transact(jobs []*job) error {
 	}
 	log.Committed()
 	rows.publish()
-	if s.shred {
+	if s.shred && s.snapshots.Load() == 0 { // a backup would be in the way of each try
 		s.shred = !s.emptyWAL(ctx)
 	}
 	if queued {

@@ -61,6 +61,8 @@ var mayReturnBytes = map[string]string{
 	"(vault.About).Text":           "a usage scope",
 	"(vault.Secret).ActiveScope":   "metadata",
 	"(*vault.Vault).IntakeKey":     "a public key and a nonce",
+	"vault.NewBackup":              "a backup's header: metadata, and keys that are encrypted to the seals",
+	"vault.ReadBackup":             "a backup's header; the database itself comes from an io.Reader, and Secrets are ciphertext in it too",
 }
 
 // No signature that another package can call gives out bytes or text, but for
