@@ -110,6 +110,7 @@ func (v *Vault) UnsealKey(ctx context.Context, store Store) (UnsealKey, error) {
 			out.Offers = append(out.Offers, row)
 		case kek.KindPassphrase:
 			out.Passphrase = true
+		case kek.KindTransit, kek.KindExec: // reached from where the server is
 		}
 	}
 	return out, nil
