@@ -119,14 +119,17 @@ func base64InURL(v []byte) [][]byte {
 // base64Cores are the characters that the value alone determines, in both
 // alphabets, when 0, 1 or 2 bytes (modulo 3) stand before it.
 func base64Cores(v []byte) [][]byte {
-	var all [][]byte
-	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		for lead := range 3 {
-			padded := append(make([]byte, lead, lead+len(v)), v...)
-			text := enc.AppendEncode(nil, padded)
-			from := (lead*8 + 5) / 6      // the first whole character after the lead
-			to := (lead + len(v)) * 8 / 6 // the last that no later byte shares
-			all = append(all, text[from:to])
+	all := make([][]byte, 0, 6)
+	for lead := range 3 {
+		padded := append(make([]byte, lead, lead+len(v)), v...)
+		text := base64.RawStdEncoding.AppendEncode(nil, padded)
+		from := (lead*8 + 5) / 6      // the first whole character after the lead
+		to := (lead + len(v)) * 8 / 6 // the last that no later byte shares
+		all = append(all, text[from:to])
+	}
+	for _, text := range all[:3] {
+		if bytes.ContainsAny(text, "+/") {
+			all = append(all, bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("+"), []byte("-")), []byte("/"), []byte("_")))
 		}
 	}
 	return all
@@ -137,8 +140,7 @@ func base64Cores(v []byte) [][]byte {
 func base64Twice(v []byte) [][]byte {
 	var all [][]byte
 	for _, once := range base64Cores(v) {
-		// Encoded text has no byte whose code would differ between the alphabets.
-		all = append(all, base64Cores(once)[:3]...)
+		all = append(all, base64Cores(once)...)
 	}
 	return all
 }

@@ -90,7 +90,13 @@ func buildBanks(pats []pattern) []bank {
 
 func buildBank(m, q int, pats []pattern, ids []int32, common *gramCount) bank {
 	b := bank{m: m, q: q, s: m - q + 1, gram: uint(64 - 8*q)}
-	all := make([]entry, 0, len(ids)*b.s)
+	room := 0
+	for _, id := range ids {
+		if room += b.s; pats[id].least > 0 {
+			room += pats[id].to - pats[id].from
+		}
+	}
+	all := make([]entry, 0, room)
 	for _, id := range ids {
 		p := pats[id].text
 		w := common.rarest(p, m)

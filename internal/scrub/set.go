@@ -30,6 +30,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -56,7 +57,7 @@ type Set struct {
 
 // engine is what a Set knows.
 type engine struct {
-	marks  []string // per secret: what is written in its place
+	marks  []string // per secret: what is written in its place; the last is for what can't be searched
 	names  []string // per secret
 	pats   []pattern
 	banks  []bank
@@ -64,6 +65,9 @@ type engine struct {
 	reach  [256]int  // by byte: the length of the longest pattern that has it
 	maxLen int       // the greatest of those
 	idle   sync.Pool // of *scanner
+	// recent has the patterns of secrets that were added since, few enough to be
+	// indexed anew with each. The names and marks of all are here.
+	recent *engine
 }
 
 // Build derives the patterns of all secrets. It keeps no reference to the
@@ -73,44 +77,99 @@ func Build(secrets []Secret) (*Set, error) {
 		return &Set{}, nil
 	}
 	e := &engine{}
-	seen := make(map[string]bool)
-	for i, s := range secrets {
-		if err := checkName(s.Name); err != nil {
-			return nil, err
-		}
-		v := bytes.TrimSpace(s.Value)
-		if err := checkLen(v); err != nil {
-			return nil, fault.Wrap(fault.Invalid, "secret "+s.Name, err)
-		}
-		e.names = append(e.names, s.Name)
-		for _, p := range patterns(v, int32(i)) {
-			if !seen[string(p.text)] {
-				seen[string(p.text)] = true
-				e.pats = append(e.pats, p)
-			}
-		}
+	if err := e.add(secrets, e); err != nil {
+		return nil, err
 	}
-	e.names = append(e.names, unreadable) // last, for what can't be searched
-	e.banks = buildBanks(e.pats)
-	e.prefix = buildPrefixes(e.pats)
-	e.reach, e.maxLen = reaches(e.pats)
-	e.marks = e.buildMarks()
+	e.index()
+	e.name(nil)
 	return &Set{get: func() *engine { return e }}, nil
 }
 
-// buildMarks makes the replacements. A name that holds a secret (somebody
-// mistook the fields of a form) is not shown.
-func (e *engine) buildMarks() []string {
-	marks := make([]string, len(e.names))
-	marks[len(marks)-1] = "[withheld: it unpacks to too much]"
-	for i, n := range e.names[:len(marks)-1] {
-		marks[i] = "[secret:" + n + "]"
-		var sc scanner
-		if sc.scan(e, []byte(marks[i]), true); len(sc.found) > 0 {
-			marks[i], e.names[i] = "[secret]", "secret"
+// maxRecent is how many secrets are added before all are indexed together.
+const maxRecent = 64
+
+// Extend gives a Set that has more secrets, at a cost that mostly depends on how
+// many are added and not on how many there are. s stays as it is.
+func Extend(s *Set, more []Secret) (*Set, error) {
+	old := s.engine()
+	if old == nil || len(more) == 0 {
+		if old == nil {
+			return Build(more)
+		}
+		return s, nil
+	}
+	e := &engine{names: slices.Clone(old.names[:len(old.names)-1]), pats: old.pats, banks: old.banks, prefix: old.prefix, reach: old.reach, maxLen: old.maxLen}
+	recent := &engine{}
+	if old.recent != nil {
+		recent.pats = slices.Clone(old.recent.pats)
+	}
+	before := 0
+	if n := len(old.pats); n > 0 {
+		before = int(old.pats[n-1].secret) + 1 // the first secret that is not indexed there
+	}
+	if err := e.add(more, recent); err != nil {
+		return nil, err
+	}
+	if e.recent = recent; len(e.names)-before > maxRecent {
+		e.pats, e.recent = slices.Concat(old.pats, recent.pats), nil
+		e.index()
+	} else {
+		recent.index()
+	}
+	e.name(old.marks[:len(old.marks)-1])
+	return &Set{get: func() *engine { return e }}, nil
+}
+
+// add takes up secrets: their names in e, their patterns in to.
+func (e *engine) add(secrets []Secret, to *engine) error {
+	seen := make(map[string]bool)
+	for _, p := range to.pats {
+		seen[string(p.text)] = true
+	}
+	for _, s := range secrets {
+		if err := checkName(s.Name); err != nil {
+			return err
+		}
+		v := bytes.TrimSpace(s.Value)
+		if err := checkLen(v); err != nil {
+			return fault.Wrap(fault.Invalid, "secret "+s.Name, err)
+		}
+		for _, p := range patterns(v, int32(len(e.names))) {
+			if !seen[string(p.text)] {
+				seen[string(p.text)] = true
+				to.pats = append(to.pats, p)
+			}
+		}
+		e.names = append(e.names, s.Name)
+	}
+	return nil
+}
+
+// index makes the patterns searchable.
+func (e *engine) index() {
+	e.banks = buildBanks(e.pats)
+	e.prefix = buildPrefixes(e.pats)
+	e.reach, e.maxLen = reaches(e.pats)
+}
+
+// hidden is the mark of a secret whose name is not shown.
+const hidden = "[secret]"
+
+// name makes the replacements. A name that holds a secret (somebody mistook the
+// fields of a form) is not shown, nor again when it was not before.
+func (e *engine) name(before []string) {
+	e.names = append(e.names, unreadable)
+	e.marks = make([]string, len(e.names))
+	e.marks[len(e.marks)-1] = "[withheld: it unpacks to too much]"
+	var sc scanner
+	for i, n := range e.names[:len(e.names)-1] {
+		e.marks[i] = "[secret:" + n + "]"
+		if i < len(before) && before[i] == hidden {
+			e.marks[i] = hidden
+		} else if sc.scan(e, []byte(e.marks[i]), true); len(sc.found) > 0 {
+			e.marks[i], e.names[i] = hidden, "secret"
 		}
 	}
-	return marks
 }
 
 func checkName(n string) error {

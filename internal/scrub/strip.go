@@ -17,8 +17,12 @@ func (sc *scanner) scanWhole(e *engine, t []byte) {
 		return
 	}
 	n := len(sc.found)
-	sc.literal(v.buf, false)
-	sc.decode(v.buf, 0, escAll, false)
+	for in := e; in != nil; in = in.recent {
+		sc.e = in
+		sc.literal(v.buf, false)
+		sc.decode(v.buf, 0, escAll, false)
+	}
+	sc.e = e
 	sc.packedLines(t, v, &budget)
 	sc.back(v, n)
 }

@@ -22,9 +22,13 @@ type scanner struct {
 // sc.found and returns from where on t may be the beginning of another match;
 // when final, no more text comes, and that is len(t).
 func (sc *scanner) scan(e *engine, t []byte, final bool) (hold int) {
-	sc.e, sc.found = e, sc.found[:0]
-	hold = sc.literal(t, !final)
-	hold = min(hold, sc.decode(t, 0, escAll, !final))
+	sc.found, hold = sc.found[:0], len(t)
+	for in := e; in != nil; in = in.recent {
+		sc.e = in
+		hold = min(hold, sc.literal(t, !final))
+		hold = min(hold, sc.decode(t, 0, escAll, !final))
+	}
+	sc.e = e
 	if hold == len(t) {
 		return hold
 	}

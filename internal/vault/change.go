@@ -52,10 +52,14 @@ func (v *Vault) commit(ctx context.Context, t ident.Tenant, name string, actor i
 		return Secret{}, err
 	}
 	next, all := s.with(t, c.ten), v.holder.Load()
-	if len(c.versions)+len(c.shred) > 0 { // otherwise no value came or went
-		if next, all, err = v.rebuild(s, t, c.ten); err != nil {
-			return Secret{}, err
-		}
+	switch { // otherwise no value came or went
+	case len(c.shred) > 0:
+		next, all, err = v.rebuild(s, t, c.ten)
+	case len(c.versions) > 0:
+		next, all, err = v.extend(s, c)
+	}
+	if err != nil {
+		return Secret{}, err
 	}
 	if err := v.store.SaveSecrets(ctx, stored); err != nil {
 		return Secret{}, fault.Wrap(fault.KindOf(err), "storing the secret "+name, err)

@@ -11,10 +11,9 @@ import (
 // known decrypts all that a tenant has, as what to scrub: values, their parts,
 // and what is derived from them. wipe is called when the set is built.
 func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error) {
-	var open []plain.Value
 	wipe = func() {
-		for _, p := range open {
-			plain.Wipe(p)
+		for _, s := range list {
+			clear(s.Value)
 		}
 	}
 	for _, e := range ten.secrets {
@@ -25,20 +24,25 @@ func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error)
 			if ver.State == Destroyed {
 				continue
 			}
-			packed, fields, err := v.decrypt(ten, e, ver.Version)
+			derived, err := v.knownOf(ten, e, ver.Version)
 			if err != nil {
 				wipe()
 				return nil, nil, err
-			}
-			derived := derive(e.head.Name, fields)
-			open = append(open, packed)
-			for _, d := range derived {
-				open = append(open, plain.New(d.Value))
 			}
 			list = append(list, derived...)
 		}
 	}
 	return list, wipe, nil
+}
+
+// knownOf decrypts one version.
+func (v *Vault) knownOf(ten *tenant, e *entry, n int) ([]scrub.Secret, error) {
+	packed, fields, err := v.decrypt(ten, e, n)
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Wipe(packed)
+	return derive(e.head.Name, fields), nil
 }
 
 // derive lists copies of what has to be found of one version.
@@ -67,6 +71,31 @@ func derive(name string, fields map[string]plain.Value) []scrub.Secret {
 		clear(pair)
 	}
 	return out
+}
+
+// extend is rebuild where versions came and none went: it costs what they cost,
+// not what there is.
+func (v *Vault) extend(s *state, c *change) (*state, *scrub.Set, error) {
+	var list []scrub.Secret
+	defer func() {
+		for _, s := range list {
+			clear(s.Value)
+		}
+	}()
+	for _, row := range c.versions {
+		derived, err := v.knownOf(c.ten, c.ten.secrets[row.Name], row.Version)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, derived...)
+	}
+	next := s.with(c.name, c.ten)
+	var err error
+	if c.ten.set, err = scrub.Extend(c.ten.set, list); err != nil || len(next.tenants) == 1 {
+		return next, c.ten.set, err
+	}
+	all, err := scrub.Extend(v.holder.Load(), list)
+	return next, all, err
 }
 
 // rebuild gives the state with one tenant replaced, its set, and the set of all
