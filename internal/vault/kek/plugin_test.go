@@ -151,7 +151,7 @@ func hang(args []string) int {
 	if err != nil {
 		return 1
 	}
-	signal.Ignore(os.Interrupt) // so that the runtime sees no deadlock
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt) // so that the runtime sees no deadlock
 	if len(args) == 1 {
 		child := exec.Command(os.Args[0], args[0], "again")
 		child.Env = os.Environ()
