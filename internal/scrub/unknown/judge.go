@@ -1,0 +1,209 @@
+package unknown
+
+import (
+	"bytes"
+	"math"
+	"strings"
+)
+
+// entropy is Shannon's, in bits a byte.
+func entropy(p []byte) float64 {
+	var count [256]int
+	for _, b := range p {
+		count[b]++
+	}
+	n, sum := float64(len(p)), 0.0
+	for _, k := range count {
+		if k > 0 {
+			f := float64(k) / n
+			sum -= f * math.Log2(f)
+		}
+	}
+	return sum
+}
+
+// lowEntropy reports whether a value is too uniform to have been drawn at
+// random. A floor of 0 stands for one that only repetitions stay under.
+func lowEntropy(p []byte, floor float64) bool {
+	if floor == 0 {
+		floor = 2
+	}
+	// A short text can't have more than log2 of its length, and a random one has
+	// somewhat less.
+	if len(p) > maxJudged {
+		p = p[:maxJudged]
+	}
+	return entropy(p) < min(floor, 0.85*math.Log2(float64(len(p))))
+}
+
+// maxJudged bounds how much of a value is looked at to judge it.
+const maxJudged = 1024
+
+// placeholders are texts that no secret drawn at random has, but by an accident
+// of less than one in a thousand.
+var placeholders = []string{
+	"example", "xxxx", "****", "....", "placeholder", "redacted", "changeme", "deadbeefdead", "00000000",
+	"abcdefghij", "1234567890", "0123456789", "yourtoken", "your_", "your-", "yourkey", "yourapi", "insert_", "notasecret",
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+}
+
+// worded are placeholders where a person chose the text.
+var worded = []string{
+	"your", "change", "dummy", "sample", "replace", "todo", "fixme", "foobar", "secret", "passw", "token",
+	"apikey", "api_key", "api-key", "${", "{{", "$(", "%s", "%v", "%d", "<", "test", "fake", "mock", "invalid", "undefined", "null",
+	"12345", "insert", "none", "hidden", "masked", "string", "default", "localhost", "demo", "value", "public",
+}
+
+// madeUp reports whether a token was written to look like one.
+func madeUp(p []byte) bool { return hasAny(p, placeholders) }
+
+// chosen reports whether a value stands for one that is to be filled in.
+func chosen(p []byte) bool { return hasAny(p, placeholders) || hasAny(p, worded) }
+
+func hasAny(p []byte, words []string) bool {
+	if len(p) > maxJudged {
+		p = p[:maxJudged]
+	}
+	low := lower(p)
+	for _, w := range words {
+		if strings.Contains(low, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// uuid reports whether p is 8-4-4-4-12 hex digits.
+func uuid(p []byte) bool {
+	if len(p) != 36 {
+		return false
+	}
+	for i, b := range p {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if b != '-' {
+				return false
+			}
+		} else if !class('h').has(b) {
+			return false
+		}
+	}
+	return true
+}
+
+// digestLen are the hex digits of MD5, SHA-1, SHA-224, SHA-256, SHA-384, SHA-512.
+var digestLen = [...]int{32, 40, 56, 64, 96, 128}
+
+// digest reports whether p could be a hash: so many hex digits, or with its
+// algorithm's name before it (sha256:..., sha512-..., h1:...).
+func digest(p []byte) bool {
+	if named(p) {
+		return true
+	}
+	if !class('h').all(p) {
+		return false
+	}
+	for _, n := range digestLen {
+		if len(p) == n {
+			return true
+		}
+	}
+	return false
+}
+
+// named reports whether p is a hash with the name of its algorithm, or holds one
+// behind an image's name.
+func named(p []byte) bool {
+	low := lower(p[:min(len(p), 200)])
+	for _, w := range []string{"sha1", "sha256", "sha384", "sha512", "md5", "blake2b", "blake3"} {
+		if k := strings.Index(low, w); k >= 0 && k+len(w) < len(low) && strings.IndexByte(":-=$", low[k+len(w)]) >= 0 {
+			return true
+		}
+	}
+	return strings.HasPrefix(low, "h1:")
+}
+
+// ownID reports whether p is an id of ours: letters, "_", 26 of base32.
+func ownID(p []byte) bool {
+	head, tail, ok := bytes.Cut(p, []byte("_"))
+	if !ok || len(head) < 2 || len(head) > 8 || len(tail) != 26 {
+		return false
+	}
+	for _, b := range head {
+		if b < 'a' || b > 'z' {
+			return false
+		}
+	}
+	for _, b := range tail {
+		if (b < 'a' || b > 'z') && (b < '2' || b > '7') {
+			return false
+		}
+	}
+	return true
+}
+
+// kinds counts which of lower case, upper case, digits and other signs p has.
+func kinds(p []byte) (low, up, dig, sign int) {
+	for _, b := range p {
+		switch {
+		case b >= 'a' && b <= 'z':
+			low++
+		case b >= 'A' && b <= 'Z':
+			up++
+		case b >= '0' && b <= '9':
+			dig++
+		default:
+			sign++
+		}
+	}
+	return low, up, dig, sign
+}
+
+// common are the pairs of letters that most of English and of names in programs
+// is made of, a row for each first letter.
+var common = func() (t [26][26]bool) {
+	rows := strings.Fields(`acdgilmnprstuvb abelioruas aceorhtiklus adeioursvd acdeflmnprstvxyawqgiob aefiortul aegehilnrsau aeiortu acdefglmnorstvbkz aeou
+		aeinsy adefilopstuyvm aebimopsu acdefgiknostuy bcdefgiklmnoprstuvwxy aehiloprstu u acdegikmnorstuypvl acehikmopqstuwl aehiorstuwyclz abcdegilmnprstf aeio aehinors aceptiou eosmlpt aeioz`)
+	for i, row := range rows {
+		for _, c := range row {
+			t[i][c-'a'] = true
+		}
+	}
+	return t
+}()
+
+// wordy reports whether the letters of p read like words. Of pairs of random
+// letters about a third are common, of those in words most.
+func wordy(p []byte) bool {
+	pairs, usual, run, longest := 0, 0, 0, 0
+	for i, b := range p {
+		b = fold(b)
+		if b < 'a' || b > 'z' {
+			run = 0
+			continue
+		}
+		run++
+		longest = max(longest, run)
+		if run < 2 {
+			continue
+		}
+		a := fold(p[i-1])
+		pairs++
+		if common[a-'a'][b-'a'] {
+			usual++
+		}
+	}
+	return pairs >= 4 && longest >= 4 && float64(usual) >= 0.72*float64(pairs)
+}
+
+// random reports whether p, of token characters, was drawn rather than written:
+// enough of it, of several kinds, not made of words.
+func random(p []byte, least int, floor float64) bool {
+	if len(p) < least || lowEntropy(p, floor) || chosen(p) {
+		return false
+	}
+	low, up, dig, _ := kinds(p)
+	if dig == 0 && (low < 4 || up < 4 || len(p) < 20) || low+up == 0 {
+		return false
+	}
+	return !wordy(p)
+}

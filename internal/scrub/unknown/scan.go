@@ -1,0 +1,198 @@
+package unknown
+
+import (
+	"cmp"
+	"slices"
+)
+
+// trigger is what a word of the automaton sets off.
+type trigger struct {
+	kind  triggerKind
+	index int32 // of a token or an assignment
+}
+
+type triggerKind uint8
+
+const (
+	onToken      triggerKind = iota
+	onAssignment             // a provider's word in a name
+	onName                   // a word like "secret" in a name
+	onPEM
+	onPuTTY
+	onJWT
+	onAuth
+	onBearer
+	onCookie
+	onURL
+	onTCP
+	onCurl
+	onUser
+	onKind
+	onData
+)
+
+// structures are the words of the rules that are code.
+var structures = map[string]triggerKind{
+	"-----begin": onPEM, "private-lines:": onPuTTY, "ey": onJWT,
+	"authorization": onAuth, "bearer": onBearer, "cookie": onCookie,
+	"://": onURL, "@tcp(": onTCP, "@unix(": onTCP, "curl": onCurl, "-u": onUser, "--user": onUser,
+	"kind": onKind, "data": onData,
+	"access": onName, "api": onName, "auth": onName, "cred": onName, "key": onName, "pass": onName,
+	"pwd": onName, "secret": onName, "session": onName, "token": onName, "sid": onName,
+}
+
+// buildTriggers makes the automaton of the words of the rules that are on.
+func (s *Scanner) buildTriggers() {
+	by := make(map[string][]trigger)
+	for w, k := range structures {
+		by[w] = append(by[w], trigger{kind: k})
+	}
+	for i, t := range s.table.tokens {
+		if s.on[t.rule] {
+			w := lower([]byte(t.parts[t.anchor].text))
+			by[w] = append(by[w], trigger{onToken, int32(i)})
+		}
+	}
+	for i, a := range s.table.assignments {
+		if s.on[a.rule] {
+			for _, w := range a.words {
+				by[w] = append(by[w], trigger{onAssignment, int32(i)})
+			}
+		}
+	}
+	words := make([]string, 0, len(by))
+	for w := range by {
+		words = append(words, w)
+	}
+	slices.Sort(words)
+	for _, w := range words {
+		slices.SortFunc(by[w], func(a, b trigger) int {
+			return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.index, b.index))
+		})
+		s.triggers = append(s.triggers, by[w])
+	}
+	s.words = newAutomaton(words)
+}
+
+// scan is the state of looking through one text.
+type scan struct {
+	s     *Scanner
+	text  []byte
+	runs  runs
+	marks marks
+	found []candidate
+
+	name pending // what is assigned to, until its value is judged
+	pem  pemState
+	http httpState
+	kube kubeState
+}
+
+func (c *scan) run(text []byte) {
+	c.text = text
+	c.runs = runs{text: text}
+	c.marks.reset(text)
+	c.s.words.find(text, c.hit)
+	c.judge()
+}
+
+// forget drops what could hold a secret, before the scan waits for another text.
+func (c *scan) forget() {
+	*c = scan{s: c.s, found: c.found[:0], name: pending{rules: c.name.rules[:0]}}
+}
+
+// add notes a candidate, when its rule is on and sure enough.
+func (c *scan) add(rule int32, conf Confidence, start, end int) {
+	if c.s.on[rule] && conf >= c.s.least && start < end {
+		c.found = append(c.found, candidate{start, end, rule, conf})
+	}
+}
+
+// hit is called for every word, in the order of where they end.
+func (c *scan) hit(word int32, start int) {
+	end := start + c.s.words.length[word]
+	for _, t := range c.s.triggers[word] {
+		if t.kind == onToken {
+			c.token(&c.s.table.tokens[t.index], start)
+			continue
+		}
+		if c.marks.covers(start, end) {
+			return
+		}
+		c.structure(t, start, end)
+	}
+}
+
+func (c *scan) structure(t trigger, start, end int) {
+	switch t.kind {
+	case onToken:
+	case onAssignment, onName:
+		c.named(t, end)
+	case onPEM:
+		c.pemKey(start, end)
+	case onPuTTY:
+		c.puttyKey(end)
+	case onJWT:
+		c.jwt(start)
+	case onAuth:
+		c.named(t, end)
+		c.authorization(end)
+	case onBearer:
+		c.bearer(start, end)
+	case onCookie:
+		c.named(t, end)
+		c.cookies(end)
+	case onURL:
+		c.url(end)
+	case onTCP:
+		c.dsn(start)
+	case onCurl:
+		c.curlCommand(start)
+	case onUser:
+		c.curlUser(start, end)
+	case onKind:
+		c.kind(end)
+	case onData:
+		c.data(start, end)
+	}
+}
+
+// token tries a line of tokens.txt whose text stands at i.
+func (c *scan) token(t *token, i int) {
+	start, secret, end, ok := t.at(&c.runs, i)
+	if !ok || !t.free && !leftEdge(c.text, start) || !rightEdge(c.text, end) && !t.free {
+		return
+	}
+	if t.free && (markEnds(c.text, start) || end < len(c.text) && markAt(c.text, end) > 0) {
+		return
+	}
+	v := c.text[secret:end]
+	if lowEntropy(v, t.entropy) || madeUp(v) {
+		return
+	}
+	conf := t.conf
+	if t.check != "" && checks[t.check](c.text[start:end]) {
+		conf = Sure
+	}
+	if t.after {
+		start = secret
+	}
+	c.add(t.rule, conf, start, end)
+}
+
+// builtin rules by what they are called in the code; the order is that of the
+// list.
+const (
+	rulePrivateKey int32 = iota
+	rulePuTTYKey
+	ruleJWT
+	ruleAuthorization
+	ruleBearer
+	ruleCookie
+	ruleURL
+	ruleDSN
+	ruleCurl
+	ruleKubernetes
+	rulePassword
+	ruleGeneric
+)

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport.dev/internal/scrub/unknown"
+)
+
+// Of each kind of file so much is read, so that none makes up the whole; files
+// are taken in the order of their paths, every eighth.
+const (
+	perKind = 8 << 20
+	maxFile = 2 << 20
+	every   = 8
+)
+
+// kinds are the endings of files that are text.
+var kinds = []string{".go", ".md", ".txt", ".json", ".html", ".log", ".yaml", ".yml", ".js", ".py", ".sh", ".xml", ".toml", ".css", ".c", ".h",
+	".rst", ".proto", ".sql", "LICENSE", "copyright", "README"}
+
+// tally is what was found in one kind of file.
+type tally struct {
+	bytes, sure, likely int
+}
+
+// ordinary counts findings in files under the roots, and what the scan costs.
+func ordinary(w io.Writer, roots []string, verbose bool) error {
+	tallies := map[string]*tally{}
+	rules := map[string]int{}
+	var spent time.Duration
+	seen := 0
+	for _, root := range roots {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return nil //nolint:nilerr // what can't be read is left out
+			}
+			kind := kindOf(d.Name())
+			if seen++; kind == "" || seen%every != 0 {
+				return nil
+			}
+			t := tallies[kind]
+			if t == nil {
+				t = &tally{}
+				tallies[kind] = t
+			}
+			text, err := os.ReadFile(path)
+			if err != nil || t.bytes > perKind || len(text) > maxFile || bytes.IndexByte(text, 0) >= 0 {
+				return nil //nolint:nilerr // the same
+			}
+			begin := time.Now()
+			found := unknown.Find(text)
+			spent += time.Since(begin)
+			t.bytes += len(text)
+			for _, f := range found {
+				rules[f.Confidence.String()+" "+f.Rule]++
+				if f.Confidence == unknown.Sure {
+					t.sure++
+				} else {
+					t.likely++
+				}
+				if verbose {
+					from := max(0, f.Start-60, bytes.LastIndexByte(text[:f.Start], '\n')+1)
+					fmt.Fprintf(w, "HIT %s %s %s: %.60q|%.80q\n", f.Confidence, f.Rule, path, text[from:f.Start], text[f.Start:f.End])
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	printTallies(w, tallies, rules, spent)
+	return nil
+}
+
+func kindOf(name string) string {
+	for _, k := range kinds {
+		if strings.HasSuffix(name, k) {
+			return k
+		}
+	}
+	return ""
+}
+
+func printTallies(w io.Writer, tallies map[string]*tally, rules map[string]int, spent time.Duration) {
+	var names []string
+	var sum tally
+	for n, t := range tallies {
+		names = append(names, n)
+		sum.bytes += t.bytes
+		sum.sure += t.sure
+		sum.likely += t.likely
+	}
+	slices.Sort(names)
+	tallies["**all**"] = &sum
+	fmt.Fprintln(w, "\n| kind of file | MB | sure | likely | sure a MB | likely a MB |")
+	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- |")
+	for _, n := range append(names, "**all**") {
+		t := tallies[n]
+		mb := float64(t.bytes) / 1e6
+		fmt.Fprintf(w, "| %s | %.1f | %d | %d | %.2f | %.2f |\n", n, mb, t.sure, t.likely, float64(t.sure)/mb, float64(t.likely)/mb)
+	}
+	fmt.Fprintf(w, "\n%.0f MB/s\n\n", float64(sum.bytes)/1e6/spent.Seconds())
+	var by []string
+	for r := range rules {
+		by = append(by, r)
+	}
+	slices.SortFunc(by, func(a, b string) int { return rules[b] - rules[a] })
+	for _, r := range by {
+		fmt.Fprintf(w, "%6d %s\n", rules[r], r)
+	}
+}
