@@ -10,8 +10,12 @@ type pending struct {
 	active           bool
 }
 
-// named notes a word that ends at i and belongs to a name.
-func (c *scan) named(t trigger, i int) {
+// named notes a word, text[from:i], that belongs to a name.
+// A short one has to be a word of it: sumo is none of sumOfAll.
+func (c *scan) named(t trigger, from, i int) {
+	if t.kind == onAssignment && i-from < unmistakable && !wordAt(c.text, from, i) {
+		return
+	}
 	end := c.runs.end(name, i)
 	n := &c.name
 	if !n.active || n.end != end {
@@ -24,6 +28,23 @@ func (c *scan) named(t trigger, i int) {
 	} else {
 		n.general = true
 	}
+}
+
+// unmistakable is the length from which a provider's word is not met by chance.
+const unmistakable = 6
+
+// wordAt reports whether text[i:j] begins where a word of a name does, and is
+// written as one: etsy, ETSY, Etsy.
+func wordAt(t []byte, i, j int) bool {
+	_, up, _, _ := kinds(t[i:j])
+	first := t[i] >= 'A' && t[i] <= 'Z'
+	if up > 1 && up < j-i || up == 1 && !first {
+		return false
+	}
+	if i == 0 || !class('c').has(t[i-1]) {
+		return true
+	}
+	return first && t[i-1] >= 'a'
 }
 
 // spot is a value in the text, as an assignment has it.
@@ -79,13 +100,19 @@ func (c *scan) provider(start int, v spot) bool {
 	for _, i := range n.rules {
 		a := &c.s.table.assignments[i]
 		for k := range a.patterns {
-			if a.patterns[k].whole(&c.runs, v.start, v.end) && !lowEntropy(p, a.entropy) && !wordy(p) {
+			if a.patterns[k].whole(&c.runs, v.start, v.end) && !lowEntropy(p, a.entropy) && !plain(p) {
 				c.add(a.rule, Likely, v.start, v.end)
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// plain reports whether p has words and hardly a digit.
+func plain(p []byte) bool {
+	_, _, dig, _ := kinds(p)
+	return dig < 3 && wordy(p)
 }
 
 // general judges the value of a name that says by itself that it is a secret.
@@ -98,6 +125,12 @@ func (c *scan) general(of []byte, v spot) {
 			c.add(rulePassword, Likely, v.start, v.end)
 		}
 	case strong, weak:
+		if s == strong && v.quoted && !value.all(p) {
+			if _, _, dig, _ := kinds(p); dig > 1 && plausiblePassword(p, true) {
+				c.add(ruleGeneric, Likely, v.start, v.end)
+			}
+			return
+		}
 		if s == weak && (uuid(p) || digest(p) || len(p) < 16) || !value.all(p) {
 			return
 		}

@@ -31,6 +31,7 @@ var sets = map[class]string{
 	'b': alnums + "+/",
 	'k': alnums + "+/=_-",
 	'n': alnums + "_-.~",
+	'o': alnums + "_-.=+/~@%",
 
 	name:      alnums + "_-.",
 	value:     alnums + "_-.=+/~:@!#%^*?$",
@@ -38,7 +39,6 @@ var sets = map[class]string{
 	host:      alnums + "_-.~!$&*+,;=:%@[]()",
 	blank:     " \t",
 	space:     " \t\r\n",
-	opaque:    alnums + "_-.=+/~@%",
 	armour:    alnums + "+/=\r\n",
 	cookieGap: "; \t",
 	body:      alnums + "+/=\r\n\t :,.\\\"'-_#*>|()@<;",
@@ -51,7 +51,7 @@ const (
 	host      class = 'H' // of a URL, with what stands before its @
 	blank     class = 'B'
 	space     class = 'S'
-	opaque    class = 'O' // a credential in a header
+	opaque    class = 'o' // a credential in a header
 	armour    class = 'A' // lines of base64
 	cookieGap class = 'G'
 	body      class = 'P' // of a key in PEM, however it is quoted

@@ -42,7 +42,7 @@ const maxJudged = 1024
 // placeholders are texts that no secret drawn at random has, but by an accident
 // of less than one in a thousand.
 var placeholders = []string{
-	"example", "xxxx", "****", "....", "placeholder", "redacted", "changeme", "deadbeefdead", "00000000",
+	"example", "xxxx", "****", "...", "\u2026", "placeholder", "redacted", "changeme", "deadbeefdead", "00000000",
 	"abcdefghij", "1234567890", "0123456789", "yourtoken", "your_", "your-", "yourkey", "yourapi", "insert_", "notasecret",
 	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 }
@@ -171,29 +171,34 @@ var common = func() (t [26][26]bool) {
 	return t
 }()
 
-// wordy reports whether the letters of p read like words. Of pairs of random
-// letters about a third are common, of those in words most.
+// wordy reports whether p reads like words: most of it is runs of letters, and
+// most pairs in them are common. Of pairs of random letters about a third are.
+// Hex digits are no words, whatever they spell.
 func wordy(p []byte) bool {
-	pairs, usual, run, longest := 0, 0, 0, 0
-	for i, b := range p {
-		b = fold(b)
-		if b < 'a' || b > 'z' {
-			run = 0
+	pairs, usual, inWords, run := 0, 0, 0, 0
+	hex := true
+	for i := 0; i <= len(p); i++ {
+		if i < len(p) && class('c').has(p[i]) {
+			run++
+			hex = hex && class('h').has(p[i])
 			continue
 		}
-		run++
-		longest = max(longest, run)
-		if run < 2 {
-			continue
+		if run >= minWord {
+			inWords += run
+			for k := i - run + 1; k < i; k++ {
+				pairs++
+				if common[fold(p[k-1])-'a'][fold(p[k])-'a'] {
+					usual++
+				}
+			}
 		}
-		a := fold(p[i-1])
-		pairs++
-		if common[a-'a'][b-'a'] {
-			usual++
-		}
+		run = 0
 	}
-	return pairs >= 4 && longest >= 4 && float64(usual) >= 0.72*float64(pairs)
+	return !hex && 2*inWords >= len(p) && float64(usual) >= 0.72*float64(pairs)
 }
+
+// minWord is the length from which a run of letters may be a word.
+const minWord = 4
 
 // random reports whether p, of token characters, was drawn rather than written:
 // enough of it, of several kinds, not made of words.

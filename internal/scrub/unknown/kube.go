@@ -33,8 +33,8 @@ func (c *scan) kind(i int) {
 // data notes "data:" or "stringData:", the first word of which is text[start:i].
 func (c *scan) data(start, i int) {
 	t := c.text
-	if start < c.kube.blockDone {
-		return
+	if start < c.kube.blockDone || start > 0 && class('c').has(t[start-1]) && !hasFold(t[max(0, start-6):], "string") {
+		return // metadata
 	}
 	k, ok := yamlValue(t, i)
 	if !ok || k < len(t) && t[k] != '\n' && t[k] != '\r' && t[k] != '{' && t[k] != '\\' {

@@ -77,12 +77,15 @@ func (m *marks) covers(start, end int) bool {
 }
 
 // leftEdge reports whether a token may begin at text[i:]: not in the middle of a
-// word, but right behind an escape like \n, %3D or \u003d.
+// word or a file's name, but right behind an escape like \n, %3D or \u003d.
 func leftEdge(text []byte, i int) bool {
 	if i == 0 {
 		return true
 	}
 	c := text[i-1]
+	if c == '.' && i >= 2 && class('w').has(text[i-2]) {
+		return false // the end of a file's name
+	}
 	if !class('w').has(c) {
 		return !markEnds(text, i)
 	}

@@ -45,7 +45,7 @@ var (
 	// notAnywhere are words that make any name harmless.
 	notAnywhere = []string{"author", "monkey", "turkey", "keyboard", "keyword", "keystone", "keynote", "keyframe", "keying",
 		"accessib", "accessor", "tokeniz", "tokenis", "checksum", "chksum", "digest", "integrity", "sha256", "sha512", "sha1",
-		"fingerprint", "etag", "commit", "revision", "srcrev", "nonce", "public", "publish", "primary", "foreign", "hash", "capital",
+		"fingerprint", "etag", "revision", "srcrev", "nonce", "public", "publish", "primary", "foreign", "hash", "capital",
 		"rapidjson", "rapids", "rapidly", "passage", "passenger", "passive", "passing", "compass", "bypass", "passthrough",
 		"passed", "passes", "authentication-results", "x-ms-exchange", "tokenfile", "keyfile", "usersecretsid", "secretsid",
 		"credentialsid", "credentialid", "session_start", "keyvault", "csrf", "xsrf", "jsonwebtoken", "keydown", "keyup", "keypress",

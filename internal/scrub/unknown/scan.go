@@ -127,7 +127,7 @@ func (c *scan) structure(t trigger, start, end int) {
 	switch t.kind {
 	case onToken:
 	case onAssignment, onName:
-		c.named(t, end)
+		c.named(t, start, end)
 	case onPEM:
 		c.pemKey(start, end)
 	case onPuTTY:
@@ -135,12 +135,12 @@ func (c *scan) structure(t trigger, start, end int) {
 	case onJWT:
 		c.jwt(start)
 	case onAuth:
-		c.named(t, end)
+		c.named(t, start, end)
 		c.authorization(end)
 	case onBearer:
 		c.bearer(start, end)
 	case onCookie:
-		c.named(t, end)
+		c.named(t, start, end)
 		c.cookies(end)
 	case onURL:
 		c.url(end)
@@ -168,6 +168,9 @@ func (c *scan) token(t *token, i int) {
 	}
 	v := c.text[secret:end]
 	if lowEntropy(v, t.entropy) || madeUp(v) {
+		return
+	}
+	if _, _, dig, _ := kinds(v); dig == 0 && (t.conf == Likely || wordy(v)) {
 		return
 	}
 	conf := t.conf

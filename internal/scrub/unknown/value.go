@@ -11,7 +11,7 @@ func (c *scan) assigned(start, i int) (spot, bool) {
 	i, quotedName = skipClosing(t, i)
 	i = skip(t, i, blank, 20)
 	if k, ok := pairedValue(t, i); ok {
-		return c.valueAt(k, false)
+		return c.valueAt(k, sameLine)
 	}
 	k, comma := operator(t, i)
 	switch {
@@ -20,7 +20,11 @@ func (c *scan) assigned(start, i int) (spot, bool) {
 	case comma && !quotedName, t[i] == '>' && !quotedName && (start == 0 || t[start-1] != '<'):
 		return spot{}, false
 	}
-	v, ok := c.valueAt(k, true)
+	where := anyLine
+	if t[i] == '>' {
+		where = element
+	}
+	v, ok := c.valueAt(k, where)
 	if comma && !v.quoted {
 		return spot{}, false
 	}
@@ -146,14 +150,23 @@ func pairedValue(t []byte, i int) (int, bool) {
 	return 0, false
 }
 
+// place is where a value may stand behind its operator.
+type place int8
+
+const (
+	sameLine place = iota
+	anyLine        // on the next line too, when that is no assignment itself
+	element        // between the tags of an element
+)
+
 // valueAt reads a value behind its operator.
-func (c *scan) valueAt(i int, lines bool) (spot, bool) {
+func (c *scan) valueAt(i int, where place) (spot, bool) {
 	t := c.text
 	from := i
-	if lines {
-		i = skip(t, i, space, 40)
-	} else {
+	if where == sameLine {
 		i = skip(t, i, blank, 40)
+	} else {
+		i = skip(t, i, space, 40)
 	}
 	if k := i + 1; k < len(t) && bytes.IndexByte([]byte("bfru@$"), t[i]) >= 0 {
 		if n, _ := quoteAt(t, k); n > 0 {
@@ -162,7 +175,7 @@ func (c *scan) valueAt(i int, lines bool) (spot, bool) {
 	}
 	n, end := quoteAt(t, i)
 	if n == 0 {
-		return c.bare(from, i)
+		return c.bare(from, i, where)
 	}
 	i += n
 	for k := 0; k < 2 && i < len(t) && n == 1 && t[i] == end; k++ {
@@ -180,15 +193,18 @@ func (c *scan) valueAt(i int, lines bool) (spot, bool) {
 const maxQuoted = 2048
 
 // bare reads a value without quotes.
-func (c *scan) bare(from, i int) (spot, bool) {
+func (c *scan) bare(from, i int, where place) (spot, bool) {
 	t := c.text
 	end := c.runs.end(value, i)
 	if end < len(t) && (t[end] == '(' || t[end] == '[' || t[end] == '{') {
 		return spot{}, false // an expression
 	}
 	// The line ended, and what stands on the next is a name itself.
-	if bytes.IndexByte(t[from:i], '\n') >= 0 && bytes.ContainsAny(bytes.TrimRight(t[i:min(end, i+maxQuoted)], "="), "=:") {
+	if where == anyLine && bytes.IndexByte(t[from:i], '\n') >= 0 && bytes.ContainsAny(bytes.TrimRight(t[i:min(end, i+maxQuoted)], "="), "=:") {
 		return spot{}, false
+	}
+	if bytes.HasSuffix(t[i:end], []byte("..")) {
+		return spot{}, false // somebody cut it short
 	}
 	for end > i && bytes.IndexByte([]byte(".:!?*"), t[end-1]) >= 0 {
 		end--
