@@ -51,6 +51,7 @@ func wordAt(t []byte, i, j int) bool {
 type spot struct {
 	start, end int
 	quoted     bool
+	comma      bool // after a comma, like an argument after its name
 }
 
 // judge looks at what is assigned to the name that is pending.
@@ -75,7 +76,10 @@ func (c *scan) judge() {
 		return
 	}
 	p := c.text[v.start:v.end]
-	if bytes.Contains(p, []byte(markOpen)) || ownID(p) || named(p) {
+	if bytes.Contains(p, []byte(markOpen)) || ownID(p) || named(p) || dated(p) || resource(p) {
+		return
+	}
+	if v.comma && !random(p, 10, 3) {
 		return
 	}
 	if c.provider(start, v) {
@@ -89,6 +93,9 @@ func (c *scan) judge() {
 // provider tries the lines of assignments.txt whose words are in the name.
 func (c *scan) provider(start int, v spot) bool {
 	n := &c.name
+	if len(n.rules) == 0 {
+		return false
+	}
 	p := c.text[v.start:v.end]
 	if words := splitName(c.text[start:n.end]); len(words) > 0 && notHeads[words[len(words)-1]] && !n.general {
 		return false
@@ -118,6 +125,9 @@ func plain(p []byte) bool {
 // general judges the value of a name that says by itself that it is a secret.
 func (c *scan) general(of []byte, v spot) {
 	p := c.text[v.start:v.end]
+	if low, up, dig, sign := kinds(p); len(p) < 8 || dig == 0 && sign == 0 && (low < 4 || up < 4) {
+		return // most values are words; this is quick
+	}
 	switch s := judgeName(of); s {
 	case none:
 	case password:

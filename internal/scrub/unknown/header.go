@@ -163,6 +163,9 @@ func (c *scan) userinfo(rule int32, from, end int) {
 	c.add(rule, Likely, start, stop)
 }
 
+// standIns are parts of passwords that stand for one.
+var standIns = texts("passw", "your", "****", "xxx", "...", "secret", "${", "$(", "{{", "changeme", "%s", "%v", "%d")
+
 // weakPassword reports whether a password in a URL or a command stands for one.
 func weakPassword(p []byte) bool {
 	low := lower(p)
@@ -175,7 +178,7 @@ func weakPassword(p []byte) bool {
 			return true
 		}
 	}
-	return hasAny(p, placeholders) || hasAny(p, []string{"passw", "your", "****", "xxx", "...", "secret", "${", "$(", "{{", "changeme", "%s", "%v", "%d"}) || lowEntropy(p, 1.5)
+	return hasAny(p, placeholders) || hasAny(p, standIns) || lowEntropy(p, 1.5)
 }
 
 // curlCommand notes that a command begins at i.

@@ -6,20 +6,32 @@ import (
 	"strings"
 )
 
-// entropy is Shannon's, in bits a byte.
+// maxJudged bounds how much of a value is looked at to judge it.
+const maxJudged = 256
+
+// weights are n*log2(n), for [entropy].
+var weights = func() (t [maxJudged + 1]float64) {
+	for n := 1; n <= maxJudged; n++ {
+		t[n] = float64(n) * math.Log2(float64(n))
+	}
+	return t
+}()
+
+// entropy is Shannon's, in bits a byte, of at most maxJudged bytes.
 func entropy(p []byte) float64 {
-	var count [256]int
+	if len(p) == 0 {
+		return 0
+	}
+	var count [256]uint16
 	for _, b := range p {
 		count[b]++
 	}
-	n, sum := float64(len(p)), 0.0
-	for _, k := range count {
-		if k > 0 {
-			f := float64(k) / n
-			sum -= f * math.Log2(f)
-		}
+	sum := 0.0
+	for _, b := range p {
+		sum += weights[count[b]]
+		count[b] = 0
 	}
-	return sum
+	return (weights[len(p)] - sum) / float64(len(p))
 }
 
 // lowEntropy reports whether a value is too uniform to have been drawn at
@@ -30,29 +42,24 @@ func lowEntropy(p []byte, floor float64) bool {
 	}
 	// A short text can't have more than log2 of its length, and a random one has
 	// somewhat less.
-	if len(p) > maxJudged {
-		p = p[:maxJudged]
-	}
+	p = p[:min(len(p), maxJudged)]
 	return entropy(p) < min(floor, 0.85*math.Log2(float64(len(p))))
 }
 
-// maxJudged bounds how much of a value is looked at to judge it.
-const maxJudged = 1024
-
 // placeholders are texts that no secret drawn at random has, but by an accident
 // of less than one in a thousand.
-var placeholders = []string{
+var placeholders = texts(
 	"example", "xxxx", "****", "...", "\u2026", "placeholder", "redacted", "changeme", "deadbeefdead", "00000000",
 	"abcdefghij", "1234567890", "0123456789", "yourtoken", "your_", "your-", "yourkey", "yourapi", "insert_", "notasecret",
 	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-}
+)
 
 // worded are placeholders where a person chose the text.
-var worded = []string{
+var worded = texts(
 	"your", "change", "dummy", "sample", "replace", "todo", "fixme", "foobar", "secret", "passw", "token",
 	"apikey", "api_key", "api-key", "${", "{{", "$(", "%s", "%v", "%d", "<", "test", "fake", "mock", "invalid", "undefined", "null",
 	"12345", "insert", "none", "hidden", "masked", "string", "default", "localhost", "demo", "value", "public",
-}
+)
 
 // madeUp reports whether a token was written to look like one.
 func madeUp(p []byte) bool { return hasAny(p, placeholders) }
@@ -60,17 +67,27 @@ func madeUp(p []byte) bool { return hasAny(p, placeholders) }
 // chosen reports whether a value stands for one that is to be filled in.
 func chosen(p []byte) bool { return hasAny(p, placeholders) || hasAny(p, worded) }
 
-func hasAny(p []byte, words []string) bool {
-	if len(p) > maxJudged {
-		p = p[:maxJudged]
+func hasAny(p []byte, words [][]byte) bool {
+	var buf [maxJudged]byte
+	low := buf[:min(len(p), maxJudged)]
+	for i := range low {
+		low[i] = fold(p[i])
 	}
-	low := lower(p)
 	for _, w := range words {
-		if strings.Contains(low, w) {
+		if bytes.Contains(low, w) {
 			return true
 		}
 	}
 	return false
+}
+
+// texts makes a list of them.
+func texts(s ...string) [][]byte {
+	out := make([][]byte, len(s))
+	for i := range s {
+		out[i] = []byte(s[i])
+	}
+	return out
 }
 
 // uuid reports whether p is 8-4-4-4-12 hex digits.
@@ -122,6 +139,22 @@ func named(p []byte) bool {
 	return strings.HasPrefix(low, "h1:")
 }
 
+// dated reports whether p begins with a date: 2026-11-23, 2026/11/23.
+func dated(p []byte) bool {
+	return len(p) >= 10 && class('d').all(p[:4]) && class('d').all(p[5:7]) && class('d').all(p[8:10]) &&
+		p[4] == p[7] && (p[4] == '-' || p[4] == '/')
+}
+
+// resource reports whether p names a thing by its place: arn:aws:..., urn:...
+func resource(p []byte) bool {
+	for _, w := range []string{"arn:", "urn:", "file:", "projects/", "did:"} {
+		if hasFold(p, w) {
+			return true
+		}
+	}
+	return false
+}
+
 // ownID reports whether p is an id of ours: letters, "_", 26 of base32.
 func ownID(p []byte) bool {
 	head, tail, ok := bytes.Cut(p, []byte("_"))
@@ -143,6 +176,7 @@ func ownID(p []byte) bool {
 
 // kinds counts which of lower case, upper case, digits and other signs p has.
 func kinds(p []byte) (low, up, dig, sign int) {
+	p = p[:min(len(p), maxJudged)]
 	for _, b := range p {
 		switch {
 		case b >= 'a' && b <= 'z':
@@ -175,6 +209,7 @@ var common = func() (t [26][26]bool) {
 // most pairs in them are common. Of pairs of random letters about a third are.
 // Hex digits are no words, whatever they spell.
 func wordy(p []byte) bool {
+	p = p[:min(len(p), maxJudged)]
 	pairs, usual, inWords, run := 0, 0, 0, 0
 	hex := true
 	for i := 0; i <= len(p); i++ {

@@ -15,6 +15,10 @@ var pemEnd = []byte("-----END")
 // has 64 characters in PEM, cut to two lines by some.
 const minKey = 32
 
+// maxHeader bounds what is read of a key to find that run: some have a version,
+// a comment and the cipher first.
+const maxHeader = 1024
+
 // pemKey takes a private key from its BEGIN to its END, in PEM as in OpenSSH's
 // and PGP's armour, with real line ends or escaped ones. One that is cut short
 // is taken as far as it goes.
@@ -38,7 +42,7 @@ func (c *scan) pemKey(start, i int) {
 		}
 		run = e
 	}
-	if longestRun(t[head:run]) < minKey {
+	if longestRun(t[head:min(run, head+maxHeader)]) < minKey {
 		return
 	}
 	c.pem.end = end
@@ -83,7 +87,7 @@ func (c *scan) puttyKey(i int) {
 	k = skip(t, k, class('d'), 4)
 	k = skip(t, k, space, 4)
 	end := c.runs.end(armour, k)
-	if longestRun(t[k:end]) >= minKey {
+	if longestRun(t[k:min(end, k+maxHeader)]) >= minKey {
 		c.add(rulePuTTYKey, Sure, k, end)
 	}
 }

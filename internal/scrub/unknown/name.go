@@ -32,7 +32,7 @@ var (
 		press pressed manager service factory handler builder parser reader writer validator verifier generator config options opts
 		settings params param prefix suffix mode method func function placeholder input output element button page form view test
 		tests spec list map cache table database db region zone info data meta metadata rotation strength salt iterations rounds
-		algo cert certs certificate chain schema template source target kid vector sign signed signature hash digest checksum fingerprint
+		algo cert certs certificate chain schema changed updated created deleted last change reset recovery template source target kid vector sign signed signature hash digest checksum fingerprint
 		sum import require module package lib library sdk docs doc documentation example`)
 
 	// notBefore are words before "key" or "token" that make it another thing.

@@ -175,7 +175,7 @@ func (p *pattern) forward(r *runs, from, i int) (int, bool) {
 		end := r.end(q.class, i)
 		n := end - i
 		last := k == len(p.parts)-1
-		for last && n > q.min && r.text[i+n-1] == '.' {
+		for k := 0; k < 3 && last && n > q.min && r.text[i+n-1] == '.'; k++ {
 			n-- // the end of a sentence
 		}
 		if n < q.min {

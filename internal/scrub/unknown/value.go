@@ -25,6 +25,7 @@ func (c *scan) assigned(start, i int) (spot, bool) {
 		where = element
 	}
 	v, ok := c.valueAt(k, where)
+	v.comma = comma
 	if comma && !v.quoted {
 		return spot{}, false
 	}
@@ -183,24 +184,27 @@ func (c *scan) valueAt(i int, where place) (spot, bool) {
 	}
 	for k := i; k < len(t) && k-i < maxQuoted; k++ {
 		if t[k] == end || t[k] == '\n' || t[k] == '\\' {
-			return spot{i, k, true}, k > i && t[k] != '\n'
+			return spot{start: i, end: k, quoted: true}, k > i && t[k] != '\n'
 		}
 	}
-	return spot{i, min(len(t), i+maxQuoted), true}, i < len(t)
+	return spot{start: i, end: min(len(t), i+maxQuoted), quoted: true}, i < len(t)
 }
 
-// maxQuoted bounds what is read of a value in quotes.
+// maxQuoted bounds what is read of a value.
 const maxQuoted = 2048
 
 // bare reads a value without quotes.
 func (c *scan) bare(from, i int, where place) (spot, bool) {
 	t := c.text
 	end := c.runs.end(value, i)
+	if end-i > maxQuoted {
+		return spot{}, false // a secret is not that long
+	}
 	if end < len(t) && (t[end] == '(' || t[end] == '[' || t[end] == '{') {
 		return spot{}, false // an expression
 	}
 	// The line ended, and what stands on the next is a name itself.
-	if where == anyLine && bytes.IndexByte(t[from:i], '\n') >= 0 && bytes.ContainsAny(bytes.TrimRight(t[i:min(end, i+maxQuoted)], "="), "=:") {
+	if where == anyLine && bytes.IndexByte(t[from:i], '\n') >= 0 && bytes.ContainsAny(bytes.TrimRight(t[i:end], "="), "=:") {
 		return spot{}, false
 	}
 	if bytes.HasSuffix(t[i:end], []byte("..")) {
@@ -209,5 +213,5 @@ func (c *scan) bare(from, i int, where place) (spot, bool) {
 	for end > i && bytes.IndexByte([]byte(".:!?*"), t[end-1]) >= 0 {
 		end--
 	}
-	return spot{i, end, false}, end > i
+	return spot{start: i, end: end}, end > i
 }
