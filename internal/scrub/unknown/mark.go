@@ -83,7 +83,7 @@ func leftEdge(text []byte, i int) bool {
 		return true
 	}
 	c := text[i-1]
-	if c == '.' && i >= 2 && class('w').has(text[i-2]) {
+	if c == '.' && i >= 2 && (class('w').has(text[i-2]) || markEnds(text, i-1)) {
 		return false // the end of a file's name
 	}
 	if !class('w').has(c) {

@@ -179,8 +179,24 @@ func (c *scan) token(t *token, i int) {
 	}
 	if t.after {
 		start = secret
+	} else if t.free {
+		start, end = c.word(start, end)
 	}
 	c.add(t.rule, conf, start, end)
+}
+
+// word extends a token that begins or ends in the middle of a word to the word's
+// ends: what touches it may be a secret too.
+func (c *scan) word(start, end int) (int, int) {
+	if start > 0 && class('a').has(c.text[start-1]) && !leftEdge(c.text, start) {
+		for k := 0; k < maxJudged && start > 0 && class('t').has(c.text[start-1]); k++ {
+			start--
+		}
+	}
+	if !rightEdge(c.text, end) {
+		end = c.runs.end('t', end)
+	}
+	return start, end
 }
 
 // builtin rules by what they are called in the code; the order is that of the
