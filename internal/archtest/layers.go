@@ -82,6 +82,7 @@ var Layers = []Layer{
 	{Name: "1", For: "record and scrubbing", Chains: []Chain{
 		one("internal/audit", "the append-only Merkle log and its verifier"),
 		one("internal/scrub", "takes known secrets out of what leaves"),
+		one("internal/scrub/unknown", "finds secrets that nobody told us"),
 	}},
 	{Name: "0", For: "words", Chains: []Chain{{
 		{{"internal/intent", "what a Worker proposes, and its digest"}},

@@ -72,11 +72,11 @@ func (c *scan) judge() {
 		return
 	}
 	v, ok := c.assigned(start, n.end)
-	if !ok || markEnds(c.text, v.start) || markAt(c.text, v.end) > 0 {
+	if !ok || touchesMark(c.text, v.start, v.end) {
 		return
 	}
 	p := c.text[v.start:v.end]
-	if bytes.Contains(p, []byte(markOpen)) || ownID(p) || named(p) || dated(p) || resource(p) {
+	if ownID(p) || named(p) || dated(p) || resource(p) {
 		return
 	}
 	if v.comma && !random(p, 10, 3) {

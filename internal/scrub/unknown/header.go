@@ -51,7 +51,7 @@ func (c *scan) bearer(start, i int) {
 func (c *scan) credential(rule int32, i int, basic bool) {
 	t := c.text
 	end := c.runs.end(opaque, i)
-	if end < len(t) && (t[end] == '(' || t[end] == '{' || t[end] == '$') || markAt(t, end) > 0 || markEnds(t, i) {
+	if end < len(t) && (t[end] == '(' || t[end] == '{' || t[end] == '$') || touchesMark(t, i, end) {
 		return
 	}
 	p := bytes.TrimRight(t[i:end], ".:,")
@@ -94,7 +94,7 @@ func (c *scan) cookies(i int) {
 		}
 		end := c.runs.end(opaque, eq+1)
 		p := t[eq+1 : end]
-		if cookieName(t[k:eq]) && markAt(t, end) == 0 && len(p) >= 16 && !lowEntropy(p, 3) && !madeUp(p) && !wordy(p) {
+		if cookieName(t[k:eq]) && len(p) >= 16 && !lowEntropy(p, 3) && !madeUp(p) && !wordy(p) {
 			c.add(ruleCookie, Likely, eq+1, end)
 		}
 		k = end
@@ -157,7 +157,7 @@ func (c *scan) userinfo(rule int32, from, end int) {
 	}
 	start, stop := from+colon+1, from+at
 	p := t[start:stop]
-	if len(p) < 3 || bytes.Contains(t[from:stop], []byte(markOpen)) || weakPassword(p) || bytes.Equal(p, t[from:from+colon]) {
+	if len(p) < 3 || touchesMark(t, from, stop) || weakPassword(p) || bytes.Equal(p, t[from:from+colon]) {
 		return
 	}
 	c.add(rule, Likely, start, stop)
@@ -214,7 +214,7 @@ func (c *scan) curlUser(start, i int) {
 	end := argumentEnd(t, k)
 	c.http.option = end
 	from, stop, ok := userPassword(t, k, end)
-	if ok && !bytes.Contains(t[k:end], []byte(markOpen)) {
+	if ok && !touchesMark(t, k, end) {
 		c.add(ruleCurl, Likely, from, stop)
 	}
 }

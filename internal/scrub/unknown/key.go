@@ -46,7 +46,7 @@ func (c *scan) pemKey(start, i int) {
 		return
 	}
 	c.pem.end = end
-	c.add(rulePrivateKey, Sure, start, end)
+	c.put(rulePrivateKey, Sure, start, end)
 }
 
 // nextEnd gives the first END at or after i. It is asked in the order of the text.
@@ -88,7 +88,7 @@ func (c *scan) puttyKey(i int) {
 	k = skip(t, k, space, 4)
 	end := c.runs.end(armour, k)
 	if longestRun(t[k:min(end, k+maxHeader)]) >= minKey {
-		c.add(rulePuTTYKey, Sure, k, end)
+		c.put(rulePuTTYKey, Sure, k, end)
 	}
 }
 

@@ -19,7 +19,11 @@ const nearObject = 2048
 func (c *scan) kind(i int) {
 	t := c.text
 	k, ok := yamlValue(t, i)
-	if !ok || !hasFold(t[k:], "secret") {
+	if !ok {
+		return
+	}
+	c.kube.hasKind = false // of the object before
+	if !hasFold(t[k:], "secret") {
 		return
 	}
 	k += len("secret")
@@ -70,7 +74,7 @@ func (c *scan) object() {
 	if to-from > nearObject || bytes.Contains(c.text[from:to], []byte("\n---")) {
 		return
 	}
-	k.hasKind, k.hasData = false, false
+	k.hasData = false // an object has data and stringData
 	if k.data < len(c.text) && c.text[k.data] == '{' {
 		c.jsonData(k.data + 1)
 		return
@@ -144,9 +148,6 @@ func (c *scan) entry(i int) int {
 		i = skip(t, skip(t, i+1, class('w'), 2), space, 80)
 	}
 	end := c.runs.end(class('k'), i)
-	if markAt(t, end) > 0 || markEnds(t, i) {
-		return end
-	}
 	p := t[i:end]
 	if len(p) >= minEntry && !madeUp(p) && !lowEntropy(p, 2) && (end == len(t) || space.has(t[end]) || t[end] == '"' || t[end] == '\'' || t[end] == '\\' || t[end] == ',') {
 		c.add(ruleKubernetes, Likely, i, end)

@@ -38,6 +38,16 @@ func markEnds(text []byte, i int) bool {
 	return k >= 0 && markAt(text, from+k) == i
 }
 
+// touchesMark reports whether a mark is in text[i:j], around it or right beside it.
+func touchesMark(text []byte, i, j int) bool {
+	if markEnds(text, i) || markAt(text, j) > 0 || bytes.Contains(text[i:j], []byte(markOpen)) {
+		return true
+	}
+	from := max(0, i-maxMark)
+	k := bytes.LastIndex(text[from:i], []byte(markOpen))
+	return k >= 0 && markAt(text, from+k) > i
+}
+
 // marks walks the marks of a text, in its order.
 type marks struct {
 	text       []byte

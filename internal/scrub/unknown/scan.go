@@ -101,8 +101,16 @@ func (c *scan) forget() {
 	*c = scan{s: c.s, found: c.found[:0], name: pending{rules: c.name.rules[:0]}}
 }
 
-// add notes a candidate, when its rule is on and sure enough.
+// add notes what a structure has, when its rule is on and sure enough. What
+// touches a mark is not what it was, and is left.
 func (c *scan) add(rule int32, conf Confidence, start, end int) {
+	if start < end && !touchesMark(c.text, start, end) {
+		c.put(rule, conf, start, end)
+	}
+}
+
+// put notes a candidate, when its rule is on and sure enough.
+func (c *scan) put(rule int32, conf Confidence, start, end int) {
 	if c.s.on[rule] && conf >= c.s.least && start < end {
 		c.found = append(c.found, candidate{start, end, rule, conf})
 	}
@@ -182,7 +190,7 @@ func (c *scan) token(t *token, i int) {
 	} else if t.free {
 		start, end = c.word(start, end)
 	}
-	c.add(t.rule, conf, start, end)
+	c.put(t.rule, conf, start, end)
 }
 
 // word extends a token that begins or ends in the middle of a word to the word's
