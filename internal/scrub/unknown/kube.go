@@ -71,7 +71,7 @@ func (c *scan) object() {
 		return
 	}
 	from, to := min(k.secret, k.data), max(k.secret, k.data)
-	if to-from > nearObject || bytes.Contains(c.text[from:to], []byte("\n---")) {
+	if to-from > nearObject || otherObject(c.text[from:to]) {
 		return
 	}
 	k.hasData = false // an object has data and stringData
@@ -81,6 +81,18 @@ func (c *scan) object() {
 	}
 	c.yamlData(k.data, indent(c.text, k.dataLine))
 }
+
+// otherObject reports whether another object begins in t.
+func otherObject(t []byte) bool {
+	for _, s := range separators {
+		if bytes.Contains(t, s) {
+			return true
+		}
+	}
+	return false
+}
+
+var separators = texts("\n---\n", "\n---\r", "\n--- ")
 
 // indent counts the blanks at the start of a line.
 func indent(t []byte, i int) int { return skip(t, i, blank, 80) - i }
