@@ -1,7 +1,7 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fuzz bench chaos release docs fmt clean
+.PHONY: help build demo test lint fuzz bench rules chaos release docs fmt clean
 
 DATA     ?=
 AUTO     ?=
@@ -30,6 +30,9 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 
 bench: ## Run the benchmarks (BENCH=regexp), with the machine's figures
 	@scripts/bench.sh "$(BENCH)"
+
+rules: ## Compare the rules for unknown secrets with gitleaks; count false hits in ordinary text
+	@scripts/rules.sh
 
 chaos: build ## Run the tests that kill the program at every state, ROUNDS (20) times each
 	go test -run '^TestKill' -count=$(ROUNDS) -timeout=4h ./...

@@ -181,8 +181,12 @@ func weakPassword(p []byte) bool {
 	return hasAny(p, placeholders) || hasAny(p, standIns) || lowEntropy(p, 1.5)
 }
 
-// curlCommand notes that a command begins at i.
-func (c *scan) curlCommand(i int) { c.http.command, c.http.seen = true, i }
+// curlCommand notes that a command begins with the word text[i:end].
+func (c *scan) curlCommand(i, end int) {
+	if leftEdge(c.text, i) && end < len(c.text) && blank.has(c.text[end]) {
+		c.http.command, c.http.seen = true, i
+	}
+}
 
 // inCommand reports whether text[i:] belongs to the last curl: no line ended
 // between them but by a backslash. Each byte is read once.

@@ -155,7 +155,7 @@ func (c *scan) structure(t trigger, start, end int) {
 	case onTCP:
 		c.dsn(start)
 	case onCurl:
-		c.curlCommand(start)
+		c.curlCommand(start, end)
 	case onUser:
 		c.curlUser(start, end)
 	case onKind:

@@ -100,8 +100,12 @@ func Mask(text []byte) ([]byte, []Finding) { return everything().Mask(text) }
 // Mask is [Mask] with the scanner's rules.
 func (s *Scanner) Mask(text []byte) ([]byte, []Finding) {
 	found := s.Find(text)
+	return mask(text, found), found
+}
+
+func mask(text []byte, found []Finding) []byte {
 	if len(found) == 0 {
-		return text, nil
+		return text
 	}
 	out := make([]byte, 0, len(text))
 	at := 0
@@ -112,11 +116,60 @@ func (s *Scanner) Mask(text []byte) ([]byte, []Finding) {
 		out = append(out, ']')
 		at = f.End
 	}
-	return append(out, text[at:]...), found
+	return append(out, text[at:]...)
 }
 
-// Find is [Find] with the scanner's rules.
+// maxPasses bounds how often a text is looked at.
+const maxPasses = 5
+
+// Find is [Find] with the scanner's rules. What is left besides the findings is
+// looked at again, as it will be seen: a mark can end a command or bring two
+// parts of a structure nearer. So masking what was masked changes nothing.
 func (s *Scanner) Find(text []byte) []Finding {
+	found := s.pass(text)
+	for n := 1; n < maxPasses && len(found) > 0; n++ {
+		more := s.pass(mask(text, found))
+		if len(more) == 0 {
+			break
+		}
+		found = unmask(found, more)
+	}
+	return found
+}
+
+// unmask puts findings in a masked text to those that it was masked for, with
+// the bounds that they have in the text itself.
+func unmask(found, more []Finding) []Finding {
+	out := make([]Finding, 0, len(found)+len(more))
+	shift := 0 // from the masked text to the text
+	k := 0
+	next := func() int { // where the mark of found[k] ends in the masked text
+		return found[k].Start - shift + len(maskOpen) + len(found[k].Rule) + 1
+	}
+	pass := func() {
+		end := next()
+		shift = found[k].End - end
+		k++
+	}
+	for _, m := range more {
+		for k < len(found) && next() <= m.Start {
+			out = append(out, found[k])
+			pass()
+		}
+		m.Start += shift
+		end := m.End
+		m.End = end + shift
+		for k < len(found) && found[k].Start-shift < end { // a mark inside
+			m.Start, m.End = min(m.Start, found[k].Start), found[k].End
+			pass()
+			m.End = max(m.End, end+shift)
+		}
+		out = append(out, m)
+	}
+	return append(out, found[k:]...)
+}
+
+func (s *Scanner) pass(text []byte) []Finding {
 	c, _ := s.idle.Get().(*scan)
 	if c == nil {
 		c = &scan{s: s}
