@@ -23,6 +23,6 @@ cp tools/rules/samples.go.txt "$tmp/gitleaks/cmd/generate/config/utils/validate.
 (cd "$tmp/gitleaks/cmd/generate/config" && SAMPLES="$tmp/samples" go run . "$tmp/gitleaks.toml")
 
 if [ $# -eq 0 ]; then
-  set -- /usr/share/doc "$(go env GOROOT)" "$(go env GOMODCACHE)"
+  set -- /usr/share /usr/lib "$(go env GOROOT)" "$(go env GOMODCACHE)"
 fi
 "$tmp/rules" "${verbose[@]}" -samples "$tmp/samples" "$@"

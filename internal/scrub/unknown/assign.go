@@ -147,7 +147,7 @@ func (c *scan) general(of []byte, v spot) {
 		if len(p) > maxGeneric || bytes.ContainsAny(p, "@^*?$#%!") && !v.quoted {
 			return
 		}
-		if !uuid(p) && bytes.Count(p, []byte(".")) > 2 || bytes.Contains(p, []byte("://")) {
+		if !uuid(p) && bytes.Count(p, []byte(".")) > 2 || bytes.Contains(p, []byte("://")) || located(p) {
 			return
 		}
 		floor := 3.3

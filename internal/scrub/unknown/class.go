@@ -33,28 +33,32 @@ var sets = map[class]string{
 	'n': alnums + "_-.~",
 	'o': alnums + "_-.=+/~@%",
 
-	name:      alnums + "_-.",
-	value:     alnums + "_-.=+/~:@!#%^*?$",
-	segment:   alnums + "_-",
-	host:      alnums + "_-.~!$&*+,;=:%@[]()",
-	blank:     " \t",
-	space:     " \t\r\n",
-	armour:    alnums + "+/=\r\n",
-	cookieGap: "; \t",
-	body:      alnums + "+/=\r\n\t :,.\\\"'-_#*>|()@<;",
+	name:        alnums + "_-.",
+	value:       alnums + "_-.=+/~:@!#%^*?$",
+	segment:     alnums + "_-",
+	host:        alnums + "_-.~!$&*+,;=:%@[]()",
+	blank:       " \t",
+	space:       " \t\r\n",
+	plainWords:  letters + " \t",
+	nameOrBlank: alnums + "_-. \t",
+	armour:      alnums + "+/=\r\n",
+	cookieGap:   "; \t",
+	body:        alnums + "+/=\r\n\t :,.\\\"'-_#*>|()@<;",
 }
 
 const (
-	name      class = 'N' // of what is assigned to
-	value     class = 'V' // without quotes around it
-	segment   class = 'J' // of a JWT
-	host      class = 'H' // of a URL, with what stands before its @
-	blank     class = 'B'
-	space     class = 'S'
-	opaque    class = 'o' // a credential in a header
-	armour    class = 'A' // lines of base64
-	cookieGap class = 'G'
-	body      class = 'P' // of a key in PEM, however it is quoted
+	name        class = 'N' // of what is assigned to
+	value       class = 'V' // without quotes around it
+	segment     class = 'J' // of a JWT
+	host        class = 'H' // of a URL, with what stands before its @
+	blank       class = 'B'
+	plainWords  class = 'W'
+	nameOrBlank class = 'T'
+	space       class = 'S'
+	opaque      class = 'o' // a credential in a header
+	armour      class = 'A' // lines of base64
+	cookieGap   class = 'G'
+	body        class = 'P' // of a key in PEM, however it is quoted
 )
 
 // in has bit c of byte b set when b belongs to class c. Classes are letters, so

@@ -155,6 +155,13 @@ func resource(p []byte) bool {
 	return false
 }
 
+// located reports whether p is a path below a host: github.com/a/b.
+func located(p []byte) bool {
+	of, _, ok := bytes.Cut(p, []byte("/"))
+	_, up, _, _ := kinds(of)
+	return ok && up == 0 && bytes.IndexByte(of, '.') > 0
+}
+
 // ownID reports whether p is an id of ours: letters, "_", 26 of base32.
 func ownID(p []byte) bool {
 	head, tail, ok := bytes.Cut(p, []byte("_"))

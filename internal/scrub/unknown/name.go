@@ -40,7 +40,7 @@ var (
 		object registry row group csrf xsrf next page continuation cursor cancel cancellation bos eos pad unk sep cls mask idempotency
 		routing i18n translation locale lang site press pressed lookup unique composite candidate hash range search storage query
 		form field column config context answer event message meta shortcut hotkey arrow enter escape modifier lock
-		context order data issuer host known sync resume change start end first last prev previous current stop text word`)
+		context order data issuer host skip known sync resume change start end first last prev previous current stop text word`)
 
 	// notAnywhere are words that make any name harmless.
 	notAnywhere = []string{"author", "monkey", "turkey", "keyboard", "keyword", "keystone", "keynote", "keyframe", "keying",
@@ -111,7 +111,7 @@ func judgeHead(words []string, i int) strength {
 		return none
 	}
 	for _, h := range strongHeads {
-		if w == h || strings.HasSuffix(w, h) {
+		if rest, ok := strings.CutSuffix(w, h); ok && !notBefore[rest] {
 			return strong
 		}
 	}

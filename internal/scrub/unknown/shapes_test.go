@@ -98,6 +98,7 @@ func shapes() []shape {
 	likely("heroku-key", `heroku_api_key = "%s"`, uuidOf(50))
 	likely("password", "db_password: %s\n", "Rk4"+"9vTq2xW")
 	likely("password", `"Password": "%s"`, "c0rrect#"+"Horse9")
+	likely("password", "the password for the portal: %s\n", "Rk4"+"9vTq2xW")
 	likely("url-password", "postgres://app:%s@db.internal:5432/erp", "Wq8"+"zPl3vNx")
 	likely("dsn-password", "app:%s@tcp(db.internal:3306)/erp", "Wq8"+"zPl3vNx")
 	likely("authorization-header", "Authorization: Basic %s", "dXNlcjpXcTh6"+"UGwzdk54")

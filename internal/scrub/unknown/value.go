@@ -32,16 +32,19 @@ func (c *scan) assigned(start, i int) (spot, bool) {
 	return v, ok
 }
 
-// afterName skips what may stand between a name and "=": its type.
+// afterName skips what may stand between a name and its sign: a type before "=",
+// plain words before ":".
 func (c *scan) afterName(i int) int {
 	t := c.text
 	k := skip(t, i, blank, 20)
 	if k == i || k == len(t) || !name.has(t[k]) {
 		return i
 	}
-	end := skip(t, k, name, 20)
-	end = skip(t, end, blank, 20)
-	if end < len(t) && end-i <= 24 && (t[end] == '=' || t[end] == ':') {
+	end := skip(t, k, nameOrBlank, 24)
+	if end == len(t) || end-i > 24 {
+		return i
+	}
+	if t[end] == '=' || t[end] == ':' && plainWords.all(t[i:end]) {
 		return end
 	}
 	return i
