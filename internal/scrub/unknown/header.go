@@ -164,7 +164,7 @@ func (c *scan) userinfo(rule int32, from, end int) {
 }
 
 // standIns are parts of passwords that stand for one.
-var standIns = texts("passw", "your", "****", "xxx", "...", "secret", "${", "$(", "{{", "changeme", "%s", "%v", "%d")
+var standIns = newAutomaton([]string{"passw", "your", "****", "xxx", "...", "secret", "${", "$(", "{{", "changeme", "%s", "%v", "%d"})
 
 // weakPassword reports whether a password in a URL or a command stands for one.
 func weakPassword(p []byte) bool {

@@ -48,18 +48,18 @@ func lowEntropy(p []byte, floor float64) bool {
 
 // placeholders are texts that no secret drawn at random has, but by an accident
 // of less than one in a thousand.
-var placeholders = texts(
+var placeholders = newAutomaton([]string{
 	"example", "xxxx", "****", "...", "\u2026", "placeholder", "redacted", "changeme", "deadbeefdead", "00000000",
 	"abcdefghij", "1234567890", "0123456789", "yourtoken", "your_", "your-", "yourkey", "yourapi", "insert_", "notasecret",
 	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-)
+})
 
 // worded are placeholders where a person chose the text.
-var worded = texts(
+var worded = newAutomaton([]string{
 	"your", "change", "dummy", "sample", "replace", "todo", "fixme", "foobar", "secret", "passw", "token",
 	"apikey", "api_key", "api-key", "${", "{{", "$(", "%s", "%v", "%d", "<", "test", "fake", "mock", "invalid", "undefined", "null",
 	"12345", "insert", "none", "hidden", "masked", "string", "default", "localhost", "demo", "value", "public",
-)
+})
 
 // madeUp reports whether a token was written to look like one.
 func madeUp(p []byte) bool { return hasAny(p, placeholders) }
@@ -67,19 +67,8 @@ func madeUp(p []byte) bool { return hasAny(p, placeholders) }
 // chosen reports whether a value stands for one that is to be filled in.
 func chosen(p []byte) bool { return hasAny(p, placeholders) || hasAny(p, worded) }
 
-func hasAny(p []byte, words [][]byte) bool {
-	var buf [maxJudged]byte
-	low := buf[:min(len(p), maxJudged)]
-	for i := range low {
-		low[i] = fold(p[i])
-	}
-	for _, w := range words {
-		if bytes.Contains(low, w) {
-			return true
-		}
-	}
-	return false
-}
+// hasAny looks for words in what is read of a value.
+func hasAny(p []byte, words *automaton) bool { return words.in(p[:min(len(p), maxJudged)]) }
 
 // texts makes a list of them.
 func texts(s ...string) [][]byte {
@@ -145,10 +134,17 @@ func dated(p []byte) bool {
 		p[4] == p[7] && (p[4] == '-' || p[4] == '/')
 }
 
-// resource reports whether p names a thing by its place: arn:aws:..., urn:...
+// resource reports whether p names a thing by its place, like arn:aws:..., or is
+// a public key: what those of RSA, ECDSA and Ed25519 begin with, in base64 of
+// SubjectPublicKeyInfo and of OpenSSH.
 func resource(p []byte) bool {
 	for _, w := range []string{"arn:", "urn:", "file:", "projects/", "did:"} {
 		if hasFold(p, w) {
+			return true
+		}
+	}
+	for _, w := range []string{"MFkwEwYH", "MHYwEAYH", "MIIBIjAN", "MIICIjAN", "MCowBQYDK2Vw", "AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh"} {
+		if bytes.HasPrefix(p, []byte(w)) {
 			return true
 		}
 	}

@@ -43,13 +43,13 @@ var (
 		context order data issuer host skip known sync resume change start end first last prev previous current stop text word`)
 
 	// notAnywhere are words that make any name harmless.
-	notAnywhere = []string{"author", "monkey", "turkey", "keyboard", "keyword", "keystone", "keynote", "keyframe", "keying",
+	notAnywhere = newAutomaton([]string{"author", "monkey", "turkey", "keyboard", "keyword", "keystone", "keynote", "keyframe", "keying",
 		"accessib", "accessor", "tokeniz", "tokenis", "checksum", "chksum", "digest", "integrity", "sha256", "sha512", "sha1",
 		"fingerprint", "etag", "revision", "srcrev", "nonce", "public", "publish", "primary", "foreign", "hash", "capital",
 		"rapidjson", "rapids", "rapidly", "passage", "passenger", "passive", "passing", "compass", "bypass", "passthrough",
 		"passed", "passes", "authentication-results", "x-ms-exchange", "tokenfile", "keyfile", "usersecretsid", "secretsid",
 		"credentialsid", "credentialid", "session_start", "keyvault", "csrf", "xsrf", "jsonwebtoken", "keydown", "keyup", "keypress",
-		"keysize", "keylen", "keyset", "keyselector", "keymesh", "keypair", "keychain", "keyid", "license", "licence"}
+		"keysize", "keylen", "keyset", "keyselector", "keymesh", "keypair", "keychain", "keyid", "license", "licence"})
 
 	strongHeads = []string{"secret", "secrets", "token", "tokens", "apikey", "apikeys", "accesskey", "secretkey", "privatekey",
 		"authkey", "signingkey", "encryptionkey", "masterkey", "credential", "credentials", "creds", "jwt", "sessionkey", "accountkey",
@@ -68,11 +68,8 @@ const maxName = 80
 
 // judgeName says what a name makes of its value.
 func judgeName(p []byte) strength {
-	low := lower(p)
-	for _, w := range notAnywhere {
-		if strings.Contains(low, w) {
-			return none
-		}
+	if notAnywhere.in(p) {
+		return none
 	}
 	words := splitName(p)
 	if len(words) == 0 {
@@ -89,7 +86,7 @@ func judgeName(p []byte) strength {
 	for i := range last {
 		best = max(best, min(judgeHead(words, i), strong))
 	}
-	if best == none && weakWords[words[last]] {
+	if best == none && weakWords[words[last]] && (last == 0 || !notBefore[words[last-1]]) {
 		return weak
 	}
 	return best

@@ -81,6 +81,7 @@ type scan struct {
 	runs  runs
 	marks marks
 	found []candidate
+	last  candidate // the one that was found last
 
 	name pending // what is assigned to, until its value is judged
 	pem  pemState
@@ -112,7 +113,8 @@ func (c *scan) add(rule int32, conf Confidence, start, end int) {
 // put notes a candidate, when its rule is on and sure enough.
 func (c *scan) put(rule int32, conf Confidence, start, end int) {
 	if c.s.on[rule] && conf >= c.s.least && start < end {
-		c.found = append(c.found, candidate{start, end, rule, conf})
+		c.last = candidate{start, end, rule, conf}
+		c.found = append(c.found, c.last)
 	}
 }
 
@@ -173,6 +175,9 @@ func (c *scan) token(t *token, i int) {
 	}
 	if t.free && (markEnds(c.text, start) || end < len(c.text) && markAt(c.text, end) > 0) {
 		return
+	}
+	if start >= c.last.start && end <= c.last.end && (c.last.conf == Sure || t.conf == Likely && t.check == "") {
+		return // all of it is found; many may begin in one long run
 	}
 	v := c.text[secret:end]
 	if lowEntropy(v, t.entropy) || madeUp(v) {

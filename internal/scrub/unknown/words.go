@@ -95,3 +95,15 @@ func (a *automaton) find(t []byte, f func(word int32, start int)) {
 		}
 	}
 }
+
+// in reports whether t has one of the words. It stops at the first.
+func (a *automaton) in(t []byte) bool {
+	state, kinds := 0, a.kinds
+	for _, c := range t {
+		state = int(a.next[state*kinds+int(a.kind[c])])
+		if len(a.output[state]) > 0 {
+			return true
+		}
+	}
+	return false
+}
