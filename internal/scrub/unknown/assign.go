@@ -72,10 +72,13 @@ func (c *scan) judge() {
 		return
 	}
 	v, ok := c.assigned(start, n.end)
-	if !ok || touchesMark(c.text, v.start, v.end) {
+	if !ok {
 		return
 	}
 	p := c.text[v.start:v.end]
+	if low, up, dig, sign := kinds(p); len(p) < 8 || dig == 0 && sign == 0 && (low < 4 || up < 4) {
+		return // most values are words; this is quick
+	}
 	if ownID(p) || named(p) || dated(p) || resource(p) {
 		return
 	}
@@ -125,9 +128,6 @@ func plain(p []byte) bool {
 // general judges the value of a name that says by itself that it is a secret.
 func (c *scan) general(of []byte, v spot) {
 	p := c.text[v.start:v.end]
-	if low, up, dig, sign := kinds(p); len(p) < 8 || dig == 0 && sign == 0 && (low < 4 || up < 4) {
-		return // most values are words; this is quick
-	}
 	switch s := judgeName(of); s {
 	case none:
 	case password:

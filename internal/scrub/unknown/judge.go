@@ -119,14 +119,26 @@ func digest(p []byte) bool {
 // named reports whether p is a hash with the name of its algorithm, or holds one
 // behind an image's name.
 func named(p []byte) bool {
-	low := lower(p[:min(len(p), 200)])
-	for _, w := range []string{"sha1", "sha256", "sha384", "sha512", "md5", "blake2b", "blake3"} {
+	p = p[:min(len(p), maxJudged)]
+	if hasFold(p, "h1:") {
+		return true
+	}
+	if !hashes.in(p) {
+		return false
+	}
+	low := lower(p)
+	for _, w := range hashNames {
 		if k := strings.Index(low, w); k >= 0 && k+len(w) < len(low) && strings.IndexByte(":-=$", low[k+len(w)]) >= 0 {
 			return true
 		}
 	}
-	return strings.HasPrefix(low, "h1:")
+	return false
 }
+
+var (
+	hashNames = []string{"sha1", "sha256", "sha384", "sha512", "md5", "blake2b", "blake3"}
+	hashes    = newAutomaton(hashNames)
+)
 
 // dated reports whether p begins with a date: 2026-11-23, 2026/11/23.
 func dated(p []byte) bool {
