@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/zricethezav/gitleaks/v8/detect"
+
 	"sallyport.dev/internal/scrub/unknown"
 )
 
@@ -29,14 +31,19 @@ var kinds = []string{".go", ".md", ".txt", ".json", ".html", ".log", ".yaml", ".
 
 // tally is what was found in one kind of file.
 type tally struct {
-	bytes, sure, likely int
+	bytes, sure, likely, theirs int
 }
 
-// ordinary counts findings in files under the roots, and what the scan costs.
+// ordinary counts findings in files under the roots, those of gitleaks too, and
+// what the scans cost.
 func ordinary(w io.Writer, roots []string, verbose bool) error {
 	tallies := map[string]*tally{}
 	rules := map[string]int{}
-	var spent time.Duration
+	detector, err := detect.NewDetectorDefaultConfig()
+	if err != nil {
+		return err
+	}
+	var spent, theirs time.Duration
 	seen := 0
 	for _, root := range roots {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -59,6 +66,9 @@ func ordinary(w io.Writer, roots []string, verbose bool) error {
 			begin := processor()
 			found := unknown.Find(text)
 			spent += processor() - begin
+			begin = processor()
+			t.theirs += len(detector.DetectBytes(text))
+			theirs += processor() - begin
 			t.bytes += len(text)
 			for _, f := range found {
 				rules[f.Confidence.String()+" "+f.Rule]++
@@ -78,7 +88,7 @@ func ordinary(w io.Writer, roots []string, verbose bool) error {
 			return err
 		}
 	}
-	printTallies(w, tallies, rules, spent)
+	printTallies(w, tallies, rules, spent, theirs)
 	return nil
 }
 
@@ -101,7 +111,7 @@ func kindOf(name string) string {
 	return ""
 }
 
-func printTallies(w io.Writer, tallies map[string]*tally, rules map[string]int, spent time.Duration) {
+func printTallies(w io.Writer, tallies map[string]*tally, rules map[string]int, spent, theirs time.Duration) {
 	var names []string
 	var sum tally
 	for n, t := range tallies {
@@ -109,17 +119,20 @@ func printTallies(w io.Writer, tallies map[string]*tally, rules map[string]int, 
 		sum.bytes += t.bytes
 		sum.sure += t.sure
 		sum.likely += t.likely
+		sum.theirs += t.theirs
 	}
 	slices.Sort(names)
 	tallies["**all**"] = &sum
-	fmt.Fprintln(w, "\n| kind of file | MB | sure | likely | sure a MB | likely a MB |")
-	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- |")
+	fmt.Fprintln(w, "\n| kind of file | MB | sure | likely | sure a MB | likely a MB | gitleaks | gitleaks a MB |")
+	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, n := range append(names, "**all**") {
 		t := tallies[n]
 		mb := float64(t.bytes) / 1e6
-		fmt.Fprintf(w, "| %s | %.1f | %d | %d | %.2f | %.2f |\n", n, mb, t.sure, t.likely, float64(t.sure)/mb, float64(t.likely)/mb)
+		fmt.Fprintf(w, "| %s | %.1f | %d | %d | %.2f | %.2f | %d | %.2f |\n", n, mb, t.sure, t.likely,
+			float64(t.sure)/mb, float64(t.likely)/mb, t.theirs, float64(t.theirs)/mb)
 	}
-	fmt.Fprintf(w, "\n%.0f MB a second of processor time\n\n", float64(sum.bytes)/1e6/spent.Seconds())
+	mb := float64(sum.bytes) / 1e6
+	fmt.Fprintf(w, "\nMB a second of processor time: %.0f, gitleaks %.1f\n\n", mb/spent.Seconds(), mb/theirs.Seconds())
 	var by []string
 	for r := range rules {
 		by = append(by, r)
