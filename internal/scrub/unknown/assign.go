@@ -82,13 +82,10 @@ func (c *scan) judge() {
 	if ownID(p) || named(p) || dated(p) || resource(p) {
 		return
 	}
-	if v.comma && !random(p, 10, 3) {
-		return
-	}
 	if c.provider(start, v) {
 		return
 	}
-	if n.general {
+	if n.general && (!v.comma || random(p, 10, 3)) {
 		c.general(c.text[start:n.end], v)
 	}
 }
@@ -119,10 +116,10 @@ func (c *scan) provider(start int, v spot) bool {
 	return false
 }
 
-// plain reports whether p has words and hardly a digit.
+// plain reports whether p has words and no digit.
 func plain(p []byte) bool {
 	_, _, dig, _ := kinds(p)
-	return dig < 3 && wordy(p)
+	return dig == 0 && wordy(p)
 }
 
 // general judges the value of a name that says by itself that it is a secret.
