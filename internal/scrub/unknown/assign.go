@@ -144,7 +144,7 @@ func (c *scan) general(of []byte, v spot) {
 		if len(p) > maxGeneric || bytes.ContainsAny(p, "@^*?$#%!") && !v.quoted {
 			return
 		}
-		if !uuid(p) && bytes.Count(p, []byte(".")) > 2 || bytes.Contains(p, []byte("://")) || located(p) {
+		if dotted(p) || bytes.Contains(p, []byte("://")) || located(p) {
 			return
 		}
 		floor := 3.3

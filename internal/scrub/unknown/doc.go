@@ -19,8 +19,8 @@
 // This is a net, and nets have holes: a secret without a known format, in a
 // place without a telling name, passes. Secrets that are known are package
 // scrub's, which promises to find them. A [Finding] has offsets and names,
-// never the value. Time is linear in the text, whatever the text: every
-// candidate is found in one pass, and no byte is looked at again for each. A
+// never the value. Time is linear in the text, whatever the text: candidates
+// come from one pass over it, and what is read for each is bounded or shared. A
 // system that wants a token to pass can write it so that it does; nothing here
-// is to be relied on against that.
+// is to be relied on against that. docs/unknown-secrets.md has what was measured.
 package unknown

@@ -163,6 +163,13 @@ func resource(p []byte) bool {
 	return false
 }
 
+// dotted reports whether p is a path of names with dots, or a version: many dots
+// and few digits.
+func dotted(p []byte) bool {
+	_, _, dig, _ := kinds(p)
+	return bytes.Count(p, []byte(".")) > 2 && dig < 6
+}
+
 // located reports whether p is a path below a host: github.com/a/b.
 func located(p []byte) bool {
 	of, _, ok := bytes.Cut(p, []byte("/"))
