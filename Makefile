@@ -1,7 +1,11 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help build demo test test-fips test-memory lint fuzz bench chaos release docs fmt clean
+=======
+.PHONY: help build demo test lint fuzz bench rules chaos release docs fmt clean
+>>>>>>> w-unknown
 
 DATA     ?=
 AUTO     ?=
@@ -36,6 +40,9 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 
 bench: ## Run the benchmarks (BENCH=regexp), with the machine's figures
 	@scripts/bench.sh "$(BENCH)"
+
+rules: ## Compare the rules for unknown secrets with gitleaks; count false hits in ordinary text
+	@scripts/rules.sh
 
 chaos: build ## Run the tests that kill the program at every state, ROUNDS (20) times each
 	go test -run '^TestKill' -count=$(ROUNDS) -timeout=4h ./...

@@ -87,6 +87,7 @@ var Layers = []Layer{
 		one("internal/scrub", "takes known secrets out of what leaves"),
 		one("internal/intake", "how a Secret's value travels: encrypted to the vault's key"),
 		one("internal/secretfile", "reads .env and JSON files of Secrets, strictly"),
+		one("internal/scrub/unknown", "finds secrets that nobody told us"),
 	}},
 	{Name: "0", For: "words", Chains: []Chain{{
 		{{"internal/intent", "what a Worker proposes, and its digest"}},

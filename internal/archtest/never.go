@@ -61,7 +61,7 @@ var Reserved = []OnlyBy{
 // of their inputs, so that they can be fuzzed and trusted.
 var Pure = []string{
 	"internal/fault", "internal/ident", "internal/intent", "internal/resource",
-	"internal/scrub", "internal/policy", "internal/blast", "internal/wire/...",
+	"internal/scrub", "internal/scrub/unknown", "internal/policy", "internal/blast", "internal/wire/...",
 }
 
 // impure is what a pure package must not use: packages, or single objects of

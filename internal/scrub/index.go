@@ -90,21 +90,7 @@ func buildBanks(pats []pattern) []bank {
 
 func buildBank(m, q int, pats []pattern, ids []int32, common *gramCount) bank {
 	b := bank{m: m, q: q, s: m - q + 1, gram: uint(64 - 8*q)}
-	room := 0
-	for _, id := range ids {
-		if room += b.s; pats[id].least > 0 {
-			room += pats[id].to - pats[id].from
-		}
-	}
-	all := make([]entry, 0, room)
-	for _, id := range ids {
-		p := pats[id].text
-		w := common.rarest(p, m)
-		for o := w; o < w+b.s; o++ {
-			all = append(all, entry{b.hash(load(p[o:])), id, int32(o)})
-		}
-		all = b.fragments(&pats[id], id, w, common, all)
-	}
+	all := inParts(len(ids), func(i, end int) []entry { return b.grams(pats, ids[i:end], common) })
 	n := uint(len(all))
 	bloomLog := max(uint(bits.Len(n*bitsPerEntry-1)), minBloomLog)
 	slotLog := uint(bits.Len(n))
@@ -128,6 +114,26 @@ func buildBank(m, q int, pats []pattern, ids []int32, common *gramCount) bank {
 		next[k]++
 	}
 	return b
+}
+
+// grams lists the q-grams by which the patterns are found.
+func (b *bank) grams(pats []pattern, ids []int32, common *gramCount) []entry {
+	room := 0
+	for _, id := range ids {
+		if room += b.s; pats[id].least > 0 {
+			room += pats[id].to - pats[id].from
+		}
+	}
+	all := make([]entry, 0, room)
+	for _, id := range ids {
+		p := pats[id].text
+		w := common.rarest(p, b.m)
+		for o := w; o < w+b.s; o++ {
+			all = append(all, entry{b.hash(load(p[o:])), id, int32(o)})
+		}
+		all = b.fragments(&pats[id], id, w, common, all)
+	}
+	return all
 }
 
 // commonGram is from how many occurrences on, in the patterns and in ordinary

@@ -30,6 +30,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -122,34 +123,61 @@ func Extend(s *Set, more []Secret) (*Set, error) {
 
 // add takes up secrets: their names in e, their patterns in to.
 func (e *engine) add(secrets []Secret, to *engine) error {
-	seen := make(map[string]bool)
-	for _, p := range to.pats {
-		seen[string(p.text)] = true
-	}
+	first := len(e.names)
 	for _, s := range secrets {
 		if err := checkName(s.Name); err != nil {
 			return err
 		}
-		v := bytes.TrimSpace(s.Value)
-		if err := checkLen(v); err != nil {
+		if err := checkLen(bytes.TrimSpace(s.Value)); err != nil {
 			return fault.Wrap(fault.Invalid, "secret "+s.Name, err)
 		}
-		for _, p := range patterns(v, int32(len(e.names))) {
-			if !seen[string(p.text)] {
-				seen[string(p.text)] = true
-				to.pats = append(to.pats, p)
-			}
-		}
 		e.names = append(e.names, s.Name)
+	}
+	made := inParts(len(secrets), func(i, end int) (out []pattern) {
+		for ; i < end; i++ {
+			out = append(out, patterns(bytes.TrimSpace(secrets[i].Value), int32(first+i))...)
+		}
+		return out
+	})
+	seen := make(map[string]struct{}, len(to.pats)+len(made))
+	for _, p := range to.pats {
+		seen[string(p.text)] = struct{}{}
+	}
+	for _, p := range made {
+		if _, twice := seen[string(p.text)]; !twice {
+			seen[string(p.text)] = struct{}{}
+			to.pats = append(to.pats, p)
+		}
 	}
 	return nil
 }
 
 // index makes the patterns searchable.
 func (e *engine) index() {
+	var wg sync.WaitGroup
+	wg.Go(func() { e.prefix = buildPrefixes(e.pats) })
+	wg.Go(func() { e.reach, e.maxLen = reaches(e.pats) })
 	e.banks = buildBanks(e.pats)
-	e.prefix = buildPrefixes(e.pats)
-	e.reach, e.maxLen = reaches(e.pats)
+	wg.Wait()
+}
+
+// partSize is from how many items on two processors share work.
+const partSize = 256
+
+// inParts has f work on the parts of n items side by side, and gives what they
+// made in the order of the items.
+func inParts[T any](n int, f func(from, to int) []T) []T {
+	parts := max(1, min(runtime.GOMAXPROCS(0), n/partSize))
+	made := make([][]T, parts)
+	var wg sync.WaitGroup
+	for k := range parts {
+		wg.Go(func() { made[k] = f(k*n/parts, (k+1)*n/parts) })
+	}
+	wg.Wait()
+	if parts == 1 {
+		return made[0]
+	}
+	return slices.Concat(made...)
 }
 
 // hidden is the mark of a secret whose name is not shown.
