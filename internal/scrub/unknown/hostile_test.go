@@ -31,6 +31,7 @@ func hostile() map[string]string {
 		"curl":      "curl -u ",
 		"options":   " -u '",
 		"begin":     "-----BEGIN PRIVATE KEY-----",
+		"pieces":    "-----BEGIN PRIVATE KEY-----\n" + string(base64[:20]) + "\n" + string(base64[:9]) + "\n",
 		"begins":    "-----BEGIN PRIVATE KEY-----" + string(base64[:64]) + "\n",
 		"jwt":       "eyJhbGciOiJIUzI1NiJ9.",
 		"jwts":      "eyJ.",

@@ -34,20 +34,45 @@ func (c *scan) pemKey(start, i int) {
 	}
 	head := i + k + len("-----")
 	run := c.runs.end(body, head)
-	end := run
-	if e, ok := c.nextEnd(head); ok && e <= run {
-		end = e
-		if k := bytes.Index(t[e+5:min(len(t), e+120)], []byte("-----")); k >= 0 {
-			end = e + 5 + k + len("-----")
-		}
+	e, whole := c.nextEnd(head)
+	if whole = whole && e <= run; whole {
 		run = e
 	}
 	if longestRun(t[head:min(run, head+maxHeader)]) < minKey {
 		return
 	}
+	end := run
+	if !whole {
+		if end = keyEnd(t, head, run); end == head {
+			return
+		}
+	} else if k := bytes.Index(t[e+5:min(len(t), e+120)], []byte("-----")); k >= 0 {
+		end = e + 5 + k + len("-----")
+	}
 	c.pem.end = end
 	c.put(rulePrivateKey, Sure, start, end)
 }
+
+// keyEnd is where a key without END ends: after the last long piece of base64
+// with no more than a line of something else before it.
+func keyEnd(t []byte, i, most int) int {
+	end, n := i, 0
+	for ; i < most && i-end < maxGap; i++ {
+		if !class('b').has(t[i]) {
+			n = 0
+			continue
+		}
+		if n++; n >= minPiece {
+			end = i + 1
+		}
+	}
+	return end
+}
+
+const (
+	maxGap   = 100 // bytes between pieces of a key: its headers, quotes of its lines
+	minPiece = 16  // bytes of base64 that prose hardly has in a row
+)
 
 // nextEnd gives the first END at or after i. It is asked in the order of the text.
 func (c *scan) nextEnd(i int) (int, bool) {

@@ -92,9 +92,12 @@ func TestWhatIsNoSecretIsLeftAlone(t *testing.T) {
 
 func TestWhatIsCutShortIsMaskedAsFarAsItGoes(t *testing.T) {
 	key := "-----BEGIN PRIV" + "ATE KEY-----\n" + drawn(90, 64, alnums) + "\n" + drawn(91, 30, alnums)
-	out, _ := unknown.Mask([]byte("key:\n" + key))
-	if string(out) != "key:\n[secret?:private-key]" {
-		t.Errorf("%q", out)
+	prose := "\nand then the job went on for a while, and all was well in the end of it. " + strings.Repeat("Nothing else was said of it. ", 9)
+	for _, after := range []string{"", prose, "[secret:other]" + prose} {
+		out, _ := unknown.Mask([]byte("key:\n" + key + after))
+		if string(out) != "key:\n[secret?:private-key]"+after {
+			t.Errorf("%q", out)
+		}
 	}
 }
 
