@@ -14,6 +14,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub/unknown"
 )
 
 // Start is a request for a Run. Who starts it is the authenticated caller.
@@ -131,8 +132,16 @@ func (g *Gate) input(tenant ident.Tenant, m *resource.Mission, in json.RawMessag
 	if len(g.Vault.Scrub(tenant).Contains(c)) > 0 {
 		return nil, fault.New(fault.Denied, "the input holds a known secret; a model would read it").WithHint("leave credentials out: the Mission's Connections have them")
 	}
+	if found := typed.Find(c); len(found) > 0 {
+		return nil, fault.Newf(fault.Denied, "the input has what looks like a secret (%s); a model would read it", found[0].Rule).
+			WithHint("store it with \"sallyport secret set\", for a Connection to use, and rotate it when others have seen it")
+	}
 	return c, nil
 }
+
+// typed finds what people paste into forms by mistake: only formats that are
+// sure, since what is refused here can't be sent at all.
+var typed = unknown.New(unknown.Sure, nil)
 
 // EndRun ends the caller's own Run with its verdict.
 func (g *Gate) EndRun(ctx context.Context, who ident.Principal, verdict, summary string) error {

@@ -78,6 +78,8 @@ func TestWhatARunCannotBeStartedWith(t *testing.T) {
 		"no JSON":                       {input(`{`), fault.Invalid},
 		"too much":                      {input(`{"name":"` + strings.Repeat("x", 128<<10) + `"}`), fault.Invalid},
 		"a known secret":                {input(`{"name":"` + canary + `-erp-key"}`), fault.Denied},
+		"a token of somebody's":         {input(`{"name":"use gl` + "pat-x7Kq2mZ9vB4nR1tY6wP3" + ` for it"}`), fault.Denied},
+		"a cloud's key":                 {input(`{"name":"` + "AKIA" + "Q3EGVBN5X7TRW2KD" + `"}`), fault.Denied},
 		"a secret behind escapes":       {input(`{"name":"\u0063` + canary[1:] + `-erp-key"}`), fault.Denied},
 		"a key that is too long":        {gate.Start{Mission: "onboard", Input: json.RawMessage(`{"name":"x"}`), Key: strings.Repeat("k", 101)}, fault.Invalid},
 		"a key that is a known secret":  {gate.Start{Mission: "onboard", Input: json.RawMessage(`{"name":"x"}`), Key: canary + "-erp-key"}, fault.Denied},
