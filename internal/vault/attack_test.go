@@ -100,7 +100,7 @@ var attacks = map[string]struct {
 			p := m.snap.Ring.Projects
 			p[0].Wrapped, p[1].Wrapped = p[1].Wrapped, p[0].Wrapped
 		},
-		refused: map[ident.Tenant]string{acme: "erp-read", globex: "erp-read"}, why: "does not belong here",
+		refused: map[ident.Tenant]string{acme: "erp-read", globex: "erp-read"}, why: "keys are gone",
 	},
 }
 

@@ -28,7 +28,7 @@ func newKey() plain.Value {
 // Associated data. What is listed is what a ciphertext can't be moved away from.
 
 func projectAAD(p ProjectRow) box.AAD {
-	return box.Bind("project key", string(p.Tenant), p.Project, strconv.Itoa(p.Term))
+	return box.Bind("project key", string(p.Tenant), p.Project, strconv.Itoa(p.Term), strconv.FormatInt(p.CreatedAt.UnixMilli(), 10))
 }
 
 func keyAAD(t ident.Tenant, s *Secret, v Version) (box.AAD, error) {

@@ -18,6 +18,7 @@ const (
 	tableRegister = "vault_register"
 	tableSeal     = "vault_seal"
 	tableRoot     = "vault_root"
+	tableProject  = "vault_project"
 )
 
 // verify makes the state of what was stored. A Secret whose rows are not the
@@ -33,6 +34,10 @@ func (v *Vault) verify(snap Snapshot, refused map[string]error) *state {
 		return s.tenants[t]
 	}
 	for _, p := range snap.Ring.Projects {
+		if why := v.checkProject(p); why != nil {
+			s.strays = append(s.strays, stray{p, why})
+			continue
+		}
 		of(p.Tenant).projects[p.Term] = p
 	}
 	for _, r := range snap.Secrets {
@@ -55,6 +60,23 @@ func (v *Vault) verify(snap Snapshot, refused map[string]error) *state {
 		v.verifyTenant(t, registers[name], snap.Changes[name])
 	}
 	return s
+}
+
+// stray is a project key's row that nobody with the root key wrote. It is left
+// out, and gone after the next change of the ring.
+type stray struct {
+	row ProjectRow
+	why error
+}
+
+// checkProject says why a project key's row is not one of the vault's, or nil.
+func (v *Vault) checkProject(p ProjectRow) error {
+	if p.Project != defaultProject {
+		return fault.New(fault.Denied, "there is no such project")
+	}
+	key, err := v.projectKey(p)
+	plain.Wipe(key)
+	return err
 }
 
 // loadHead checks a Secret's head row.
@@ -149,6 +171,9 @@ func (v *Vault) refusals(s *state) []audit.Event {
 	var evs []audit.Event
 	for _, id := range slices.Sorted(maps.Keys(s.refused)) {
 		evs = append(evs, v.refusal(v.cfg.Tenant, tableSeal, id, s.refused[id]))
+	}
+	for _, p := range s.strays {
+		evs = append(evs, v.refusal(v.cfg.Tenant, tableProject, fmt.Sprintf("%s/%s/%d", p.row.Tenant, p.row.Project, p.row.Term), p.why))
 	}
 	for _, t := range slices.Sorted(maps.Keys(s.tenants)) {
 		ten := s.tenants[t]

@@ -46,6 +46,48 @@ func (v *Vault) nextTerm(c *change) error {
 	return nil
 }
 
+// newTerms starts a new term of every tenant's project key: what is stored from
+// now on is under keys that no older copy of the database has.
+func (v *Vault) newTerms(ctx context.Context, actor ident.Principal) error {
+	s, err := v.open()
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.tenants)) {
+		if err := v.newTerm(ctx, name, actor); err != nil {
+			return fault.Wrap(fault.KindOf(err), "the seal is changed; starting new project keys, which \"sallyport key rotate project\" does too", err)
+		}
+	}
+	return nil
+}
+
+func (v *Vault) newTerm(ctx context.Context, name ident.Tenant, actor ident.Principal) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s, err := v.open()
+	if err != nil {
+		return err
+	}
+	if ten := s.tenants[name]; ten == nil || ten.bad != nil || ten.register.Term == 0 {
+		return nil // nothing new is stored there
+	}
+	c := &change{now: v.cfg.Now().UTC().Truncate(time.Millisecond), name: name, actor: actor, event: audit.SecretRekeyed}
+	c.copyTenant(s)
+	if err := v.nextTerm(c); err != nil {
+		return err
+	}
+	c.fields = map[string]any{"kind": "project", "generation": c.ten.register.Term, "count": 0}
+	stored, err := v.finish(c)
+	if err != nil {
+		return err
+	}
+	if err := v.store.SaveSecrets(ctx, stored); err != nil {
+		return err
+	}
+	v.state.Store(s.with(name, c.ten))
+	return nil
+}
+
 // RotateProject gives a tenant a new project key and wraps every data key again
 // under it, while doors are open. The older project keys are destroyed, unless a
 // Secret that is refused is still under them. When it is interrupted, every

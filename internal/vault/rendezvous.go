@@ -103,10 +103,13 @@ func (v *Vault) UnsealKey(ctx context.Context, store Store) (UnsealKey, error) {
 	if err != nil {
 		return UnsealKey{}, err
 	}
-	out := UnsealKey{ID: id, Public: key.PublicKey().Bytes(), Root: snap.Ring.Root}
+	// What a client does not need is not shown: with the derivation key's row,
+	// a key file that turns up later would open that without the database.
+	out := UnsealKey{ID: id, Public: key.PublicKey().Bytes(), Root: RootRow{Vault: snap.Ring.Root.Vault, Generation: snap.Ring.Root.Generation}}
 	for _, row := range snap.Ring.Seals {
 		switch row.Sealed.Kind {
 		case kek.KindKeyFile, kek.KindRecovery: // of 256 bits: nothing to guess
+			row.Tag, row.MAC = nil, nil
 			out.Offers = append(out.Offers, row)
 		case kek.KindPassphrase:
 			out.Passphrase = true

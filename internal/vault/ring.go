@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"encoding/json"
@@ -72,7 +73,7 @@ func (v *Vault) authenticate(r *Ring, refused map[string]error) (err error) {
 		if refused[r.Seals[i].ID] != nil {
 			continue
 		}
-		if r.Seals[i].MAC, err = v.sealMAC(r.Root.Vault, r.Seals[i]); err != nil {
+		if r.Seals[i].MAC, err = v.sealMAC(r.Root, r.Seals[i]); err != nil {
 			return err
 		}
 	}
@@ -80,13 +81,15 @@ func (v *Vault) authenticate(r *Ring, refused map[string]error) (err error) {
 	return err
 }
 
-func (v *Vault) sealMAC(vaultID string, s SealRow) ([]byte, error) {
+// sealMAC binds a seal's row to the ring's revision: a row of an earlier ring is
+// not one of this one, whatever it held.
+func (v *Vault) sealMAC(r RootRow, s SealRow) ([]byte, error) {
 	s.MAC = nil
 	b, err := json.Marshal(s)
 	if err != nil {
 		return nil, fault.New(fault.Internal, "encoding a seal's row")
 	}
-	return v.mac(vaultRow, "", tableSeal, vaultID, string(b))
+	return v.mac(vaultRow, "", tableSeal, r.Vault, strconv.Itoa(r.Generation), strconv.FormatInt(r.Rev, 10), string(b))
 }
 
 // rootMAC covers which seals there are; each has a MAC of its own.
@@ -107,7 +110,7 @@ func (v *Vault) rootMAC(r *Ring) ([]byte, error) {
 func (v *Vault) refuseSeals(r *Ring, changes int64) (refused map[string]error, whole error, err error) {
 	refused = map[string]error{}
 	for _, s := range r.Seals {
-		want, err := v.sealMAC(r.Root.Vault, s)
+		want, err := v.sealMAC(r.Root, s)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -156,6 +159,12 @@ func (v *Vault) finishSeal(row *SealRow, r RootRow, tag, root plain.Value) (err 
 	if row.Root, err = kek.Encrypt(row.Public, tag, rootAAD(r, row.ID), root); err != nil {
 		return err
 	}
+	return v.keepTag(row, r, tag)
+}
+
+// keepTag keeps a seal's tag key, and wipes it.
+func (v *Vault) keepTag(row *SealRow, r RootRow, tag plain.Value) (err error) {
+	defer plain.Wipe(tag)
 	return v.subkey(sealTag, "", func(key []byte) {
 		row.Tag, err = box.Seal(key, box.Bind("seal tag", r.Vault, row.ID), tag)
 	})
@@ -177,9 +186,16 @@ func (v *Vault) ringEvent(t audit.Type, actor string, r RootRow, s SealRow) audi
 		Fields: map[string]any{"seal": s.ID, "kind": string(s.Sealed.Kind), "generation": r.Generation}}
 }
 
+// changing is a change of the ring under way.
+type changing struct {
+	Ring
+	refused map[string]error // a row that is made anew is taken out
+	root    plain.Value      // the next root key, where it is replaced
+}
+
 // changeRing runs f on a copy of the ring, stores what it made with its events,
 // and publishes it. v.mu is held.
-func (v *Vault) changeRing(ctx context.Context, actor ident.Principal, f func(s *state, next *Ring) ([]audit.Event, error)) error {
+func (v *Vault) changeRing(ctx context.Context, actor ident.Principal, f func(s *state, next *changing) ([]audit.Event, error)) error {
 	s, err := v.open()
 	if err != nil {
 		return err
@@ -187,19 +203,34 @@ func (v *Vault) changeRing(ctx context.Context, actor ident.Principal, f func(s 
 	if !actor.Valid() {
 		return fault.New(fault.Denied, "a change of the vault's keys needs a caller")
 	}
-	next := s.ring()
-	evs, err := f(s, &next)
+	next := &changing{Ring: s.ring(), refused: maps.Clone(s.refused)}
+	evs, err := f(s, next)
 	if err != nil {
 		return err
 	}
+	if !slices.ContainsFunc(next.Seals, func(o SealRow) bool { return next.refused[o.ID] == nil }) {
+		return fault.New(fault.Conflict, "no seal would be left that is trusted: nothing would open the vault again").
+			WithHint("add another seal first: sallyport seal add --help")
+	}
 	next.Root.Rev += int64(len(evs)) // each event is a change that the log counts
-	if err := v.authenticate(&next, s.refused); err != nil {
+	if err := v.authenticate(&next.Ring, next.refused); err != nil {
 		return err
 	}
-	if err := v.store.SaveRing(ctx, s.root.Rev, next, evs); err != nil {
+	if err := v.store.SaveRing(ctx, s.root.Rev, next.Ring, evs); err != nil {
 		return fault.Wrap(fault.KindOf(err), "storing the vault's keys", err)
 	}
+	// No door is opened with the keys of one ring and the root key of another.
+	v.replacing.Lock()
+	defer v.replacing.Unlock()
 	v.state.Store(s.withRing(next))
+	if len(plain.Bytes(next.root)) == 0 {
+		return nil
+	}
+	if err := holdIn(&v.root, plain.New(bytes.Clone(plain.Bytes(next.root)))); err != nil {
+		v.lockdown() // what is stored is under a key that is not held
+		return err
+	}
+	v.warnExposed()
 	return nil
 }
 
@@ -216,10 +247,10 @@ func (s *state) ring() Ring {
 }
 
 // withRing is the state with other keys.
-func (s *state) withRing(r Ring) *state {
+func (s *state) withRing(r *changing) *state {
 	next := &state{root: r.Root, seals: r.Seals, refused: map[string]error{}, tenants: map[ident.Tenant]*tenant{}}
 	for _, row := range r.Seals {
-		if why := s.refused[row.ID]; why != nil {
+		if why := r.refused[row.ID]; why != nil {
 			next.refused[row.ID] = why
 		}
 	}

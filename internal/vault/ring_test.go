@@ -138,6 +138,147 @@ func TestARemovedSealOpensNothingThatIsStoredAfterwards(t *testing.T) {
 	}
 }
 
+// A passphrase leaks and is renewed. Its old row is genuine, and of an earlier ring.
+func TestARenewedSealsOldRowIsNotTakenBack(t *testing.T) {
+	f := start(t)
+	f.set(acme, "erp", canary1)
+	leaked := passphrase(t, "the passphrase that leaked")
+	info := f.add(leaked)
+	old := clone(f.store.snap, nil)
+	if _, err := f.RenewSeal(t.Context(), info.ID, passphrase(t, "another passphrase, in a safe"), admin(acme)); err != nil {
+		t.Fatal(err)
+	}
+	i := f.ringPlace(info.ID)
+	f.store.snap.Ring.Seals[i] = old.Ring.Seals[i]
+	f.restart()
+	if f.refusal(acme, info.ID) == nil {
+		t.Error("the audit log does not name it")
+	}
+	if _, err := f.RotateRoot(t.Context(), admin(acme)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.opensBy(leaked); !fault.Is(err, fault.Denied) {
+		t.Errorf("the passphrase that leaked: %v", err)
+	}
+}
+
+func (f *fixture) ringPlace(id string) int {
+	return slices.IndexFunc(f.store.snap.Ring.Seals, func(s vault.SealRow) bool { return s.ID == id })
+}
+
+// Nor is a removed one's, when it is put back beside what is stored now, whatever
+// is changed after that.
+func TestARemovedSealsOldRowIsGivenNoRootKey(t *testing.T) {
+	f := start(t)
+	f.set(acme, "erp", canary1)
+	second := keyFileSeal(t)
+	info := f.add(second)
+	old := f.store.snap.Ring.Seals[f.ringPlace(info.ID)]
+	if err := f.RemoveSeal(t.Context(), info.ID, admin(acme)); err != nil {
+		t.Fatal(err)
+	}
+	f.store.snap.Ring.Seals = append(f.store.snap.Ring.Seals, old)
+	f.restart()
+	seals, err := f.Seals()
+	if err != nil || !slices.ContainsFunc(seals, func(s vault.SealInfo) bool { return s.ID == info.ID && s.Refused != "" }) {
+		t.Errorf("it is not shown as refused: %+v, %v", seals, err)
+	}
+	f.add(keyFileSeal(t)) // any change of the ring
+	f.restart()
+	if _, err := f.RotateRoot(t.Context(), admin(acme)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.opensBy(second); !fault.Is(err, fault.Denied) {
+		t.Errorf("the removed seal: %v", err)
+	}
+}
+
+// With the removed seal and the old database, its project key is known.
+func TestWhatIsStoredAfterARemovalIsUnderNewKeys(t *testing.T) {
+	f := start(t)
+	f.set(acme, "erp", canary1)
+	info := f.add(keyFileSeal(t))
+	before, err := f.Keys(acme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.RemoveSeal(t.Context(), info.ID, admin(acme)); err != nil {
+		t.Fatal(err)
+	}
+	f.set(acme, "crm", canary2)
+	after, err := f.Keys(acme)
+	if err != nil || after.Term != before.Term+1 || after.Older != 1 {
+		t.Errorf("%+v became %+v, %v", before, after, err)
+	}
+	f.restart()
+	for _, ref := range []string{"erp", "crm"} {
+		if err := f.opens(acme, ref); err != nil {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+}
+
+func TestNoChangeLeavesARingWithoutATrustedSeal(t *testing.T) {
+	f := start(t)
+	f.set(acme, "erp", canary1)
+	f.store.snap.Ring.Seals[0].MAC[0] ^= 1 // it still unseals
+	f.restart()
+	if _, err := f.RotateRoot(t.Context(), admin(acme)); !fault.Is(err, fault.Conflict) {
+		t.Fatalf("replacing the root key: %v", err)
+	}
+	f.restart()
+	id := f.store.snap.Ring.Seals[0].ID
+	if _, err := f.RenewSeal(t.Context(), id, f.seal, admin(acme)); err != nil { // all of its row is made anew
+		t.Fatal(err)
+	}
+	f.restart()
+	if seals, err := f.Seals(); err != nil || seals[0].Refused != "" {
+		t.Errorf("%+v, %v", seals, err)
+	}
+	if _, err := f.RotateRoot(t.Context(), admin(acme)); err != nil {
+		t.Errorf("replacing the root key, afterwards: %v", err)
+	}
+	f.restart()
+	if f.call(spec(acme, "erp")) != "Bearer "+canary1 {
+		t.Error("the secret does not work")
+	}
+}
+
+func TestAPlantedProjectKeyIsNamedAndInNobodysWay(t *testing.T) {
+	for name, plant := range map[string]func(r vault.Ring) vault.ProjectRow{
+		"of another project": func(r vault.Ring) vault.ProjectRow { p := r.Projects[0]; p.Project = "shadow"; return p },
+		"of another term":    func(r vault.Ring) vault.ProjectRow { p := r.Projects[0]; p.Term = 9; return p },
+		"made later": func(r vault.Ring) vault.ProjectRow {
+			p := r.Projects[0]
+			p.Term, p.CreatedAt = 2, p.CreatedAt.AddDate(90, 0, 0)
+			return p
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t)
+			f.set(acme, "erp", canary1)
+			f.store.snap.Ring.Projects = append(f.store.snap.Ring.Projects, plant(f.store.snap.Ring))
+			f.restart()
+			n := 0
+			for _, ev := range f.store.events {
+				if ev.Type == audit.RowRefused {
+					n++
+				}
+			}
+			if n != 1 {
+				t.Errorf("%d rows are named in the audit log", n)
+			}
+			if _, err := f.RotateRoot(t.Context(), admin(acme)); err != nil {
+				t.Errorf("replacing the root key: %v", err)
+			}
+			f.restart()
+			if f.call(spec(acme, "erp")) != "Bearer "+canary1 || len(f.store.snap.Ring.Projects) != 1 {
+				t.Error("the secret does not work, or the row is still there")
+			}
+		})
+	}
+}
+
 func TestTheLastSealStays(t *testing.T) {
 	f := start(t)
 	seals, err := f.Seals()

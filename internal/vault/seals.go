@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -33,6 +32,9 @@ func (v *Vault) Seals() ([]SealInfo, error) {
 	for _, row := range s.seals {
 		out = append(out, s.info(row))
 	}
+	if why := s.refused[""]; why != nil {
+		out = append(out, SealInfo{Refused: why.Error()})
+	}
 	return out, nil
 }
 
@@ -49,7 +51,7 @@ func (v *Vault) AddSeal(ctx context.Context, seal kek.Seal, actor ident.Principa
 	var info SealInfo
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	err := v.changeRing(ctx, actor, func(s *state, next *Ring) ([]audit.Event, error) {
+	err := v.changeRing(ctx, actor, func(s *state, next *changing) ([]audit.Event, error) {
 		row, tag, err := v.makeSeal(ctx, next.Root.Vault, ident.New("seal"), seal)
 		if err != nil {
 			return nil, err
@@ -74,7 +76,7 @@ func (v *Vault) AddRecovery(ctx context.Context, public []byte, actor ident.Prin
 	var info SealInfo
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	err = v.changeRing(ctx, actor, func(s *state, next *Ring) ([]audit.Event, error) {
+	err = v.changeRing(ctx, actor, func(s *state, next *changing) ([]audit.Event, error) {
 		if slices.ContainsFunc(next.Seals, func(o SealRow) bool { return o.Sealed.ID == p.ID }) {
 			return nil, fault.New(fault.Conflict, "this recovery key is a seal already")
 		}
@@ -86,7 +88,7 @@ func (v *Vault) AddRecovery(ctx context.Context, public []byte, actor ident.Prin
 }
 
 // addRow finishes a new seal's row and takes it up.
-func (v *Vault) addRow(s *state, next *Ring, row SealRow, tag plain.Value, actor ident.Principal, info *SealInfo) ([]audit.Event, error) {
+func (v *Vault) addRow(s *state, next *changing, row SealRow, tag plain.Value, actor ident.Principal, info *SealInfo) ([]audit.Event, error) {
 	if err := v.finishWithRoot(&row, next.Root, tag); err != nil {
 		return nil, err
 	}
@@ -105,13 +107,11 @@ func (v *Vault) finishWithRoot(row *SealRow, r RootRow, tag plain.Value) error {
 }
 
 // RenewSeal gives a seal a new secret, which seal encrypts: a new passphrase, a
-// new key in the key file, a service's newest key. What the old one opened stays
-// open to it in older copies of the database.
+// new key in the key file, a service's newest key. The root key is replaced as by
+// RemoveSeal, since the old secret still opens older copies of the database.
 func (v *Vault) RenewSeal(ctx context.Context, id string, seal kek.Seal, actor ident.Principal) (SealInfo, error) {
 	var info SealInfo
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	err := v.changeRing(ctx, actor, func(_ *state, next *Ring) ([]audit.Event, error) {
+	_, err := v.replaceRoot(ctx, actor, func(_ *state, next *changing) ([]audit.Event, error) {
 		i := next.seal(id)
 		if i < 0 {
 			return nil, noSeal(id)
@@ -130,36 +130,41 @@ func (v *Vault) RenewSeal(ctx context.Context, id string, seal kek.Seal, actor i
 		if err != nil {
 			return nil, err
 		}
-		if err := v.finishWithRoot(&row, next.Root, tag); err != nil {
+		if err := v.keepTag(&row, next.Root, tag); err != nil {
 			return nil, err
 		}
+		delete(next.refused, id) // all of the row is new
 		next.Seals[i], info = row, SealInfo{ID: id, Kind: row.Sealed.Kind, KeyID: row.Sealed.ID, CreatedAt: row.CreatedAt}
 		return []audit.Event{v.ringEvent(audit.SealRenewed, actor.String(), next.Root, row)}, nil
 	})
-	return info, err
+	if err != nil {
+		return SealInfo{}, err
+	}
+	return info, v.newTerms(ctx, actor)
 }
 
 func noSeal(id string) error {
 	return fault.Newf(fault.NotFound, "there is no seal %s", fault.Quote(id)).WithHint("sallyport seal status lists them")
 }
 
-// RemoveSeal removes a seal, and replaces the root key, so that the removed seal
-// opens nothing of what is stored from now on. The last seal that is trusted stays.
+// RemoveSeal removes a seal, and replaces the root key; new versions of Secrets
+// get new project keys. So the removed seal, even with an old copy of the
+// database, opens nothing of what is stored from now on; what is there already,
+// once RotateData has been through it. The last seal that is trusted stays.
 func (v *Vault) RemoveSeal(ctx context.Context, id string, actor ident.Principal) error {
-	_, err := v.replaceRoot(ctx, actor, func(s *state, next *Ring) ([]audit.Event, error) {
+	_, err := v.replaceRoot(ctx, actor, func(_ *state, next *changing) ([]audit.Event, error) {
 		i := next.seal(id)
 		if i < 0 {
 			return nil, noSeal(id)
 		}
 		row := next.Seals[i]
 		next.Seals = slices.Delete(next.Seals, i, i+1)
-		if !slices.ContainsFunc(next.Seals, func(o SealRow) bool { return s.refused[o.ID] == nil }) {
-			return nil, fault.New(fault.Conflict, "this is the last seal: without one, nothing opens the vault again").
-				WithHint("add another first: sallyport seal add --help")
-		}
 		return []audit.Event{v.ringEvent(audit.SealRemoved, actor.String(), next.Root, row)}, nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return v.newTerms(ctx, actor)
 }
 
 // Rotation says what a rotation of keys did.
@@ -173,56 +178,50 @@ type Rotation struct {
 // none of which has to be at hand. Project keys are wrapped again. A seal whose
 // row is refused is not given it, and goes.
 func (v *Vault) RotateRoot(ctx context.Context, actor ident.Principal) (Rotation, error) {
-	return v.replaceRoot(ctx, actor, func(_ *state, next *Ring) ([]audit.Event, error) {
+	return v.replaceRoot(ctx, actor, func(_ *state, next *changing) ([]audit.Event, error) {
 		return []audit.Event{{Type: audit.RootRotated, Tenant: v.cfg.Tenant, At: v.cfg.Now(), Actor: actor.String(),
 			Fields: map[string]any{"generation": next.Root.Generation, "count": len(next.Projects)}}}, nil
 	})
 }
 
 // replaceRoot makes the next generation of the root key in the same change as f.
-func (v *Vault) replaceRoot(ctx context.Context, actor ident.Principal, f func(*state, *Ring) ([]audit.Event, error)) (Rotation, error) {
+func (v *Vault) replaceRoot(ctx context.Context, actor ident.Principal, f func(*state, *changing) ([]audit.Event, error)) (Rotation, error) {
 	root := newKey()
 	defer plain.Wipe(root)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.replacing.Lock() // no door is opened with the keys of one ring and the root key of another
-	defer v.replacing.Unlock()
 	var out Rotation
-	err := v.changeRing(ctx, actor, func(s *state, next *Ring) ([]audit.Event, error) {
+	err := v.changeRing(ctx, actor, func(s *state, next *changing) ([]audit.Event, error) {
 		next.Root.Generation++
+		next.root = root
 		evs, err := f(s, next)
 		if err != nil {
 			return nil, err
 		}
 		for _, row := range next.Seals {
-			if s.refused[row.ID] != nil {
+			if next.refused[row.ID] != nil {
 				evs = append(evs, v.ringEvent(audit.SealRemoved, actor.String(), next.Root, row))
 			}
 		}
 		out = Rotation{What: "root", Generation: next.Root.Generation, Count: len(next.Projects)}
-		return evs, v.rewrapRing(s, next, root)
+		return evs, v.rewrapRing(s, next)
 	})
 	if err != nil {
 		return Rotation{}, err
 	}
-	if err := holdIn(&v.root, plain.New(bytes.Clone(plain.Bytes(root)))); err != nil {
-		v.lockdown() // what is stored is under a key that is not held
-		return Rotation{}, err
-	}
-	v.warnExposed()
 	return out, nil
 }
 
 // rewrapRing encrypts everything that the root key protects under the new one,
 // and the new one to every seal.
-func (v *Vault) rewrapRing(s *state, next *Ring, root plain.Value) error {
+func (v *Vault) rewrapRing(s *state, next *changing) error {
 	next.Root.CreatedAt = v.cfg.Now().UTC().Truncate(time.Millisecond)
 	err := v.withRoot(func(old []byte) (err error) {
-		if next.Root.Derive, err = rewrap(old, plain.Bytes(root), deriveAAD(s.root), deriveAAD(next.Root), s.root.Derive); err != nil {
+		if next.Root.Derive, err = rewrap(old, plain.Bytes(next.root), deriveAAD(s.root), deriveAAD(next.Root), s.root.Derive); err != nil {
 			return err
 		}
 		for i, p := range next.Projects {
-			if next.Projects[i].Wrapped, err = rewrap(old, plain.Bytes(root), projectAAD(p), projectAAD(p), p.Wrapped); err != nil {
+			if next.Projects[i].Wrapped, err = rewrap(old, plain.Bytes(next.root), projectAAD(p), projectAAD(p), p.Wrapped); err != nil {
 				return fault.Wrap(fault.Denied, "opening the project key of the tenant "+fault.Quote(string(p.Tenant)), err)
 			}
 		}
@@ -231,7 +230,7 @@ func (v *Vault) rewrapRing(s *state, next *Ring, root plain.Value) error {
 	if err != nil {
 		return err
 	}
-	return v.giveRoot(s, next, root)
+	return v.giveRoot(next)
 }
 
 // rewrap encrypts under one key what another one opens.
@@ -246,15 +245,15 @@ func rewrap(from, to []byte, was, is box.AAD, sealed []byte) ([]byte, error) {
 
 // giveRoot encrypts a new root key to every seal that is trusted. One that is
 // not goes: its public key may be somebody else's.
-func (v *Vault) giveRoot(s *state, next *Ring, root plain.Value) error {
-	next.Seals = slices.DeleteFunc(next.Seals, func(row SealRow) bool { return s.refused[row.ID] != nil })
+func (v *Vault) giveRoot(next *changing) error {
+	next.Seals = slices.DeleteFunc(next.Seals, func(row SealRow) bool { return next.refused[row.ID] != nil })
 	for i := range next.Seals {
 		row := &next.Seals[i]
 		tag, err := v.tagKey(next.Root.Vault, *row)
 		if err != nil {
 			return err
 		}
-		row.Root, err = kek.Encrypt(row.Public, tag, rootAAD(next.Root, row.ID), root)
+		row.Root, err = kek.Encrypt(row.Public, tag, rootAAD(next.Root, row.ID), next.root)
 		plain.Wipe(tag)
 		if err != nil {
 			return err

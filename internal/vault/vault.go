@@ -70,6 +70,7 @@ type state struct {
 	seals   []SealRow
 	refused map[string]error // why a seal's row is not trusted, by its id; "": a row is missing
 	tenants map[ident.Tenant]*tenant
+	strays  []stray // found at the unsealing
 }
 
 // tenant is one tenant's part of it.
