@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"log/slog"
 	"maps"
 	"sync"
@@ -28,9 +29,23 @@ type tenantRows struct {
 	key     []byte // of shares and pads
 	sums    [maxTables]sum
 	rows    map[rowID]known
+	marks   marks
 	damaged bool   // the resources are not the set that was applied
 	head    string // the audit log's checkpoint, "" for none
 }
+
+// marks are the revisions of what the vault keeps by itself: the number of changes
+// that the audit log has of each. They are stored with the sums, so that what the
+// vault compares with is not a column of the log that anybody can write.
+type marks [2]int64
+
+const (
+	markSecrets = iota // of the tenant's register of Secrets
+	markRing           // of the ring of keys; of the one tenant whose log has them
+)
+
+// noMark is a revision that nothing has: the log is not the one that was signed.
+const noMark = -1
 
 // maxTables is how many sums are stored.
 const maxTables = 9
@@ -44,6 +59,7 @@ type batch struct {
 	touched map[ident.Tenant]bool        // their row_head is written
 	repair  map[ident.Tenant]bool        // their resources are whole again
 	undo    []func()
+	marks   map[ident.Tenant]marks
 	heads   map[ident.Tenant]string // the audit log's, as this transaction leaves it
 	sealed  map[ident.Tenant][maxTables]sum
 	pending []*refusal // to be recorded in a step of their own
@@ -52,7 +68,7 @@ type batch struct {
 
 func (s *Store) begin() *batch {
 	return &batch{s: s, loaded: map[ident.Tenant]*tenantRows{}, rows: map[rowID]*known{}, touched: map[ident.Tenant]bool{},
-		repair: map[ident.Tenant]bool{}, heads: map[ident.Tenant]string{}, sealed: map[ident.Tenant][maxTables]sum{}}
+		repair: map[ident.Tenant]bool{}, marks: map[ident.Tenant]marks{}, heads: map[ident.Tenant]string{}, sealed: map[ident.Tenant][maxTables]sum{}}
 }
 
 // back takes back what was changed since a mark: the savepoint was rolled back.
@@ -112,6 +128,30 @@ func (b *batch) change(id rowID, k *known) {
 	put(b, b.touched, id.tenant, true)
 }
 
+// marked gives a tenant's revisions as the transaction leaves them.
+func (b *batch) marked(t ident.Tenant) (marks, error) {
+	a, err := b.of(t)
+	if err != nil {
+		return marks{}, err
+	}
+	if m, changed := b.marks[t]; changed {
+		return m, nil
+	}
+	return a.marks, nil
+}
+
+// mark changes one of them.
+func (b *batch) mark(t ident.Tenant, which int, rev int64) error {
+	m, err := b.marked(t)
+	if err != nil {
+		return err
+	}
+	m[which] = rev
+	put(b, b.marks, t, m)
+	put(b, b.touched, t, true)
+	return nil
+}
+
 // seal writes the row_head of every tenant whose rows or audit log the
 // transaction changes.
 func (b *batch) seal(t *Tx) error {
@@ -152,6 +192,13 @@ func (b *batch) write(t *Tx, tenant ident.Tenant, a *tenantRows, sums [maxTables
 		sums[i].xor(pad(a.key, nonce, i))
 		body = append(body, sums[i][:]...)
 	}
+	m, err := b.marked(tenant)
+	if err != nil {
+		return err
+	}
+	for _, rev := range m {
+		body = binary.BigEndian.AppendUint64(body, uint64(rev))
+	}
 	mac, err := b.s.guard.Keys.MAC(vault.RowMAC, tenant, macSums, string(nonce), string(body), head)
 	if err != nil {
 		return err
@@ -177,8 +224,12 @@ func (s *Store) openHead(tenant ident.Tenant, a *tenantRows, nonce, body, mac []
 	if err != nil {
 		return false, err
 	}
-	if !hmac.Equal(want, mac) || len(body) != 1+maxTables*sha256.Size {
+	const size = 1 + maxTables*sha256.Size
+	if !hmac.Equal(want, mac) || len(body) != size+8*len(a.marks) {
 		return false, nil
+	}
+	for i := range a.marks {
+		a.marks[i] = int64(binary.BigEndian.Uint64(body[size+8*i:])) //nolint:gosec // G115: it was written from one
 	}
 	a.damaged = body[0] != 0
 	for i := range a.sums {
@@ -207,6 +258,9 @@ func (b *batch) publish() {
 		if b.repair[tenant] {
 			l.tenants[tenant].damaged = false
 		}
+	}
+	for tenant, m := range b.marks {
+		l.tenants[tenant].marks = m
 	}
 	for tenant, head := range b.heads {
 		if a := l.tenants[tenant]; a != nil {

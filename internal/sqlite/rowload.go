@@ -158,6 +158,9 @@ func (l *loading) apart(head audit.Head, differ []*table, genuine bool) error {
 		return err
 	}
 	if !genuine {
+		if l.a.marks = (marks{noMark, noMark}); facts != nil {
+			l.a.marks = facts.marks
+		}
 		if err := l.t.tell(l.t.s.refusal(rowID{l.tenant, tbHead, string(l.tenant)}, "it does not belong to the audit log's last checkpoint")); err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ type facts struct {
 	prints  map[rowID]string // of resources, accounts and Teams
 	runs    map[string]bool  // that have not ended
 	intents map[string]*progress
+	marks   marks // how many changes of each there were
 }
 
 // progress is how far the log says that an Intent has come.
@@ -49,6 +50,12 @@ func (t *Tx) replay(tenant ident.Tenant, head audit.Head) (*facts, error) {
 func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 	text := func(field string) string { s, _ := e.Fields[field].(string); return s }
 	id := func(tb *table, key ...string) rowID { return rowID{tenant, tb, strings.Join(key, "/")} }
+	if slices.Contains(audit.SecretChanges, e.Type) {
+		f.marks[markSecrets]++
+	}
+	if slices.Contains(audit.RingChanges, e.Type) {
+		f.marks[markRing]++
+	}
 	switch e.Type {
 	case audit.ResourceApplied:
 		f.prints[id(tbResource, text("kind"), text("name"))] = text("row")

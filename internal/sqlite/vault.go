@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"strings"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -20,7 +19,7 @@ func (s *Store) LoadVault(ctx context.Context) (vault.Snapshot, error) {
 		return vault.Snapshot{}, storeErr("reading the vault", err)
 	}
 	defer tx.Rollback() // it only read
-	snap := vault.Snapshot{Changes: map[ident.Tenant]int64{}}
+	var snap vault.Snapshot
 	for _, part := range []func() error{
 		func() error { return loadRoot(ctx, tx, &snap.Ring.Root) },
 		func() error { return loadSeals(ctx, tx, &snap.Ring) },
@@ -34,7 +33,9 @@ func (s *Store) LoadVault(ctx context.Context) (vault.Snapshot, error) {
 			return err
 		},
 		func() error { return loadVersions(ctx, tx, &snap) },
-		func() error { return countChanges(ctx, tx, &snap) },
+		func() error {
+			return tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM audit_head) OR EXISTS (SELECT 1 FROM row_head)").Scan(&snap.Logged)
+		},
 	} {
 		if err := part(); err != nil {
 			return vault.Snapshot{}, storeErr("reading the vault", err)
@@ -113,34 +114,30 @@ func loadVersions(ctx context.Context, tx *sql.Tx, snap *vault.Snapshot) error {
 	})
 }
 
-// countChanges counts what the audit logs have of changes: of each tenant's
-// Secrets, and of the ring.
-func countChanges(ctx context.Context, tx *sql.Tx, snap *vault.Snapshot) error {
-	err := each(ctx, tx, "SELECT tenant, count(*) FROM audit_entry WHERE type IN ("+quoted(audit.SecretChanges)+") GROUP BY tenant", func(r *sql.Rows) error {
-		var t ident.Tenant
-		var n int64
-		err := r.Scan(&t, &n)
-		snap.Changes[t] = n
-		return err
-	})
+// LastChanges gives the revisions that the vault's own rows have to have. They are
+// stored under a MAC that names the audit log's checkpoint; where that is not
+// there, they are counted in the log, from the entries that were signed.
+func (s *Store) LastChanges(ctx context.Context) (vault.Changes, error) {
+	out := vault.Changes{Secrets: map[ident.Tenant]int64{}}
+	tenants, err := s.peopled(ctx)
 	if err != nil {
-		return err
+		return out, err
 	}
-	return each(ctx, tx, "SELECT count(*) FROM audit_entry WHERE type IN ("+quoted(audit.RingChanges)+")", func(r *sql.Rows) error {
-		return r.Scan(&snap.RingChanges)
-	})
-}
-
-// quoted lists types, which are constants of ours, for a condition.
-func quoted(types []audit.Type) string {
-	var b strings.Builder
-	for i, t := range types {
-		if i > 0 {
-			b.WriteString(", ")
+	for _, tenant := range tenants {
+		var m marks
+		if err := s.write(ctx, func(t *Tx) (err error) { m, err = t.rows.marked(tenant); return err }); err != nil {
+			return out, fault.Wrap(fault.KindOf(err), "reading how often the vault was changed", err)
 		}
-		b.WriteString("'" + string(t) + "'")
+		if m[markSecrets] != 0 {
+			out.Secrets[tenant] = m[markSecrets]
+		}
+		if m[markRing] < 0 {
+			out.Ring = noMark
+		} else if out.Ring >= 0 {
+			out.Ring += m[markRing]
+		}
 	}
-	return b.String()
+	return out, nil
 }
 
 // SaveRing replaces the ring where the stored one is at revision was.
@@ -167,6 +164,9 @@ func (s *Store) SaveRing(ctx context.Context, was int64, next vault.Ring, evs []
 			if err := insertProject(tx, p); err != nil {
 				return err
 			}
+		}
+		if err := tx.rows.mark(evs[0].Tenant, markRing, next.Root.Rev); err != nil {
+			return err
 		}
 		return auditAll(tx, evs)
 	})
@@ -233,6 +233,9 @@ func (s *Store) SaveSecrets(ctx context.Context, c vault.Change) error {
 			}
 		}
 		if err := saveRegister(tx, c.Register); err != nil {
+			return err
+		}
+		if err := tx.rows.mark(c.Register.Tenant, markSecrets, c.Register.Rev); err != nil {
 			return err
 		}
 		for _, r := range c.Versions {

@@ -48,6 +48,14 @@ func newShelf(t *testing.T) *shelf {
 
 func (s *shelf) open() {
 	s.t.Helper()
+	if err := s.start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// start is a start of the server, which what is stored can refuse.
+func (s *shelf) start() error {
+	s.t.Helper()
 	v, err := vault.New(vault.Config{Tenant: "acme", Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		s.t.Fatal(err)
@@ -59,14 +67,20 @@ func (s *shelf) open() {
 	if s.store, err = sqlite.Open(s.t.Context(), filepath.Join(s.dir, "data"), seq, sqlite.Guard{Keys: v, Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := v.Unseal(s.t.Context(), s.store, kek.NewKeyFile(filepath.Join(s.dir, "key"))); err != nil {
-		s.t.Fatal(err)
-	}
 	s.Vault = v
+	return v.Unseal(s.t.Context(), s.store, kek.NewKeyFile(filepath.Join(s.dir, "key")))
 }
 
 // tamper closes the store, runs SQL on its file, and opens it again.
 func (s *shelf) tamper(query string, args ...any) {
+	s.t.Helper()
+	if err := s.spoil(query, args...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// spoil is tamper where the start may be refused.
+func (s *shelf) spoil(query string, args ...any) error {
 	s.t.Helper()
 	if err := s.store.Close(); err != nil {
 		s.t.Fatal(err)
@@ -81,7 +95,7 @@ func (s *shelf) tamper(query string, args ...any) {
 	} else if n, err := r.RowsAffected(); err != nil || n == 0 {
 		s.t.Fatalf("the attack changed nothing: %v", err)
 	}
-	s.open()
+	return s.start()
 }
 
 func vaultAdmin(t ident.Tenant) ident.Principal {

@@ -36,16 +36,23 @@ func (m *memory) LoadVault(context.Context) (vault.Snapshot, error) {
 
 func clone(in vault.Snapshot, events []audit.Event) vault.Snapshot {
 	out := vault.Snapshot{Ring: cloneRing(in.Ring), Registers: slices.Clone(in.Registers),
-		Secrets: slices.Clone(in.Secrets), Versions: slices.Clone(in.Versions), Changes: map[ident.Tenant]int64{}}
-	for _, ev := range events {
+		Secrets: slices.Clone(in.Secrets), Versions: slices.Clone(in.Versions), Logged: len(events) > 0}
+	return out
+}
+
+func (m *memory) LastChanges(context.Context) (vault.Changes, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := vault.Changes{Secrets: map[ident.Tenant]int64{}}
+	for _, ev := range m.events {
 		if slices.Contains(audit.SecretChanges, ev.Type) {
-			out.Changes[ev.Tenant]++
+			out.Secrets[ev.Tenant]++
 		}
 		if slices.Contains(audit.RingChanges, ev.Type) {
-			out.RingChanges++
+			out.Ring++
 		}
 	}
-	return out
+	return out, nil
 }
 
 func cloneRing(r vault.Ring) vault.Ring {

@@ -25,7 +25,7 @@ const (
 // ones that were written last is kept as refused, with the reason; nothing of
 // one row's damage reaches another Secret, but for a register's, which is about
 // all of a tenant's. The root key has to be there.
-func (v *Vault) verify(snap Snapshot, refused map[string]error) *state {
+func (v *Vault) verify(snap Snapshot, last Changes, refused map[string]error) *state {
 	s := &state{root: snap.Ring.Root, seals: snap.Ring.Seals, refused: refused, tenants: map[ident.Tenant]*tenant{}}
 	of := func(t ident.Tenant) *tenant {
 		if s.tenants[t] == nil {
@@ -53,11 +53,11 @@ func (v *Vault) verify(snap Snapshot, refused map[string]error) *state {
 		of(r.Tenant)
 		registers[r.Tenant] = r
 	}
-	for t := range snap.Changes {
+	for t := range last.Secrets {
 		of(t)
 	}
 	for name, t := range s.tenants {
-		v.verifyTenant(t, registers[name], snap.Changes[name])
+		v.verifyTenant(t, registers[name], last.Secrets[name])
 	}
 	return s
 }
@@ -135,6 +135,9 @@ func (v *Vault) loadRegister(t *tenant, row Row, changes int64) (register, error
 	reg, err := parseRegister(row)
 	if err != nil {
 		return register{}, err
+	}
+	if changes < 0 {
+		return reg, errLog
 	}
 	if reg.rev != changes {
 		return reg, fault.Newf(fault.Denied, "the stored secrets are of change %d, and the audit log has %d", reg.rev, changes)

@@ -118,6 +118,9 @@ func (v *Vault) refuseSeals(r *Ring, changes int64) (refused map[string]error, w
 			refused[s.ID] = fault.New(fault.Denied, "the row was changed by somebody without the key")
 		}
 	}
+	if changes < 0 {
+		return refused, errLog, nil
+	}
 	if r.Root.Rev != changes {
 		return refused, fault.Newf(fault.Denied, "the vault's keys are of change %d, and the audit log has %d: an old ring was put back", r.Root.Rev, changes), nil
 	}
@@ -130,6 +133,10 @@ func (v *Vault) refuseSeals(r *Ring, changes int64) (refused map[string]error, w
 	}
 	return refused, nil, nil
 }
+
+// errLog is what nothing can be compared with.
+var errLog error = fault.New(fault.Denied, "the audit log is not the one that was signed, so it can't be said whether the vault's rows are the last ones").
+	WithHint("see what is wrong with it: sallyport audit verify; then restore a backup")
 
 // makeSeal makes a seal's row, without the root key. It tries what the seal made:
 // one that can't be undone is not stored.

@@ -14,6 +14,9 @@ import (
 type Store interface {
 	// LoadVault reads everything, as of one moment.
 	LoadVault(ctx context.Context) (Snapshot, error)
+	// LastChanges gives the revisions that what LoadVault read has to have. The
+	// vault holds its keys by then.
+	LastChanges(ctx context.Context) (Changes, error)
 	// SaveRing replaces the ring, all of it, where the stored one is at revision
 	// was (0: there is none); Conflict otherwise.
 	SaveRing(ctx context.Context, was int64, next Ring, evs []audit.Event) error
@@ -59,11 +62,15 @@ type Snapshot struct {
 	Registers []Row
 	Secrets   []Row
 	Versions  []VersionRow
-	// Changes counts, by tenant, the changes of Secrets that the audit log has
-	// ([audit.SecretChanges]).
-	Changes map[ident.Tenant]int64
-	// RingChanges counts those of the ring ([audit.RingChanges]), in all logs.
-	RingChanges int64
+	// Logged says that there is an audit log: this is no first start.
+	Logged bool
+}
+
+// Changes are how many changes there were, by what the audit log has; negative
+// where the log is not the one that was signed.
+type Changes struct {
+	Secrets map[ident.Tenant]int64 // of each tenant's Secrets, see audit.SecretChanges
+	Ring    int64                  // of the ring, see audit.RingChanges
 }
 
 // Change is one change of a tenant's Secrets, all of it or nothing.

@@ -59,20 +59,23 @@ func (v *Vault) unseal(ctx context.Context, store Store, open func(Ring) (opened
 		if snap.Ring, err = v.firstStart(ctx, store, snap, first); err != nil {
 			return err
 		}
-		snap.RingChanges = snap.Ring.Root.Rev
 	}
 	by, err := open(snap.Ring)
 	if err != nil {
 		return err
 	}
-	refused, whole, err := v.refuseSeals(&snap.Ring, snap.RingChanges)
+	last, err := store.LastChanges(ctx)
+	if err != nil {
+		return fault.Wrap(fault.KindOf(err), "reading what the audit log has of the vault", err)
+	}
+	refused, whole, err := v.refuseSeals(&snap.Ring, last.Ring)
 	if err != nil {
 		return err
 	}
 	if whole != nil {
 		return v.refuseRing(ctx, store, whole)
 	}
-	s, all, err := v.rebuild(v.verify(snap, refused), "", nil)
+	s, all, err := v.rebuild(v.verify(snap, last, refused), "", nil)
 	if err != nil {
 		return err
 	}
@@ -105,7 +108,7 @@ func (v *Vault) refuseRing(ctx context.Context, store Store, why error) error {
 
 // firstStart makes the root key, the derivation key, and a row for each seal.
 func (v *Vault) firstStart(ctx context.Context, store Store, snap Snapshot, seals []kek.Seal) (Ring, error) {
-	if len(snap.Ring.Projects)+len(snap.Ring.Seals)+len(snap.Secrets)+len(snap.Versions)+len(snap.Registers)+len(snap.Changes) > 0 || snap.RingChanges > 0 {
+	if len(snap.Ring.Projects)+len(snap.Ring.Seals)+len(snap.Secrets)+len(snap.Versions)+len(snap.Registers) > 0 || snap.Logged {
 		// A new root key here would pass for the old one until the first use.
 		return Ring{}, fault.New(fault.Denied, "the vault has secrets, and its root key's rows are gone").
 			WithHint("restore the data directory from a backup")
