@@ -23,8 +23,11 @@ func fragment(v []byte) (from, to, least int) {
 		return 0, 0, 0
 	}
 	to = len(v)
-	if bytes.HasPrefix(v, []byte("eyJ")) && bytes.Count(v, []byte(".")) == 2 {
-		from = bytes.LastIndexByte(v, '.') + 1 // of a JWT, its signature: the rest is like others'
+	if bytes.HasPrefix(v, []byte("eyJ")) { // JSON in base64: much of it is like others'
+		if from = bytes.LastIndexByte(v, '.') + 1; from == 0 {
+			return 0, 0, 0
+		}
+		// Of a JWT, the signature.
 	}
 	if float64(to-from)*bitsPerByte(v[from:]) < fragmentBits {
 		return 0, 0, 0
@@ -59,7 +62,34 @@ func bitsPerByte(v []byte) float64 {
 	if entropy < 0.6*math.Log2(float64(min(len(v), 1<<int(alphabet)))) || distinct < 8 {
 		return 0
 	}
+	if alphabet > 4 && named(v) {
+		return 0
+	}
 	return alphabet
+}
+
+// named reports whether v reads like a name that people made: words and numbers
+// with something between. In a random text, letters, capitals and digits change
+// all the time.
+func named(v []byte) bool {
+	class := func(c byte) int {
+		switch {
+		case c >= 'a' && c <= 'z':
+			return 1
+		case c >= 'A' && c <= 'Z':
+			return 2
+		case c >= '0' && c <= '9':
+			return 3
+		}
+		return 0
+	}
+	changes := 0
+	for i := 1; i < len(v); i++ {
+		if a, b := class(v[i-1]), class(v[i]); a != b && a != 0 && b != 0 {
+			changes++
+		}
+	}
+	return changes*5 < len(v)
 }
 
 // fragmentOf finds the run around an equal q-gram, text and pattern side by
@@ -71,11 +101,12 @@ func (p *pattern) fragmentOf(t []byte, i, off, q int) (start, end int, ok bool) 
 		}
 	}
 	start, end = i, i+q
-	for from := off; start > 0 && from > 0 && lower[t[start-1]] == p.text[from-1]; from-- {
+	from, to := off, off+q
+	for ; start > 0 && from > 0 && lower[t[start-1]] == p.text[from-1]; from-- {
 		start--
 	}
-	for to := off + q; end < len(t) && to < len(p.text) && lower[t[end]] == p.text[to]; to++ {
+	for ; end < len(t) && to < len(p.text) && lower[t[end]] == p.text[to]; to++ {
 		end++
 	}
-	return start, end, end-start >= p.least
+	return start, end, to-from == len(p.text) || min(to, p.to)-max(from, p.from) >= p.least
 }

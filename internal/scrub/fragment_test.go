@@ -6,6 +6,7 @@ import (
 	"compress/zlib"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -89,6 +90,10 @@ func TestWhatIsPublicInASecretStays(t *testing.T) {
 		"a common prefix":     {tokens, "sallyport-live-token-v1- is what they begin with"},
 		"fifteen bytes":       {[]scrub.Secret{{Name: "s", Value: []byte(random40)}}, random40[3:18] + " is a short id"},
 		"a short secret":      {[]scrub.Secret{{Name: "s", Value: []byte("q7Zt3VbN9xKc2Lw")}}, "q7Zt3VbN9xK"},
+		"a project's name":    {[]scrub.Secret{{Name: "s", Value: []byte("acme-production-eu-2024-primary")}}, "globex-production-eu-2024-primary"},
+		"an RSA key's kind": {[]scrub.Secret{{Name: "s", Value: []byte("MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQC7Vx9k2LmQ")}},
+			"MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAzT3rW8pNfX1yBq"},
+		"another's claims":    {[]scrub.Secret{{Name: "s", Value: []byte("eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIiwic3ViIjoiNDIifQ")}}, "eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIiwic3ViIjoiNDMifQ"},
 		"what repeats itself": {[]scrub.Secret{{Name: "s", Value: []byte(strings.Repeat("abcd1234", 8))}}, "abcd1234abcd1234"},
 	} {
 		set, err := scrub.Build(c.secrets)
@@ -215,5 +220,22 @@ func TestAFixedTextKeepsItsLength(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// BenchmarkPackedLines is text made to look like base64 that was wrapped: its
+// time has to grow with the text, not with its square.
+func BenchmarkPackedLines(b *testing.B) {
+	set := build(b, random40)
+	for _, n := range []int{20_000, 40_000, 80_000, 160_000} {
+		text := []byte(strings.Repeat("A", n) + "!" + strings.Repeat("A", 64) + "\n" + strings.Repeat("A", 64))
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				if _, r := set.Bytes(text); r.Found() {
+					b.Fatal(r)
+				}
+			}
+		})
 	}
 }

@@ -255,6 +255,10 @@ const ordinary = `{"id": 1000, "name": "", "type": "string", "status": "error", 
 	`<div class="content"><span> href=" </a></p> content-type: authorization: bearer token ` +
 	`that with this from have which there their would about tion ment ing and for not you ` +
 	`-----begin private key----- 0000000000000000 ffffffffffffffff aaaaaaaaaaaaaaaa ---------------- ` +
+	`miievgibadanbgkqhkig9w0baqefaascbkgwggskageaaoibaqc miievqibadanbgkqhkig9w0baqefaascbkcwggsjageaaoibaqd ` +
+	`miibijanbgkqhkig9w0baqefaaocaq8amiibcgkcaqea mighageambmgbyqgsm49agegccqgsm49awehbg0wawibaqqg miieowibaakcaqea miiepaibaakcaqea ` +
+	`mfkwewyhkozizj0caqyikozizj0daqcdqgae mc4caqawbqydk2vwbcieii mcowbqydk2vwaye b3blbnnzac1rzxktdjeaaaaabg5vbmuaaaaebm9uzqaaaaaaaaabaaaa ` +
+	`aaaab3nzac1yc2eaaaadaqabaaabaq aaaac3nzac1lzdi1nte5aaaai ` +
 	`eyjhbgcioijiuzi1niisinr5cci6ikpxvcj9 202020202020 2026-01-01t00:00:00.000z null, true, false, `
 
 // ordinaryWeight makes ordinary text count more than other secrets' patterns.

@@ -46,11 +46,14 @@ func (sc *scanner) packedLines(src []byte, v *view, budget *int) {
 			from = int(v.jumps[k-1].at)
 		}
 		// A line is long enough to be cut, and nothing but base64.
-		if at-from < wrappedLine || !v.jumps[k].endsLine(src) || runEnd(v.buf[:at], at-wrappedLine) < at {
+		if at-from < wrappedLine || !v.jumps[k].endsLine(src) || runEnd(v.buf[:at], at-wrappedLine) < at { // of a fixed length
 			continue
 		}
-		for from < at && runEnd(v.buf[:at], from) < at {
-			from++
+		for begin := at; ; begin-- { // back to where the run begins, on this line
+			if begin == from || !inRun[v.buf[begin-1]] {
+				from = begin
+				break
+			}
 		}
 		// The lines after it, the first that is shorter included.
 		end, cut := at, k
@@ -146,6 +149,7 @@ func (sc *scanner) compressed(p []byte, a, b int, budget *int, layer int) bool {
 func (sc *scanner) unpack(r io.Reader, a, b int, budget *int, layer int) bool {
 	data, _ := io.ReadAll(io.LimitReader(r, maxUnpacked+1)) // what was cut off is searched as far as it goes
 	if len(data) > maxUnpacked {
+		*budget -= len(data)
 		sc.found = append(sc.found, match{a, b, int32(len(sc.e.names) - 1)})
 		return true
 	}

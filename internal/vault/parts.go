@@ -3,7 +3,9 @@ package vault
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"sallyport.dev/internal/scrub"
@@ -14,7 +16,7 @@ import (
 const minLine = 16
 
 // maxParts bounds how many parts one value has.
-const maxParts = 200
+const maxParts = 500
 
 // Shape says what a value is made of, when it is not one word: a system may show
 // a part of it alone. Empty for all others; for people who store it.
@@ -46,17 +48,20 @@ func parts(v []byte) (shape string, out [][]byte) {
 		return "a text of several lines", out
 	case bytes.HasPrefix(v, []byte("eyJ")) && bytes.Count(v, []byte(".")) == 2:
 		// Not the header: it is the same for many.
-		_, rest, _ := bytes.Cut(v, []byte("."))
-		claims, signature, _ := bytes.Cut(rest, []byte("."))
-		keep(rest, claims, signature)
+		keep(v[bytes.LastIndexByte(v, '.')+1:])
 		return "a JSON web token", out
 	case bytes.Contains(v, []byte("://")):
 		if p := urlPassword(string(v)); p != "" {
 			keep([]byte(p), []byte(url.QueryEscape(p)))
 			return "a connection string", out
 		}
-	case bytes.IndexByte(v, '=') > 0 && bytes.IndexByte(v, ';') > 0:
-		for pair := range strings.SplitSeq(string(v), ";") {
+	case bytes.IndexByte(v, '@') > 0 && bytes.Contains(v, []byte("@tcp(")): // of MySQL's drivers
+		if _, p, ok := bytes.Cut(v[:bytes.LastIndex(v, []byte("@tcp("))], []byte(":")); ok {
+			keep(p)
+			return "a connection string", out
+		}
+	case bytes.IndexByte(v, '=') > 0 && bytes.ContainsAny(v, "; "):
+		for _, pair := range strings.FieldsFunc(string(v), func(r rune) bool { return r == ';' || r == ' ' }) {
 			key, value, _ := strings.Cut(pair, "=")
 			if secretWord(key) {
 				keep([]byte(strings.Trim(value, `'"`)))
@@ -85,8 +90,10 @@ func lines(v []byte) (out [][]byte) {
 func leaves(doc any, keep func(...[]byte)) {
 	switch d := doc.(type) {
 	case map[string]any:
-		for _, v := range d {
-			leaves(v, keep)
+		for _, key := range slices.Sorted(maps.Keys(d)) {
+			if !publicKey(key) {
+				leaves(d[key], keep)
+			}
 		}
 	case []any:
 		for _, v := range d {
@@ -106,6 +113,17 @@ func leaves(doc any, keep func(...[]byte)) {
 			keep([]byte(d))
 		}
 	}
+}
+
+// publicKey reports whether a key of a JSON document is of a name or an address,
+// which everybody may know.
+func publicKey(key string) bool {
+	switch key = strings.ToLower(key); key {
+	case "type", "kind", "name", "user", "username", "project_id", "projectid", "client_id", "clientid", "tenant_id", "tenantid", "account",
+		"account_id", "subscription_id", "client_email", "email", "universe_domain", "region", "endpoint", "host", "audience", "scope", "issuer":
+		return true
+	}
+	return strings.HasSuffix(key, "_uri") || strings.HasSuffix(key, "_url")
 }
 
 // urlPassword is the password in a URL, decoded; empty where there is none.

@@ -12,7 +12,7 @@ const part1, part2 = "Zk3vQ9xT7mLc2RwE5bNd", "Y8hJ4pGsF6aKu1VoXiBt"
 
 func TestAPartOfAStructuredValueIsFoundAlone(t *testing.T) {
 	account, err := json.Marshal(map[string]any{
-		"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\n" + part1 + part1 + "\n" + part2 + part2 + "\n-----END PRIVATE KEY-----\n",
+		"type": "service_account", "project_id": "acme-production-eu-2024", "private_key": "-----BEGIN PRIVATE KEY-----\n" + part1 + part1 + "\n" + part2 + part2 + "\n-----END PRIVATE KEY-----\n",
 		"client_email": "worker@example.iam.gserviceaccount.com", "token_uri": "https://oauth2.example.com/token",
 		"nested": []any{map[string]any{"refresh": part2}},
 	})
@@ -26,13 +26,16 @@ func TestAPartOfAStructuredValueIsFoundAlone(t *testing.T) {
 		"a key": {"-----BEGIN PRIVATE KEY-----\n" + part1 + "\n" + part2 + "\n-----END PRIVATE KEY-----", "a text of several lines",
 			[]string{part1, part2}, []string{"-----BEGIN PRIVATE KEY-----"}},
 		"a service account": {string(account), "a JSON document", []string{part1 + part1, part2 + part2, part2},
-			[]string{"worker@example.iam.gserviceaccount.com", "https://oauth2.example.com/token", "service_account"}},
+			[]string{"worker@example.iam.gserviceaccount.com", "https://oauth2.example.com/token", "service_account", "acme-production-eu-2024"}},
+		"libpq's words": {"host=db.example.com dbname=vendors user=app password=" + part1 + " sslmode=require", "a connection string",
+			[]string{part1}, []string{"host=db.example.com"}},
+		"MySQL's": {"app:" + part2 + "@tcp(db.example.com:3306)/vendors", "a connection string", []string{part2}, []string{"tcp(db.example.com:3306)"}},
 		"a database URL": {"postgres://app:p%40" + part1 + "@db.example.com:5432/vendors", "a connection string",
 			[]string{"p@" + part1, "p%40" + part1}, []string{"db.example.com:5432", "postgres://app"}},
 		"an ADO string": {"Server=db.example.com;User Id=app;Password='" + part1 + "';Encrypt=true", "a connection string",
 			[]string{part1}, []string{"Server=db.example.com", "Encrypt=true"}},
 		"a JSON web token": {"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI0MiIsIm5hbWUiOiJXb3JrZXIifQ." + part1 + part2, "a JSON web token",
-			[]string{part1 + part2, "eyJzdWIiOiI0MiIsIm5hbWUiOiJXb3JrZXIifQ"}, []string{"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"}},
+			[]string{part1 + part2}, []string{"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJzdWIiOiI0MiIsIm5hbWUiOiJXb3JrZXIifQ"}},
 		"one word": {part1 + part2, "", []string{part1 + part2}, []string{"db.example.com"}},
 		"no JSON":  {"{" + part1, "", []string{"{" + part1}, nil},
 	} {
