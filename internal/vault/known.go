@@ -2,6 +2,9 @@ package vault
 
 import (
 	"bytes"
+	"errors"
+	"maps"
+	"slices"
 
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/scrub"
@@ -16,21 +19,28 @@ func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error)
 			clear(s.Value)
 		}
 	}
-	for _, e := range ten.secrets {
+	type use struct {
+		e *entry
+		n int
+	}
+	var uses []use
+	for _, name := range slices.Sorted(maps.Keys(ten.secrets)) {
+		e := ten.secrets[name]
 		if ten.bad != nil || e.bad != nil {
 			continue // can't be opened, so nothing of it can come back
 		}
 		for _, ver := range e.head.Versions {
-			if ver.State == Destroyed {
-				continue
+			if ver.State != Destroyed {
+				uses = append(uses, use{e, ver.Version})
 			}
-			derived, err := v.knownOf(ten, e, ver.Version)
-			if err != nil {
-				wipe()
-				return nil, nil, err
-			}
-			list = append(list, derived...)
 		}
+	}
+	lists, errs := make([][]scrub.Secret, len(uses)), make([]error, len(uses))
+	beside(len(uses), func(i int) { lists[i], errs[i] = v.knownOf(ten, uses[i].e, uses[i].n) })
+	list = slices.Concat(lists...)
+	if err = errors.Join(errs...); err != nil {
+		wipe()
+		return nil, nil, err
 	}
 	return list, wipe, nil
 }

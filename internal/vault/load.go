@@ -40,8 +40,10 @@ func (v *Vault) verify(snap Snapshot, last Changes, refused map[string]error) *s
 		}
 		of(p.Tenant).projects[p.Term] = p
 	}
-	for _, r := range snap.Secrets {
-		of(r.Tenant).secrets[r.Name] = v.loadHead(r)
+	heads := make([]*entry, len(snap.Secrets))
+	beside(len(heads), func(i int) { heads[i] = v.loadHead(snap.Secrets[i]) })
+	for i, r := range snap.Secrets {
+		of(r.Tenant).secrets[r.Name] = heads[i]
 	}
 	for _, r := range snap.Versions {
 		if e := of(r.Tenant).secrets[r.Name]; e != nil {
@@ -100,6 +102,7 @@ func (v *Vault) verifyTenant(t *tenant, row Row, changes int64) {
 	if t.bad != nil {
 		return
 	}
+	var good []*entry
 	for name, e := range t.secrets {
 		want, listed := t.register.Names[name]
 		switch {
@@ -108,11 +111,11 @@ func (v *Vault) verifyTenant(t *tenant, row Row, changes int64) {
 			e.bad = fault.New(fault.Denied, "its row was put in by somebody without the key")
 		case want != e.rev:
 			e.bad = fault.New(fault.Denied, "an old row of it was put back")
-		}
-		if e.bad == nil {
-			e.bad = v.verifyVersions(t, e)
+		default:
+			good = append(good, e)
 		}
 	}
+	beside(len(good), func(i int) { good[i].bad = v.verifyVersions(t, good[i]) })
 	for name := range t.register.Names {
 		if t.secrets[name] == nil {
 			t.secrets[name] = &entry{head: Secret{Name: name}, bad: fault.New(fault.Denied, "its row was removed")}
