@@ -229,7 +229,7 @@ func (s *Store) openHead(tenant ident.Tenant, a *tenantRows, nonce, body, mac []
 		return false, nil
 	}
 	for i := range a.marks {
-		a.marks[i] = int64(binary.BigEndian.Uint64(body[size+8*i:])) //nolint:gosec // G115: it was written from one
+		a.marks[i] = int64(binary.BigEndian.Uint64(body[size+8*i:]))
 	}
 	a.damaged = body[0] != 0
 	for i := range a.sums {
