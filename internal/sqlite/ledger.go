@@ -21,8 +21,8 @@ type ledger struct {
 }
 
 // tenantRows is a tenant's part of it. In the database it is the row of
-// row_head: the sum, of each table, of what its live rows have there, hidden by
-// a pad, under a MAC that names the audit log's checkpoint. Rows and sums that
+// row_head: the sum, of each table, of what its live rows have there, and how
+// many they are, hidden by a pad, under a MAC that names the audit log's checkpoint. Rows and sums that
 // were put back together do not fit the log's head.
 type tenantRows struct {
 	key     []byte // of shares and pads
@@ -126,10 +126,10 @@ func (b *batch) seal(t *Tx) error {
 				continue
 			}
 			if old, ok := a.rows[id]; ok {
-				sums[id.table.number].xor(old.share)
+				sums[id.table.number].sub(old.share)
 			}
 			if k != nil {
-				sums[id.table.number].xor(k.share)
+				sums[id.table.number].add(k.share)
 			}
 		}
 		head, moved := b.heads[tenant]
@@ -149,7 +149,7 @@ func (b *batch) write(t *Tx, tenant ident.Tenant, a *tenantRows, sums [maxTables
 	_, _ = rand.Read(nonce) // never errors
 	body := []byte{byte(flag(a.damaged && !b.repair[tenant]))}
 	for i := range sums {
-		sums[i].xor(pad(a.key, nonce, i))
+		sums[i].hide(pad(a.key, nonce, i))
 		body = append(body, sums[i][:]...)
 	}
 	mac, err := b.s.guard.Keys.MAC(vault.RowMAC, tenant, macSums, string(nonce), string(body), head)
@@ -177,13 +177,13 @@ func (s *Store) openHead(tenant ident.Tenant, a *tenantRows, nonce, body, mac []
 	if err != nil {
 		return false, err
 	}
-	if !hmac.Equal(want, mac) || len(body) != 1+maxTables*sha256.Size {
+	if !hmac.Equal(want, mac) || len(body) != 1+maxTables*sumSize {
 		return false, nil
 	}
 	a.damaged = body[0] != 0
 	for i := range a.sums {
-		a.sums[i] = sum(body[1+i*sha256.Size:][:sha256.Size])
-		a.sums[i].xor(pad(a.key, nonce, i))
+		a.sums[i] = sum(body[1+i*sumSize:][:sumSize])
+		a.sums[i].hide(pad(a.key, nonce, i))
 	}
 	return true, nil
 }

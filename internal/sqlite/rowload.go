@@ -128,6 +128,14 @@ func (l *loading) read() (differ []*table, err error) {
 // that nobody with the key wrote.
 func (l *loading) take(r *row, got *sum) error {
 	s, id := l.t.s, r.id()
+	if id.tenant != l.tenant { // only a changed table finds it by our tenant's name
+		l.bad[rowID{l.tenant, id.table, string(id.tenant) + "/" + id.key}] = whyForged
+		return nil
+	}
+	if l.stored[id] != nil { // a key has one row: which of the two is it is not asked
+		l.bad[id] = whyTwice
+		return nil
+	}
 	l.stored[id] = r
 	stored := r.mac
 	k, err := s.learn(r, l.a.key)
@@ -146,7 +154,7 @@ func (l *loading) take(r *row, got *sum) error {
 		k = known{mac: apart, why: whyEarlier} // no part of the sum: it may go
 	}
 	l.a.rows[id] = k
-	got.xor(k.share)
+	got.add(k.share)
 	return nil
 }
 
@@ -172,7 +180,7 @@ func (l *loading) apart(head audit.Head, differ []*table, genuine bool) error {
 	// What is left is what there is from now on.
 	l.a.sums = [maxTables]sum{}
 	for id, k := range l.a.rows {
-		l.a.sums[id.table.number].xor(k.share)
+		l.a.sums[id.table.number].add(k.share)
 	}
 	put(l.t.rows, l.t.rows.touched, l.tenant, true)
 	return nil
@@ -187,7 +195,8 @@ func (l *loading) set(id rowID, why string) error {
 		if err != nil {
 			return err
 		}
-		if err := l.t.ExecOne("the row", "UPDATE "+r.tb.name+" SET mac = "+dollar(r.tb.keys+1)+" "+r.tb.whereSQL, append(slices.Clone(r.vals[:r.tb.keys]), mac)...); err != nil {
+		// Each of them, where there are two.
+		if _, err := l.t.Exec("UPDATE "+r.tb.name+" SET mac = "+dollar(r.tb.keys+1)+" "+r.tb.whereSQL, append(slices.Clone(r.vals[:r.tb.keys]), mac)...); err != nil {
 			return err
 		}
 		l.a.rows[id] = known{mac: mac, why: why}
