@@ -28,8 +28,10 @@ type tenantRows struct {
 	key     []byte // of shares and pads
 	sums    [maxTables]sum
 	rows    map[rowID]known
-	damaged bool   // the resources are not the set that was applied
-	head    string // the audit log's checkpoint, "" for none
+	parts   map[part]map[rowID]bool // the same rows, by what they belong to
+	damaged bool                    // the resources are not the set that was applied
+	lost    bool                    // rows of Intents are refused or gone that are under way, see rowlost.go
+	head    string                  // the audit log's checkpoint, "" for none
 }
 
 // maxTables is how many sums are stored.
@@ -41,6 +43,7 @@ type batch struct {
 	s       *Store
 	loaded  map[ident.Tenant]*tenantRows // tenants that this transaction takes up
 	rows    map[rowID]*known             // nil: it is gone
+	added   map[part]map[rowID]bool      // of those, what they belong to; may have more
 	touched map[ident.Tenant]bool        // their row_head is written
 	repair  map[ident.Tenant]bool        // their resources are whole again
 	undo    []func()
@@ -51,7 +54,7 @@ type batch struct {
 }
 
 func (s *Store) begin() *batch {
-	return &batch{s: s, loaded: map[ident.Tenant]*tenantRows{}, rows: map[rowID]*known{}, touched: map[ident.Tenant]bool{},
+	return &batch{s: s, loaded: map[ident.Tenant]*tenantRows{}, rows: map[rowID]*known{}, added: map[part]map[rowID]bool{}, touched: map[ident.Tenant]bool{},
 		repair: map[ident.Tenant]bool{}, heads: map[ident.Tenant]string{}, sealed: map[ident.Tenant][maxTables]sum{}}
 }
 
@@ -109,6 +112,9 @@ func (b *batch) find(id rowID) (known, bool, error) {
 // change makes a row known as k, or unknown.
 func (b *batch) change(id rowID, k *known) {
 	put(b, b.rows, id, k)
+	if k != nil {
+		enlist(b.added, id, k.of)
+	}
 	put(b, b.touched, id.tenant, true)
 }
 
@@ -147,7 +153,7 @@ func (b *batch) seal(t *Tx) error {
 func (b *batch) write(t *Tx, tenant ident.Tenant, a *tenantRows, sums [maxTables]sum, head string) error {
 	nonce := make([]byte, 16)
 	_, _ = rand.Read(nonce) // never errors
-	body := []byte{byte(flag(a.damaged && !b.repair[tenant]))}
+	body := []byte{byte(flag(a.damaged && !b.repair[tenant]) | flag(a.lost)<<1)}
 	for i := range sums {
 		sums[i].hide(pad(a.key, nonce, i))
 		body = append(body, sums[i][:]...)
@@ -180,7 +186,7 @@ func (s *Store) openHead(tenant ident.Tenant, a *tenantRows, nonce, body, mac []
 	if !hmac.Equal(want, mac) || len(body) != 1+maxTables*sumSize {
 		return false, nil
 	}
-	a.damaged = body[0] != 0
+	a.damaged, a.lost = body[0]&1 != 0, body[0]&2 != 0
 	for i := range a.sums {
 		a.sums[i] = sum(body[1+i*sumSize:][:sumSize])
 		a.sums[i].hide(pad(a.key, nonce, i))
@@ -196,10 +202,14 @@ func (b *batch) publish() {
 	maps.Copy(l.tenants, b.loaded)
 	for id, k := range b.rows {
 		a := l.tenants[id.tenant]
+		if old, had := a.rows[id]; had {
+			a.delist(id, old.of)
+		}
 		if k == nil {
 			delete(a.rows, id)
 		} else {
 			a.rows[id] = *k
+			enlist(a.parts, id, k.of)
 		}
 	}
 	for tenant, sums := range b.sealed {

@@ -70,10 +70,11 @@ func (t *Tx) load(tenant ident.Tenant) error {
 		differ = slices.Clone(tables)
 	}
 	put(t.rows, t.rows.loaded, tenant, a)
-	if len(differ) == 0 && len(l.bad) == 0 {
-		return nil
+	if len(differ) > 0 || len(l.bad) > 0 || a.lost {
+		err = l.apart(head, differ, genuine)
 	}
-	return l.apart(head, differ, genuine)
+	a.list()
+	return err
 }
 
 // openHead reads the sums; false: what is there was not written with this log.
@@ -151,7 +152,7 @@ func (l *loading) take(r *row, got *sum) error {
 			l.bad[id] = whyForged
 			return nil
 		}
-		k = known{mac: apart, why: whyEarlier} // no part of the sum: it may go
+		k = known{mac: apart, why: whyEarlier, of: k.of} // no part of the sum: it may go
 	}
 	l.a.rows[id] = k
 	got.add(k.share)
@@ -171,12 +172,14 @@ func (l *loading) apart(head audit.Head, differ []*table, genuine bool) error {
 		}
 	}
 	l.compare(facts, differ, genuine)
+	under := l.underWay(facts)
 	l.a.damaged = l.a.damaged || l.found(tbResource) || l.found(tbTeam)
 	for _, id := range slices.SortedFunc(maps.Keys(l.bad), byID) {
 		if err := l.set(id, l.bad[id]); err != nil {
 			return err
 		}
 	}
+	l.lose(under)
 	// What is left is what there is from now on.
 	l.a.sums = [maxTables]sum{}
 	for id, k := range l.a.rows {
@@ -199,7 +202,7 @@ func (l *loading) set(id rowID, why string) error {
 		if _, err := l.t.Exec("UPDATE "+r.tb.name+" SET mac = "+dollar(r.tb.keys+1)+" "+r.tb.whereSQL, append(slices.Clone(r.vals[:r.tb.keys]), mac)...); err != nil {
 			return err
 		}
-		l.a.rows[id] = known{mac: mac, why: why}
+		l.a.rows[id] = known{mac: mac, why: why, of: r.of()}
 	}
 	return l.t.tell(l.t.s.refusal(id, why))
 }

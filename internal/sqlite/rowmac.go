@@ -78,6 +78,7 @@ func (s *sum) hide(pad sum) {
 type known struct {
 	mac   []byte
 	share sum    // its part of its table's sum
+	of    string // what it belongs to, see table.of
 	why   string // why it is refused, or ""
 }
 
@@ -181,6 +182,14 @@ func (s *Store) judge(r *row, k known, ok bool) error {
 	return nil
 }
 
+// of is what the row belongs to.
+func (r *row) of() string {
+	if r.tb.of == nil {
+		return ""
+	}
+	return r.tb.of(r)
+}
+
 func (r *row) alive() bool { return r.tb.live == nil || r.tb.live(r) }
 
 // learn makes what is known of a row that is about to be stored, and its mac.
@@ -195,5 +204,5 @@ func (s *Store) learn(r *row, key []byte) (known, error) {
 			return known{}, err
 		}
 	}
-	return known{mac: slices.Clone(r.mac), share: share(key, r.id(), print)}, nil
+	return known{mac: slices.Clone(r.mac), share: share(key, r.id(), print), of: r.of()}, nil
 }

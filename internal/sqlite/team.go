@@ -191,8 +191,8 @@ func (r *reader) members(head *row) ([]*row, error) {
 	for _, m := range rows {
 		have[m.id()] = true
 	}
-	for _, id := range r.ids(tbMember, head.tenant()) {
-		if strings.HasPrefix(id.key, head.text("id")+"/") && !have[id] {
+	for _, id := range r.ids(tbMember, head.tenant(), head.text("id")) {
+		if !have[id] {
 			return nil, r.s.refuse(id, whyRemoved)
 		}
 	}
