@@ -144,6 +144,55 @@ func TestAppliedResourcesAreTheSetThatWasApplied(t *testing.T) {
 	}
 }
 
+// What an apply of the whole set drops is off the record as well: it can't come
+// back when the sums are lost, and without an attack their loss changes nothing.
+func TestWhatWasReplacedStaysAway(t *testing.T) {
+	for name, attack := range map[string][]string{
+		"nothing":                           nil,
+		"the sums are lost":                 {`DELETE FROM row_head`},
+		"the sums are lost, a row is back":  {`DELETE FROM row_head`, `INSERT INTO resource SELECT * FROM kept`},
+		"a row is back, the sums are there": {`INSERT INTO resource SELECT * FROM kept`},
+	} {
+		for _, between := range []bool{false, true} { // the start at which the removal was found, and the repair
+			t.Run(fmt.Sprintf("%s, restarted %v", name, between), func(t *testing.T) {
+				t.Parallel()
+				c := newConfig(t)
+				c.attack(`CREATE TEMP TABLE kept AS SELECT * FROM resource WHERE name = 'reads'`)
+				c.attack(`DELETE FROM resource`)
+				if between {
+					c.again()
+					c.again()
+				}
+				c.apply(c.s.Replace, change(policy("no-drops", "forbid (principal, action, resource);"), 0))
+				before := len(c.refusals())
+				if err := c.s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				for _, q := range attack {
+					c.attack(q)
+				}
+				c.s = openIn(t, c.dir)
+				if err := c.s.VerifyRows(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				got, err := c.s.Resources(t.Context(), "acme")
+				if len(attack) == 0 || len(attack) == 1 && strings.HasPrefix(attack[0], "DELETE") {
+					for _, r := range c.refusals()[before:] {
+						if !strings.HasPrefix(r, "row_head ") {
+							t.Errorf("a false alarm: %s", r)
+						}
+					}
+					if err != nil || len(got) != 1 {
+						t.Errorf("%+v, %v", got, err)
+					}
+				} else if !fault.Is(err, fault.Denied) || len(got) != 0 {
+					t.Errorf("what was dropped is back: %+v, %v", got, err)
+				}
+			})
+		}
+	}
+}
+
 func (c *config) wantRefused(named string) {
 	c.t.Helper()
 	got, err := c.s.Resources(c.t.Context(), "acme")
