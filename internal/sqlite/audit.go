@@ -40,8 +40,8 @@ func (a auditTx) Insert(t ident.Tenant, rows []audit.Row, firstHash int64, hashe
 	}
 	defer entry.Close() //nolint:errcheck // it ends with the transaction anyway
 	for _, r := range rows {
-		if _, err := entry.ExecContext(a.ctx, string(t), r.Index, r.At, string(r.Type), r.Actor, r.Run, r.Intent, r.Connection, r.Entry); err != nil {
-			return storeErr("appending to the audit log", err)
+		if err := appended(entry.ExecContext(a.ctx, string(t), r.Index, r.At, string(r.Type), r.Actor, r.Run, r.Intent, r.Connection, r.Entry)); err != nil {
+			return err
 		}
 	}
 	hash, err := a.tx.PrepareContext(a.ctx, "INSERT INTO audit_hash (tenant, idx, hash) VALUES ($1, $2, $3)")
@@ -50,9 +50,22 @@ func (a auditTx) Insert(t ident.Tenant, rows []audit.Row, firstHash int64, hashe
 	}
 	defer hash.Close() //nolint:errcheck // it ends with the transaction anyway
 	for i, h := range hashes {
-		if _, err := hash.ExecContext(a.ctx, string(t), firstHash+int64(i), h[:]); err != nil {
-			return storeErr("appending to the audit log", err)
+		if err := appended(hash.ExecContext(a.ctx, string(t), firstHash+int64(i), h[:])); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// appended refuses an insert that the database was made to ignore, by a trigger:
+// what is not on the record does not happen.
+func appended(r sql.Result, err error) error {
+	if err != nil {
+		return storeErr("appending to the audit log", err)
+	}
+	if n, err := r.RowsAffected(); err != nil || n != 1 {
+		return fault.New(fault.Unavailable, "the database did not take an entry of the audit log").
+			WithHint("somebody else has changed the database's tables: stop the server, and restore a backup")
 	}
 	return nil
 }

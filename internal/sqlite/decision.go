@@ -70,6 +70,9 @@ func (t *Tx) insertDecision(d decision.Decision) error {
 		}
 		d.TeamID = team.text("id")
 	}
+	if _, err := t.reader().live(tbDecision, d.Tenant, d.Intent); err != nil { // one that is hidden would stay open
+		return err
+	}
 	earlier, err := t.reader().all(tbDecision, "WHERE tenant = $1 AND intent = $2 AND state IN ('open', 'approved')", d.Tenant, d.Intent)
 	if err != nil {
 		return err

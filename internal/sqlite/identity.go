@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,6 +111,11 @@ func (t *Tx) rejoin(r identity.Record, ev audit.Event) error {
 	if err != nil {
 		return err
 	}
+	for _, id := range t.reader().ids(tbMember, r.Tenant, "") {
+		if strings.HasSuffix(id.key, "/"+r.ID) && !slices.ContainsFunc(in, func(m *row) bool { return m.id() == id }) {
+			return t.s.refuse(id, whyRemoved) // put back later, it would be as old as it was
+		}
+	}
 	for _, m := range in {
 		if err := t.put(m, cols{"since": ev.At}); err != nil {
 			return err
@@ -170,6 +176,12 @@ func (t *Tx) endSessionsOf(tenant ident.Tenant, account string, now time.Time) e
 	for _, x := range unused {
 		if err := t.remove(x); err != nil {
 			return err
+		}
+	}
+	// What is left was hidden, or is refused: put back as it was, it is worth nothing.
+	for _, tb := range []*table{tbSession, tbFactor} {
+		for _, id := range t.reader().ids(tb, tenant, account) {
+			t.rows.change(id, nil)
 		}
 	}
 	return nil

@@ -16,8 +16,8 @@ const maxFaults = 10
 
 // Inspect reads the whole of a database that nobody has open and gives what is
 // wrong with it, each a line of SQLite's own words: a page that is damaged, an
-// index that does not fit its table, a row that refers to nothing. It writes
-// nothing. NotFound: there is no database. Invalid: it is none.
+// index that does not fit its table, a row that refers to nothing; and each table,
+// index, trigger or view that is not as the migrations make it. It writes nothing. NotFound: there is no database. Invalid: it is none.
 func Inspect(ctx context.Context, dir string) (faults []string, err error) {
 	path, err := filepath.Abs(filepath.Join(dir, File)) // a relative one would be a host in the URI
 	if err != nil {
@@ -55,6 +55,11 @@ func Inspect(ctx context.Context, dir string) (faults []string, err error) {
 			}
 			return err
 		})
+	}
+	if err == nil {
+		var strange []string
+		strange, err = strangeSchema(ctx, tx)
+		faults = append(faults, strange...)
 	}
 	if err != nil { // SQLite could not go on: that is what is wrong with it
 		return append(faults, fault.Quote(err.Error())), ctx.Err()

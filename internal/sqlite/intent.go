@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -90,7 +91,9 @@ func (s *Store) Left(ctx context.Context) ([]commit.Left, error) {
 
 // Propose stores a new Intent with what belongs to it, or returns the one that
 // it repeats: the same key in the Run, or the same write that is open or was
-// committed or is unknown within a day, unless the repeat is meant.
+// committed or is unknown within a day, unless the repeat is meant. Denied: the row
+// of an Intent that is under way in the Run is refused or gone, so that nobody can
+// say whether it is the same.
 func (s *Store) Propose(ctx context.Context, p gate.Proposed) (it intent.Intent, fresh bool, err error) {
 	err = s.write(ctx, func(t *Tx) error {
 		if it, err = t.same(p); err == nil {
@@ -106,32 +109,72 @@ func (s *Store) Propose(ctx context.Context, p gate.Proposed) (it intent.Intent,
 
 func (t *Tx) same(p gate.Proposed) (intent.Intent, error) {
 	i := p.Intent
+	if i.Key == "" && i.Effect != "write" {
+		return intent.Intent{}, errFresh
+	}
+	live, err := t.reader().live(tbIntent, i.Tenant, i.Run)
+	if _, refused := errors.AsType[*refusal](err); refused {
+		no := fault.New(fault.Denied, "an action of this Run is under way, and its row can't be used").
+			WithHint("look at the row.refused entries of the audit log, find out in the system what became of it, and start another Run")
+		no.Err = err
+		return intent.Intent{}, no
+	}
+	if err != nil {
+		return intent.Intent{}, err
+	}
 	if i.Key != "" {
-		x, err := t.reader().intentByKey(i.Tenant, i.Run, i.Key)
-		var it intent.Intent
-		var args intent.Digest
-		if err == nil {
-			args = x.digest("args_digest")
-			it, err = intentOf(x)
-		}
-		switch {
-		case err == nil && (it.Connection != i.Connection || it.Tool != i.Tool || args != p.ArgsDigest):
-			return it, fault.New(fault.Conflict, "the key was used for another proposal of this Run").WithHint("use a new key for each action")
-		case !fault.Is(err, fault.NotFound):
+		if it, err := t.sameKey(p, live); !fault.Is(err, fault.NotFound) {
 			return it, err
 		}
 	}
 	if i.Repeat || i.Effect != "write" {
-		return intent.Intent{}, fault.New(fault.NotFound, "a read, or meant to be repeated")
+		return intent.Intent{}, errFresh
+	}
+	var last *row
+	for _, x := range live {
+		if x.state("state") != intent.Proposed && isSame(x, p) && x.text("effect") == "write" && (last == nil || x.number("created_at") > last.number("created_at")) {
+			last = x
+		}
+	}
+	if last != nil {
+		return intentOf(last)
 	}
 	x, err := t.reader().one(tbIntent, `WHERE tenant = $1 AND run = $2 AND connection = $3 AND tool = $4 AND args_digest = $5 AND effect = 'write'
-		AND (state IN ('PARKED', 'APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN') OR state = 'COMMITTED' AND updated_at > $6)
-		ORDER BY created_at DESC`,
+		AND state = 'COMMITTED' AND updated_at > $6 ORDER BY created_at DESC`,
 		i.Tenant, i.Run, i.Connection, i.Tool, p.ArgsDigest, ms(i.CreatedAt.Add(-repeatWindow)))
 	if err != nil {
 		return intent.Intent{}, err
 	}
 	return intentOf(x)
+}
+
+var errFresh error = fault.New(fault.NotFound, "a read, or meant to be repeated")
+
+// sameKey finds the Run's Intent with the key; NotFound.
+func (t *Tx) sameKey(p gate.Proposed, live []*row) (intent.Intent, error) {
+	i := p.Intent
+	var x *row
+	for _, l := range live {
+		if l.text("key") == i.Key {
+			x = l
+		}
+	}
+	if x == nil {
+		var err error
+		if x, err = t.reader().intentByKey(i.Tenant, i.Run, i.Key); err != nil {
+			return intent.Intent{}, err
+		}
+	}
+	it, err := intentOf(x)
+	if err == nil && !isSame(x, p) {
+		err = fault.New(fault.Conflict, "the key was used for another proposal of this Run").WithHint("use a new key for each action")
+	}
+	return it, err
+}
+
+// isSame says whether a row is of the same call.
+func isSame(x *row, p gate.Proposed) bool {
+	return x.text("connection") == p.Intent.Connection && x.text("tool") == p.Intent.Tool && x.digest("args_digest") == p.ArgsDigest
 }
 
 func (t *Tx) propose(p gate.Proposed) error {

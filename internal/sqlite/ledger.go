@@ -22,16 +22,18 @@ type ledger struct {
 }
 
 // tenantRows is a tenant's part of it. In the database it is the row of
-// row_head: the sum, of each table, of what its live rows have there, hidden by
-// a pad, under a MAC that names the audit log's checkpoint. Rows and sums that
+// row_head: the sum, of each table, of what its live rows have there, and how
+// many they are, hidden by a pad, under a MAC that names the audit log's checkpoint. Rows and sums that
 // were put back together do not fit the log's head.
 type tenantRows struct {
 	key     []byte // of shares and pads
 	sums    [maxTables]sum
 	rows    map[rowID]known
 	marks   marks
-	damaged bool   // the resources are not the set that was applied
-	head    string // the audit log's checkpoint, "" for none
+	parts   map[part]map[rowID]bool // the same rows, by what they belong to
+	damaged bool                    // the resources are not the set that was applied
+	lost    bool                    // rows of Intents are refused or gone that are under way, see rowlost.go
+	head    string                  // the audit log's checkpoint, "" for none
 }
 
 // marks are the revisions of what the vault keeps by itself: the number of changes
@@ -56,6 +58,7 @@ type batch struct {
 	s       *Store
 	loaded  map[ident.Tenant]*tenantRows // tenants that this transaction takes up
 	rows    map[rowID]*known             // nil: it is gone
+	added   map[part]map[rowID]bool      // of those, what they belong to; may have more
 	touched map[ident.Tenant]bool        // their row_head is written
 	repair  map[ident.Tenant]bool        // their resources are whole again
 	undo    []func()
@@ -67,7 +70,7 @@ type batch struct {
 }
 
 func (s *Store) begin() *batch {
-	return &batch{s: s, loaded: map[ident.Tenant]*tenantRows{}, rows: map[rowID]*known{}, touched: map[ident.Tenant]bool{},
+	return &batch{s: s, loaded: map[ident.Tenant]*tenantRows{}, rows: map[rowID]*known{}, added: map[part]map[rowID]bool{}, touched: map[ident.Tenant]bool{},
 		repair: map[ident.Tenant]bool{}, marks: map[ident.Tenant]marks{}, heads: map[ident.Tenant]string{}, sealed: map[ident.Tenant][maxTables]sum{}}
 }
 
@@ -125,6 +128,9 @@ func (b *batch) find(id rowID) (known, bool, error) {
 // change makes a row known as k, or unknown.
 func (b *batch) change(id rowID, k *known) {
 	put(b, b.rows, id, k)
+	if k != nil {
+		enlist(b.added, id, k.of)
+	}
 	put(b, b.touched, id.tenant, true)
 }
 
@@ -166,10 +172,10 @@ func (b *batch) seal(t *Tx) error {
 				continue
 			}
 			if old, ok := a.rows[id]; ok {
-				sums[id.table.number].xor(old.share)
+				sums[id.table.number].sub(old.share)
 			}
 			if k != nil {
-				sums[id.table.number].xor(k.share)
+				sums[id.table.number].add(k.share)
 			}
 		}
 		head, moved := b.heads[tenant]
@@ -187,9 +193,9 @@ func (b *batch) seal(t *Tx) error {
 func (b *batch) write(t *Tx, tenant ident.Tenant, a *tenantRows, sums [maxTables]sum, head string) error {
 	nonce := make([]byte, 16)
 	_, _ = rand.Read(nonce) // never errors
-	body := []byte{byte(flag(a.damaged && !b.repair[tenant]))}
+	body := []byte{byte(flag(a.damaged && !b.repair[tenant]) | flag(a.lost)<<1)}
 	for i := range sums {
-		sums[i].xor(pad(a.key, nonce, i))
+		sums[i].hide(pad(a.key, nonce, i))
 		body = append(body, sums[i][:]...)
 	}
 	m, err := b.marked(tenant)
@@ -224,17 +230,17 @@ func (s *Store) openHead(tenant ident.Tenant, a *tenantRows, nonce, body, mac []
 	if err != nil {
 		return false, err
 	}
-	const size = 1 + maxTables*sha256.Size
+	const size = 1 + maxTables*sumSize
 	if !hmac.Equal(want, mac) || len(body) != size+8*len(a.marks) {
 		return false, nil
 	}
 	for i := range a.marks {
 		a.marks[i] = int64(binary.BigEndian.Uint64(body[size+8*i:]))
 	}
-	a.damaged = body[0] != 0
+	a.damaged, a.lost = body[0]&1 != 0, body[0]&2 != 0
 	for i := range a.sums {
-		a.sums[i] = sum(body[1+i*sha256.Size:][:sha256.Size])
-		a.sums[i].xor(pad(a.key, nonce, i))
+		a.sums[i] = sum(body[1+i*sumSize:][:sumSize])
+		a.sums[i].hide(pad(a.key, nonce, i))
 	}
 	return true, nil
 }
@@ -247,10 +253,14 @@ func (b *batch) publish() {
 	maps.Copy(l.tenants, b.loaded)
 	for id, k := range b.rows {
 		a := l.tenants[id.tenant]
+		if old, had := a.rows[id]; had {
+			a.delist(id, old.of)
+		}
 		if k == nil {
 			delete(a.rows, id)
 		} else {
 			a.rows[id] = *k
+			enlist(a.parts, id, k.of)
 		}
 	}
 	for tenant, sums := range b.sealed {

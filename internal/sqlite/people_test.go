@@ -79,6 +79,7 @@ func foreign(t *testing.T, dir string) *sql.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+	db.SetMaxOpenConns(1) // its temporary tables are those of one connection
 	t.Cleanup(func() { _ = db.Close() })
 	return db
 }

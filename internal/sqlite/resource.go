@@ -100,18 +100,6 @@ func (s *Store) Apply(ctx context.Context, tenant ident.Tenant, actor string, ch
 	})
 }
 
-// Replace puts changes, which say the whole set, in the place of everything that
-// is stored: the way out when Resources refuses it. Nothing of what is stored is
-// used, but for who was in a Team that is not refused, and since when.
-func (s *Store) Replace(ctx context.Context, tenant ident.Tenant, actor string, changes []ResourceChange, at time.Time) error {
-	return s.write(ctx, func(t *Tx) error {
-		if err := t.clear(tenant, actor, changes, at); err != nil {
-			return err
-		}
-		return t.apply(tenant, actor, changes, at)
-	})
-}
-
 func (t *Tx) apply(tenant ident.Tenant, actor string, changes []ResourceChange, at time.Time) error {
 	if err := t.reader().whole(tenant); err != nil {
 		return err
@@ -176,64 +164,6 @@ func (t *Tx) firstRevision(tenant ident.Tenant) (int64, error) {
 	}
 	head, err := t.log.Head(tenant)
 	return head.Size + 1, err
-}
-
-// clear forgets the stored set: every resource, the Teams that are refused, and
-// those that the new set does not have.
-func (t *Tx) clear(tenant ident.Tenant, actor string, changes []ResourceChange, at time.Time) error {
-	if _, err := t.rows.of(tenant); err != nil {
-		return err
-	}
-	put(t.rows, t.rows.repair, tenant, true)
-	keep := map[string]bool{}
-	for _, c := range changes {
-		if c.Kind == resource.KindTeam {
-			keep[c.Name] = true
-		}
-	}
-	if err := t.forget(tbResource, "WHERE tenant = $1", tenant); err != nil {
-		return err
-	}
-	heads, err := t.reader().scan(tbTeam, "WHERE tenant = $1", tenant)
-	if err != nil {
-		return err
-	}
-	for _, h := range heads {
-		_, err := t.reader().team(h)
-		_, refused := errors.AsType[*refusal](err)
-		if err != nil && !refused {
-			return err
-		}
-		if !refused && keep[h.text("name")] {
-			continue
-		}
-		if err := t.forgetTeam(h, actor, at); err != nil {
-			return err
-		}
-	}
-	if err := t.forget(tbMember, "WHERE tenant = $1 AND team NOT IN (SELECT id FROM team WHERE tenant = $1)", tenant); err != nil {
-		return err
-	}
-	for _, tb := range []*table{tbResource, tbTeam, tbMember} {
-		if err := t.unlearn(tb, tenant); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// forget removes rows, whatever they are.
-func (t *Tx) forget(tb *table, cond string, args ...any) error {
-	rows, err := t.reader().scan(tb, cond, args...)
-	if err != nil {
-		return err
-	}
-	for _, x := range rows {
-		if err := t.remove(x); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // applyMembers keeps who is in a Team, and since when, beside the resource.

@@ -70,10 +70,11 @@ func (t *Tx) load(tenant ident.Tenant) error {
 		differ = slices.Clone(tables)
 	}
 	put(t.rows, t.rows.loaded, tenant, a)
-	if len(differ) == 0 && len(l.bad) == 0 {
-		return nil
+	if len(differ) > 0 || len(l.bad) > 0 || a.lost {
+		err = l.apart(head, differ, genuine)
 	}
-	return l.apart(head, differ, genuine)
+	a.list()
+	return err
 }
 
 // openHead reads the sums; false: what is there was not written with this log.
@@ -128,6 +129,14 @@ func (l *loading) read() (differ []*table, err error) {
 // that nobody with the key wrote.
 func (l *loading) take(r *row, got *sum) error {
 	s, id := l.t.s, r.id()
+	if id.tenant != l.tenant { // only a changed table finds it by our tenant's name
+		l.bad[rowID{l.tenant, id.table, string(id.tenant) + "/" + id.key}] = whyForged
+		return nil
+	}
+	if l.stored[id] != nil { // a key has one row: which of the two is it is not asked
+		l.bad[id] = whyTwice
+		return nil
+	}
 	l.stored[id] = r
 	stored := r.mac
 	k, err := s.learn(r, l.a.key)
@@ -143,10 +152,10 @@ func (l *loading) take(r *row, got *sum) error {
 			l.bad[id] = whyForged
 			return nil
 		}
-		k = known{mac: apart, why: whyEarlier} // no part of the sum: it may go
+		k = known{mac: apart, why: whyEarlier, of: k.of} // no part of the sum: it may go
 	}
 	l.a.rows[id] = k
-	got.xor(k.share)
+	got.add(k.share)
 	return nil
 }
 
@@ -166,16 +175,18 @@ func (l *loading) apart(head audit.Head, differ []*table, genuine bool) error {
 		}
 	}
 	l.compare(facts, differ, genuine)
+	under := l.underWay(facts)
 	l.a.damaged = l.a.damaged || l.found(tbResource) || l.found(tbTeam)
 	for _, id := range slices.SortedFunc(maps.Keys(l.bad), byID) {
 		if err := l.set(id, l.bad[id]); err != nil {
 			return err
 		}
 	}
+	l.lose(under)
 	// What is left is what there is from now on.
 	l.a.sums = [maxTables]sum{}
 	for id, k := range l.a.rows {
-		l.a.sums[id.table.number].xor(k.share)
+		l.a.sums[id.table.number].add(k.share)
 	}
 	put(l.t.rows, l.t.rows.touched, l.tenant, true)
 	return nil
@@ -190,10 +201,11 @@ func (l *loading) set(id rowID, why string) error {
 		if err != nil {
 			return err
 		}
-		if err := l.t.ExecOne("the row", "UPDATE "+r.tb.name+" SET mac = "+dollar(r.tb.keys+1)+" "+r.tb.whereSQL, append(slices.Clone(r.vals[:r.tb.keys]), mac)...); err != nil {
+		// Each of them, where there are two.
+		if _, err := l.t.Exec("UPDATE "+r.tb.name+" SET mac = "+dollar(r.tb.keys+1)+" "+r.tb.whereSQL, append(slices.Clone(r.vals[:r.tb.keys]), mac)...); err != nil {
 			return err
 		}
-		l.a.rows[id] = known{mac: mac, why: why}
+		l.a.rows[id] = known{mac: mac, why: why, of: r.of()}
 	}
 	return l.t.tell(l.t.s.refusal(id, why))
 }

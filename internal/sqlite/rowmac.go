@@ -3,8 +3,10 @@ package sqlite
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"log/slog"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -41,12 +43,34 @@ const (
 	macKey     = "sums key" // the key of the parts of sums
 )
 
-type sum [sha256.Size]byte
+// sum is a sum of rows' parts: a number modulo 2^256, then how many rows there are,
+// both with the highest byte first. No row takes another one's part away, or its
+// own when it is there twice.
+type sum [sumSize]byte
 
-// xor adds a part to a sum, or takes it away again.
-func (s *sum) xor(o sum) {
+const sumSize = sha256.Size + 8 // bytes
+
+// add adds a part to a sum.
+func (s *sum) add(o sum) { s.combine(o, bits.Add64) }
+
+// sub takes a part away again.
+func (s *sum) sub(o sum) { s.combine(o, bits.Sub64) }
+
+func (s *sum) combine(o sum, with func(x, y, carry uint64) (uint64, uint64)) {
+	var carry uint64
+	for at := sha256.Size; at > 0; at -= 8 {
+		var n uint64
+		n, carry = with(binary.BigEndian.Uint64(s[at-8:at]), binary.BigEndian.Uint64(o[at-8:at]), carry)
+		binary.BigEndian.PutUint64(s[at-8:at], n)
+	}
+	n, _ := with(binary.BigEndian.Uint64(s[sha256.Size:]), binary.BigEndian.Uint64(o[sha256.Size:]), 0)
+	binary.BigEndian.PutUint64(s[sha256.Size:], n)
+}
+
+// hide covers a sum with a pad, or uncovers it again.
+func (s *sum) hide(pad sum) {
 	for i := range s {
-		s[i] ^= o[i]
+		s[i] ^= pad[i]
 	}
 }
 
@@ -54,6 +78,7 @@ func (s *sum) xor(o sum) {
 type known struct {
 	mac   []byte
 	share sum    // its part of its table's sum
+	of    string // what it belongs to, see table.of
 	why   string // why it is refused, or ""
 }
 
@@ -79,6 +104,7 @@ func share(key []byte, id rowID, print []byte) (out sum) {
 		_, _ = m.Write([]byte(part))
 	}
 	m.Sum(out[:0])
+	out[sumSize-1] = 1 // it is one row
 	return out
 }
 
@@ -108,6 +134,7 @@ func (s *Store) refuse(id rowID, why string) error {
 // Why a row is refused.
 const (
 	whyForged  = "it was changed, or put in, by somebody without the key"
+	whyTwice   = "it is there twice"
 	whyOld     = "an old row of it was put back"
 	whyNotLast = "it was put in, or an old row of it was put back, after it had ended"
 	whyRemoved = "its row was removed"
@@ -155,6 +182,14 @@ func (s *Store) judge(r *row, k known, ok bool) error {
 	return nil
 }
 
+// of is what the row belongs to.
+func (r *row) of() string {
+	if r.tb.of == nil {
+		return ""
+	}
+	return r.tb.of(r)
+}
+
 func (r *row) alive() bool { return r.tb.live == nil || r.tb.live(r) }
 
 // learn makes what is known of a row that is about to be stored, and its mac.
@@ -169,5 +204,5 @@ func (s *Store) learn(r *row, key []byte) (known, error) {
 			return known{}, err
 		}
 	}
-	return known{mac: slices.Clone(r.mac), share: share(key, r.id(), print)}, nil
+	return known{mac: slices.Clone(r.mac), share: share(key, r.id(), print), of: r.of()}, nil
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"sallyport.dev/internal/fault"
@@ -155,7 +156,7 @@ func (r *reader) set(tb *table, tenant ident.Tenant, cond string) ([]*row, error
 			bad = append(bad, err)
 		}
 	}
-	for _, id := range r.ids(tb, tenant) {
+	for _, id := range r.ids(tb, tenant, "") {
 		if !have[id] {
 			bad = append(bad, r.s.refuse(id, whyRemoved))
 		}
@@ -171,8 +172,10 @@ func (r *reader) set(tb *table, tenant ident.Tenant, cond string) ([]*row, error
 	return nil, bad[0]
 }
 
-// ids lists what is known of a table, in order.
-func (r *reader) ids(tb *table, tenant ident.Tenant) (out []rowID) {
+// ids lists, in order, what is known of a table's rows; of narrows it to those that
+// belong to one thing.
+func (r *reader) ids(tb *table, tenant ident.Tenant, of string) (out []rowID) {
+	p := part{tenant, tb, of}
 	l := &r.s.ledger
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -181,25 +184,39 @@ func (r *reader) ids(tb *table, tenant ident.Tenant) (out []rowID) {
 		known = r.t.rows.loaded[tenant]
 	}
 	if known != nil {
-		for id := range known.rows {
-			if id.table == tb {
-				out = append(out, id)
-			}
-		}
+		out = slices.Collect(maps.Keys(known.parts[p]))
 	}
 	if r.t != nil {
-		for id, k := range r.t.rows.rows {
-			if id.table != tb || id.tenant != tenant {
-				continue
-			}
-			out = slices.DeleteFunc(out, func(o rowID) bool { return o == id })
-			if k != nil {
+		b := r.t.rows
+		out = slices.DeleteFunc(out, func(id rowID) bool { _, changed := b.rows[id]; return changed })
+		for id := range b.added[p] {
+			if b.rows[id] != nil {
 				out = append(out, id)
 			}
 		}
 	}
 	slices.SortFunc(out, byID)
 	return out
+}
+
+// live reads every row that is known to belong to one thing, each by its key: what
+// a condition would find can be hidden from it, by a change of the columns that it
+// asks for, or by removal. One that is refused or gone refuses the whole.
+func (r *reader) live(tb *table, tenant ident.Tenant, of string) ([]*row, error) {
+	if r.t != nil {
+		if _, err := r.t.rows.of(tenant); err != nil {
+			return nil, err
+		}
+	}
+	var out []*row
+	for _, id := range r.ids(tb, tenant, of) {
+		x, err := r.byKey(tb, id.parts()...)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	return out, nil
 }
 
 // whole refuses the resources of a tenant that are not the set that was applied.

@@ -26,6 +26,9 @@ type table struct {
 	live func(*row) bool
 	// liveSQL is a condition that every live row meets.
 	liveSQL string
+	// of names what a live row belongs to, so that all that do are known; nil: only
+	// the table. It never changes in a row's life.
+	of func(*row) string
 	// loose are columns that are left out of what is compared after a restart,
 	// see rowtables.go.
 	loose []string

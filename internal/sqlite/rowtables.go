@@ -24,7 +24,8 @@ var (
 		columns: []string{"tenant", "id", "name", "created_at"}})
 
 	tbMember = define(2, table{name: "team_member", keys: 3,
-		columns: []string{"tenant", "team", "account", "since"}})
+		columns: []string{"tenant", "team", "account", "since"},
+		of:      func(r *row) string { return r.text("team") }})
 
 	tbAccount = define(3, table{name: "account", keys: 2, loose: []string{"totp_counter"},
 		columns: []string{"tenant", "id", "name", "display_name", "roles", "disabled", "must_change", "password",
@@ -32,32 +33,45 @@ var (
 
 	tbSession = define(4, table{name: "session", keys: 2, loose: []string{"seen_at"},
 		columns: []string{"tenant", "id", "account", "hash", "bind", "created_at", "seen_at", "expires_at", "ended_at"},
-		live:    func(r *row) bool { return r.number("ended_at") == 0 }, liveSQL: "ended_at = 0"})
+		live:    func(r *row) bool { return r.number("ended_at") == 0 }, liveSQL: "ended_at = 0",
+		of: func(r *row) string { return r.text("account") }})
 
 	tbFactor = define(5, table{name: "factor", keys: 2,
 		columns: []string{"tenant", "id", "account", "method", "act", "at", "used_at"},
-		live:    func(r *row) bool { return r.number("used_at") == 0 }, liveSQL: "used_at = 0"})
+		live:    func(r *row) bool { return r.number("used_at") == 0 }, liveSQL: "used_at = 0",
+		of: func(r *row) string { return r.text("account") }})
 
 	tbDecision = define(6, table{name: "decision", keys: 2,
 		columns: []string{"tenant", "id", "intent", "revision", "run", "mission", "digest", "team", "team_id", "state", "created_at", "expires_at",
 			"decided_at", "decided_by", "decided_by_name", "factor", "method", "reason", "auto_by", "policies", "policy_set", "self_approval"},
-		live: func(r *row) bool { return r.text("state") == "open" }, liveSQL: "state = 'open'"})
+		live: func(r *row) bool { return r.text("state") == "open" }, liveSQL: "state = 'open'",
+		of: func(r *row) string { return r.text("intent") }})
 
 	tbRun = define(7, table{name: "run", keys: 2,
 		loose: []string{"state", "segment", "turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests"},
 		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "input", "state", "verdict", "summary", "segment",
 			"turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests", "start_key", "created_at", "ended_at"},
-		live: func(r *row) bool { return r.text("state") != string(intent.RunEnded) }, liveSQL: "state <> 'ended'"})
+		live: func(r *row) bool { return r.text("state") != string(intent.RunEnded) }, liveSQL: "state <> 'ended'",
+		of: func(r *row) string { return startOf(r.text("mission"), r.text("starter"), r.text("start_key")) }})
 
 	tbIntent = define(8, table{name: "intent", keys: 2,
 		columns: []string{"tenant", "id", "run", "state", "revision", "connection", "tool", "effect", "args_digest", "key", "body", "why", "result",
 			"fence", "claimant", "sent_at", "created_at", "updated_at"},
-		live: func(r *row) bool { return r.state("state").Open() }, liveSQL: "state IN (" + openStates + ")"})
+		live: func(r *row) bool { return r.state("state").Open() }, liveSQL: "state IN (" + openStates + ")",
+		of: func(r *row) string { return r.text("run") }})
 
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
 	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent}
 )
+
+// startOf names the start of a Run that a key makes one of; "" without a key.
+func startOf(mission, starter, key string) string {
+	if key == "" {
+		return ""
+	}
+	return mission + "\n" + starter + "\n" + key // neither of the first two has a line end
+}
 
 // openStates are the states of an Intent that are not final, as SQL.
 const openStates = `'PROPOSED', 'PARKED', 'APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN'`

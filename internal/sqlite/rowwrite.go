@@ -51,16 +51,12 @@ func (t *Tx) remove(r *row) error {
 
 // unlearn forgets what is known of rows that somebody else has removed.
 func (t *Tx) unlearn(tb *table, tenant ident.Tenant) error {
-	rows, err := t.reader().scan(tb, "WHERE tenant = $1", tenant)
-	if err != nil {
-		return err
-	}
-	have := map[rowID]bool{}
-	for _, x := range rows {
-		have[x.id()] = true
-	}
-	for _, id := range t.reader().ids(tb, tenant) {
-		if !have[id] {
+	for _, id := range t.reader().ids(tb, tenant, "") {
+		rows, err := t.reader().scan(tb, tb.whereSQL, id.parts()...)
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
 			t.rows.change(id, nil)
 		}
 	}

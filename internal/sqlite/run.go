@@ -48,7 +48,10 @@ func (s *Store) CreateRun(ctx context.Context, n gate.NewRun) (r intent.Run, err
 	err = s.write(ctx, func(t *Tx) error {
 		r = n.Run
 		if n.Key != "" {
-			old, err := t.reader().one(tbRun, "WHERE tenant = $1 AND mission = $2 AND starter = $3 AND start_key = $4", r.Tenant, r.Mission, r.Starter, n.Key)
+			old, err := t.started(n)
+			if fault.Is(err, fault.NotFound) { // then it is one that has ended
+				old, err = t.reader().one(tbRun, "WHERE tenant = $1 AND mission = $2 AND starter = $3 AND start_key = $4", r.Tenant, r.Mission, r.Starter, n.Key)
+			}
 			if !fault.Is(err, fault.NotFound) {
 				if err == nil {
 					r, err = runOf(old)
@@ -65,6 +68,19 @@ func (s *Store) CreateRun(ctx context.Context, n gate.NewRun) (r intent.Run, err
 		return t.follow(r.Tenant, r.ID, commit.Step{Events: n.Events, Observe: n.Observe, Outbox: n.Outbox})
 	})
 	return r, err
+}
+
+// started finds the Run that the same key has started and that has not ended; kind
+// NotFound.
+func (t *Tx) started(n gate.NewRun) (*row, error) {
+	live, err := t.reader().live(tbRun, n.Run.Tenant, startOf(n.Run.Mission, n.Run.Starter, n.Key))
+	if err == nil && len(live) == 0 {
+		err = fault.New(fault.NotFound, "no Run of that key is under way")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return live[0], nil
 }
 
 // EndRun ends a Run once; ending it again is a Conflict. What it still has in

@@ -8,8 +8,9 @@
 // before it is on disk (WAL, synchronous=FULL).
 //
 // It refuses a data directory that another process holds, a database of a newer
-// version, a migration that was changed after it was applied, a database that is
-// damaged or gone, and a write-ahead log that was taken away after a crash.
+// version, a migration that was changed after it was applied, tables, indexes,
+// triggers or views that are not exactly those that the migrations make, a database
+// that is damaged or gone, and a write-ahead log that was taken away after a crash.
 //
 // Rows that steer the use of a credential, or say who may, are read and written
 // through one description of their table, rowtables.go. It refuses such a row when
@@ -113,6 +114,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.rw.SetMaxOpenConns(1)
+	if err := checkSchema(ctx, s.rw); err != nil {
+		return err
+	}
 	if err := migrate(ctx, s.rw); err != nil {
 		return err
 	}

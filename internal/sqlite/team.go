@@ -133,14 +133,18 @@ func (t *Tx) forgetTeam(head *row, actor string, now time.Time) error {
 	for _, m := range members {
 		removed = append(removed, m.text("account"))
 	}
-	if err := t.forget(tbMember, "WHERE tenant = $1 AND team = $2", tenant, id); err != nil {
-		return err
-	}
-	if err := t.remove(head); err != nil {
+	if err := t.forgetTeamRows(head); err != nil {
 		return err
 	}
 	return t.Audit(audit.Event{Type: audit.TeamChanged, Tenant: tenant, At: now, Actor: actor,
 		Fields: map[string]any{"team": id, "name": head.text("name"), "removed": removed}})
+}
+
+func (t *Tx) forgetTeamRows(head *row) error {
+	if err := t.forget(tbMember, "WHERE tenant = $1 AND team = $2", head.tenant(), head.text("id")); err != nil {
+		return err
+	}
+	return t.remove(head)
 }
 
 // Team reads one by name; kind NotFound.
@@ -191,8 +195,8 @@ func (r *reader) members(head *row) ([]*row, error) {
 	for _, m := range rows {
 		have[m.id()] = true
 	}
-	for _, id := range r.ids(tbMember, head.tenant()) {
-		if strings.HasPrefix(id.key, head.text("id")+"/") && !have[id] {
+	for _, id := range r.ids(tbMember, head.tenant(), head.text("id")) {
+		if !have[id] {
 			return nil, r.s.refuse(id, whyRemoved)
 		}
 	}

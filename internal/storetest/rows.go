@@ -90,7 +90,7 @@ func (a *siege) strike(queries ...string) {
 
 // keep copies a table's rows, to be put back later.
 func (a *siege) keep(table, where string) {
-	a.Write("CREATE TABLE kept AS SELECT * FROM " + table + " WHERE " + where)
+	a.Write("CREATE TEMP TABLE kept AS SELECT * FROM " + table + " WHERE " + where)
 }
 
 func (a *siege) putBack(table, where string) {
