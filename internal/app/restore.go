@@ -26,7 +26,10 @@ type RestoreConfig struct {
 	Seals []kek.Seal // of which one opens it; without any, only its header is read
 	// Dir is the data directory that is made: it must not be there, or be empty.
 	// Without one the backup is only checked.
-	Dir        string
+	Dir string
+	// Refused lets a directory be made although rows of the backup are refused: they
+	// stay so. Without it such a backup is only reported.
+	Refused    bool
 	Tmp        string // where a check unpacks the database; default: the system's
 	Checkpoint []byte // of the audit log, kept elsewhere, or nil
 	LogHandler slog.Handler
@@ -36,12 +39,13 @@ type RestoreConfig struct {
 
 // RestoreReport is what was found in a backup, and what was done with it.
 type RestoreReport struct {
-	Backup  BackupInfo    `json:"backup"`
-	Opened  bool          `json:"opened"` // with a seal; without one nothing below was checked
-	Audit   *audit.Report `json:"audit,omitempty"`
-	Secrets *vault.Count  `json:"secrets,omitempty"`
-	Ended   *Ended        `json:"ended,omitempty"`
-	Dir     string        `json:"dir,omitempty"` // what was made
+	Backup  BackupInfo          `json:"backup"`
+	Opened  bool                `json:"opened"` // with a seal; without one nothing below was checked
+	Audit   *audit.Report       `json:"audit,omitempty"`
+	Secrets *vault.Count        `json:"secrets,omitempty"`
+	Rows    []sqlite.RefusedRow `json:"refusedRows,omitempty"`
+	Ended   *Ended              `json:"ended,omitempty"`
+	Dir     string              `json:"dir,omitempty"` // what was made
 }
 
 // BackupInfo is what a backup says of itself.
@@ -71,7 +75,8 @@ func InfoOf(h vault.BackupHeader) BackupInfo {
 // the backup's checkpoint and the one that was kept elsewhere, and that the vault
 // unseals.
 //
-// An audit log that has findings is in the report; then nothing is made. Invalid:
+// An audit log that has findings is in the report, and so is each row that is not the
+// one that was written last; then nothing is made. Invalid:
 // it is no backup, or not as it was written. Denied: no seal is the right one.
 // Conflict: the directory is in use. Unavailable: a disk.
 func Restore(ctx context.Context, c RestoreConfig) (rep RestoreReport, err error) {
@@ -110,7 +115,7 @@ func (c RestoreConfig) restore(ctx context.Context, b *vault.Backup, dir string,
 		return err
 	}
 	if len(faults) > 0 {
-		return fault.Newf(fault.Invalid, "the database was damaged already when it was backed up: %s", strings.Join(faults, "; ")).
+		return fault.Newf(fault.Invalid, "the database was damaged, or changed by somebody else, already when it was backed up: %s", strings.Join(faults, "; ")).
 			WithHint("restore an earlier backup")
 	}
 	log, err := checkLogs(ctx, dir, b.Header, c.Checkpoint)
@@ -121,7 +126,7 @@ func (c RestoreConfig) restore(ctx context.Context, b *vault.Backup, dir string,
 	if !log.OK() {
 		return nil
 	}
-	if err := c.bring(ctx, b, dir, rep); err != nil || c.Dir == "" {
+	if err := c.bring(ctx, b, dir, rep); err != nil || rep.Ended == nil {
 		return err
 	}
 	if err := c.place(dir); err != nil {

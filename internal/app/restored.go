@@ -31,7 +31,8 @@ type Ended struct {
 const restoreActor = "system:restore"
 
 // bring opens the unpacked database as a server would, which migrates it, and
-// unseals its vault. For a restore it also ends what was open.
+// unseals its vault. For a restore it also ends what was open, unless rows are
+// refused that nobody has agreed to.
 func (c RestoreConfig) bring(ctx context.Context, b *vault.Backup, dir string, rep *RestoreReport) (err error) {
 	v, err := vault.New(vault.Config{Tenant: b.Header.Tenant, Now: c.Now, Log: slog.New(c.LogHandler)})
 	if err != nil {
@@ -63,7 +64,8 @@ func (c RestoreConfig) bring(ctx context.Context, b *vault.Backup, dir string, r
 		return err
 	}
 	rep.Secrets = &count
-	if c.Dir == "" {
+	rep.Rows = store.RefusedRows()
+	if c.Dir == "" || len(rep.Rows) > 0 && !c.Refused {
 		return nil
 	}
 	rep.Ended, err = endOpen(ctx, store, b.Header, c.Now())

@@ -44,6 +44,13 @@ func (e *auditError) Error() string {
 	return fmt.Sprintf("the audit log failed verification: %d findings", e.findings)
 }
 
+// rowsError says that rows of a backup are refused.
+type rowsError struct{ rows int }
+
+func (e *rowsError) Error() string {
+	return fmt.Sprintf("%d rows of the backup are not those that were written last", e.rows)
+}
+
 // fail shows an error, every part of it, and gives the exit code.
 func (p *program) fail(err error) int {
 	if err == nil {
@@ -85,6 +92,9 @@ func explained(err error) (msg, hint string) {
 	if e, ok := errors.AsType[*waitingError](err); ok {
 		return e.Error(), "an approver finds it with: sallyport decision list"
 	}
+	if e, ok := errors.AsType[*rowsError](err); ok {
+		return e.Error(), "somebody without the vault's keys changed them before the backup was made: restore an earlier one, or this one with --refused-rows, where they stay refused"
+	}
 	if errors.Is(err, context.Canceled) {
 		return "interrupted", ""
 	}
@@ -113,6 +123,9 @@ func codeOf(err error) int {
 		return exitUsage
 	}
 	if _, ok := errors.AsType[*auditError](err); ok {
+		return exitAudit
+	}
+	if _, ok := errors.AsType[*rowsError](err); ok {
 		return exitAudit
 	}
 	if _, ok := errors.AsType[*waitingError](err); ok {

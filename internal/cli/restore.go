@@ -21,7 +21,7 @@ type restoreFlags struct {
 	data, kept, tmp string
 	with            sealFlags
 	recoveryKey     string
-	verify          bool
+	verify, refused bool
 }
 
 func (p *program) restoreCmd() *cobra.Command {
@@ -32,7 +32,9 @@ func (p *program) restoreCmd() *cobra.Command {
 		takes(1), func(cmd *cobra.Command, args []string) error { return p.restore(cmd.Context(), args[0], f) })
 	c.Long = c.Short + `.
 
-Both check every byte, the database, the audit logs and that the vault unseals.
+Both check every byte, the database, the audit logs, that the vault unseals, and
+that no row was changed by somebody without the vault's keys: such rows are named,
+and then nothing is made unless --refused-rows says so.
 With --verify nothing is kept; without a key file or passphrase only the header
 is read.
 
@@ -45,13 +47,14 @@ place it takes first: two of them would both act.`
 	c.Flags().StringVar(&f.data, "data", "", "the data directory that is made; it must not be there, or be empty")
 	f.with.add(c, "what the vault was sealed with")
 	c.Flags().StringVar(&f.recoveryKey, "recovery-key", "", "the offline half of a recovery key")
+	c.Flags().BoolVar(&f.refused, "refused-rows", false, "make it also when rows of the backup are refused; they stay refused")
 	c.Flags().StringVar(&f.kept, "checkpoint", "", "a checkpoint of the audit log that you kept: the backup has to continue it")
 	c.Flags().StringVar(&f.tmp, "tmp", "", "where --verify unpacks the database (default: the system's directory for temporary files)")
 	return c
 }
 
 func (p *program) restore(ctx context.Context, file string, f restoreFlags) error {
-	c := app.RestoreConfig{File: file, Dir: f.data, Tmp: f.tmp, Now: time.Now, LogHandler: slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn})}
+	c := app.RestoreConfig{File: file, Dir: f.data, Refused: f.refused, Tmp: f.tmp, Now: time.Now, LogHandler: slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn})}
 	var err error
 	if c.Seals, err = f.seals(); err != nil {
 		return err
@@ -61,6 +64,8 @@ func (p *program) restore(ctx context.Context, file string, f restoreFlags) erro
 		return &usageError{"it is not clear what to do with the backup", "check it with --verify, or make a data directory of it with --data NEWDIR"}
 	case !f.verify && len(c.Seals) == 0:
 		return &usageError{"a restore takes what the vault was sealed with", "give --key-file, --passphrase-file or --recovery-key"}
+	case f.refused && f.verify:
+		return &usageError{"--refused-rows is for making a data directory", "leave it out: a check names what is refused anyway"}
 	case f.tmp != "" && !f.verify:
 		return &usageError{"--tmp is for --verify", "a restore unpacks beside the new data directory"}
 	}
@@ -105,6 +110,9 @@ func (p *program) restored(r app.RestoreReport) {
 	if r.Secrets != nil {
 		p.line("%s", counted(*r.Secrets))
 	}
+	for _, x := range r.Rows {
+		p.line("refused: %s %s of %s: %s", x.Table, visible(x.Name), x.Tenant, x.Why)
+	}
 	if e := r.Ended; e != nil {
 		p.line("ended: %d writes, which need a person now; %d reads; %d Runs; %d sessions", e.Writes, e.Reads, e.Runs, e.Sessions)
 	}
@@ -131,6 +139,11 @@ func (p *program) verdict(r app.RestoreReport, f restoreFlags) error {
 			p.say("nothing was restored")
 		}
 		return &auditError{len(r.Audit.Findings())}
+	case len(r.Rows) > 0 && r.Dir == "":
+		if !f.verify {
+			p.say("nothing was restored")
+		}
+		return &rowsError{len(r.Rows)}
 	case r.Secrets.Refused > 0 && f.verify:
 		return fault.Newf(fault.Invalid, "%d secrets of the backup are refused", r.Secrets.Refused).
 			WithHint("their rows were changed before it was made; a restored server's audit log names them")

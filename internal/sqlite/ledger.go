@@ -311,7 +311,7 @@ func (l *ledger) find(id rowID) (k known, ok bool, err error) {
 // whole says whether the resources of a tenant are the set that was applied.
 func (a *tenantRows) whole(s *Store, tenant ident.Tenant) error {
 	if a.damaged {
-		return s.refuse(rowID{tenant: tenant, table: tbResource}, "the resources are not the set that was applied last")
+		return s.refuse(rowID{tenant: tenant, table: tbResource}, whyDamaged)
 	}
 	return nil
 }

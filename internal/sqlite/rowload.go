@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"database/sql"
@@ -29,6 +30,45 @@ func (s *Store) VerifyRows(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// RefusedRow is a row that is not the one that was written last. It has no value of
+// the row.
+type RefusedRow struct {
+	Tenant ident.Tenant `json:"tenant"`
+	Table  string       `json:"table"`
+	Name   string       `json:"name"` // "*": which ones can't be told
+	Why    string       `json:"why"`
+}
+
+// RefusedRows lists the rows of every tenant that this process refuses so far, also
+// those that were found at an earlier start. After VerifyRows those are all that
+// can be found without a running server's knowledge.
+func (s *Store) RefusedRows() (out []RefusedRow) {
+	l := &s.ledger
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	all := map[rowID]RefusedRow{}
+	for tenant, a := range l.tenants {
+		for id, k := range a.rows {
+			if k.why != "" {
+				all[id] = RefusedRow{tenant, id.table.name, s.refusal(id, k.why).name, k.why}
+			}
+		}
+		if a.damaged {
+			all[rowID{tenant, tbResource, ""}] = RefusedRow{tenant, tbResource.name, "*", whyDamaged}
+		}
+	}
+	for r := range l.told {
+		if _, has := all[r.id]; !has {
+			all[r.id] = RefusedRow{r.id.tenant, r.id.table.name, r.name, r.why}
+		}
+	}
+	out = slices.Collect(maps.Values(all))
+	slices.SortFunc(out, func(x, y RefusedRow) int {
+		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Table, y.Table), cmp.Compare(x.Name, y.Name))
+	})
+	return out
 }
 
 // peopled lists everybody who has a row that steers, or an audit log.

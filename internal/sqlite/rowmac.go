@@ -140,6 +140,7 @@ const (
 	whyRemoved = "its row was removed"
 	whyTeam    = "the Team and its members are not those that were written last"
 	whyEarlier = "it was found to be somebody else's at an earlier start"
+	whyDamaged = "the resources are not the set that was applied last"
 	whySome    = "rows of this table were removed or put back, and which ones can't be told"
 )
 
