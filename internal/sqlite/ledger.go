@@ -65,13 +65,13 @@ type batch struct {
 	marks   map[ident.Tenant]marks
 	heads   map[ident.Tenant]string // the audit log's, as this transaction leaves it
 	sealed  map[ident.Tenant][maxTables]sum
-	pending []*refusal // to be recorded in a step of their own
-	telling []refusal  // that this transaction records
+	pending []*refusal       // to be recorded in a step of their own
+	telling map[refusal]bool // that this transaction records
 }
 
 func (s *Store) begin() *batch {
 	return &batch{s: s, loaded: map[ident.Tenant]*tenantRows{}, rows: map[rowID]*known{}, added: map[part]map[rowID]bool{}, touched: map[ident.Tenant]bool{},
-		repair: map[ident.Tenant]bool{}, marks: map[ident.Tenant]marks{}, heads: map[ident.Tenant]string{}, sealed: map[ident.Tenant][maxTables]sum{}}
+		repair: map[ident.Tenant]bool{}, marks: map[ident.Tenant]marks{}, heads: map[ident.Tenant]string{}, sealed: map[ident.Tenant][maxTables]sum{}, telling: map[refusal]bool{}}
 }
 
 // back takes back what was changed since a mark: the savepoint was rolled back.
@@ -282,7 +282,7 @@ func (b *batch) publish() {
 			delete(l.tenants, tenant)
 		}
 	}
-	for _, r := range b.telling {
+	for r := range b.telling {
 		l.told[r] = true
 		b.s.guard.Log.Error("a stored row is refused", slog.String("tenant", string(r.id.tenant)), slog.String("table", r.id.table.name),
 			slog.String("row", r.name), slog.String("why", r.why))

@@ -92,6 +92,8 @@ func TestRowsThatWereMovedAuthenticateNobody(t *testing.T) {
 	w := storetest.NewWorld(t, openIn(t, dir))
 	ann, eve := w.Human("acme", "ann", ident.Admin), w.Human("acme", "eve")
 	_, token := eve.SignIn()
+	w.Run("acme", "run_eve")
+	w.Run("acme", "run_ann")
 	run, err := w.Dir.MintRun(context.Background(), "acme", "run_eve", w.Now.Add(time.Hour), w.Now)
 	if err != nil {
 		t.Fatal(err)

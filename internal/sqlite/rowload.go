@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"database/sql"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -222,6 +223,9 @@ func (l *loading) apart(head audit.Head, differ []*table, genuine bool) error {
 			return err
 		}
 	}
+	if err := l.tellAll(); err != nil {
+		return err
+	}
 	l.lose(under)
 	// What is left is what there is from now on.
 	l.a.sums = [maxTables]sum{}
@@ -232,7 +236,7 @@ func (l *loading) apart(head audit.Head, differ []*table, genuine bool) error {
 	return nil
 }
 
-// set sets one row apart, and records it.
+// set sets one row apart.
 func (l *loading) set(id rowID, why string) error {
 	s := l.t.s
 	delete(l.a.rows, id)
@@ -247,7 +251,25 @@ func (l *loading) set(id rowID, why string) error {
 		}
 		l.a.rows[id] = known{mac: mac, why: why, of: r.of()}
 	}
-	return l.t.tell(l.t.s.refusal(id, why))
+	return nil
+}
+
+// maxTold is how many rows a start records one by one: who can put in a million
+// rows must not make the audit log grow by as many entries.
+const maxTold = 100
+
+// tellAll records what was set apart.
+func (l *loading) tellAll() error {
+	for n, id := range slices.SortedFunc(maps.Keys(l.bad), byID) {
+		r := l.t.s.refusal(id, l.bad[id])
+		if n == maxTold {
+			r = l.t.s.refusal(rowID{l.tenant, id.table, ""}, fmt.Sprintf("%d more rows, of this table and others, are refused", len(l.bad)-maxTold))
+		}
+		if err := l.t.tell(r); err != nil || n == maxTold {
+			return err
+		}
+	}
+	return nil
 }
 
 // byID orders rows, so that what is recorded has one order.
@@ -266,11 +288,9 @@ func byID(x, y rowID) int {
 
 // tell appends a refusal's entry, once in the life of a process.
 func (t *Tx) tell(r *refusal) error {
-	if t.s.ledger.told[*r] || slices.Contains(t.rows.telling, *r) {
+	if t.s.ledger.told[*r] || t.rows.telling[*r] {
 		return nil
 	}
-	t.rows.telling = append(t.rows.telling, *r)
-	n := len(t.rows.telling) - 1
-	t.rows.undo = append(t.rows.undo, func() { t.rows.telling = t.rows.telling[:n] })
+	put(t.rows, t.rows.telling, *r, true)
 	return t.append(t.s.refused(r))
 }

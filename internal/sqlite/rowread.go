@@ -49,10 +49,27 @@ func (r *reader) scan(tb *table, cond string, args ...any) (out []*row, err erro
 		if err := rows.Scan(dst...); err != nil {
 			return nil, storeErr("reading "+tb.name, err)
 		}
+		if err := x.typed(); err != nil {
+			return nil, err
+		}
 		x.mac, _ = mac.([]byte)
 		out = append(out, x)
 	}
 	return out, storeErr("reading "+tb.name, rows.Err())
+}
+
+// typed refuses a value of a type that only a changed table gives, such as a time:
+// no MAC covers it, and it must not pass for NULL.
+func (r *row) typed() error {
+	for i, v := range r.vals {
+		switch v.(type) {
+		case nil, string, int64, float64, []byte:
+		default:
+			return fault.Newf(fault.Denied, "the column %s of the stored %s has a value of another type", r.tb.columns[i], r.tb.name).
+				WithHint("somebody else has changed the database's tables: stop the server, and restore a backup")
+		}
+	}
+	return nil
 }
 
 func (r *reader) find(id rowID) (known, bool, error) {

@@ -200,8 +200,10 @@ func (r *row) parts(first ...string) []string {
 			out = append(out, "f"+strconv.FormatFloat(x, 'x', -1, 64))
 		case []byte:
 			out = append(out, "b"+string(x))
-		default: // NULL; or what only a changed schema could hold, which no MAC of ours covers
+		case nil:
 			out = append(out, "n")
+		default: // scan refuses it
+			panic("sqlite: a value of no column's type")
 		}
 	}
 	return out

@@ -8,6 +8,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/intent"
 )
 
 // SessionByHash finds a session by its token's keyed hash; kind NotFound.
@@ -84,6 +85,13 @@ func (s *Store) RunByHash(ctx context.Context, hash string) (identity.RunRow, er
 		return identity.RunRow{}, storeErr("reading the Run's token", err)
 	}
 	r.CreatedAt, r.ExpiresAt = fromMS(created), fromMS(expires)
+	run, err := s.Run(ctx, r.Tenant, r.Run) // whose row is guarded: the token's is not, and may be an old one
+	if err == nil && run.State == intent.RunEnded {
+		err = fault.New(fault.NotFound, "the Run has ended")
+	}
+	if err != nil {
+		return identity.RunRow{}, err
+	}
 	return r, nil
 }
 

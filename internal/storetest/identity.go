@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
@@ -199,6 +201,10 @@ func sessionEnds(w *World) {
 
 func runTokens(w *World) {
 	w.Human(acme, "ann")
+	w.Run(acme, "run_one")
+	w.Run(globex, "run_one")
+	_, err := w.Dir.Authenticate(w.ctx, w.mint("run_of_nobody"), w.Now)
+	w.wantKind(err, fault.Unauthenticated)
 	token, err := w.Dir.MintRun(w.ctx, acme, "run_one", w.Now.Add(time.Hour), w.Now)
 	w.must(err)
 	other, err := w.Dir.MintRun(w.ctx, globex, "run_one", w.Now.Add(24*time.Hour), w.Now)
@@ -228,6 +234,21 @@ func runTokens(w *World) {
 	if p.Tenant != globex {
 		w.t.Fatalf("the token is %+v", p)
 	}
+}
+
+// Run stores a Run that is under way.
+func (w *World) Run(tenant ident.Tenant, id string) {
+	w.t.Helper()
+	_, err := w.Store.CreateRun(w.ctx, gate.NewRun{Run: intent.Run{Tenant: tenant, ID: id, Mission: "m", Starter: "person:acc_1", Worker: intent.Outside,
+		Input: json.RawMessage("{}"), State: intent.RunRunning, CreatedAt: w.Now}})
+	w.must(err)
+}
+
+func (w *World) mint(run string) string {
+	w.t.Helper()
+	token, err := w.Dir.MintRun(w.ctx, acme, run, w.Now.Add(time.Hour), w.Now)
+	w.must(err)
+	return token
 }
 
 func mustChange(w *World) {
