@@ -1,11 +1,7 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help build demo test test-fips test-memory lint fuzz bench chaos release docs fmt clean
-=======
-.PHONY: help build demo test lint fuzz bench rules chaos release docs fmt clean
->>>>>>> w-unknown
+.PHONY: help build demo test test-fips test-memory lint fuzz bench rules chaos release docs fmt clean
 
 DATA     ?=
 AUTO     ?=
