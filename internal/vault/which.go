@@ -8,6 +8,15 @@ import (
 	"sallyport.dev/internal/vault/kek"
 )
 
+// OpenedBy gives the id of the seal at hand that unsealed the vault; "" when a
+// client brought what did.
+func (v *Vault) OpenedBy() string {
+	if by := v.by.Load(); by != nil && by.source == "" {
+		return by.seal
+	}
+	return ""
+}
+
 // Which gives the id of the vault's seal that this one is, "" when it is none of
 // them. It is found by opening, so it takes as long as that: a passphrase's work,
 // a service's answer. Unavailable: the vault is sealed, or this can't be reached.
