@@ -163,7 +163,7 @@ func (a *API) renewSeal(c *call, in RenewedSeal) (vault.SealInfo, error) {
 	case kek.KindPassphrase:
 		seal, err = kek.NewPassphrase(in.Passphrase)
 	case kek.KindRecovery:
-		err = fault.New(fault.Invalid, "a recovery key is kept offline, and can't be renewed from here").
+		err = fault.New(fault.Invalid, "a recovery key is kept offline, and can't be rotated from here").
 			WithHint("make another, add it, and remove this one")
 	default:
 		seal, err = a.atHand(c, func(h AtHand) bool { return h.Seal == id })

@@ -60,15 +60,11 @@ func (a *App) whichPhrase(ctx context.Context, s kek.Seal) phraseAtHand {
 	if err != nil {
 		return phraseAtHand{}
 	}
-	find := func(id string) int {
-		return slices.IndexFunc(infos, func(i vault.SealInfo) bool {
-			return i.ID == id && i.Kind == kek.KindPassphrase
-		})
-	}
-	i := find(a.Vault.OpenedBy())
+	i := slices.IndexFunc(infos, func(i vault.SealInfo) bool { return i.Kind == kek.KindPassphrase && a.Vault.OpenedBy(i.ID) })
 	if i < 0 {
 		id, err := a.Vault.Which(ctx, s)
-		if i = find(id); err != nil || i < 0 {
+		i = slices.IndexFunc(infos, func(i vault.SealInfo) bool { return id != "" && i.ID == id })
+		if err != nil || i < 0 {
 			return phraseAtHand{}
 		}
 	}

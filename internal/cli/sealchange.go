@@ -126,7 +126,7 @@ func (p *program) sealRotate() *cobra.Command {
 				return err
 			}
 		}
-		if in.Fresh, err = p.fresh(ctx, "renew the seal "+old.ID); err != nil {
+		if in.Fresh, err = p.fresh(ctx, "rotate the seal "+old.ID); err != nil {
 			return err
 		}
 		var s vault.SealInfo
@@ -135,7 +135,7 @@ func (p *program) sealRotate() *cobra.Command {
 			return err
 		}
 		p.say("what the old secret opened stays open to it in older copies of the database")
-		return p.result(raw, func() { p.line("%s: %s renewed", s.ID, s.Kind) })
+		return p.result(raw, func() { p.line("%s: %s rotated", s.ID, s.Kind) })
 	})
 	c.Flags().BoolVar(&piped, "stdin", false, "read from stdin, one a line: the new passphrase, of such a seal; password; one-time code")
 	return c

@@ -8,13 +8,11 @@ import (
 	"sallyport.dev/internal/vault/kek"
 )
 
-// OpenedBy gives the id of the seal at hand that unsealed the vault; "" when a
-// client brought what did.
-func (v *Vault) OpenedBy() string {
-	if by := v.by.Load(); by != nil && by.source == "" {
-		return by.seal
-	}
-	return ""
+// OpenedBy says whether the vault was unsealed by this seal, from at hand: not by
+// what a client brought.
+func (v *Vault) OpenedBy(id string) bool {
+	by := v.by.Load()
+	return by != nil && by.source == "" && by.seal == id
 }
 
 // Which gives the id of the vault's seal that this one is, "" when it is none of
