@@ -41,7 +41,7 @@ type sealRequest struct {
 func (p *program) sealAdd() *cobra.Command {
 	var public string
 	var piped bool
-	c := verb("add passphrase|recovery|key-file|KIND [--public FILE]", "Add a seal, which from then on unseals the vault alone",
+	c := verb("add passphrase|recovery|key-file|transit|exec [--public FILE]", "Add a seal, which from then on unseals the vault alone",
 		`  sallyport seal add passphrase
   sallyport seal add recovery --public recovery.pub
   sallyport seal add key-file          the one that the server was started with`, takes(1), func(cmd *cobra.Command, args []string) error {
@@ -52,7 +52,13 @@ func (p *program) sealAdd() *cobra.Command {
 	return c
 }
 
+// addable are the kinds of seals that can be added.
+var addable = []kek.Kind{kek.KindPassphrase, kek.KindRecovery, kek.KindKeyFile, kek.KindTransit, kek.KindExec}
+
 func (p *program) addSeal(ctx context.Context, kind kek.Kind, public string, piped bool) (err error) {
+	if !slices.Contains(addable, kind) {
+		return &usageError{"there is no such kind of seal", "give one of: " + join(addable)}
+	}
 	if (kind == kek.KindRecovery) != (public != "") {
 		return &usageError{"a recovery key is added by its public half, and nothing else is", "sallyport seal recovery-key makes one; give --public with: add recovery"}
 	}
@@ -85,6 +91,9 @@ func (p *program) addSeal(ctx context.Context, kind kek.Kind, public string, pip
 // newPassphrase asks for a passphrase, on a terminal twice.
 func (p *program) newPassphrase(ctx context.Context) (string, error) {
 	b, err := p.askHidden(ctx, "new passphrase")
+	if err == nil {
+		err = kek.CheckPassphrase(b) // before it is asked for again
+	}
 	if err != nil {
 		return "", err
 	}
