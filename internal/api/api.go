@@ -69,7 +69,8 @@ type Config struct {
 	Backuper  Backuper
 	Now       func() time.Time
 	Log       *slog.Logger
-	// Health says why the server should get no requests, or nil.
+	// Health says why the server should get no requests, or nil; in fixed words,
+	// since strangers read it.
 	Health  func() error
 	Version string
 }

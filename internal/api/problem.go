@@ -21,6 +21,10 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
+// hintHidden is what helps with an error that holds a Secret's value: nothing of
+// it can be told.
+const hintHidden = "it holds a value that is stored as a Secret: look whether one was typed where a name belongs, and rotate it if so"
+
 // problem writes an error. What nobody classified is shown as a fixed sentence
 // and written to the log.
 func (a *API) problem(w http.ResponseWriter, r *http.Request, err error) {
@@ -36,7 +40,7 @@ func (a *API) problem(w http.ResponseWriter, r *http.Request, err error) {
 	// It replaces the whole, so that nobody can look for a secret with it piece
 	// by piece.
 	if len(a.Vault.Holder().Load().Contains([]byte(p.Detail+"\n"+p.Hint))) > 0 {
-		p.Detail, p.Hint = "the error can't be shown", ""
+		p.Detail, p.Hint = "the error can't be shown", hintHidden
 	}
 	b, _ := json.Marshal(p) // a struct of strings and a number
 	w.Header().Set("Content-Type", "application/problem+json")

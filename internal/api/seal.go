@@ -18,7 +18,7 @@ type AtHand struct {
 	Kind        kek.Kind `json:"kind"`
 	Seal        string   `json:"seal,omitempty"`        // which of the vault's it is; empty: none
 	Unreachable bool     `json:"unreachable,omitempty"` // and so, not known which
-	With        kek.Seal `json:"-"`
+	With        kek.Seal `json:"-"`                     // nil: a passphrase, which is not kept
 }
 
 // Seals are the vault's, and those that the server was started with.
@@ -143,7 +143,7 @@ func (a *API) atHand(c *call, is func(AtHand) bool) (kek.Seal, error) {
 		return nil, err
 	}
 	for _, h := range hand {
-		if is(h) {
+		if h.With != nil && is(h) {
 			return h.With, nil
 		}
 	}
@@ -163,7 +163,7 @@ func (a *API) renewSeal(c *call, in RenewedSeal) (vault.SealInfo, error) {
 	case kek.KindPassphrase:
 		seal, err = kek.NewPassphrase(in.Passphrase)
 	case kek.KindRecovery:
-		err = fault.New(fault.Invalid, "a recovery key is kept offline, and can't be renewed from here").
+		err = fault.New(fault.Invalid, "a recovery key is kept offline, and can't be rotated from here").
 			WithHint("make another, add it, and remove this one")
 	default:
 		seal, err = a.atHand(c, func(h AtHand) bool { return h.Seal == id })

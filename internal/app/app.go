@@ -22,7 +22,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -186,8 +185,7 @@ func (a *App) Start(ctx context.Context) error {
 
 // open is the start of a server whose vault is unsealed.
 func (a *App) open(ctx context.Context) error {
-	// A passphrase is not kept longer than it is needed.
-	a.cfg.Seals = slices.DeleteFunc(a.cfg.Seals, func(s kek.Seal) bool { return s.Kind() == kek.KindPassphrase })
+	a.knowHands(ctx)
 	if err := a.store.VerifyRows(ctx); err != nil {
 		return err
 	}
@@ -297,7 +295,12 @@ const sweepEvery = 15 * time.Second
 func (a *App) sweep(ctx context.Context) {
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
+	said := false
 	for {
+		if err := a.store.Healthy(); err != nil && !said { // each request that fails for it says so itself
+			said = true
+			a.log.ErrorContext(ctx, "the store takes no writes any more; restart when this is mended", slog.String("why", err.Error()), slog.String("hint", fault.HintOf(err)))
+		}
 		if _, err := a.Desk.Expire(ctx, a.now()); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "expired Decisions can't be closed", slog.Any("kind", fault.KindOf(err)))
 		}

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,14 +13,62 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault"
+	"sallyport.dev/internal/vault/kek"
 )
 
 // hands knows which of the vault's seals those at hand are. To find out takes the
 // work of opening, so it is remembered until the seals change.
 type hands struct {
-	mu    sync.Mutex
-	as    string         // the seals as they were
-	known map[int]string // by their place in atHand
+	mu     sync.Mutex
+	as     string         // the seals as they were
+	known  map[int]string // by their place in atHand
+	phrase []phraseAtHand // not in atHand: written once, before the server is open
+}
+
+// phraseAtHand is what is left of a passphrase that the server was started with:
+// which seal it was. It is that one no more when the seal has another passphrase.
+type phraseAtHand struct {
+	seal  string // empty: none
+	since time.Time
+}
+
+// knowHands looks at the seals at hand once, when the vault is unsealed: it warns
+// of key files that are no use, and lets go of passphrases, which are not kept
+// longer than they are needed.
+func (a *App) knowHands(ctx context.Context) {
+	var keep []kek.Seal
+	for _, s := range a.cfg.Seals {
+		if k, ok := s.(*kek.KeyFile); ok {
+			if err := k.Check(); err != nil {
+				a.log.WarnContext(ctx, "a key file that the server was started with unseals nothing", slog.String("why", err.Error()), slog.String("hint", fault.HintOf(err)))
+			}
+		}
+		if s.Kind() != kek.KindPassphrase {
+			keep = append(keep, s)
+			continue
+		}
+		a.hands.phrase = append(a.hands.phrase, a.whichPhrase(ctx, s))
+		debug.FreeOSMemory() // to look took 256 MiB
+	}
+	a.cfg.Seals = keep
+}
+
+// whichPhrase finds a passphrase's seal, without the work of trying it where it
+// is what unsealed the vault.
+func (a *App) whichPhrase(ctx context.Context, s kek.Seal) phraseAtHand {
+	infos, err := a.Vault.Seals()
+	if err != nil {
+		return phraseAtHand{}
+	}
+	i := slices.IndexFunc(infos, func(i vault.SealInfo) bool { return i.Kind == kek.KindPassphrase && a.Vault.OpenedBy(i.ID) })
+	if i < 0 {
+		id, err := a.Vault.Which(ctx, s)
+		i = slices.IndexFunc(infos, func(i vault.SealInfo) bool { return id != "" && i.ID == id })
+		if err != nil || i < 0 {
+			return phraseAtHand{}
+		}
+	}
+	return phraseAtHand{infos[i].ID, infos[i].CreatedAt}
 }
 
 // lookFor bounds how long services and programs are asked which seal they are.
@@ -50,6 +100,13 @@ func (a *App) AtHand(ctx context.Context) ([]api.AtHand, error) {
 			}
 		}
 		out = append(out, api.AtHand{Kind: s.Kind(), Seal: id, Unreachable: !ok, With: s})
+	}
+	for _, p := range a.hands.phrase {
+		h := api.AtHand{Kind: kek.KindPassphrase}
+		if slices.ContainsFunc(infos, func(i vault.SealInfo) bool { return i.ID == p.seal && i.CreatedAt.Equal(p.since) }) {
+			h.Seal = p.seal
+		}
+		out = append(out, h)
 	}
 	return out, nil
 }

@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/console"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/sqlite"
 )
 
 // Version is what the program says of itself; a release build sets it.
@@ -96,10 +97,14 @@ func (a *App) health() error {
 	switch {
 	case a.Vault.Sealed():
 		return fault.New(fault.Unavailable, "the vault is sealed").WithHint("unseal it with: sallyport seal unseal")
+	case a.store.Healthy() != nil: // the reason, where the machine halted because of it
+		return fault.Newf(fault.Unavailable, "the store takes no writes any more: %s", sqlite.Reason(a.store.Healthy())).
+			WithHint("the server's log has the whole reason; mend it, and restart the server")
 	case a.Machine.Halted() != nil:
-		return a.Machine.Halted()
+		return fault.New(fault.Unavailable, "the outcome of a call could not be recorded, so nothing more is admitted").
+			WithHint("the server's log has the whole reason; mend it, and restart the server")
 	}
-	return a.store.Healthy()
+	return nil
 }
 
 // Addr is the address that the server listens on: host:port.

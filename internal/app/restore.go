@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,7 +86,14 @@ func Restore(ctx context.Context, c RestoreConfig) (rep RestoreReport, err error
 	}
 	f, err := os.Open(c.File)
 	if err != nil {
-		return rep, fault.Newf(fault.NotFound, "the backup %s can't be read", fault.Quote(c.File))
+		kind := fault.NotFound
+		if !errors.Is(err, fs.ErrNotExist) {
+			kind = fault.Unavailable
+		}
+		if no, ok := errors.AsType[syscall.Errno](err); ok {
+			err = no // without the path, which is there already
+		}
+		return rep, &fault.Error{Kind: kind, Msg: "the backup " + fault.Quote(c.File) + " can't be read", Err: err}
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	b, err := vault.ReadBackup(&progress{ctx: ctx, r: f, f: c.Progress, total: sizeOf(f)})

@@ -1,5 +1,7 @@
 package cli
 
+import "io"
+
 // What the tests outside look into: functions of their inputs.
 var (
 	Visible = visible
@@ -19,4 +21,20 @@ func Tile(b []byte, width int) (entries [][]byte, hashes int, err error) {
 		entries = append(entries, r.Entry)
 	}
 	return entries, len(l.hashes), err
+}
+
+// Understands says whether a command line is one that there is; it runs nothing.
+func Understands(args []string) error {
+	p := &program{out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }}
+	c, rest, err := p.root().Find(args)
+	if err != nil {
+		return err
+	}
+	if err := c.ParseFlags(rest); err != nil {
+		return err
+	}
+	if c.HasSubCommands() {
+		return nounOnly(c, c.Flags().Args())
+	}
+	return c.ValidateArgs(c.Flags().Args())
 }

@@ -17,7 +17,7 @@ func (p *program) keyCmd() *cobra.Command {
 }
 
 func (p *program) keyStatus() *cobra.Command {
-	return verb("status", "Show the generation and age of the keys", "  sallyport key status", takes(0), func(cmd *cobra.Command, _ []string) error {
+	return verb("status", "Show the generation, term and age of the keys", "  sallyport key status", takes(0), func(cmd *cobra.Command, _ []string) error {
 		var k api.Keys
 		raw, err := p.call(cmd.Context(), "GET", "/v1/keys", nil, &k)
 		if err != nil {
@@ -69,7 +69,11 @@ func (p *program) keyRotate() *cobra.Command {
 		}
 		return p.result(raw, func() {
 			for _, r := range out.Rotations {
-				p.line("%s: generation %d, %d keys", r.What, r.Generation, r.Count)
+				word := "term"
+				if r.What == "root" {
+					word = "generation"
+				}
+				p.line("%s: %s %d, %d keys", r.What, word, r.Generation, r.Count)
 			}
 		})
 	})

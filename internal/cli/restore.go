@@ -35,8 +35,8 @@ func (p *program) restoreCmd() *cobra.Command {
 Both check every byte, the database, the audit logs, that the vault unseals, and
 that no row was changed by somebody without the vault's keys: such rows are named,
 and then nothing is made unless --refused-rows says so.
-With --verify nothing is kept; without a key file or passphrase only the header
-is read.
+With --verify nothing is kept; without a seal only the header is read and shown,
+and the exit code is 1, since that proves nothing.
 
 What came after the backup was made is gone from the new data directory, and may
 have been done in the systems: so no Run that was under way goes on, every write
@@ -71,7 +71,7 @@ func (p *program) restore(ctx context.Context, file string, f restoreFlags) erro
 	}
 	if f.kept != "" {
 		if c.Checkpoint, err = os.ReadFile(f.kept); err != nil {
-			return fault.Newf(fault.Invalid, "the kept checkpoint %s can't be read", fault.Quote(f.kept))
+			return &fault.Error{Kind: fault.Invalid, Msg: "the kept checkpoint " + fault.Quote(f.kept) + " can't be read", Err: because(err), Hint: "check what follows --checkpoint"}
 		}
 	}
 	var done func()
@@ -132,8 +132,8 @@ func counted(c vault.Count) string {
 func (p *program) verdict(r app.RestoreReport, f restoreFlags) error {
 	switch {
 	case !r.Opened:
-		p.say("only the header was read, and nothing of it is proven: give --key-file, --passphrase-file or --recovery-key to check the rest")
-		return nil
+		return fault.New(fault.Invalid, "only the header was read, and nothing of it is proven").
+			WithHint("give --key-file, --passphrase-file, --transit-seal, --exec-seal or --recovery-key to check the rest")
 	case !r.Audit.OK():
 		if !f.verify {
 			p.say("nothing was restored")

@@ -66,6 +66,7 @@ func (p *program) status(ctx context.Context) (sealStatus, error) {
 	}
 	in, err := p.signedIn()
 	if fault.Is(err, fault.Unauthenticated) {
+		out.Hints = []string{hintSignIn}
 		return out, nil
 	}
 	if err != nil {
@@ -78,12 +79,19 @@ func (p *program) status(ctx context.Context) (sealStatus, error) {
 		err = in.Call(ctx, "GET", "/v1/keys", nil, &keys)
 	}
 	if refused, ok := errors.AsType[*client.Problem](err); ok && (refused.Kind == string(fault.Denied) || refused.Kind == string(fault.Unauthenticated)) {
-		return out, nil // what strangers may know is the answer
+		out.Hints = []string{hintSignIn} // what strangers may know is the answer
+		if refused.Kind == string(fault.Denied) {
+			out.Hints = []string{"the seals and the age of the keys are for an admin or auditor"}
+		}
+		return out, nil
 	}
 	out.Seals, out.Keys = &seals, &keys
 	out.Hints = append(sealHints(seals), keys.Hints...)
 	return out, err
 }
+
+// hintSignIn is for who is not signed in, or no longer.
+const hintSignIn = "sign in as admin or auditor to see the seals and the age of the keys: sallyport login"
 
 // sealHints says what to do about the seals.
 func sealHints(s api.Seals) []string {

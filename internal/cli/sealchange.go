@@ -41,7 +41,7 @@ type sealRequest struct {
 func (p *program) sealAdd() *cobra.Command {
 	var public string
 	var piped bool
-	c := verb("add passphrase|recovery|key-file|KIND [--public FILE]", "Add a seal, which from then on unseals the vault alone",
+	c := verb("add passphrase|recovery|key-file|transit|exec [--public FILE]", "Add a seal, which from then on unseals the vault alone",
 		`  sallyport seal add passphrase
   sallyport seal add recovery --public recovery.pub
   sallyport seal add key-file          the one that the server was started with`, takes(1), func(cmd *cobra.Command, args []string) error {
@@ -52,7 +52,13 @@ func (p *program) sealAdd() *cobra.Command {
 	return c
 }
 
+// addable are the kinds of seals that can be added.
+var addable = []kek.Kind{kek.KindPassphrase, kek.KindRecovery, kek.KindKeyFile, kek.KindTransit, kek.KindExec}
+
 func (p *program) addSeal(ctx context.Context, kind kek.Kind, public string, piped bool) (err error) {
+	if !slices.Contains(addable, kind) {
+		return &usageError{"there is no such kind of seal", "give one of: " + join(addable)}
+	}
 	if (kind == kek.KindRecovery) != (public != "") {
 		return &usageError{"a recovery key is added by its public half, and nothing else is", "sallyport seal recovery-key makes one; give --public with: add recovery"}
 	}
@@ -85,6 +91,9 @@ func (p *program) addSeal(ctx context.Context, kind kek.Kind, public string, pip
 // newPassphrase asks for a passphrase, on a terminal twice.
 func (p *program) newPassphrase(ctx context.Context) (string, error) {
 	b, err := p.askHidden(ctx, "new passphrase")
+	if err == nil {
+		err = kek.CheckPassphrase(b) // before it is asked for again
+	}
 	if err != nil {
 		return "", err
 	}
@@ -126,7 +135,7 @@ func (p *program) sealRotate() *cobra.Command {
 				return err
 			}
 		}
-		if in.Fresh, err = p.fresh(ctx, "renew the seal "+old.ID); err != nil {
+		if in.Fresh, err = p.fresh(ctx, "rotate the seal "+old.ID); err != nil {
 			return err
 		}
 		var s vault.SealInfo
@@ -135,7 +144,7 @@ func (p *program) sealRotate() *cobra.Command {
 			return err
 		}
 		p.say("what the old secret opened stays open to it in older copies of the database")
-		return p.result(raw, func() { p.line("%s: %s renewed", s.ID, s.Kind) })
+		return p.result(raw, func() { p.line("%s: %s rotated", s.ID, s.Kind) })
 	})
 	c.Flags().BoolVar(&piped, "stdin", false, "read from stdin, one a line: the new passphrase, of such a seal; password; one-time code")
 	return c

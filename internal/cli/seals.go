@@ -93,11 +93,12 @@ const maxPassphrase = 4 << 10
 // file, a pipe say, has no readers to fear.
 func readPassphrase(path string) ([]byte, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		return nil, fault.New(fault.Invalid, "others can read the passphrase file").WithHint("chmod 600 it")
+		return nil, fault.New(fault.Invalid, "others can read the passphrase file "+fault.Quote(path)).WithHint("chmod 600 it")
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fault.New(fault.Unavailable, "the passphrase file can't be read")
+		return nil, &fault.Error{Kind: fault.Unavailable, Msg: "the passphrase file " + fault.Quote(path) + " can't be read", Err: because(err),
+			Hint: "check what follows --passphrase-file"}
 	}
 	if len(b) > maxPassphrase {
 		clear(b)

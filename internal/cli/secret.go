@@ -2,12 +2,16 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"sallyport.dev/client"
 	"sallyport.dev/internal/api"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault"
 )
 
@@ -52,7 +56,7 @@ func (p *program) secretWrite(name, method, short string) *cobra.Command {
 			}
 			raw, s, err := p.store(cmd.Context(), sending{name: args[0], method: method, rotate: name == "rotate", pin: pin, body: body}, asBytes(got))
 			if err != nil {
-				return err
+				return unnamed(err)
 			}
 			return p.result(raw, func() { p.stored(s) })
 		})
@@ -81,7 +85,30 @@ func noValues(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
 		return &usageError{"a secret's value is never an argument", valuesGo}
 	}
-	return takes(1)(cmd, args)
+	return named(1)(cmd, args)
+}
+
+// named is takes, where the first argument names a Secret. What can't be a name may
+// be a value: it is not repeated, and goes nowhere.
+func named(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := takes(n)(cmd, args); err != nil {
+			return err
+		}
+		if ident.CheckName(args[0]) != nil {
+			return &usageError{"the first argument is no Secret's name: that has lower-case letters, digits and single hyphens, like crm-token", valuesGo}
+		}
+		return nil
+	}
+}
+
+// unnamed takes what was typed as a name out of a refusal: there is no such Secret,
+// so it may be a value.
+func unnamed(err error) error {
+	if no, ok := errors.AsType[*client.Problem](err); ok && no.Kind == string(fault.NotFound) {
+		no.Detail, no.Hint = "there is no Secret of this name", "see: sallyport secret list; if it was a value: "+valuesGo
+	}
+	return err
 }
 
 // stored says what became of the value: the last version is the new one.

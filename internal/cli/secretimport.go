@@ -51,11 +51,12 @@ func (p *program) secretImport() *cobra.Command {
 	c := verb("import FILE [--origin URL]... [--rotate] [--dry-run]", "Store every value of a .env or JSON file", `  sallyport secret import .env --dry-run --origin https://erp.example.com
   sallyport secret import .env --only ERP_API_TOKEN --origin https://erp.example.com
   sallyport secret import secrets.json --prefix prod- --rotate`, takes(1), func(cmd *cobra.Command, args []string) error {
-		entries, err := readSecretFile(args[0])
+		now := time.Now()
+		entries, err := readSecretFile(args[0], im.checker(now))
 		if err != nil {
 			return err
 		}
-		todo, err := im.plan(entries, time.Now())
+		todo, err := im.plan(entries, now)
 		if err != nil {
 			return err
 		}
@@ -74,7 +75,7 @@ func (p *program) secretImport() *cobra.Command {
 }
 
 // readSecretFile reads all of a file, or nothing: every problem is told.
-func readSecretFile(path string) ([]secretfile.Entry, error) {
+func readSecretFile(path string, check func(secretfile.Entry) (what, hint string)) ([]secretfile.Entry, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the file to import can't be opened").WithHint("check the name that follows: sallyport secret import")
@@ -84,7 +85,7 @@ func readSecretFile(path string) ([]secretfile.Entry, error) {
 		return nil, err
 	}
 	defer clear(b)
-	entries, bad := secretfile.Parse(b)
+	entries, bad := secretfile.Parse(b, check)
 	var all []error
 	for _, p := range bad {
 		e := fault.Newf(fault.Invalid, "line %d: %s", p.Line, p.What)
@@ -103,32 +104,22 @@ type todo struct {
 	body  api.SecretValue
 }
 
-// plan names every value and checks it, and tells every problem.
+// plan names every value, each of which was checked.
 func (im *importing) plan(entries []secretfile.Entry, now time.Time) ([]todo, error) {
 	given, err := im.given(entries)
 	if err != nil {
 		return nil, err
 	}
 	var out []todo
-	var all []error
-	taken := map[string]int{}
 	for _, e := range entries {
-		if slices.Contains(im.skip, e.Key) || len(im.only) > 0 && !slices.Contains(im.only, e.Key) {
+		if im.left(e.Key) {
 			continue
 		}
 		t, err := im.one(e, given[e.Key], now)
-		if err == nil && taken[t.name] != 0 {
-			err = fault.Newf(fault.Invalid, "it would have the name of the one in line %d", taken[t.name]).WithHint("name it with --name KEY=secret-name")
-		}
 		if err != nil {
-			all = append(all, fault.Wrap(fault.Invalid, fmt.Sprintf("line %d", e.Line), err))
-			continue
+			return nil, fault.Wrap(fault.Invalid, fmt.Sprintf("line %d", e.Line), err)
 		}
-		taken[t.name] = e.Line
 		out = append(out, t)
-	}
-	if err := errors.Join(all...); err != nil {
-		return nil, err
 	}
 	if len(out) == 0 {
 		return nil, &usageError{"nothing of the file is left to import", "look at --only and --skip"}
@@ -156,6 +147,37 @@ func (im *importing) given(entries []secretfile.Entry) (map[string]string, error
 		}
 	}
 	return out, nil
+}
+
+// checker gives what looks at each entry by itself, also where not all of the file
+// can be read.
+func (im *importing) checker(now time.Time) func(secretfile.Entry) (what, hint string) {
+	taken := map[string]int{}
+	return func(e secretfile.Entry) (what, hint string) {
+		if im.left(e.Key) {
+			return "", ""
+		}
+		name := ""
+		for _, n := range im.names {
+			if key, to, _ := strings.Cut(n, "="); key == e.Key {
+				name = to
+			}
+		}
+		t, err := im.one(e, name, now)
+		if err != nil {
+			return explained(err)
+		}
+		if line := taken[t.name]; line != 0 {
+			return fmt.Sprintf("it would have the name of the one in line %d", line), "name it with --name KEY=secret-name"
+		}
+		taken[t.name] = e.Line
+		return "", ""
+	}
+}
+
+// left says whether an entry is left out.
+func (im *importing) left(key string) bool {
+	return slices.Contains(im.skip, key) || len(im.only) > 0 && !slices.Contains(im.only, key)
 }
 
 // one makes the request of one value; kind Invalid, and nothing of a value is in

@@ -25,13 +25,17 @@ func (p *program) secretList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(raw, func() { p.secretTable(out.Secrets, time.Now()) })
+		return p.result(raw, func() { p.secretTable(out.Secrets, len(labels) > 0, time.Now()) })
 	})
 	c.Flags().StringArrayVar(&labels, "label", nil, "only those with this label; give it again for several")
 	return c
 }
 
-func (p *program) secretTable(list []vault.Secret, now time.Time) {
+func (p *program) secretTable(list []vault.Secret, some bool, now time.Time) {
+	none := "there are no Secrets"
+	if some {
+		none = "there is no Secret with these labels"
+	}
 	var rows [][]string
 	var warnings []string
 	for _, s := range list {
@@ -44,7 +48,7 @@ func (p *program) secretTable(list []vault.Secret, now time.Time) {
 		}
 		rows = append(rows, []string{s.Name, active(s), strconv.Itoa(len(s.Versions)), end, when(s.UpdatedAt), s.Description})
 	}
-	p.table("there are no Secrets", []string{"NAME", "ACTIVE", "VERSIONS", "EXPIRES", "CHANGED", "DESCRIPTION"}, rows)
+	p.table(none, []string{"NAME", "ACTIVE", "VERSIONS", "EXPIRES", "CHANGED", "DESCRIPTION"}, rows)
 	for _, w := range warnings {
 		p.warn(w)
 	}
@@ -63,7 +67,7 @@ func active(s vault.Secret) string {
 }
 
 func (p *program) secretShow() *cobra.Command {
-	return verb("show NAME", "Show a Secret and its versions, without a value", "  sallyport secret show crm-token", takes(1), func(cmd *cobra.Command, args []string) error {
+	return verb("show NAME", "Show a Secret and its versions, without a value", "  sallyport secret show crm-token", named(1), func(cmd *cobra.Command, args []string) error {
 		var s api.SecretShown
 		raw, err := p.call(cmd.Context(), "GET", route("v1", "secrets", args[0]), nil, &s)
 		if err != nil {

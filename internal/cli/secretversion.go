@@ -13,7 +13,7 @@ import (
 
 // secretVersion makes activate and disable.
 func (p *program) secretVersion(name, short string) *cobra.Command {
-	return verb(name+" NAME VERSION", short, "  sallyport secret "+name+" crm-token 2", takes(2), func(cmd *cobra.Command, args []string) error {
+	return verb(name+" NAME VERSION", short, "  sallyport secret "+name+" crm-token 2", named(2), func(cmd *cobra.Command, args []string) error {
 		n, err := versionOf(args[1])
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ func (p *program) stateOf(s vault.Secret, n int) {
 }
 
 func (p *program) secretRollback() *cobra.Command {
-	return verb("rollback NAME", "Make the version before the active one the active one again", "  sallyport secret rollback crm-token", takes(1), func(cmd *cobra.Command, args []string) error {
+	return verb("rollback NAME", "Make the version before the active one the active one again", "  sallyport secret rollback crm-token", named(1), func(cmd *cobra.Command, args []string) error {
 		var s vault.Secret
 		raw, err := p.call(cmd.Context(), "POST", route("v1", "secrets", args[0], "rollback"), api.Rollback{}, &s)
 		if err != nil {
@@ -58,7 +58,7 @@ func (p *program) secretDestroy() *cobra.Command {
 	var yes bool
 	c := verb("destroy NAME [VERSION] [--yes]", "Destroy a version for good, or with none named the whole Secret", `  sallyport secret destroy crm-token 1
   sallyport secret destroy crm-token`, func(cmd *cobra.Command, args []string) error {
-		return takes(max(1, min(len(args), 2)))(cmd, args)
+		return named(max(1, min(len(args), 2)))(cmd, args)
 	}, func(cmd *cobra.Command, args []string) error {
 		name, n := args[0], 0
 		if len(args) == 2 {
@@ -116,7 +116,7 @@ func (p *program) secretEdit() *cobra.Command {
 	var labels, unlabel []string
 	c := verb("edit NAME [--description TEXT] [--owner WHO] [--label NAME=VALUE]... [--remove-label NAME]...", "Change what people read about a Secret; its value stays",
 		`  sallyport secret edit crm-token --owner crm-team --label env=prod
-  sallyport secret edit crm-token --description ''`, takes(1), func(cmd *cobra.Command, args []string) (err error) {
+  sallyport secret edit crm-token --description ''`, named(1), func(cmd *cobra.Command, args []string) (err error) {
 			ed := vault.Edit{Unlabel: unlabel}
 			if ed.Labels, err = labelsOf(labels); err != nil {
 				return err

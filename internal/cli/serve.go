@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,12 +72,21 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 // app makes the server and, where there is none, its data directory.
 func (f serveFlags) app(ctx context.Context, cfg app.Config) (_ *app.App, err error) {
 	if err := os.MkdirAll(f.data, 0o700); err != nil {
-		return nil, fault.Newf(fault.Unavailable, "the data directory %s can't be made", fault.Quote(f.data))
+		return nil, &fault.Error{Kind: fault.Unavailable, Msg: "the data directory " + fault.Quote(f.data) + " can't be made", Err: because(err),
+			Hint: "name another with --data, in a directory that the server's user may write to"}
 	}
 	if err := f.seals.into(&cfg); err != nil {
 		return nil, err
 	}
 	return app.New(ctx, cfg)
+}
+
+// because is what the system said of a file, without the path that it repeats.
+func because(err error) error {
+	if no, ok := errors.AsType[syscall.Errno](err); ok {
+		return no
+	}
+	return err
 }
 
 // until starts the server and waits for the signal that ends it.

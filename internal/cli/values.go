@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/secretfile"
 )
 
 // maxValue bounds what is read as a Secret's fields, in bytes.
@@ -38,7 +39,10 @@ func (v values) read(ctx context.Context, p *program) (map[string]string, error)
 	}
 	out := map[string]string{}
 	d := json.NewDecoder(bytes.NewReader(b))
-	if d.Decode(&out) != nil || !errors.Is(d.Decode(&struct{}{}), io.EOF) {
+	switch {
+	case secretfile.Twice(b):
+		return nil, fault.New(fault.Invalid, "a field is in the JSON object twice").WithHint("one of the two would be lost: name each once")
+	case d.Decode(&out) != nil || !errors.Is(d.Decode(&struct{}{}), io.EOF):
 		return nil, fault.New(fault.Invalid, "the fields are not one JSON object of strings").
 			WithHint(`several fields are read as {"%s": "…"}`, strings.Join(v.fields, `": "…", "`))
 	}

@@ -42,7 +42,7 @@ func (v *visit) explain(err error) (int, *problem) {
 	// It replaces the whole, so that nobody can look for a secret with it piece
 	// by piece.
 	if len(v.Vault.Holder().Load().Contains([]byte(p.Detail+"\n"+p.Hint))) > 0 {
-		p.Detail, p.Hint = "The error can't be shown.", ""
+		p.Detail, p.Hint = "The error can't be shown.", "It holds a value that is stored as a Secret: look whether one was typed where a name belongs, and rotate it if so."
 	}
 	return status, p
 }

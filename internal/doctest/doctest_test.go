@@ -141,7 +141,7 @@ func TestABlockThatHangsIsKilled(t *testing.T) {
 // The documents whose commands are run have to be readable by a shell, wherever
 // they are run.
 func TestTheDocumentsHaveCommandsThatAShellUnderstands(t *testing.T) {
-	for _, file := range []string{"README.md", "docs/getting-started.md", "docs/unseal-and-rotate.md"} {
+	for _, file := range []string{"README.md", "docs/getting-started.md", "docs/unseal-and-rotate.md", "docs/seals.md", "docs/backup.md"} {
 		b, err := os.ReadFile(filepath.Join("../..", file))
 		if err != nil {
 			t.Error(err)

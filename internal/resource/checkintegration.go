@@ -148,13 +148,14 @@ func (c *checker) baseURL(path, s string, n Network) {
 	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#") {
 		c.addf(path, "a base URL has no query and no fragment")
 	}
-	if o.Scheme == "http" && !(n.AllowLoopbackHTTP && isLoopback(o.Host)) {
+	if o.Scheme == "http" && !(n.AllowLoopbackHTTP && o.Loopback()) {
 		c.hint(path, "use https; network.allowLoopbackHTTP permits http to a loopback address only", "plain http would send the credential in the clear")
 	}
 }
 
-func isLoopback(hostPort string) bool {
-	host, _, _ := net.SplitHostPort(hostPort)
+// Loopback says whether it is this machine: the only place that plain HTTP goes to.
+func (o Origin) Loopback() bool {
+	host, _, _ := net.SplitHostPort(o.Host)
 	if host == "localhost" {
 		return true
 	}

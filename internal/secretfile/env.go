@@ -27,7 +27,7 @@ func parseEnv(b []byte) ([]Entry, []Problem) {
 // assignment reads one line, or more where a quoted value goes on.
 func (p *env) assignment() {
 	at := p.line
-	text := bytes.Trim(p.take(), " \t")
+	text := bytes.TrimLeft(p.take(), " \t") // what ends it may be in quotes
 	if len(text) == 0 || text[0] == '#' {
 		return
 	}
@@ -105,10 +105,14 @@ func singleQuoted(text []byte) (v []byte, what, hint string) {
 // escapes are those that every reader of double quotes knows, or that a shell has.
 var escapes = map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', '\\': '\\', '"': '"', '$': '$', '`': '`', '\'': '\''}
 
+// unclosed is said of a quote that has no end, or that of the next one.
+const unclosed = "a double quote is not closed"
+
 // doubleQuoted goes on over line ends. What is wrong is told after the closing
 // quote was found, so that the lines of the value are not taken for others.
 func (p *env) doubleQuoted(text []byte) (v []byte, what, hint string) {
 	var out []byte
+	several := false
 	for {
 		for i := 0; i < len(text); i++ {
 			c := text[i]
@@ -116,6 +120,9 @@ func (p *env) doubleQuoted(text []byte) (v []byte, what, hint string) {
 			case c == '"':
 				if what == "" && !isComment(text[i+1:]) {
 					what = "something follows the closing quote"
+					if several {
+						what, hint = unclosed, "it goes on to the next one, with something after that: close it on the line where the value ends"
+					}
 				}
 				return out, what, hint
 			case c == '$' || c == '`':
@@ -134,9 +141,9 @@ func (p *env) doubleQuoted(text []byte) (v []byte, what, hint string) {
 			}
 		}
 		if len(p.rest) == 0 {
-			return nil, "a double quote is not closed", ""
+			return nil, unclosed, "close it on the line where the value ends"
 		}
-		out, text = append(out, '\n'), p.take()
+		out, text, several = append(out, '\n'), p.take(), true
 	}
 }
 

@@ -105,6 +105,10 @@ func entry(raw json.RawMessage) (e Entry, what string) {
 	return e, ""
 }
 
+// Twice reports whether an object somewhere in a JSON text has a name twice, in
+// any spelling.
+func Twice(b []byte) bool { return twice(json.NewDecoder(bytes.NewReader(b))) }
+
 // twice reports whether an object somewhere in the value has a name twice, in any
 // spelling: one of them would be lost.
 func twice(d *json.Decoder) bool {

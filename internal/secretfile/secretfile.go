@@ -54,8 +54,10 @@ type Problem struct {
 const tokenField = "token"
 
 // Parse reads a file: JSON where it begins with a brace, else .env. There are
-// entries or problems, never both.
-func Parse(b []byte) ([]Entry, []Problem) {
+// entries or problems, never both. Each entry that can be read is given to check,
+// also when others can't be, so that all problems are told together; what is not
+// empty where it is refused, and repeats no value. check may be nil.
+func Parse(b []byte, check func(Entry) (what, hint string)) ([]Entry, []Problem) {
 	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 	if i := badText(b); i >= 0 {
 		return nil, []Problem{{lineAt(b, i), "there is a byte that is not text", "the file has to be UTF-8"}}
@@ -71,6 +73,12 @@ func Parse(b []byte) ([]Entry, []Problem) {
 			bad = append(bad, Problem{e.Line, "the name was there before", "a name may occur once"})
 		}
 		seen[e.Key] = true
+		if check == nil {
+			continue
+		}
+		if what, hint := check(e); what != "" {
+			bad = append(bad, Problem{e.Line, what, hint})
+		}
 	}
 	slices.SortStableFunc(bad, func(a, b Problem) int { return a.Line - b.Line })
 	switch {

@@ -33,9 +33,12 @@ func TestAnEnvFileIsReadAsOthersReadIt(t *testing.T) {
 		`A="b\n\t\\\"\$\` + "`" + `' # c" #d`: `1 A="b\n\t\\\"$` + "`" + `' # c"`,
 		"A=\"--BEGIN\n# not a comment\nB=c\n\"\nD=e": "1 A=\"--BEGIN\\n# not a comment\\nB=c\\n\"\n5 D=\"e\"",
 		"A=\"b\r\nc\"":              `1 A="b\nc"`,
+		"A=\"b \t\nc \" \t":         `1 A="b \t\nc "`,
+		"A='b ' \t":                 `1 A="b "`,
+		"A=b \t":                    `1 A="b"`,
 		"A=b/c+d-e.f~g!h%i&j*k(l)m": `1 A="b/c+d-e.f~g!h%i&j*k(l)m"`,
 	} {
-		if got := strings.TrimSuffix(shown(secretfile.Parse([]byte(in))), "\n"); got != want {
+		if got := strings.TrimSuffix(shown(secretfile.Parse([]byte(in), nil)), "\n"); got != want {
 			t.Errorf("%q is read as\n%s, want\n%s", in, got, want)
 		}
 	}
@@ -71,11 +74,13 @@ func TestAnEnvFileThatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 		`A='it\'s'`:         "1: some readers",
 		`A='b\\c'`:          "1: some readers",
 		"A=b\nB=\"c\nd":     "2: a double quote is not closed",
+		"A=\"b\nB=\"c\"":    "1: a double quote is not closed",
+		"A=\"b\nB=\"c\"\nD": "1: a double quote is not closed",
 		"A=b\nA=c":          "2: the name was there before",
 		"A=b\xff":           "1: there is a byte that is not text",
 		"A=b\nB=c\x00":      "2: there is a byte that is not text",
 	} {
-		entries, bad := secretfile.Parse([]byte(in))
+		entries, bad := secretfile.Parse([]byte(in), nil)
 		if len(entries) != 0 || len(bad) == 0 || !strings.HasPrefix(shown(nil, bad), want) {
 			t.Errorf("%.40q is read as\n%s, want\n%s", in, shown(entries, bad), want)
 		}
@@ -84,11 +89,27 @@ func TestAnEnvFileThatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 	for i := range 1001 {
 		fmt.Fprintf(&many, "X%d=b\n", i)
 	}
-	if _, bad := secretfile.Parse([]byte(many.String())); len(bad) != 1 || bad[0].Line != 1001 {
+	if _, bad := secretfile.Parse([]byte(many.String()), nil); len(bad) != 1 || bad[0].Line != 1001 {
 		t.Errorf("too many: %v", bad)
 	}
-	if _, bad := secretfile.Parse([]byte("A\nB=c\nD=$e\n\nF=\"\\x\ng\"\nH")); len(bad) != 4 || bad[3].Line != 7 {
+	if _, bad := secretfile.Parse([]byte("A\nB=c\nD=$e\n\nF=\"\\x\ng\"\nH"), nil); len(bad) != 4 || bad[3].Line != 7 {
 		t.Errorf("not every problem is told: %v", bad)
+	}
+}
+
+func TestWhatACheckRefusesIsToldTogetherWithTheRest(t *testing.T) {
+	check := func(e secretfile.Entry) (string, string) {
+		if len(e.Fields["token"]) < 3 {
+			return "it is too short", "longer"
+		}
+		return "", ""
+	}
+	entries, bad := secretfile.Parse([]byte("A=long\nB=s\nC\nD=t"), check)
+	if got := shown(entries, bad); got != "2: it is too short\n3: it is not of the form NAME=VALUE\n4: it is too short\n" || bad[0].Hint != "longer" {
+		t.Error(got)
+	}
+	if entries, bad := secretfile.Parse([]byte("A=long"), check); len(entries) != 1 || len(bad) != 0 {
+		t.Error(entries, bad)
 	}
 }
 
@@ -97,7 +118,7 @@ func TestJSONIsReadStrictly(t *testing.T) {
 {"ERP_TOKEN": "a\"b",
  "login": {"fields": {"username": "bob", "password": "x"}, "description": "d", "owner": "o", "labels": {"a": "b"},
    "origins": ["https://erp.example"], "methods": ["GET"], "missions": ["m"], "integrations": ["i"], "schemes": ["basic"], "expires": "90d"},
- "any": {"fields": {"token": "x"}, "anyOrigin": true}}`))
+ "any": {"fields": {"token": "x"}, "anyOrigin": true}}`), nil)
 	if len(bad) != 0 || len(entries) != 3 {
 		t.Fatalf("%v", bad)
 	}
@@ -127,7 +148,7 @@ func TestJSONIsReadStrictly(t *testing.T) {
 		`{"A": "\u0000"}`:                     "1: a value has an escape",
 		"{\"A\": 1,\n\"B\": \"c\", \"D\": 2}": "1: the entry is neither",
 	} {
-		entries, bad := secretfile.Parse([]byte(in))
+		entries, bad := secretfile.Parse([]byte(in), nil)
 		if len(entries) != 0 || len(bad) == 0 || !strings.HasPrefix(shown(nil, bad), want) {
 			t.Errorf("%q is read as\n%s, want\n%s", in, shown(entries, bad), want)
 		}
@@ -142,7 +163,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		entries, bad := secretfile.Parse([]byte(s))
+		entries, bad := secretfile.Parse([]byte(s), nil)
 		if (len(entries) == 0) == (len(bad) == 0) {
 			t.Fatalf("%d entries and %d problems", len(entries), len(bad))
 		}
@@ -159,7 +180,7 @@ func FuzzParse(f *testing.F) {
 			}
 			fmt.Fprintf(&again, "%s=\"%s\"\n", e.Key, strings.NewReplacer("\\", "\\\\", "\"", "\\\"", "$", "\\$", "`", "\\`", "\r", "\\r").Replace(v))
 		}
-		if got, bad := secretfile.Parse([]byte(again.String())); len(bad) != 0 && len(entries) != 0 || len(got) != len(entries) {
+		if got, bad := secretfile.Parse([]byte(again.String()), nil); len(bad) != 0 && len(entries) != 0 || len(got) != len(entries) {
 			t.Fatalf("%q was written as %q and is refused: %v", s, again.String(), bad)
 		} else {
 			for i := range got {

@@ -169,6 +169,8 @@ func TestDamageFoundWhileRunningStopsTheStore(t *testing.T) {
 	}
 	if err := s.Healthy(); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "damaged") || fault.HintOf(err) == "" {
 		t.Errorf("afterwards the store says %v", err)
+	} else if got := sqlite.Reason(err); got != "the database is damaged" {
+		t.Errorf("to strangers it is %q", got)
 	}
 	_ = s.Close() // whatever it says
 	if err := errors.Join(os.WriteFile(path, good, 0o600), removed(path+"-wal"), removed(path+"-shm")); err != nil {

@@ -18,10 +18,10 @@ var errDamaged = errors.New("the database is damaged")
 // What to do, as hints. None of them promises that nothing was lost.
 const (
 	hintDamaged  = "stop the server, keep a copy of the whole data directory, and restore a backup; check the disk before"
-	hintFull     = "make room on its disk, then restart; what was confirmed before is kept, and this write is not"
+	hintFull     = "make room on its disk, then restart; what was confirmed before is kept, and this write was not confirmed"
 	hintReadOnly = "the server's user has to own the data directory and everything in it, on a disk that is not mounted read-only"
 	hintBusy     = "another program has the database open: end it, then try again"
-	hintFails    = "look into the system's log for the disk's errors; what was confirmed before is kept, and this write is not"
+	hintFails    = "look into the system's log for the disk's errors; what was confirmed before is kept, and this write was not confirmed"
 )
 
 // meaning says what to do about an error of the driver, and what it is about; nil
@@ -70,7 +70,7 @@ func storeErr(op string, err error) error {
 	}
 	said := fault.Quote(err.Error())
 	if hint, what := meaning(err); what != nil {
-		return &fault.Error{Kind: fault.Unavailable, Msg: op, Err: fmt.Errorf("%w (the store says: %s)", what, said), Hint: hint}
+		return &fault.Error{Kind: fault.Unavailable, Msg: op, Err: fmt.Errorf("%w (the store says: %s)", &because{what}, said), Hint: hint}
 	}
 	return fault.Wrap(fault.Unavailable, op, fmt.Errorf("the store says: %s", said))
 }
@@ -82,3 +82,17 @@ func fileErr(op string, err error) error {
 	}
 	return &fault.Error{Kind: fault.Unavailable, Msg: op, Err: err, Hint: hintReadOnly}
 }
+
+// Reason is why the store fails, without a path or a name: for who may know that
+// it does, and no more. Fixed words.
+func Reason(err error) string {
+	if e, ok := errors.AsType[*because](err); ok {
+		return e.Error()
+	}
+	return "the server's log says why"
+}
+
+// because is what an error of the driver is about.
+type because struct{ error }
+
+func (b *because) Unwrap() error { return b.error }

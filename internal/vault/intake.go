@@ -155,11 +155,16 @@ func (s Scope) normal() (Scope, error) {
 	for _, text := range s.Origins {
 		u, err := url.Parse(text)
 		if err != nil || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" {
-			return Scope{}, fault.New(fault.Invalid, "the usage scope's origin is not scheme://host:port")
+			return Scope{}, fault.New(fault.Invalid, "the usage scope's origin is not scheme://host:port").
+				WithHint("write it like https://crm.example.com or https://crm.example.com:8443, without a path")
 		}
 		o, err := resource.ParseOrigin(u)
 		if err != nil {
-			return Scope{}, fault.Wrap(fault.Invalid, "the usage scope's origin", err)
+			return Scope{}, &fault.Error{Kind: fault.Invalid, Msg: "the usage scope's origin", Err: err, Hint: "write it like https://crm.example.com"}
+		}
+		if o.Scheme == "http" && !o.Loopback() {
+			return Scope{}, fault.New(fault.Invalid, "the usage scope's origin is plain http, which would send the credential in the clear").
+				WithHint("use https; plain http goes to this machine alone, like http://127.0.0.1:8080")
 		}
 		out.Origins = append(out.Origins, o.String())
 	}

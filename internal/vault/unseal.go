@@ -90,6 +90,7 @@ func (v *Vault) unseal(ctx context.Context, store Store, open func(Ring) (opened
 		return fault.Wrap(fault.KindOf(err), "recording the unsealing", err)
 	}
 	v.store = store
+	v.by.Store(&by)
 	v.meet.end()
 	v.publish(s, all)
 	v.warnExposed()

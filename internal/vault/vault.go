@@ -62,6 +62,7 @@ type Vault struct {
 	root      atomic.Pointer[plain.Page] // nil while sealed
 	derive    atomic.Pointer[plain.Page] // nil while sealed
 	state     atomic.Pointer[state]      // nil while sealed; what it points to never changes
+	by        atomic.Pointer[opened]     // by what the last unsealing was done
 }
 
 // state is everything that was stored, verified, as of one moment.

@@ -94,7 +94,7 @@ func (c *change) existing(n int) (Version, error) {
 	ver, ok := c.e.head.version(n)
 	if !ok || ver.State == Destroyed {
 		return Version{}, fault.Newf(fault.NotFound, "the secret %s has no version %d", c.e.head.Name, n).
-			WithHint("to see its versions: sallyport secret show NAME")
+			WithHint("to see its versions: sallyport secret show %s", c.e.head.Name)
 	}
 	return ver, nil
 }

@@ -8,6 +8,13 @@ import (
 	"sallyport.dev/internal/vault/kek"
 )
 
+// OpenedBy says whether the vault was unsealed by this seal, from at hand: not by
+// what a client brought.
+func (v *Vault) OpenedBy(id string) bool {
+	by := v.by.Load()
+	return by != nil && by.source == "" && by.seal == id
+}
+
 // Which gives the id of the vault's seal that this one is, "" when it is none of
 // them. It is found by opening, so it takes as long as that: a passphrase's work,
 // a service's answer. Unavailable: the vault is sealed, or this can't be reached.

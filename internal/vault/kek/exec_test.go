@@ -312,3 +312,28 @@ func TestTheConfigurationOfAProgramIsStrict(t *testing.T) {
 		t.Errorf("a file that a group can change: %v", err)
 	}
 }
+
+func TestAConfigurationThatOthersCanReplaceIsRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "conf")
+	path, link := filepath.Join(dir, "exec.json"), filepath.Join(t.TempDir(), "link")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, []byte(`{"path":"/usr/local/libexec/seal-plugin"}`), 0o600)
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[os.FileMode]fault.Kind{0o755: "", 0o775: fault.Denied, 0o777: fault.Denied, 0o777 | os.ModeSticky: ""} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []string{path, link} {
+			if _, err := kek.ReadExecConfig(p); fault.KindOf(err) != want {
+				t.Errorf("in a directory of mode %v: %v", mode, err)
+			}
+			if _, err := kek.ReadTransitConfig(p); want == fault.Denied && fault.KindOf(err) != want {
+				t.Errorf("a key service's, in a directory of mode %v: %v", mode, err)
+			}
+		}
+	}
+}

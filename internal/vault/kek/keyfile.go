@@ -51,6 +51,16 @@ func NewKeyFile(path string, opts ...KeyFileOption) *KeyFile {
 // Kind is [KindKeyFile].
 func (*KeyFile) Kind() Kind { return KindKeyFile }
 
+// Check says why the file can't be used, or nil: it is not there, not safe, or
+// damaged. Which vault it is for, it does not say.
+func (k *KeyFile) Check() error {
+	f, err := k.read()
+	if err == nil {
+		f.wipe()
+	}
+	return err
+}
+
 // Wrap encrypts under the current key.
 func (k *KeyFile) Wrap(_ context.Context, aad box.AAD, root plain.Value) (Sealed, error) {
 	f, err := k.read()
@@ -123,7 +133,7 @@ func (k *KeyFile) read() (*keyFile, error) {
 	}
 	var f *keyFile
 	plain.Do(func() { f, err = readKeyFile(file) }) // what decodes JSON and base64 keeps copies
-	return f, err
+	return f, fault.Wrap(fault.KindOf(err), "the key file "+fault.Quote(k.path), err)
 }
 
 func readKeyFile(r io.Reader) (*keyFile, error) {
@@ -175,7 +185,7 @@ func (k *KeyFile) checkMode(info fs.FileInfo) error {
 // parseKeyFile reads the content strictly. No error repeats any of it.
 func parseKeyFile(b []byte) (*keyFile, error) {
 	bad := func(why string) (*keyFile, error) {
-		return nil, fault.New(fault.Invalid, "the key file is damaged: "+why).
+		return nil, fault.New(fault.Invalid, "it is damaged: "+why).
 			WithHint("restore it from its backup; a new one can't open what the old one sealed")
 	}
 	if len(b) > maxKeyFile {

@@ -58,13 +58,21 @@ var (
 // Passphrase is a seal that a person knows.
 type Passphrase struct{ phrase plain.Value }
 
+// CheckPassphrase refuses a passphrase that is too short to be one. Kind Invalid.
+func CheckPassphrase(phrase []byte) error {
+	if len(phrase) < minPassphrase {
+		return fault.Newf(fault.Invalid, "the passphrase is shorter than %d bytes", minPassphrase).
+			WithHint("use five random words or more")
+	}
+	return nil
+}
+
 // NewPassphrase makes the seal and wipes phrase, so that one attempt is one
 // prompt. Under 12 bytes: Invalid.
 func NewPassphrase(phrase []byte) (*Passphrase, error) {
 	defer clear(phrase)
-	if len(phrase) < minPassphrase {
-		return nil, fault.Newf(fault.Invalid, "the passphrase is shorter than %d bytes", minPassphrase).
-			WithHint("use five random words or more")
+	if err := CheckPassphrase(phrase); err != nil {
+		return nil, err
 	}
 	p := &Passphrase{}
 	plain.Do(func() { p.phrase = plain.New(bytes.Clone(phrase)) }) // erased once the seal is let go of

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,8 +57,12 @@ func NewRecovery(path string) (public []byte, err error) {
 	}
 	defer clear(b)
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fault.Newf(fault.Conflict, "there is a file %s already, and a recovery key is written over none", fault.Quote(path)).
+			WithHint("it may be a recovery key: name another file")
+	}
 	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "making the recovery key's file", err)
+		return nil, &fault.Error{Kind: fault.Unavailable, Msg: "making the recovery key's file", Err: err, Hint: "its directory has to be there, and writable"}
 	}
 	_, err = file.Write(append(b, '\n'))
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
@@ -101,7 +106,7 @@ func (*Recovery) Wrap(context.Context, box.AAD, plain.Value) (Sealed, error) {
 func (r *Recovery) Unwrap(_ context.Context, _ box.AAD, s Sealed) (plain.Value, error) {
 	file, err := os.Open(r.path)
 	if err != nil {
-		return plain.Value{}, fault.Wrap(fault.Unavailable, "opening the recovery key's file", err)
+		return plain.Value{}, &fault.Error{Kind: fault.Unavailable, Msg: "opening the recovery key's file", Err: err, Hint: "check what follows --recovery-key"}
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	info, err := file.Stat()
@@ -117,7 +122,8 @@ func (r *Recovery) Unwrap(_ context.Context, _ box.AAD, s Sealed) (plain.Value, 
 	var f recoveryFile
 	if err != nil || len(b) > maxKeyFile || strictJSON(b, &f) != nil || !recoveryID(f.ID) || len(f.Secret) != box.KeySize {
 		clear(f.Secret)
-		return plain.Value{}, fault.New(fault.Invalid, "the recovery key's file is damaged")
+		return plain.Value{}, fault.New(fault.Invalid, "the recovery key's file "+fault.Quote(r.path)+" is damaged").
+			WithHint("use its copy; a new recovery key opens nothing that this one did")
 	}
 	if f.ID != s.ID {
 		clear(f.Secret)

@@ -45,9 +45,11 @@ func unwritable(path string) error {
 const maxConfig = 64 << 10
 
 // readConfig reads a seal's configuration, which says where keys are sent or
-// which program gets them: a regular file that only its owner can change.
+// which program gets them: a regular file that nobody but root or we can change or
+// put another one in the place of. Links are followed first, so that what was
+// checked is what is read.
 func readConfig(path string, into any) error {
-	b, err := readSmall(path, maxConfig, 0o022)
+	b, err := readOurs(path)
 	if err != nil {
 		return fault.Wrap(fault.KindOf(err), "reading the seal's configuration", err)
 	}
@@ -55,6 +57,22 @@ func readConfig(path string, into any) error {
 		return &fault.Error{Kind: fault.Invalid, Msg: "the seal's configuration " + fault.Quote(path), Err: err, Hint: "docs/seals.md has an example"}
 	}
 	return nil
+}
+
+// readOurs reads a configuration that is ours all the way down to it.
+func readOurs(path string) ([]byte, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil {
+		return nil, fault.Newf(fault.Unavailable, "%s is not a file that can be read", fault.Quote(path))
+	}
+	b, err := readSmall(real, maxConfig, 0o022)
+	if err != nil {
+		return nil, err
+	}
+	return b, unwritable(real)
 }
 
 // readSmall reads a regular file of at most limit bytes, and refuses one whose
