@@ -1,0 +1,310 @@
+package leaktest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/hex"
+	"html"
+	"io"
+	"regexp"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// undoers each take one layer off: off the whole text, or, where a run of
+// characters is a code, they give what such runs stand for. What they leave as it
+// is was seen before, and costs nothing more.
+var undoers = []struct {
+	name string
+	undo func([]byte) []byte
+}{
+	{"percent", func(t []byte) []byte { return unescape(t, "%", false) }},
+	{"json", func(t []byte) []byte { return unescape(t, `\`, true) }},
+	{"backslash", func(t []byte) []byte { return unescape(t, `\`, false) }},
+	{"entity", func(t []byte) []byte {
+		if bytes.IndexByte(t, '&') < 0 {
+			return nil
+		}
+		return []byte(html.UnescapeString(string(t)))
+	}},
+	{"mixture", func(t []byte) []byte { return unescape(t, `%\&`, false) }},
+	{"plus", func(t []byte) []byte { return bytes.ReplaceAll(t, []byte("+"), []byte(" ")) }},
+	{"utf16", wide},
+	{"zeroes", func(t []byte) []byte { return bytes.ReplaceAll(t, []byte{0}, nil) }},
+	{"base64", func(t []byte) []byte { return runs(t, 10, isBase64, unbase64) }},
+	{"base32", func(t []byte) []byte { return runs(t, 13, isBase32, unbase32) }},
+	{"hex", func(t []byte) []byte { return runs(t, 16, isHex, unhex) }},
+	{"numbers", numbers},
+	{"lines", unwrap},
+	{"packed", inflate},
+	{"deltas", deltas},
+}
+
+// unescape decodes the escapes that begin with one of the leads, left to right.
+// strict knows JSON's alone.
+func unescape(t []byte, leads string, strict bool) []byte {
+	if !bytes.ContainsAny(t, leads) {
+		return nil
+	}
+	out := make([]byte, 0, len(t))
+	for i := 0; i < len(t); {
+		n := 0
+		if bytes.IndexByte([]byte(leads), t[i]) >= 0 {
+			switch t[i] {
+			case '%':
+				out, n = percent(out, t[i:])
+			case '\\':
+				out, n = backslash(out, t[i:], strict)
+			case '&':
+				out, n = entity(out, t[i:])
+			}
+		}
+		if n == 0 {
+			out, n = append(out, t[i]), 1
+		}
+		i += n
+	}
+	return out
+}
+
+// number reads up to most digits of a base at the beginning of t; n is how many.
+func number(t []byte, base, least, most int) (v rune, n int) {
+	for n < most && n < len(t) {
+		d, err := strconv.ParseUint(string(t[n:n+1]), base, 8)
+		if err != nil {
+			break
+		}
+		v, n = v*rune(base)+rune(d), n+1
+	}
+	if n < least {
+		return 0, 0
+	}
+	return v, n
+}
+
+func percent(out, t []byte) ([]byte, int) {
+	if len(t) > 1 && (t[1] == 'u' || t[1] == 'U') {
+		if v, n := number(t[2:], 16, 4, 4); n > 0 {
+			return unit(out, t, v, 6, `%u`)
+		}
+	}
+	if v, n := number(t[1:], 16, 2, 2); n > 0 {
+		return append(out, byte(v)), 3
+	}
+	return out, 0
+}
+
+// unit appends a UTF-16 unit, with the second half of a pair where one follows.
+func unit(out, t []byte, v rune, n int, lead string) ([]byte, int) {
+	if utf16.IsSurrogate(v) && bytes.HasPrefix(t[n:], []byte(lead)) {
+		if w, m := number(t[n+2:], 16, 4, 4); m > 0 {
+			return utf8.AppendRune(out, utf16.DecodeRune(v, w)), n + 6
+		}
+	}
+	return utf8.AppendRune(out, v), n
+}
+
+func backslash(out, t []byte, strict bool) ([]byte, int) {
+	if len(t) < 2 {
+		return out, 0
+	}
+	switch c := t[1]; {
+	case c == 'u':
+		if v, n := number(t[2:], 16, 4, 4); n > 0 {
+			return unit(out, t, v, 6, `\u`)
+		}
+		if len(t) > 2 && t[2] == '{' && !strict {
+			if v, n := number(t[3:], 16, 1, 6); n > 0 && len(t) > 3+n && t[3+n] == '}' {
+				return utf8.AppendRune(out, v), n + 4
+			}
+		}
+	case c == 'n' || c == 'r' || c == 't':
+		return append(out, map[byte]byte{'n': '\n', 'r': '\r', 't': '\t'}[c]), 2
+	case c == 'x' && !strict:
+		if v, n := number(t[2:], 16, 2, 2); n > 0 {
+			return append(out, byte(v)), 4
+		}
+	case c == 'U' && !strict:
+		if v, n := number(t[2:], 16, 8, 8); n > 0 {
+			return utf8.AppendRune(out, v), 10
+		}
+	case c >= '0' && c <= '7' && !strict:
+		if v, n := number(t[1:], 8, 3, 3); n > 0 {
+			return append(out, byte(v)), 4
+		}
+	case !alnum(c):
+		return append(out, c), 2
+	}
+	return out, 0
+}
+
+func alnum(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+}
+
+func entity(out, t []byte) ([]byte, int) {
+	end := bytes.IndexByte(t[:min(len(t), 14)], ';')
+	if end < 0 {
+		return out, 0
+	}
+	s := html.UnescapeString(string(t[:end+1]))
+	if len(s) > end {
+		return out, 0
+	}
+	return append(out, s...), end + 1
+}
+
+// runs gives what decode makes of each run of at least n bytes that are in.
+func runs(t []byte, n int, in func(byte) bool, decode func(out, run []byte) []byte) (out []byte) {
+	for i := 0; i < len(t); {
+		end := i
+		for end < len(t) && in(t[end]) {
+			end++
+		}
+		if end-i >= n {
+			out = decode(out, t[i:end])
+		}
+		i = end + 1
+	}
+	return out
+}
+
+func isBase64(c byte) bool { return alnum(c) || c == '+' || c == '/' || c == '-' || c == '_' }
+
+// unbase64 decodes a run at each alignment, with what is left of the last group.
+func unbase64(out, run []byte) []byte {
+	std := bytes.ReplaceAll(bytes.ReplaceAll(run, []byte("-"), []byte("+")), []byte("_"), []byte("/"))
+	for skip := range 4 {
+		t := std[skip:]
+		for _, cut := range []int{len(t) % 4, 0} {
+			at := len(out)
+			out = append(out, make([]byte, base64.RawStdEncoding.DecodedLen(len(t)))...)
+			n, _ := base64.RawStdEncoding.Decode(out[at:], t[:len(t)-cut])
+			out = append(out[:at+n], '\n')
+			if len(t)%4 == 0 {
+				break
+			}
+		}
+	}
+	return out
+}
+
+func isBase32(c byte) bool {
+	return c >= '2' && c <= '7' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+}
+
+func unbase32(out, run []byte) []byte {
+	up := bytes.ToUpper(run)
+	for skip := range min(8, len(up)) {
+		t := up[skip:]
+		if n := len(t) % 8; n == 1 || n == 3 || n == 6 {
+			t = t[:len(t)-1] // no text ends so
+		}
+		d, _ := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(string(t))
+		out = append(append(out, d...), '\n')
+	}
+	return out
+}
+
+func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
+
+func unhex(out, run []byte) []byte {
+	for skip := range 2 {
+		t := run[skip:]
+		d, _ := hex.DecodeString(string(t[:len(t)&^1]))
+		out = append(append(out, d...), '\n')
+	}
+	return out
+}
+
+var numberList = regexp.MustCompile(`(?:[0-9]{1,3}[ ,]){7,}[0-9]{1,3}`)
+
+// numbers are lists of bytes in decimal.
+func numbers(t []byte) (out []byte) {
+	for _, m := range numberList.FindAll(t, -1) {
+		for _, f := range bytes.FieldsFunc(m, func(r rune) bool { return r == ' ' || r == ',' }) {
+			if n, err := strconv.ParseUint(string(f), 10, 8); err == nil {
+				out = append(out, byte(n))
+			}
+		}
+		out = append(out, '\n')
+	}
+	return out
+}
+
+// wide reads a text as UTF-16 in both orders, where enough of it are zeroes.
+func wide(t []byte) (out []byte) {
+	if bytes.Count(t, []byte{0})*16 < len(t) {
+		return nil
+	}
+	for skip := range 2 {
+		var le, be []uint16
+		for i := skip; i+1 < len(t); i += 2 {
+			le = append(le, uint16(t[i])|uint16(t[i+1])<<8)
+			be = append(be, uint16(t[i+1])|uint16(t[i])<<8)
+		}
+		out = append(append(out, string(utf16.Decode(le))+"\n"...), string(utf16.Decode(be))+"\n"...)
+	}
+	return out
+}
+
+var (
+	wrapped = regexp.MustCompile(`[A-Za-z0-9+/_=-]{20,}(?:(?:\s|\\+[nrt]|%0[ADad])+[A-Za-z0-9+/_=-]{4,})+`)
+	breaks  = regexp.MustCompile(`\s|\\+[nrt]|%0[ADad]`)
+)
+
+// unwrap joins the lines of a code that was wrapped.
+func unwrap(t []byte) (out []byte) {
+	for _, m := range wrapped.FindAll(t, -1) {
+		out = append(append(out, breaks.ReplaceAll(m, nil)...), '\n')
+	}
+	return out
+}
+
+// inflate unpacks what looks like gzip or zlib, up to a megabyte each.
+func inflate(t []byte) (out []byte) {
+	for i := 0; i+2 < len(t); i++ {
+		var r io.Reader
+		var err error
+		switch {
+		case t[i] == 0x1f && t[i+1] == 0x8b && t[i+2] == 8:
+			r, err = gzip.NewReader(bytes.NewReader(t[i:]))
+		case t[i] == 0x78 && (int(t[i])<<8|int(t[i+1]))%31 == 0:
+			r, err = zlib.NewReader(bytes.NewReader(t[i:]))
+		default:
+			continue
+		}
+		if err == nil {
+			d, _ := io.ReadAll(io.LimitReader(r, 1<<20)) // as far as it goes
+			out = append(append(out, d...), '\n')
+		}
+	}
+	return out
+}
+
+var member = regexp.MustCompile(`"([a-z_]+)":\s*"((?:[^"\\]|\\.)*)"`)
+
+// deltas joins what an event stream says in pieces: a model's answer comes as
+// many small texts, one in each event.
+func deltas(t []byte) (out []byte) {
+	if bytes.Count(t, []byte("data:")) < 3 {
+		return nil
+	}
+	joined := map[string][]byte{}
+	var order []string
+	for _, m := range member.FindAllSubmatch(t, -1) {
+		key := string(m[1])
+		if joined[key] == nil {
+			order = append(order, key)
+		}
+		joined[key] = append(joined[key], m[2]...)
+	}
+	for _, key := range order {
+		out = append(append(out, joined[key]...), '\n')
+	}
+	return out
+}
