@@ -242,6 +242,27 @@ var Encoders = []Encoder{
 	{"node buffer", true, always(func(v string) string { return strings.ReplaceAll(strings.Trim(fmt.Sprint([]byte(v)), "[]"), " ", ",") })},
 }
 
+// WholeEncoders are found in a whole text, not in a stream: an Observation is
+// searched for them, the wire is not.
+var WholeEncoders = []Encoder{
+	{"gzip in base64", false, always(func(v string) string { return base64.StdEncoding.EncodeToString([]byte(gzipped("token=" + v))) })},
+	{"zlib in base64url", false, always(func(v string) string { return base64.RawURLEncoding.EncodeToString([]byte(zlibbed("token=" + v))) })},
+	{"wrapped base64", false, always(func(v string) string {
+		coded := base64.StdEncoding.EncodeToString([]byte("a line before it: " + v + " and after"))
+		var b strings.Builder
+		for i := 0; i < len(coded); i += 20 {
+			b.WriteString(coded[i:min(i+20, len(coded))] + "\n")
+		}
+		return b.String()
+	})},
+	{"json in base64", false, text(func(v string) string {
+		return base64.StdEncoding.EncodeToString([]byte(`{"token":"` + GoJSON(v) + `"}`))
+	})},
+	{"percent in base64", false, always(func(v string) string {
+		return base64.StdEncoding.EncodeToString([]byte("token=" + PerByte("%%%02x")(v)))
+	})},
+}
+
 // Upper turns ASCII letters into capitals, and nothing else.
 func Upper(v string) string {
 	b := []byte(v)

@@ -51,17 +51,20 @@ func unescape(t []byte, leads string, strict bool) []byte {
 		return nil
 	}
 	out := make([]byte, 0, len(t))
+	var lead [256]bool
+	for i := range len(leads) {
+		lead[leads[i]] = true
+	}
 	for i := 0; i < len(t); {
 		n := 0
-		if bytes.IndexByte([]byte(leads), t[i]) >= 0 {
-			switch t[i] {
-			case '%':
-				out, n = percent(out, t[i:])
-			case '\\':
-				out, n = backslash(out, t[i:], strict)
-			case '&':
-				out, n = entity(out, t[i:])
-			}
+		switch c := t[i]; {
+		case !lead[c]:
+		case c == '%':
+			out, n = percent(out, t[i:])
+		case c == '\\':
+			out, n = backslash(out, t[i:], strict)
+		case c == '&':
+			out, n = entity(out, t[i:])
 		}
 		if n == 0 {
 			out, n = append(out, t[i]), 1
@@ -166,11 +169,35 @@ func runs(t []byte, n int, in func(byte) bool, decode func(out, run []byte) []by
 			end++
 		}
 		if end-i >= n {
-			out = decode(out, t[i:end])
+			from := len(out)
+			if out = decode(out, t[i:end]); len(t) > small && !readable(out[from:]) {
+				out = out[:from]
+			}
 		}
 		i = end + 1
 	}
 	return out
+}
+
+// small is a text, in bytes, of which nothing is left out that decodes to noise.
+const small = 2 << 10
+
+// readable says that something was decoded and not only noise: a few characters
+// in a row (UTF-16 has zeroes between them), or what begins packed data.
+func readable(t []byte) bool {
+	n := 0
+	for i, c := range t {
+		if c >= ' ' && c <= '~' || c == 0 || c == '\t' {
+			if n++; n >= window {
+				return true
+			}
+			continue
+		}
+		if n = 0; c == 0x1f && i+1 < len(t) && t[i+1] == 0x8b {
+			return true
+		}
+	}
+	return bytes.Contains(t, []byte{0x78, 0x9c}) || bytes.Contains(t, []byte{0x78, 0x01}) || bytes.Contains(t, []byte{0x78, 0xda})
 }
 
 func isBase64(c byte) bool { return alnum(c) || c == '+' || c == '/' || c == '-' || c == '_' }
@@ -221,19 +248,17 @@ func unhex(out, run []byte) []byte {
 	return out
 }
 
-var numberList = regexp.MustCompile(`(?:[0-9]{1,3}[ ,]){7,}[0-9]{1,3}`)
-
-// numbers are lists of bytes in decimal.
+// numbers are lists of bytes in decimal: eight or more.
 func numbers(t []byte) (out []byte) {
-	for _, m := range numberList.FindAll(t, -1) {
-		for _, f := range bytes.FieldsFunc(m, func(r rune) bool { return r == ' ' || r == ',' }) {
+	in := func(c byte) bool { return c >= '0' && c <= '9' || c == ' ' || c == ',' }
+	return runs(t, 2*window-1, in, func(out, run []byte) []byte {
+		for _, f := range bytes.FieldsFunc(run, func(r rune) bool { return r == ' ' || r == ',' }) {
 			if n, err := strconv.ParseUint(string(f), 10, 8); err == nil {
 				out = append(out, byte(n))
 			}
 		}
-		out = append(out, '\n')
-	}
-	return out
+		return append(out, '\n')
+	})
 }
 
 // wide reads a text as UTF-16 in both orders, where enough of it are zeroes.
@@ -252,17 +277,61 @@ func wide(t []byte) (out []byte) {
 	return out
 }
 
-var (
-	wrapped = regexp.MustCompile(`[A-Za-z0-9+/_=-]{20,}(?:(?:\s|\\+[nrt]|%0[ADad])+[A-Za-z0-9+/_=-]{4,})+`)
-	breaks  = regexp.MustCompile(`\s|\\+[nrt]|%0[ADad]`)
-)
-
-// unwrap joins the lines of a code that was wrapped.
+// unwrap joins the lines of a code that was wrapped: runs of one with nothing
+// but line ends and spaces between them, escaped or not.
 func unwrap(t []byte) (out []byte) {
-	for _, m := range wrapped.FindAll(t, -1) {
-		out = append(append(out, breaks.ReplaceAll(m, nil)...), '\n')
+	const least, rest = 20, 4
+	length := func(i int) (n int) {
+		for i+n < len(t) && (isBase64(t[i+n]) && !breakAt(t, i+n) || t[i+n] == '=') {
+			n++
+		}
+		return n
+	}
+	for i := 0; i < len(t); {
+		n := length(i)
+		if n < least {
+			i += n + 1
+			continue
+		}
+		from, lines := len(out), 1
+		out = append(out, t[i:i+n]...)
+		for i += n; ; lines++ {
+			gap := skipBreaks(t[i:])
+			if n = length(i + gap); gap == 0 || n < rest {
+				break
+			}
+			out = append(out, t[i+gap:i+gap+n]...)
+			i += gap + n
+		}
+		if out = append(out, '\n'); lines == 1 {
+			out = out[:from]
+		}
 	}
 	return out
+}
+
+// breakAt says that a run ends here although the byte could be of it.
+func breakAt(t []byte, i int) bool { return i > 0 && t[i-1] == '\\' }
+
+// skipBreaks is how many bytes of t are white space, as it is or escaped.
+func skipBreaks(t []byte) (n int) {
+	for n < len(t) {
+		switch rest := t[n:]; {
+		case rest[0] == ' ' || rest[0] == '\n' || rest[0] == '\r' || rest[0] == '\t':
+			n++
+		case rest[0] == '\\':
+			after := bytes.TrimLeft(rest, `\`)
+			if len(after) == 0 || bytes.IndexByte([]byte("nrt"), after[0]) < 0 {
+				return n
+			}
+			n += len(rest) - len(after) + 1
+		case bytes.HasPrefix(rest, []byte("%0A")) || bytes.HasPrefix(rest, []byte("%0D")) || bytes.HasPrefix(rest, []byte("%0a")) || bytes.HasPrefix(rest, []byte("%0d")):
+			n += 3
+		default:
+			return n
+		}
+	}
+	return n
 }
 
 // inflate unpacks what looks like gzip or zlib, up to a megabyte each.
