@@ -167,7 +167,7 @@ var Carriers = []Carrier{
 	{"a media type", line, true, func(t string, _ func(string) []string) string {
 		return sized("200 OK", "text/plain; charset="+t, "x")
 	}},
-	{"a header's name", token, false, func(t string, _ func(string) []string) string {
+	{"a header's name", token, true, func(t string, _ func(string) []string) string {
 		return sized("200 OK", "text/plain", "x", "X-"+t+": y")
 	}},
 	{"a host", letters, true, func(t string, _ func(string) []string) string {
@@ -185,7 +185,7 @@ var Carriers = []Carrier{
 	{"a trailer that was not announced", line, true, func(t string, p func(string) []string) string {
 		return chunked("text/plain", "x", "X-Sum: "+t+"\r\n", p)
 	}},
-	{"a trailer's name", token, false, func(t string, p func(string) []string) string {
+	{"a trailer's name", token, true, func(t string, p func(string) []string) string {
 		return chunked("text/plain", "x", "X-"+t+": y\r\n", p, "Trailer: X-"+t)
 	}},
 	{"an early hint", line, false, func(t string, _ func(string) []string) string {
