@@ -91,18 +91,22 @@ func (x *Index) Search(text []byte) (hits []Hit) {
 	return hits
 }
 
-// stretch undoes layers in any order, breadth first, until nothing new comes.
+// stretch undoes layers breadth first until nothing new comes: in any order, but
+// for a big text, in which the kinds of escapes are not mixed one after the other
+// (there is one that undoes all at once).
 func (x *Index) stretch(text []byte) (hits []Hit) {
 	type step struct {
 		text []byte
 		way  string
+		last undoer
 	}
+	big := len(text) > small
 	if !x.fresh(text) {
 		return nil
 	}
 	found := map[string]bool{}
 	texts := 1
-	for todo, depth := []step{{text, "plain"}}, 0; len(todo) > 0 && depth < maxDepth; depth++ {
+	for todo, depth := []step{{text: text, way: "plain"}}, 0; len(todo) > 0 && depth < maxDepth; depth++ {
 		var next []step
 		for _, s := range todo {
 			for _, h := range x.scan(s.text, s.way) {
@@ -115,7 +119,10 @@ func (x *Index) stretch(text []byte) (hits []Hit) {
 				continue
 			}
 			for _, u := range undoers {
-				t := u.undo(s.text)
+				if big && !u.follows(s.last) {
+					continue
+				}
+				t := x.undo(u, s.text, big)
 				if len(t) < window || !x.fresh(t) {
 					continue
 				}
@@ -123,12 +130,33 @@ func (x *Index) stretch(text []byte) (hits []Hit) {
 					x.Clipped++
 					return hits
 				}
-				next = append(next, step{t, s.way + "<" + u.name})
+				next = append(next, step{t, s.way + "<" + u.name, u})
 			}
 		}
 		todo = next
 	}
 	return hits
+}
+
+// undo takes one layer off. Of a big text each run of a code is decoded once,
+// wherever else it is met.
+func (x *Index) undo(u undoer, t []byte, big bool) []byte {
+	if u.code == nil {
+		return u.undo(t)
+	}
+	return runs(t, u.least, u.in, func(out, run []byte) []byte {
+		if !big {
+			return u.code(out, run)
+		}
+		if !x.fresh(append([]byte(u.name+"\x00"), run...)) {
+			return out
+		}
+		from := len(out)
+		if out = u.code(out, run); !readable(out[from:]) {
+			return out[:from]
+		}
+		return out
+	})
 }
 
 func (x *Index) fresh(t []byte) bool {
@@ -173,8 +201,8 @@ func run(t []byte, i int, n []byte, from int) int {
 }
 
 const (
-	stretchSize = 8 << 10
-	overlap     = 4 << 10 // what an encoded canary fits into
+	stretchSize = 16 << 10
+	overlap     = 3 << 10 // what an encoded canary fits into
 )
 
 // stretches cuts a text where its content says so, so that what two sinks share

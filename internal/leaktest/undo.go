@@ -15,33 +15,68 @@ import (
 	"unicode/utf8"
 )
 
-// undoers each take one layer off: off the whole text, or, where a run of
-// characters is a code, they give what such runs stand for. What they leave as it
-// is was seen before, and costs nothing more.
-var undoers = []struct {
-	name string
-	undo func([]byte) []byte
-}{
-	{"percent", func(t []byte) []byte { return unescape(t, "%", false) }},
-	{"json", func(t []byte) []byte { return unescape(t, `\`, true) }},
-	{"backslash", func(t []byte) []byte { return unescape(t, `\`, false) }},
-	{"entity", func(t []byte) []byte {
-		if bytes.IndexByte(t, '&') < 0 {
-			return nil
-		}
-		return []byte(html.UnescapeString(string(t)))
-	}},
-	{"mixture", func(t []byte) []byte { return unescape(t, `%\&`, false) }},
-	{"plus", func(t []byte) []byte { return bytes.ReplaceAll(t, []byte("+"), []byte(" ")) }},
-	{"utf16", wide},
-	{"zeroes", func(t []byte) []byte { return bytes.ReplaceAll(t, []byte{0}, nil) }},
-	{"base64", func(t []byte) []byte { return runs(t, 10, isBase64, unbase64) }},
-	{"base32", func(t []byte) []byte { return runs(t, 13, isBase32, unbase32) }},
-	{"hex", func(t []byte) []byte { return runs(t, 16, isHex, unhex) }},
-	{"numbers", numbers},
-	{"lines", unwrap},
-	{"packed", inflate},
-	{"deltas", deltas},
+// undoer takes one layer off: off the whole text, or, where a run of characters
+// is a code, it gives what such runs stand for.
+type undoer struct {
+	name  string
+	group group
+	undo  func([]byte) []byte
+	// Of a code: which runs it is, and what one stands for.
+	least int
+	in    *[256]bool
+	code  func(out, run []byte) []byte
+}
+
+type group int
+
+const (
+	none      group = iota
+	escape          // characters written otherwise
+	code            // a text of another alphabet
+	smallOnly       // of small texts only
+)
+
+// follows says whether a layer is worth undoing under another in a big text.
+func (u undoer) follows(last undoer) bool {
+	switch {
+	case u.group == smallOnly:
+		return false
+	case u.group == escape && last.group == escape:
+		return u.name == last.name || u.name == "mixture"
+	}
+	return true
+}
+
+var undoers = []undoer{
+	{name: "percent", group: escape, undo: func(t []byte) []byte { return unescape(t, "%", false) }},
+	{name: "json", group: escape, undo: func(t []byte) []byte { return unescape(t, `\`, true) }},
+	{name: "backslash", group: escape, undo: func(t []byte) []byte { return unescape(t, `\`, false) }},
+	{name: "entity", group: escape, undo: entities},
+	{name: "mixture", group: escape, undo: func(t []byte) []byte { return unescape(t, `%\&`, false) }},
+	{name: "plus", group: smallOnly, undo: func(t []byte) []byte { return bytes.ReplaceAll(t, []byte("+"), []byte(" ")) }},
+	{name: "utf16", group: smallOnly, undo: wide},
+	{name: "zeroes", group: escape, undo: unzero},
+	{name: "base64", group: code, least: 10, in: isBase64, code: unbase64},
+	{name: "base32", group: code, least: 13, in: isBase32, code: unbase32},
+	{name: "hex", group: code, least: 16, in: isHex, code: unhex},
+	{name: "numbers", group: code, least: 2*window - 1, in: isNumbers, code: unnumber},
+	{name: "lines", group: code, undo: unwrap},
+	{name: "packed", group: code, undo: inflate},
+	{name: "deltas", group: code, undo: deltas},
+}
+
+func unzero(t []byte) []byte {
+	if bytes.IndexByte(t, 0) < 0 {
+		return nil
+	}
+	return bytes.ReplaceAll(t, []byte{0}, nil)
+}
+
+func entities(t []byte) []byte {
+	if bytes.IndexByte(t, '&') < 0 {
+		return nil
+	}
+	return []byte(html.UnescapeString(string(t)))
 }
 
 // unescape decodes the escapes that begin with one of the leads, left to right.
@@ -162,17 +197,14 @@ func entity(out, t []byte) ([]byte, int) {
 }
 
 // runs gives what decode makes of each run of at least n bytes that are in.
-func runs(t []byte, n int, in func(byte) bool, decode func(out, run []byte) []byte) (out []byte) {
+func runs(t []byte, n int, in *[256]bool, decode func(out, run []byte) []byte) (out []byte) {
 	for i := 0; i < len(t); {
 		end := i
-		for end < len(t) && in(t[end]) {
+		for end < len(t) && in[t[end]] {
 			end++
 		}
 		if end-i >= n {
-			from := len(out)
-			if out = decode(out, t[i:end]); len(t) > small && !readable(out[from:]) {
-				out = out[:from]
-			}
+			out = decode(out, t[i:end])
 		}
 		i = end + 1
 	}
@@ -200,7 +232,21 @@ func readable(t []byte) bool {
 	return bytes.Contains(t, []byte{0x78, 0x9c}) || bytes.Contains(t, []byte{0x78, 0x01}) || bytes.Contains(t, []byte{0x78, 0xda})
 }
 
-func isBase64(c byte) bool { return alnum(c) || c == '+' || c == '/' || c == '-' || c == '_' }
+// The alphabets of the codes.
+var (
+	isBase64  = alphabet(func(c byte) bool { return alnum(c) || c == '+' || c == '/' || c == '-' || c == '_' })
+	isBase32  = alphabet(func(c byte) bool { return c >= '2' && c <= '7' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' })
+	isHex     = alphabet(func(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' })
+	isNumbers = alphabet(func(c byte) bool { return c >= '0' && c <= '9' || c == ' ' || c == ',' })
+)
+
+func alphabet(has func(byte) bool) *[256]bool {
+	var in [256]bool
+	for c := range in {
+		in[c] = has(byte(c))
+	}
+	return &in
+}
 
 // unbase64 decodes a run at each alignment, with what is left of the last group.
 func unbase64(out, run []byte) []byte {
@@ -220,10 +266,6 @@ func unbase64(out, run []byte) []byte {
 	return out
 }
 
-func isBase32(c byte) bool {
-	return c >= '2' && c <= '7' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-}
-
 func unbase32(out, run []byte) []byte {
 	up := bytes.ToUpper(run)
 	for skip := range min(8, len(up)) {
@@ -237,8 +279,6 @@ func unbase32(out, run []byte) []byte {
 	return out
 }
 
-func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
-
 func unhex(out, run []byte) []byte {
 	for skip := range 2 {
 		t := run[skip:]
@@ -248,17 +288,14 @@ func unhex(out, run []byte) []byte {
 	return out
 }
 
-// numbers are lists of bytes in decimal: eight or more.
-func numbers(t []byte) (out []byte) {
-	in := func(c byte) bool { return c >= '0' && c <= '9' || c == ' ' || c == ',' }
-	return runs(t, 2*window-1, in, func(out, run []byte) []byte {
-		for _, f := range bytes.FieldsFunc(run, func(r rune) bool { return r == ' ' || r == ',' }) {
-			if n, err := strconv.ParseUint(string(f), 10, 8); err == nil {
-				out = append(out, byte(n))
-			}
+// unnumber reads a list of bytes in decimal.
+func unnumber(out, run []byte) []byte {
+	for _, f := range bytes.FieldsFunc(run, func(r rune) bool { return r == ' ' || r == ',' }) {
+		if n, err := strconv.ParseUint(string(f), 10, 8); err == nil {
+			out = append(out, byte(n))
 		}
-		return append(out, '\n')
-	})
+	}
+	return append(out, '\n')
 }
 
 // wide reads a text as UTF-16 in both orders, where enough of it are zeroes.
@@ -282,7 +319,7 @@ func wide(t []byte) (out []byte) {
 func unwrap(t []byte) (out []byte) {
 	const least, rest = 20, 4
 	length := func(i int) (n int) {
-		for i+n < len(t) && (isBase64(t[i+n]) && !breakAt(t, i+n) || t[i+n] == '=') {
+		for i+n < len(t) && (isBase64[t[i+n]] && !breakAt(t, i+n) || t[i+n] == '=') {
 			n++
 		}
 		return n
@@ -337,6 +374,9 @@ func skipBreaks(t []byte) (n int) {
 // inflate unpacks what looks like gzip or zlib, up to a megabyte each.
 func inflate(t []byte) (out []byte) {
 	for i := 0; i+2 < len(t); i++ {
+		if t[i] != 0x1f && t[i] != 0x78 {
+			continue
+		}
 		var r io.Reader
 		var err error
 		switch {

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"encoding/base64"
 
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/scrub"
@@ -64,7 +65,11 @@ func derive(name string, fields map[string]plain.Value) []scrub.Secret {
 	if len(user) > 0 && len(password) > 0 {
 		pair := bytes.Join([][]byte{user, password}, []byte(":")) // basic authentication's
 		add(pair)
+		// A system that repeats the header repeats this, in any encoding.
+		coded := base64.StdEncoding.AppendEncode(nil, pair)
+		add(bytes.TrimRight(coded, "="))
 		clear(pair)
+		clear(coded)
 	}
 	return out
 }
