@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"sallyport.dev/internal/demo"
 	"sallyport.dev/internal/leaktest"
@@ -22,9 +23,12 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	})
 	h := beHostile(t)
 	w.openDoors(h)
+	begun := time.Now()
 	cases, runs := w.askAll(s)
+	t.Logf("asked in %v", time.Since(begun))
 	h.received(t)
 	w.crawl(s, runs)
+	t.Logf("crawled after %v", time.Since(begun))
 	for _, file := range []string{sqlite.File, "engine.db"} {
 		s.rows(t, filepath.Join(demo.ServerDir(w.dir), file))
 	}
