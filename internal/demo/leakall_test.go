@@ -28,6 +28,8 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	t.Logf("asked in %v", time.Since(begun))
 	h.received(t)
 	w.crawl(s, runs)
+	routes, calls := w.crawlRoutes(s, runs, doors[0].own().Value)
+	t.Logf("%d routes, %d calls of them", routes, calls)
 	t.Logf("crawled after %v", time.Since(begun))
 	for _, file := range []string{sqlite.File, "engine.db"} {
 		s.rows(t, filepath.Join(demo.ServerDir(w.dir), file))

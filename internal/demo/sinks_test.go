@@ -177,9 +177,22 @@ func (w *world) sniff(s *sinks, token string) *client.Client {
 	return c
 }
 
+// tap keeps what comes in an answer: status, headers, body.
 type tap struct{ *sinks }
 
+// tapped keeps it in another sink.
+func tapped(s *sinks, name string) http.RoundTripper { return faucet{s, name} }
+
+type faucet struct {
+	*sinks
+	name string
+}
+
 func (t tap) RoundTrip(r *http.Request) (*http.Response, error) {
+	return faucet{t.sinks, "answers of the API"}.RoundTrip(r)
+}
+
+func (t faucet) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -187,7 +200,8 @@ func (t tap) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	at := t.at("answers of the API")
+	at := t.at(t.name)
+	_, _ = io.WriteString(at, resp.Status+"\n")
 	_ = resp.Header.Write(at)
 	_, _ = at.Write(body)
 	return resp, err

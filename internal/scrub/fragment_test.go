@@ -6,11 +6,13 @@ import (
 	"compress/zlib"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
+	"sallyport.dev/internal/leaktest"
 	"sallyport.dev/internal/scrub"
 )
 
@@ -214,6 +216,29 @@ func TestAFixedTextKeepsItsLength(t *testing.T) {
 					t.Fatalf("%s in %s, %s: %d bytes of %d, %v", kind, enc.Name, c.Name, out.Len(), len(in), err)
 				}
 			}
+		}
+	}
+}
+
+// However many secrets there are, a part of one is found wherever it begins; of
+// thousands, one in a hundred may begin like too many others.
+func TestPartsAreFoundAmongManySecrets(t *testing.T) {
+	for n, most := range map[int]int{100: 0, 1000: 0, 3000: 6} {
+		var values []string
+		for i := range n {
+			values = append(values, leaktest.Mint("many", fmt.Sprint(i), "token").Value+leaktest.Mint("more", fmt.Sprint(i), "token").Value)
+		}
+		set := build(t, values...)
+		missed := 0
+		for _, v := range values[:20] {
+			for at := 0; at+16 <= len(v); at++ {
+				if _, r := set.Bytes([]byte("the key is " + v[at:at+16] + "...")); !r.Found() {
+					missed++
+				}
+			}
+		}
+		if missed > most {
+			t.Errorf("of %d secrets, %d of 660 parts are missed", n, missed)
 		}
 	}
 }
