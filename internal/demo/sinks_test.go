@@ -189,7 +189,7 @@ type faucet struct {
 }
 
 func (t tap) RoundTrip(r *http.Request) (*http.Response, error) {
-	return faucet{t.sinks, "answers of the API"}.RoundTrip(r)
+	return faucet{t.sinks, apiAnswers}.RoundTrip(r)
 }
 
 func (t faucet) RoundTrip(r *http.Request) (*http.Response, error) {
