@@ -28,7 +28,7 @@ test-fips: ## Run all tests in FIPS 140-only mode (docs/fips.md)
 test-memory: ## Search a process's memory for keys and values, in both builds (docs/memory.md)
 	@scripts/test-memory.sh
 
-leak: ## Look for secrets that come back: the whole matrix, with its counts (docs/no-echo.md)
+leak: ## Look for secrets that come back: the whole matrix, with its counts
 	@scripts/leak.sh
 
 lint: ## Run the linters (.golangci.yml)
