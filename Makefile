@@ -1,7 +1,7 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fips test-memory lint fuzz bench rules chaos release docs fmt clean
+.PHONY: help build demo test test-fips test-memory leak lint fuzz bench rules chaos release docs fmt clean
 
 DATA     ?=
 AUTO     ?=
@@ -27,6 +27,9 @@ test-fips: ## Run all tests in FIPS 140-only mode (docs/fips.md)
 
 test-memory: ## Search a process's memory for keys and values, in both builds (docs/memory.md)
 	@scripts/test-memory.sh
+
+leak: ## Look for secrets that come back: the whole matrix, with its counts
+	@scripts/leak.sh
 
 lint: ## Run the linters (.golangci.yml)
 	@scripts/lint.sh

@@ -83,7 +83,8 @@ func (p *program) account(ctx context.Context, name string) (identity.Account, e
 			return a, nil
 		}
 	}
-	return identity.Account{}, fault.Newf(fault.NotFound, "there is no account %q", fault.Quote(name)).WithHint("see: sallyport account list")
+	// What was typed is not repeated: people put passwords there by mistake.
+	return identity.Account{}, fault.New(fault.NotFound, "there is no account of that name or id").WithHint("see: sallyport account list")
 }
 
 func (p *program) accountReset() *cobra.Command {

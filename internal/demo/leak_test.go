@@ -25,6 +25,7 @@ import (
 	"sallyport.dev/internal/demo"
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/leaktest"
 	"sallyport.dev/internal/sqlite"
 )
 
@@ -46,22 +47,9 @@ func (w *world) provesTheSearch() {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	w.must(err)
-	var has []string
-	for _, f := range search(body, forms("erp-read-token", values["erp-read-token"])) {
-		has = append(has, f.how)
-	}
-	for _, how := range []string{"raw", "in hex", "percent-encoded", "percent-encoded throughout", "in JSON escapes", "in base64 shifted by 0", "in base64 shifted by 1", "in base64 shifted by 2"} {
-		if !slices.Contains(has, how) {
-			w.t.Errorf("the echo, or the search, lacks the secret %s: there is %q", how, has)
-		}
-	}
-	// And a canary that is planted in a sink is found there.
-	for _, f := range forms("planted", values["erp-write-token"]) {
-		s := &sinks{seen: map[string]*bytes.Buffer{}}
-		fmt.Fprintf(s.at("planted"), "some text%sand more", f.text)
-		if len(search(s.seen["planted"].Bytes(), []form{f})) != 1 {
-			w.t.Errorf("a secret that was planted %s is not found", f.how)
-		}
+	x := leaktest.NewIndex(known("erp-read-token", values["erp-read-token"]))
+	if len(x.Search(body)) == 0 {
+		w.t.Errorf("the echo, or the search, lacks the secret: %.300q", body)
 	}
 }
 
@@ -109,9 +97,8 @@ func TestNoSecretLeavesTheBoundary(t *testing.T) {
 	server := func(rel string) bool { return strings.HasPrefix(rel, "server") }
 	s.files(t, w.dir, server) // with what is in the WAL now
 	w.ownCredentials(values)
-	sessions := map[string]string{}
 	for name, token := range w.tokens {
-		sessions["the session of "+name], sessions["the password of "+name] = token, w.People[name].Password
+		wanted = append(wanted, known("the session of "+name, token), known("the password of "+name, w.People[name].Password))
 	}
 	w.must(w.App.Stop(context.WithoutCancel(t.Context())))
 	w.App = nil
@@ -123,9 +110,6 @@ func TestNoSecretLeavesTheBoundary(t *testing.T) {
 	_, _ = s.at("what the model received").Write(seen)
 	s.clean(t, wanted, "logs", "answers of the API", "what the model received", "file server/"+sqlite.File, "file server/"+sqlite.File+"-wal",
 		"file server/engine.db", "table "+sqlite.File+" observation", "table "+sqlite.File+" audit_entry", "file company/erp/vendors.jsonl")
-	for name, value := range sessions {
-		s.clean(t, forms(name, value))
-	}
 }
 
 // echoed says that the systems did echo: where the credential was, its mark is.
@@ -333,7 +317,7 @@ func TestAProcessPrintsNoSecret(t *testing.T) {
 		t.Errorf("the log has no place where a secret was taken out: %s", s.seen["stderr"])
 	}
 	for name, person := range p.people {
-		wanted = append(wanted, forms("the password of "+name, person.Password)...)
+		wanted = append(wanted, known("the password of "+name, person.Password))
 	}
 	s.clean(t, wanted, "stdout", "stderr")
 }

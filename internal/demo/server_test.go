@@ -75,7 +75,7 @@ type process struct {
 	tokens map[string]string
 }
 
-func launch(t *testing.T, dir string, killAt commit.Point) *process {
+func launch(t *testing.T, dir string, killAt commit.Point, env ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -83,6 +83,7 @@ func launch(t *testing.T, dir string, killAt commit.Point) *process {
 	}
 	p := &process{t: t, dir: dir, cmd: exec.Command(self), stderr: &strings.Builder{}, used: map[string]time.Time{}, tokens: map[string]string{}}
 	p.cmd.Env = append(os.Environ(), envServer+"=1", envDir+"="+dir, envKill+"="+string(killAt))
+	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stderr = p.stderr
 	p.stdin, err = p.cmd.StdinPipe()
 	if err != nil {

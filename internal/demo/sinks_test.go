@@ -3,83 +3,42 @@ package demo_test
 import (
 	"bytes"
 	"database/sql"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
 	"sallyport.dev/client"
 	"sallyport.dev/examples/vendor-onboarding/company"
 	"sallyport.dev/internal/demo"
+	"sallyport.dev/internal/leaktest"
 )
 
-// form is a text by which a secret would be recognised.
-type form struct{ secret, how, text string }
-
-// forms gives a secret in every encoding that is searched for. Base64 without
-// the characters at its edges, which depend on what stands beside it.
-func forms(name, value string) []form {
-	b := []byte(value)
-	reversed := slices.Clone(b)
-	slices.Reverse(reversed)
-	every := func(format string) string {
-		var out strings.Builder
-		for _, c := range b {
-			fmt.Fprintf(&out, format, c)
-		}
-		return out.String()
-	}
-	out := []form{
-		{name, "raw", value}, {name, "reversed", string(reversed)}, {name, "in hex", hex.EncodeToString(b)},
-		{name, "percent-encoded", url.QueryEscape(value)}, {name, "percent-encoded throughout", every("%%%02x")},
-		{name, "in JSON escapes", every(`\u%04x`)}, {name, "in doubled JSON escapes", every(`\\u%04x`)},
-	}
-	for shift := range 3 {
-		for how, enc := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64url": base64.RawURLEncoding} {
-			text := enc.EncodeToString(append(bytes.Repeat([]byte("x"), shift), b...))
-			out = append(out, form{name, fmt.Sprintf("in %s shifted by %d", how, shift), text[(shift*8+5)/6 : (shift+len(b))*8/6]})
-		}
-	}
-	return out
-}
-
-// search finds forms in a text, in any case of its letters but for base64.
-func search(text []byte, wanted []form) (found []form) {
-	lower := bytes.ToLower(text)
-	for _, f := range wanted {
-		hay, needle := lower, strings.ToLower(f.text)
-		if strings.HasPrefix(f.how, "in base64") {
-			hay, needle = text, f.text
-		}
-		if bytes.Contains(hay, []byte(needle)) {
-			found = append(found, f)
-		}
-	}
-	return found
+// known is a canary that the test did not make: a value and what it is called.
+func known(name string, parts ...string) leaktest.Canary {
+	return leaktest.Canary{Door: name, How: "any", Kind: "as it was drawn", Value: parts[0], Parts: parts}
 }
 
 // credentials are the values that the systems accept, as the demo drew them.
-func credentials(w *world) (values map[string]string, wanted []form) {
+func credentials(w *world) (values map[string]string, wanted []leaktest.Canary) {
 	w.t.Helper()
 	keys, err := company.ReadKeys(filepath.Join(w.dir, "company"))
 	w.must(err)
 	values = map[string]string{}
 	for _, file := range keys {
 		for _, c := range file.Credentials {
-			if values[c.Name] = c.Token; c.Token == "" {
-				values[c.Name] = c.Username + ":" + c.Password
-				wanted = append(wanted, forms(c.Name+"'s password", c.Password)...)
+			if values[c.Name] = c.Token; c.Token != "" {
+				wanted = append(wanted, known(c.Name, c.Token))
+				continue
 			}
-			wanted = append(wanted, forms(c.Name, values[c.Name])...)
+			values[c.Name] = c.Username + ":" + c.Password
+			wanted = append(wanted, known(c.Name, c.Password))
 		}
 	}
 	return values, wanted
@@ -175,22 +134,40 @@ func query(t *testing.T, db *sql.DB, text string) (out [][]byte) {
 	return out
 }
 
-// clean says that no sink has any of the forms, and that the named sinks have
-// something in them at all.
-func (s *sinks) clean(t *testing.T, wanted []form, filled ...string) {
+// clean says that no sink has any of the canaries in any encoding, and that the
+// named sinks have something in them at all.
+func (s *sinks) clean(t *testing.T, wanted []leaktest.Canary, filled ...string) {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, b := range s.seen {
-		for _, f := range search(b.Bytes(), wanted) {
-			t.Errorf("%s has the secret %s %s", name, f.secret, f.how)
+	for sink, hits := range s.search(t, wanted) {
+		for _, h := range hits {
+			t.Errorf("%s has %s, %s: %.200q", sink, h.Canary, h.Way, h.Near)
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, name := range filled {
 		if b := s.seen[name]; b == nil || b.Len() == 0 {
 			t.Errorf("nothing was seen in: %s", name)
 		}
 	}
+}
+
+// search finds canaries in all sinks, by sink. What two sinks share is reported
+// for the first of them by name.
+func (s *sinks) search(t *testing.T, wanted []leaktest.Canary) map[string][]leaktest.Hit {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x, found := leaktest.NewIndex(wanted...), map[string][]leaktest.Hit{}
+	for _, name := range slices.Sorted(maps.Keys(s.seen)) {
+		if hits := x.Search(s.seen[name].Bytes()); len(hits) > 0 {
+			found[name] = hits
+		}
+	}
+	if x.Clipped > 0 {
+		t.Errorf("%d stretches of the sinks decode to more than was looked at", x.Clipped)
+	}
+	return found
 }
 
 // sniff is a client whose answers are kept, headers and all.
@@ -200,9 +177,22 @@ func (w *world) sniff(s *sinks, token string) *client.Client {
 	return c
 }
 
+// tap keeps what comes in an answer: status, headers, body.
 type tap struct{ *sinks }
 
+// tapped keeps it in another sink.
+func tapped(s *sinks, name string) http.RoundTripper { return faucet{s, name} }
+
+type faucet struct {
+	*sinks
+	name string
+}
+
 func (t tap) RoundTrip(r *http.Request) (*http.Response, error) {
+	return faucet{t.sinks, apiAnswers}.RoundTrip(r)
+}
+
+func (t faucet) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -210,7 +200,8 @@ func (t tap) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	at := t.at("answers of the API")
+	at := t.at(t.name)
+	_, _ = io.WriteString(at, resp.Status+"\n")
 	_ = resp.Header.Write(at)
 	_, _ = at.Write(body)
 	return resp, err

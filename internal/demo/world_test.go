@@ -18,6 +18,7 @@ import (
 	"sallyport.dev/client"
 	"sallyport.dev/examples/vendor-onboarding/company"
 	"sallyport.dev/examples/vendor-onboarding/system"
+	"sallyport.dev/internal/cli"
 	"sallyport.dev/internal/demo"
 	"sallyport.dev/internal/intent"
 )
@@ -26,6 +27,7 @@ import (
 const (
 	envSystem = "SALLYPORT_TEST_SYSTEM"
 	envServer = "SALLYPORT_TEST_SERVER"
+	envCLI    = "SALLYPORT_TEST_CLI" // the command line
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +43,8 @@ func TestMain(m *testing.M) {
 	case os.Getenv(envServer) != "":
 		serverMain()
 		return
+	case os.Getenv(envCLI) != "":
+		os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }

@@ -36,7 +36,7 @@ func TestAnExtendedSetFindsWhatABuiltOneFinds(t *testing.T) {
 	}
 	for i, s := range all {
 		for range 4 {
-			coded, ok := encoders[rng.IntN(len(encoders))].f(string(s.Value))
+			coded, ok := encoders[rng.IntN(len(encoders))].Encode(string(s.Value))
 			if !ok {
 				continue
 			}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport.dev/internal/leaktest"
 	"sallyport.dev/internal/scrub"
 )
 
@@ -61,7 +62,7 @@ func TestASecretThatIsCutShortDoesNotLeaveAStream(t *testing.T) {
 			in := `{"token":"` + random40[:n] + `...","next":1}`
 			out, _ := streamed(t, set, in, c, rng)
 			if out != `{"token":"[secret:s0]...","next":1}` {
-				t.Fatalf("%d bytes, %s: %q", n, c.name, out)
+				t.Fatalf("%d bytes, %s: %q", n, c.Name, out)
 			}
 		}
 		out, _ := streamed(t, set, "ends with "+random40[:n], chunkers[1], rng)
@@ -196,27 +197,27 @@ func TestAFixedTextKeepsItsLength(t *testing.T) {
 	for kind, value := range kinds {
 		set := build(t, value)
 		for _, enc := range encoders {
-			coded, ok := enc.f(value)
+			coded, ok := enc.Encode(value)
 			if !ok || len(value) > 200 {
 				continue
 			}
 			in := "\x00\x01frame " + coded + "\x02 end " + coded
 			whole, r := set.Fixed([]byte(in))
 			if !r.Found() || len(whole) != len(in) || leaks(string(whole), value) != "" {
-				t.Fatalf("%s in %s: %d bytes of %d: %q", kind, enc.name, len(whole), len(in), whole)
+				t.Fatalf("%s in %s: %d bytes of %d: %q", kind, enc.Name, len(whole), len(in), whole)
 			}
 			for _, c := range chunkers {
 				var out bytes.Buffer
 				st := set.FixedStream(&out)
 				for rest := in; len(rest) > 0; {
-					n := min(c.cut(len(rest), rng), len(rest))
+					n := min(c.Cut(len(rest), rng), len(rest))
 					if _, err := st.Write([]byte(rest[:n])); err != nil {
 						t.Fatal(err)
 					}
 					rest = rest[n:]
 				}
 				if err := st.Close(); err != nil || out.Len() != len(in) || leaks(out.String(), value) != "" {
-					t.Fatalf("%s in %s, %s: %d bytes of %d, %v", kind, enc.name, c.name, out.Len(), len(in), err)
+					t.Fatalf("%s in %s, %s: %d bytes of %d, %v", kind, enc.Name, c.Name, out.Len(), len(in), err)
 				}
 			}
 		}
@@ -237,5 +238,28 @@ func BenchmarkPackedLines(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// However many secrets there are, a part of one is found wherever it begins; of
+// thousands, one in a hundred may begin like too many others.
+func TestPartsAreFoundAmongManySecrets(t *testing.T) {
+	for n, most := range map[int]int{100: 0, 1000: 0, 3000: 6} {
+		var values []string
+		for i := range n {
+			values = append(values, leaktest.Mint("many", fmt.Sprint(i), "token").Value+leaktest.Mint("more", fmt.Sprint(i), "token").Value)
+		}
+		set := build(t, values...)
+		missed := 0
+		for _, v := range values[:20] {
+			for at := 0; at+16 <= len(v); at++ {
+				if _, r := set.Bytes([]byte("the key is " + v[at:at+16] + "...")); !r.Found() {
+					missed++
+				}
+			}
+		}
+		if missed > most {
+			t.Errorf("of %d secrets, %d of 660 parts are missed", n, missed)
+		}
 	}
 }

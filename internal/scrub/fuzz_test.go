@@ -22,7 +22,7 @@ var fuzzValues = []string{canary, "k9#Qv!2x", `p"a'ss\w/or<d>&k=9Q`, "abcd-1234-
 func seeds(f *testing.F) {
 	f.Add([]byte("text"), uint64(1), uint8(0))
 	for i, e := range encoders {
-		if s, ok := e.f(fuzzValues[i%len(fuzzValues)]); ok {
+		if s, ok := e.Encode(fuzzValues[i%len(fuzzValues)]); ok {
 			f.Add([]byte(`{"a":"`+s+`"}`), uint64(i), uint8(i))
 			f.Add([]byte(`\%&`+s+s[:len(s)/2]), uint64(i), uint8(i))
 		}
@@ -40,7 +40,7 @@ func FuzzStream(f *testing.F) {
 		}
 		rng := rand.New(rand.NewPCG(seed, 1))
 		value, enc := fuzzValues[seed%uint64(len(fuzzValues))], encoders[int(which)%len(encoders)]
-		coded, ok := enc.f(value)
+		coded, ok := enc.Encode(value)
 		if !ok {
 			return
 		}
@@ -50,7 +50,7 @@ func FuzzStream(f *testing.F) {
 		// The lines around it are cut off by line ends, which no value has, so
 		// that exactly the line has to be replaced.
 		n := int(seed % uint64(len(fuzzValues)))
-		if want := fmt.Sprintf("\n[secret:s%d]\n", n); enc.exact && !strings.Contains(out, want) || !slices.Contains(r.Names(), want[9:len(want)-2]) {
+		if want := fmt.Sprintf("\n[secret:s%d]\n", n); enc.Exact && !strings.Contains(out, want) || !slices.Contains(r.Names(), want[9:len(want)-2]) {
 			t.Fatalf("%q became %q", in, out)
 		}
 		for _, v := range fuzzValues {
@@ -133,7 +133,7 @@ func TestRandomSecretsEncodingsAndChunkings(t *testing.T) {
 		places := 0
 		for range 25 {
 			in.Write(ordinaryText(rng, rng.IntN(150)))
-			if coded, ok := encoders[rng.IntN(len(encoders))].f(values[rng.IntN(len(values))]); ok {
+			if coded, ok := encoders[rng.IntN(len(encoders))].Encode(values[rng.IntN(len(values))]); ok {
 				in.WriteString(coded + "\n")
 				places++
 			}
@@ -142,7 +142,7 @@ func TestRandomSecretsEncodingsAndChunkings(t *testing.T) {
 		for _, c := range chunkers {
 			out, r := streamed(t, set, in.String(), c, rng)
 			if out != want || r.Total() != wr.Total() || r.Total() < places {
-				t.Fatalf("seed %d, %s: %d hits, whole %d, placed %d\n%q\n%q", seed, c.name, r.Total(), wr.Total(), places, out, want)
+				t.Fatalf("seed %d, %s: %d hits, whole %d, placed %d\n%q\n%q", seed, c.Name, r.Total(), wr.Total(), places, out, want)
 			}
 		}
 		for _, line := range strings.Split(want, "\n") {
@@ -182,12 +182,12 @@ func TestNearMissesAreLeftAlone(t *testing.T) {
 			b[i] = '~'
 			in := "x" + string(b) + "y" + v[1:] + "z" + v[:len(v)-1] + "!" + v[:i] + " ! " + v[i:]
 			for _, enc := range encoders[:len(encoders)-1] {
-				coded, ok := enc.f(in)
+				coded, ok := enc.Encode(in)
 				if !ok {
 					continue
 				}
 				if out, r := streamed(t, set, coded, chunkers[0], nil); r.Found() {
-					t.Fatalf("%s in %s: %q became %q", kind, enc.name, coded, out)
+					t.Fatalf("%s in %s: %q became %q", kind, enc.Name, coded, out)
 				}
 			}
 		}

@@ -137,8 +137,15 @@ func (b *bank) grams(pats []pattern, ids []int32, common *gramCount) []entry {
 }
 
 // commonGram is from how many occurrences on, in the patterns and in ordinary
-// text, four bytes are no sign of one secret: what many begin with.
+// text, four bytes are no sign of one secret: what many begin with. Counters are
+// shared, so twice what each has on average is let pass besides: else, of a
+// thousand secrets, half of all q-grams would count as common and parts of a
+// secret be missed.
 const commonGram = 16
+
+func (g *gramCount) limit() uint16 {
+	return uint16(min(commonGram+2*g.total/len(g.n), 1<<16-1))
+}
 
 // fragments adds the q-grams outside the window at w, by which a part of the
 // pattern is found.
@@ -146,8 +153,9 @@ func (b *bank) fragments(p *pattern, id int32, w int, common *gramCount, all []e
 	if p.least == 0 {
 		return all
 	}
+	limit := common.limit()
 	for o := p.from; o+b.q <= p.to; o++ {
-		if o >= w && o < w+b.s || *common.at(p.text, o) > commonGram {
+		if o >= w && o < w+b.s || *common.at(p.text, o) > limit {
 			continue
 		}
 		all = append(all, entry{b.hash(load(p.text[o:])), id, int32(o)})
@@ -247,7 +255,10 @@ func equalFold(t, p []byte) bool {
 
 // gramCount says how common four bytes are, in the patterns and in a sample of
 // ordinary text. Two grams may share a counter.
-type gramCount [1 << 16]uint16
+type gramCount struct {
+	n     [1 << 16]uint16
+	total int
+}
 
 // ordinary is text whose four-byte runs are no good to search by.
 const ordinary = `{"id": 1000, "name": "", "type": "string", "status": "error", "message": "the ` +
@@ -275,13 +286,14 @@ func countGrams(pats []pattern) *gramCount {
 
 func (g *gramCount) at(p []byte, i int) *uint16 {
 	x := binary.LittleEndian.Uint32(p[i:]) | uint32(foldAll&0xffffffff)
-	return &g[x*2654435761>>16]
+	return &g.n[x*2654435761>>16]
 }
 
 func (g *gramCount) add(p []byte, weight uint16) {
 	for i := 0; i+4 <= len(p); i++ {
 		c := g.at(p, i)
 		*c = uint16(min(int(*c)+int(weight), 1<<16-1))
+		g.total += int(weight)
 	}
 }
 

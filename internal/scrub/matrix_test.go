@@ -30,7 +30,7 @@ func streamed(t testing.TB, set *scrub.Set, text string, c chunker, rng *rand.Ra
 	var out bytes.Buffer
 	st := set.Stream(&out)
 	for len(text) > 0 {
-		n := min(c.cut(len(text), rng), len(text))
+		n := min(c.Cut(len(text), rng), len(text))
 		if k, err := st.Write([]byte(text[:n])); k != n || err != nil {
 			t.Fatal(k, err)
 		}
@@ -57,7 +57,7 @@ func TestNoSecretLeavesInAnyEncodingAtAnyChunking(t *testing.T) {
 	for kind, value := range kinds {
 		set := build(t, value, "another-Secret-77")
 		for _, enc := range encoders {
-			coded, ok := enc.f(value)
+			coded, ok := enc.Encode(value)
 			if !ok {
 				continue
 			}
@@ -66,17 +66,17 @@ func TestNoSecretLeavesInAnyEncodingAtAnyChunking(t *testing.T) {
 				places = around[:2]
 			}
 			for i, a := range places {
-				enc.exact = enc.exact && i < ordinaryAround
+				enc.Exact = enc.Exact && i < ordinaryAround
 				in := a[0] + coded + a[1]
 				whole, r := set.Bytes([]byte(in))
 				check(t, kind, enc, a, value, string(whole), r)
 				for _, c := range chunkers {
-					if kind == "long" && c.name == "bytes" {
+					if kind == "long" && c.Name == "bytes" {
 						continue // threes and sevens do, in a fraction of the time
 					}
 					out, sr := streamed(t, set, in, c, rng)
 					if out != string(whole) || !reflect.DeepEqual(r, sr) {
-						check(t, kind+"/"+c.name, enc, a, value, out, sr)
+						check(t, kind+"/"+c.Name, enc, a, value, out, sr)
 					}
 					cases++
 				}
@@ -89,7 +89,7 @@ func TestNoSecretLeavesInAnyEncodingAtAnyChunking(t *testing.T) {
 // check says what is wrong with a scrubbed text.
 func check(t *testing.T, kind string, enc encoder, a [2]string, value, out string, r scrub.Report) {
 	t.Helper()
-	at := fmt.Sprintf("%s in %s between %q and %q", kind, enc.name, a[0], a[1])
+	at := fmt.Sprintf("%s in %s between %q and %q", kind, enc.Name, a[0], a[1])
 	if !strings.Contains(out, "[secret:s0]") {
 		t.Fatalf("%s: no replacement in %q", at, out)
 	}
@@ -98,10 +98,10 @@ func check(t *testing.T, kind string, enc encoder, a [2]string, value, out strin
 			t.Fatalf("%s leaks by %s: %q", at, way, out)
 		}
 	}
-	if enc.exact && !periodic(value) && out != a[0]+"[secret:s0]"+a[1] {
+	if enc.Exact && !periodic(value) && out != a[0]+"[secret:s0]"+a[1] {
 		t.Fatalf("%s: the text around is damaged: %q", at, out)
 	}
-	if len(r.Hits) != 1 || r.Hits[0].Name != "s0" || r.Total() < 1 || enc.exact && !periodic(value) && r.Total() != 1 {
+	if len(r.Hits) != 1 || r.Hits[0].Name != "s0" || r.Total() < 1 || enc.Exact && !periodic(value) && r.Total() != 1 {
 		t.Fatalf("%s: report %v", at, r)
 	}
 }
@@ -115,15 +115,15 @@ func TestTheLeakCheckFindsWhatIsPlanted(t *testing.T) {
 			continue
 		}
 		for _, enc := range encoders {
-			coded, ok := enc.f(value)
-			if !ok || strings.Contains("braced U8 octal percent u", enc.name) {
-				continue // the check has no decoder for these: the exact comparison holds them
+			coded, ok := enc.Encode(value)
+			if !ok {
+				continue
 			}
 			if kind == "escapes" || kind == "leads" || kind == "quotes" {
 				continue // their own escapes make every decoder of mixtures guess
 			}
 			if leaks("before "+coded+" after", value) == "" {
-				t.Errorf("%s in %s is not found", kind, enc.name)
+				t.Errorf("%s in %s is not found", kind, enc.Name)
 			}
 		}
 	}
@@ -161,12 +161,12 @@ func TestEverySplitInTwo(t *testing.T) {
 	value := kinds["quotes"]
 	set := build(t, value)
 	for _, enc := range encoders {
-		coded, _ := enc.f(value)
+		coded, _ := enc.Encode(value)
 		in := `a\` + coded + "%2"
 		whole, _ := streamed(t, set, in, chunkers[0], nil)
 		for i := 1; i < len(in); i++ {
 			first := true
-			c := chunker{cut: func(n int, _ *rand.Rand) int {
+			c := chunker{Cut: func(n int, _ *rand.Rand) int {
 				if first {
 					first = false
 					return i
@@ -174,7 +174,7 @@ func TestEverySplitInTwo(t *testing.T) {
 				return n
 			}}
 			if out, _ := streamed(t, set, in, c, nil); out != whole || leaks(out, value) != "" {
-				t.Fatalf("%s split at %d: %q, not %q", enc.name, i, out, whole)
+				t.Fatalf("%s split at %d: %q, not %q", enc.Name, i, out, whole)
 			}
 		}
 	}

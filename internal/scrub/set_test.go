@@ -223,7 +223,7 @@ func TestReportsCountPlaces(t *testing.T) {
 		for _, c := range chunkers[:4] {
 			out, r := streamed(t, set, in, c, nil)
 			if got := out + " " + fmt.Sprint(r); got != want {
-				t.Errorf("%.60q in %s: %.200q, want %.200q", in, c.name, got, want)
+				t.Errorf("%.60q in %s: %.200q, want %.200q", in, c.Name, got, want)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"maps"
 	"slices"
@@ -78,7 +79,11 @@ func derive(name string, fields map[string]plain.Value) []scrub.Secret {
 	if len(user) > 0 && len(password) > 0 {
 		pair := bytes.Join([][]byte{user, password}, []byte(":")) // basic authentication's
 		add(pair)
+		// A system that repeats the header repeats this, in any encoding.
+		coded := base64.StdEncoding.AppendEncode(nil, pair)
+		add(bytes.TrimRight(coded, "="))
 		clear(pair)
+		clear(coded)
 	}
 	return out
 }

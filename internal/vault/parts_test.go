@@ -1,7 +1,13 @@
 package vault_test
 
 import (
+	"bytes"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,4 +74,27 @@ func FuzzShape(f *testing.F) {
 		}
 		vault.Shape(b)
 	})
+}
+
+// A system that repeats its Authorization header in another encoding repeats the
+// password in two: what is sent is known as it is sent.
+func TestAUserNameAndPasswordAreKnownAsTheyAreSent(t *testing.T) {
+	f := start(t)
+	w := f.write(acme, "login", part1)
+	for _, user := range []string{"a", "ab", "abc", "procurement-worker"} {
+		w.Fields = map[string][]byte{"username": []byte(user), "password": []byte(part1)}
+		w.Name = "login-" + strconv.Itoa(len(user))
+		if _, err := f.Set(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+		sent := []byte(base64.StdEncoding.EncodeToString([]byte(user + ":" + part1)))
+		back := bytes.Clone(sent)
+		slices.Reverse(back)
+		for how, text := range map[string]string{"as it is": string(sent), "in hex": hex.EncodeToString(sent), "backwards": string(back),
+			"with its scheme, in hex": hex.EncodeToString([]byte("Basic " + string(sent))), "in base32": base32.StdEncoding.EncodeToString(sent)} {
+			if len(f.Scrub(acme).Contains([]byte("before "+text+" after"))) == 0 {
+				t.Errorf("the header of %s is not found %s", user, how)
+			}
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package scrub_test
+package leaktest
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
-	"math/rand/v2"
+	"math/rand/v2" //nolint:depguard // cases have to be the same each time
 	"net/url"
 	"slices"
 	"strings"
@@ -17,9 +17,9 @@ import (
 	"unicode/utf8"
 )
 
-// kinds are the secrets of the matrix: shapes that systems really issue, and
+// Kinds are the secrets of the matrix: shapes that systems really issue, and
 // shapes made of what escapes are made of.
-var kinds = map[string]string{
+var Kinds = map[string]string{ //nolint:gosec // made up, to be looked for
 	"token":     "q7Zt3VbN9xKc2LwE5mRd",
 	"shortest":  "k9#Qv!2x",
 	"base64":    "mX9/+Zq7r+B/t3w8YkP1c5vJ0aQ=",
@@ -37,11 +37,12 @@ var kinds = map[string]string{
 	"long":      strings.Repeat("K3yPart/Of+A:Long;Secret", 9),
 }
 
-// encoder writes a value as some system would. ok is false where it can't.
-type encoder struct {
-	name  string
-	exact bool // the whole value is in it, and nothing else
-	f     func(v string) (string, bool)
+// Encoder writes a value as some system would. Encode's ok is false where it
+// can't.
+type Encoder struct {
+	Name   string
+	Exact  bool // the whole value is in it, and nothing else
+	Encode func(v string) (coded string, ok bool)
 }
 
 func always(f func(v string) string) func(string) (string, bool) {
@@ -57,15 +58,16 @@ func text(f func(v string) string) func(string) (string, bool) {
 	}
 }
 
-func goJSON(v string) string {
+// GoJSON is the inside of encoding/json's string.
+func GoJSON(v string) string {
 	b, _ := json.Marshal(v)
 	return string(b[1 : len(b)-1])
 }
 
-func phpJSON(v string) string { return strings.ReplaceAll(goJSON(v), "/", `\/`) }
+func phpJSON(v string) string { return strings.ReplaceAll(GoJSON(v), "/", `\/`) }
 
-// unicodes escapes every UTF-16 unit.
-func unicodes(verb string) func(string) string {
+// Unicodes escapes every UTF-16 unit.
+func Unicodes(verb string) func(string) string {
 	return func(v string) string {
 		var b strings.Builder
 		for _, u := range utf16.Encode([]rune(v)) {
@@ -85,7 +87,8 @@ func perRune(verb string) func(string) string {
 	}
 }
 
-func perByte(verb string) func(string) string {
+// PerByte writes each byte with a verb.
+func PerByte(verb string) func(string) string {
 	return func(v string) string {
 		var b strings.Builder
 		for i := range len(v) {
@@ -94,8 +97,6 @@ func perByte(verb string) func(string) string {
 		return b.String()
 	}
 }
-
-var encodingStd = base64.StdEncoding
 
 func twice(f func(string) string) func(string) string {
 	return func(v string) string { return f(f(v)) }
@@ -113,30 +114,30 @@ func mixed(seed uint64, deep bool) func(string) (string, bool) {
 		if !utf8.ValidString(v) || deep && strings.ContainsAny(v, `\%&`) {
 			return "", false
 		}
-		rng := rand.New(rand.NewPCG(seed, 7))
+		rng := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // the same each time
 		var b strings.Builder
 		for _, r := range v {
 			s := string(r)
 			switch c := s[0]; rng.IntN(8) {
 			case 6:
 				if deep {
-					b.WriteString(perByte("%%25%02x")(s))
+					b.WriteString(PerByte("%%25%02x")(s))
 					continue
 				}
-				b.WriteString(perByte("%%%02X")(s))
+				b.WriteString(PerByte("%%%02X")(s))
 			case 0:
-				b.WriteString(perByte("%%%02X")(s))
+				b.WriteString(PerByte("%%%02X")(s))
 			case 1:
-				b.WriteString(unicodes(`\u%04x`)(s))
+				b.WriteString(Unicodes(`\u%04x`)(s))
 			case 2:
 				fmt.Fprintf(&b, "&#%d;", r)
 			case 3:
 				fmt.Fprintf(&b, "&#x%X;", r)
 			case 4:
-				b.WriteString(perByte(`\x%02x`)(s))
+				b.WriteString(PerByte(`\x%02x`)(s))
 			default:
 				if strings.ContainsRune(`%\&`, rune(c)) {
-					b.WriteString(perByte("%%%02x")(s))
+					b.WriteString(PerByte("%%%02x")(s))
 				} else {
 					b.WriteString(s)
 				}
@@ -146,12 +147,15 @@ func mixed(seed uint64, deep bool) func(string) (string, bool) {
 	}
 }
 
-func lead(n int, enc *base64.Encoding) func(string) string {
+// Base64After is base64 of a value with n bytes before it and a line end after.
+func Base64After(n int, enc *base64.Encoding) func(string) string {
 	return func(v string) string { return enc.EncodeToString([]byte("user:"[5-n:] + v + "\n")) }
 }
 
 func twiceBase64(in, out int) func(string) string {
-	return func(v string) string { return lead(out, base64.StdEncoding)(lead(in, base64.StdEncoding)(v)) }
+	return func(v string) string {
+		return Base64After(out, base64.StdEncoding)(Base64After(in, base64.StdEncoding)(v))
+	}
 }
 
 func utf16Bytes(order binary.AppendByteOrder) func(string) string {
@@ -164,32 +168,33 @@ func utf16Bytes(order binary.AppendByteOrder) func(string) string {
 	}
 }
 
-var encoders = []encoder{
+// Encoders are found in a stream as in a whole text.
+var Encoders = []Encoder{
 	{"raw", true, always(func(v string) string { return v })},
-	{"upper", true, always(asciiUpper)},
-	{"json go", true, text(goJSON)},
+	{"upper", true, always(Upper)},
+	{"json go", true, text(GoJSON)},
 	{"json php", true, text(phpJSON)},
 	{"json dotnet", true, text(func(v string) string {
-		return strings.NewReplacer("+", `\u002B`, "'", `\u0027`, "`", `\u0060`).Replace(goJSON(v))
+		return strings.NewReplacer("+", `\u002B`, "'", `\u0027`, "`", `\u0060`).Replace(GoJSON(v))
 	})},
-	{"json every char", true, text(unicodes(`\u%04x`))},
-	{"json every char upper", true, text(unicodes(`\u%04X`))},
-	{"json in json", true, text(twice(goJSON))},
+	{"json every char", true, text(Unicodes(`\u%04x`))},
+	{"json every char upper", true, text(Unicodes(`\u%04X`))},
+	{"json in json", true, text(twice(GoJSON))},
 	{"json in json php", true, text(twice(phpJSON))},
-	{"json depth 3", true, text(func(v string) string { return goJSON(goJSON(phpJSON(v))) })},
+	{"json depth 3", true, text(func(v string) string { return GoJSON(GoJSON(phpJSON(v))) })},
 	{"braced", true, text(perRune(`\u{%x}`))},
 	{"U8", true, text(perRune(`\U%08x`))},
-	{"octal", true, always(perByte(`\%03o`))},
-	{"\\xNN", true, always(perByte(`\x%02x`))},
-	{"\\xNN upper", true, always(perByte(`\x%02X`))},
+	{"octal", true, always(PerByte(`\%03o`))},
+	{"\\xNN", true, always(PerByte(`\x%02x`))},
+	{"\\xNN upper", true, always(PerByte(`\x%02X`))},
 	{"query", true, always(url.QueryEscape)},
 	{"path", true, always(url.PathEscape)},
 	{"percent lower", true, always(func(v string) string { return lowerEscapes(url.QueryEscape(v)) })},
-	{"percent every byte", true, always(perByte("%%%02X"))},
-	{"percent every byte lower", true, always(perByte("%%%02x"))},
-	{"percent twice", true, always(twice(perByte("%%%02X")))},
+	{"percent every byte", true, always(PerByte("%%%02X"))},
+	{"percent every byte lower", true, always(PerByte("%%%02x"))},
+	{"percent twice", true, always(twice(PerByte("%%%02X")))},
 	{"query twice", true, always(twice(url.PathEscape))},
-	{"percent u", true, text(unicodes("%%u%04x"))},
+	{"percent u", true, text(Unicodes("%%u%04x"))},
 	{"html", true, text(html.EscapeString)},
 	{"html named", true, text(named)},
 	{"html decimal", true, text(perRune("&#%d;"))},
@@ -197,8 +202,8 @@ var encoders = []encoder{
 	{"html hex", true, text(perRune("&#x%x;"))},
 	{"html hex upper", true, text(perRune("&#X%X;"))},
 	{"html twice", true, text(twice(html.EscapeString))},
-	{"html in json", true, text(func(v string) string { return goJSON(html.EscapeString(v)) })},
-	{"json in percent", true, text(func(v string) string { return url.QueryEscape(goJSON(v)) })},
+	{"html in json", true, text(func(v string) string { return GoJSON(html.EscapeString(v)) })},
+	{"json in percent", true, text(func(v string) string { return url.QueryEscape(GoJSON(v)) })},
 	{"mixed 1", true, mixed(1, false)},
 	{"mixed deep 1", true, mixed(1, true)},
 	{"mixed 2", true, mixed(2, false)},
@@ -207,16 +212,16 @@ var encoders = []encoder{
 	{"mixed deep 3", true, mixed(3, true)},
 	{"hex", true, always(func(v string) string { return hex.EncodeToString([]byte(v)) })},
 	{"hex upper", true, always(func(v string) string { return strings.ToUpper(hex.EncodeToString([]byte(v))) })},
-	{"base64 0", false, always(lead(0, base64.StdEncoding))},
-	{"base64 1", false, always(lead(1, base64.StdEncoding))},
-	{"base64 2", false, always(lead(2, base64.StdEncoding))},
-	{"base64 basic", false, always(lead(5, base64.StdEncoding))},
-	{"base64url 0", false, always(lead(0, base64.RawURLEncoding))},
-	{"base64url 1", false, always(lead(1, base64.URLEncoding))},
-	{"base64url 2", false, always(lead(2, base64.RawURLEncoding))},
+	{"base64 0", false, always(Base64After(0, base64.StdEncoding))},
+	{"base64 1", false, always(Base64After(1, base64.StdEncoding))},
+	{"base64 2", false, always(Base64After(2, base64.StdEncoding))},
+	{"base64 basic", false, always(Base64After(5, base64.StdEncoding))},
+	{"base64url 0", false, always(Base64After(0, base64.RawURLEncoding))},
+	{"base64url 1", false, always(Base64After(1, base64.URLEncoding))},
+	{"base64url 2", false, always(Base64After(2, base64.RawURLEncoding))},
 	{"base64 alone", false, always(func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) })},
-	{"base64 in php json", false, always(func(v string) string { return phpJSON(lead(1, base64.StdEncoding)(v)) })},
-	{"base64 in query", false, always(func(v string) string { return url.QueryEscape(lead(2, base64.StdEncoding)(v)) })},
+	{"base64 in php json", false, always(func(v string) string { return phpJSON(Base64After(1, base64.StdEncoding)(v)) })},
+	{"base64 in query", false, always(func(v string) string { return url.QueryEscape(Base64After(2, base64.StdEncoding)(v)) })},
 	{"base64 in base64 0", false, always(twiceBase64(0, 0))},
 	{"base64 in base64 1", false, always(twiceBase64(1, 2))},
 	{"base64 in base64 2", false, always(twiceBase64(2, 1))},
@@ -237,7 +242,29 @@ var encoders = []encoder{
 	{"node buffer", true, always(func(v string) string { return strings.ReplaceAll(strings.Trim(fmt.Sprint([]byte(v)), "[]"), " ", ",") })},
 }
 
-func asciiUpper(v string) string {
+// WholeEncoders are found in a whole text, not in a stream: an Observation is
+// searched for them, the wire is not.
+var WholeEncoders = []Encoder{
+	{"gzip in base64", false, always(func(v string) string { return base64.StdEncoding.EncodeToString([]byte(gzipped("token=" + v))) })},
+	{"zlib in base64url", false, always(func(v string) string { return base64.RawURLEncoding.EncodeToString([]byte(zlibbed("token=" + v))) })},
+	{"wrapped base64", false, always(func(v string) string {
+		coded := base64.StdEncoding.EncodeToString([]byte("a line before it: " + v + " and after"))
+		var b strings.Builder
+		for i := 0; i < len(coded); i += 20 {
+			b.WriteString(coded[i:min(i+20, len(coded))] + "\n")
+		}
+		return b.String()
+	})},
+	{"json in base64", false, text(func(v string) string {
+		return base64.StdEncoding.EncodeToString([]byte(`{"token":"` + GoJSON(v) + `"}`))
+	})},
+	{"percent in base64", false, always(func(v string) string {
+		return base64.StdEncoding.EncodeToString([]byte("token=" + PerByte("%%%02x")(v)))
+	})},
+}
+
+// Upper turns ASCII letters into capitals, and nothing else.
+func Upper(v string) string {
 	b := []byte(v)
 	for i, c := range b {
 		if c >= 'a' && c <= 'z' {
@@ -257,13 +284,14 @@ func lowerEscapes(v string) string {
 	return string(b)
 }
 
-// chunker cuts a text into writes.
-type chunker struct {
-	name string
-	cut  func(n int, rng *rand.Rand) int // the size of the next write
+// Chunker cuts a text into writes.
+type Chunker struct {
+	Name string
+	Cut  func(n int, rng *rand.Rand) int // the size of the next write, when n bytes are left
 }
 
-var chunkers = []chunker{
+// Chunkers begin with the whole text at once.
+var Chunkers = []Chunker{
 	{"whole", func(n int, _ *rand.Rand) int { return n }},
 	{"bytes", func(int, *rand.Rand) int { return 1 }},
 	{"threes", func(int, *rand.Rand) int { return 3 }},

@@ -1,0 +1,128 @@
+package demo_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"sallyport.dev/examples/vendor-onboarding/company"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/leaktest"
+)
+
+// commands are the commands that read from a server, with RUN, INTENT and SECRET
+// standing for what there is, and for a known secret.
+var commands = []string{
+	"run list", "run show RUN", "run intents RUN", "rail follow RUN", "run follow RUN", "intent show RUN INTENT", "decision list --state all", "decision show SECRET",
+	"secret list", "secret show SECRET", "mission list", "account list", "unknown list", "audit tail", "audit tail --run RUN", "audit verify", "whoami", "health",
+	"run stop SECRET", "run start SECRET", "run start vendor-onboarding --input name=SECRET --input country=DE --input tax_id=DE129274202",
+	"secret edit SECRET --description x", "secret rollback SECRET", "account disable SECRET", "unknown resolve SECRET --applied --why SECRET", "SECRET", "run SECRET",
+}
+
+// TestLeakAProcessShowsNoSecret looks at a server as the machine sees it: the
+// environment and arguments of it and of what it starts, what it leaves in the
+// directory for temporary files, and what the command line prints of it, as text
+// and as JSON.
+func TestLeakAProcessShowsNoSecret(t *testing.T) {
+	t.Parallel()
+	tmp, dir := filepath.Join(t.TempDir(), "tmp"), t.TempDir()
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, dir, "", "TMPDIR="+tmp)
+	w := &world{t: t, dir: dir}
+	s := &sinks{seen: map[string]*bytes.Buffer{}}
+	values, wanted := credentials(w)
+	secret := values["erp-write-token"]
+	post(t, p.Control["taxverify"], "/behaviour", `{"mode":"echo"}`)
+	post(t, p.Control["erp"], "/behaviour", `{"mode":"echo-error"}`)
+	post(t, p.Control[company.ScriptedModel], "/behaviour", `{"mode":"echo","times":1}`)
+	run := p.begin()
+	w.eventually("the Run ends", func() bool {
+		var r intent.Run
+		p.must(p.call("requester", "GET", "/v1/runs/"+run, nil, &r))
+		return r.State == intent.RunEnded
+	})
+	var out struct{ Intents []intent.Intent }
+	p.must(p.call("requester", "GET", "/v1/runs/"+run+"/intents", nil, &out))
+	ran := 0
+	for _, who := range []string{"admin", "auditor", "requester"} {
+		p.must(p.call(who, "GET", "/v1/me", nil, nil)) // signs in
+		for _, line := range commands {
+			for _, flags := range [][]string{nil, {"--json"}} {
+				p.command(s, who, slices.Concat(flags, strings.Fields(strings.NewReplacer("RUN", run, "INTENT", out.Intents[0].ID, "SECRET", "\x00").Replace(line))), secret)
+				ran++
+			}
+		}
+	}
+	processes := family(t, p.cmd.Process.Pid)
+	if len(processes) < 5 {
+		t.Errorf("the server and its systems are %d processes", len(processes))
+	}
+	for _, pid := range processes {
+		for _, file := range []string{"environ", "cmdline"} {
+			b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = s.at(file + " of processes").Write(append(b, '\n'))
+		}
+	}
+	s.files(t, tmp, func(string) bool { return true })
+	_, _ = s.at("stderr of the server").Write([]byte(p.stderr.String()))
+	p.stop()
+	s.clean(t, wanted, "environ of processes", "cmdline of processes", "output of commands")
+	// And what is planted in each of them is found.
+	for name, from := range s.sizes() {
+		_, _ = s.at(name).Write([]byte(" planted: " + leaktest.GoJSON(secret)))
+		if len(leaktest.NewIndex(wanted...).Search(s.tail(name, from))) == 0 {
+			t.Errorf("what was planted in %s is not found", name)
+		}
+	}
+	t.Logf("leak suite, processes: %d commands, %d processes, %d sinks", ran, len(processes), len(s.sizes()))
+}
+
+// command runs one command of the command line as somebody; a zero byte stands for
+// the secret. What the person typed comes back in no line of it.
+func (p *process) command(s *sinks, who string, args []string, secret string) {
+	p.t.Helper()
+	self, err := os.Executable()
+	p.must(err)
+	for i, a := range args {
+		args[i] = strings.ReplaceAll(a, "\x00", secret)
+	}
+	cmd := exec.CommandContext(p.t.Context(), self, args...)
+	cmd.Env = append(os.Environ(), envCLI+"=1", envServer+"=", envSystem+"=", "SALLYPORT_SERVER="+p.URL, "SALLYPORT_TOKEN="+p.tokens[who], "XDG_CONFIG_HOME="+p.t.TempDir(), "NO_COLOR=1")
+	out, err := cmd.CombinedOutput()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited { //nolint:errorlint // exec gives it as it is
+		p.t.Fatal(err)
+	}
+	_, _ = s.at("output of commands").Write(out)
+}
+
+// family is a process and those that it started.
+func family(t *testing.T, pid int) []int {
+	t.Helper()
+	all := []int{pid}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range stats {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		rest := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		if len(rest) > 1 && rest[1] == strconv.Itoa(pid) {
+			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			all = append(all, child)
+		}
+	}
+	return all
+}
