@@ -68,7 +68,7 @@ func TestARecoveryKeyIsNeverWrittenOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kek.NewRecovery(path); !fault.Is(err, fault.Unavailable) {
+	if _, err := kek.NewRecovery(path); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a second recovery key in the same file: %v", err)
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
