@@ -1,6 +1,10 @@
 package cli
 
-import "io"
+import (
+	"io"
+
+	"sallyport.dev/internal/app"
+)
 
 // What the tests outside look into: functions of their inputs.
 var (
@@ -12,6 +16,12 @@ var (
 	Expiry  = expiry
 	Expires = expires
 )
+
+// RestoreCode is the exit code of what a restore, or a check, came to.
+func RestoreCode(rep app.RestoreReport, verify bool) int {
+	p := &program{out: io.Discard, err: io.Discard}
+	return p.fail(p.verdict(rep, restoreFlags{verify: verify}))
+}
 
 // Tile reads a tile of so many entries, as of a server's log.
 func Tile(b []byte, width int) (entries [][]byte, hashes int, err error) {

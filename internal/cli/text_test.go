@@ -8,8 +8,12 @@ import (
 	"unicode"
 
 	"sallyport.dev/client"
+	"sallyport.dev/internal/app"
+	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/cli"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/sqlite"
+	"sallyport.dev/internal/vault"
 )
 
 // FuzzVisible: whatever somebody else wrote, the terminal gets printable text.
@@ -60,6 +64,23 @@ func TestAPathsPartsCantLeadElsewhere(t *testing.T) {
 	} {
 		if got := cli.Route("v1", "secrets", in); got != want {
 			t.Errorf("%q: %s", in, got)
+		}
+	}
+}
+
+// Rows that are refused fail a check as an audit log with findings does, and so does
+// a restore that was not made because of them.
+func TestRefusedRowsOfABackupHaveTheirExitCode(t *testing.T) {
+	rows := []sqlite.RefusedRow{{Tenant: "acme", Table: "resource", Name: "Policy/x", Why: "its row was removed"}}
+	for _, c := range []struct {
+		rows   []sqlite.RefusedRow
+		verify bool
+		dir    string
+		want   int
+	}{{nil, true, "", 0}, {rows, true, "", 9}, {rows, false, "", 9}, {rows, false, "made", 0}, {nil, false, "made", 0}} {
+		rep := app.RestoreReport{Opened: true, Audit: &audit.Report{Logs: []audit.LogReport{{Tenant: "acme"}}}, Secrets: &vault.Count{}, Rows: c.rows, Dir: c.dir, Ended: &app.Ended{}}
+		if got := cli.RestoreCode(rep, c.verify); got != c.want {
+			t.Errorf("%+v: exit code %d", c, got)
 		}
 	}
 }
