@@ -21,7 +21,7 @@ import (
 
 // dynamic are the places that add routes whose pattern is no literal there: what
 // they are called with is found where it is said.
-var dynamic = []string{"api/route.go", "api/follow.go", "console/visit.go"}
+var dynamic = []string{"api/route.go", "api/follow.go", "api/backup.go", "console/visit.go"}
 
 // mounted is where the routes of a package are, when not at the root.
 var mounted = map[string]string{"audit": "/v1/audit/log"}
@@ -146,7 +146,7 @@ func (w *world) everything(runs []string, secret string) map[string][]string {
 	there := map[string][]string{
 		"mission": {"leak", "vendor-onboarding"}, "secret": {"leak-bearer", "leak-bearer-0"}, "hash": {"x"}, "name": {"console.css"},
 		"action": {"rotate", "activate", "rollback", "disable", "destroy", "remove"}, "version": {"1"}, "path": {"0/000", "entries/000", "0/x000/000"},
-		"run": runs, "account": {w.People["requester"].Account.ID},
+		"run": runs, "account": {w.People["requester"].Account.ID}, "seal": {"seal_none"},
 	}
 	for _, run := range runs {
 		for i, it := range w.intents(run) {
