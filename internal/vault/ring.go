@@ -172,9 +172,12 @@ func (v *Vault) finishSeal(row *SealRow, r RootRow, tag, root plain.Value) (err 
 // keepTag keeps a seal's tag key, and wipes it.
 func (v *Vault) keepTag(row *SealRow, r RootRow, tag plain.Value) (err error) {
 	defer plain.Wipe(tag)
-	return v.subkey(sealTag, "", func(key []byte) {
+	if serr := v.subkey(sealTag, "", func(key []byte) {
 		row.Tag, err = box.Seal(key, box.Bind("seal tag", r.Vault, row.ID), tag)
-	})
+	}); serr != nil {
+		return serr
+	}
+	return err
 }
 
 // tagKey opens a seal's tag key.
