@@ -1,16 +1,14 @@
 package vault
 
 import (
-	"bytes"
 	"crypto/rand"
-	"encoding/binary"
-	"maps"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intake"
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
 )
@@ -134,45 +132,22 @@ func (v *Vault) decrypt(ten *tenant, e *entry, n int) (plain.Value, map[string]p
 	return packed, fields, err
 }
 
-// pack writes fields in the order of their names, each name and value with its
-// length before it.
-func pack(fields map[string][]byte) plain.Value {
-	n := 0
-	for name, value := range fields {
-		n += 8 + len(name) + len(value)
-	}
-	out := make([]byte, 0, n) // room for all, so that growing leaves no copy
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		out = binary.BigEndian.AppendUint32(out, uint32(len(name))) // intake bounds it
-		out = append(out, name...)
-		out = binary.BigEndian.AppendUint32(out, uint32(len(fields[name]))) // intake bounds it
-		out = append(out, fields[name]...)
-	}
-	return plain.New(out)
-}
+// pack writes fields as intake does.
+func pack(fields map[string][]byte) plain.Value { return plain.New(intake.Pack(fields)) }
 
 // unpack reads what pack wrote. The fields are slices of the one value.
 func unpack(packed plain.Value) (map[string]plain.Value, error) {
-	b := plain.Bytes(packed)
-	out := map[string]plain.Value{}
 	bad := fault.New(fault.Denied, "the decrypted version is not a list of fields")
-	for len(b) > 0 {
-		var part [2][]byte
-		for i := range part {
-			if len(b) < 4 {
-				return nil, bad
-			}
-			n := binary.BigEndian.Uint32(b)
-			if b = b[4:]; uint64(n) > uint64(len(b)) {
-				return nil, bad
-			}
-			part[i], b = b[:n:n], b[n:]
-		}
-		name := string(part[0])
-		if _, twice := out[name]; twice || bytes.ContainsFunc(part[0], notFieldName) || name == "" {
+	fields, err := intake.Unpack(plain.Bytes(packed))
+	if err != nil {
+		return nil, bad
+	}
+	out := make(map[string]plain.Value, len(fields))
+	for name, value := range fields {
+		if name == "" || strings.ContainsFunc(name, notFieldName) {
 			return nil, bad
 		}
-		out[name] = plain.New(part[1])
+		out[name] = plain.New(value)
 	}
 	return out, nil
 }

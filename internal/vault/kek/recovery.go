@@ -1,7 +1,6 @@
 package kek
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,7 +75,7 @@ func ParseRecoveryPublic(b []byte) (RecoveryPublic, error) {
 	var p RecoveryPublic
 	bad := fault.New(fault.Invalid, "this is not the public half of a recovery key").
 		WithHint("it is what made the recovery key wrote to stdout")
-	if err := strictJSON(b, &p); err != nil || !recoveryID(p.ID) || len(p.Tag) != box.KeySize {
+	if err := decodeStrict(b, &p); err != nil || !recoveryID(p.ID) || len(p.Tag) != box.KeySize {
 		return RecoveryPublic{}, bad
 	}
 	kem, _, _ := suite()
@@ -120,7 +119,7 @@ func (r *Recovery) Unwrap(_ context.Context, _ box.AAD, s Sealed) (plain.Value, 
 	b, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
 	defer clear(b)
 	var f recoveryFile
-	if err != nil || len(b) > maxKeyFile || strictJSON(b, &f) != nil || !recoveryID(f.ID) || len(f.Secret) != box.KeySize {
+	if err != nil || len(b) > maxKeyFile || decodeStrict(b, &f) != nil || !recoveryID(f.ID) || len(f.Secret) != box.KeySize {
 		clear(f.Secret)
 		return plain.Value{}, fault.New(fault.Invalid, "the recovery key's file "+fault.Quote(r.path)+" is damaged").
 			WithHint("use its copy; a new recovery key opens nothing that this one did")
@@ -131,17 +130,4 @@ func (r *Recovery) Unwrap(_ context.Context, _ box.AAD, s Sealed) (plain.Value, 
 			WithHint("the vault wants the one with the id %s", fault.Quote(s.ID))
 	}
 	return plain.New(f.Secret), nil
-}
-
-// strictJSON decodes one value with known fields and nothing after it.
-func strictJSON(b []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("something follows the JSON")
-	}
-	return nil
 }
