@@ -26,7 +26,17 @@ const unreadable = "unreadable"
 
 // packed finds secrets in what t packs.
 func (sc *scanner) packed(t []byte, budget *int, layer int) {
-	for a := 0; a < len(t); {
+	const least = minRun - 2 // without its padding
+	for a := 0; a+least <= len(t); {
+		// From the far end: most words are short, and are not read through.
+		p := a + least - 1
+		for p >= a && inRun[t[p]] {
+			p--
+		}
+		if p >= a {
+			a = p + 1
+			continue
+		}
 		b := runEnd(t, a)
 		if b-a >= minRun {
 			sc.run(t, a, b, budget, layer)
