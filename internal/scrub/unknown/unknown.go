@@ -103,6 +103,15 @@ func (s *Scanner) Mask(text []byte) ([]byte, []Finding) {
 	return Replace(text, found), found
 }
 
+// String is [Mask] for a string, without the findings.
+func String(text string) string {
+	out, found := Mask([]byte(text))
+	if len(found) == 0 {
+		return text
+	}
+	return string(out)
+}
+
 // Replace gives the text with a mark in place of each of the findings, which are
 // some of those that Find gave for it, in their order. Without findings it is the
 // text itself, not a copy.
