@@ -14,7 +14,6 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
-	"sallyport.dev/internal/scrub/unknown"
 )
 
 // Start is a request for a Run. Who starts it is the authenticated caller.
@@ -39,8 +38,8 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if err := g.Machine.Halted(); err != nil {
 		return none, err
 	}
-	if !who.Valid() || !(who.Has(ident.Requester) || who.Kind == ident.System) {
-		return none, fault.New(fault.Denied, "only a requester starts a Run").WithHint("sign in with an account that has the role requester")
+	if err := mayStart(who); err != nil {
+		return none, err
 	}
 	if len(s.Key) > intent.MaxKey {
 		return none, fault.Newf(fault.Invalid, "the key is longer than %d bytes", intent.MaxKey)
@@ -88,6 +87,13 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	return got, nil
 }
 
+func mayStart(who ident.Principal) error {
+	if !who.Valid() || !(who.Has(ident.Requester) || who.Kind == ident.System) {
+		return fault.New(fault.Denied, "only a requester starts a Run").WithHint("sign in with an account that has the role requester")
+	}
+	return nil
+}
+
 // mission finds the Mission and checks that the caller may start it.
 func (g *Gate) mission(ctx context.Context, who ident.Principal, s Start) (*resource.Mission, error) {
 	world, err := g.World(who.Tenant)
@@ -114,8 +120,17 @@ func (g *Gate) mission(ctx context.Context, who ident.Principal, s Start) (*reso
 	return nil, fault.Newf(fault.Denied, "the Mission %s is started by members of %v", m.Name, m.Starters)
 }
 
-// input checks what a person filled in.
+// input checks what a person filled in, the whole of it.
 func (g *Gate) input(tenant ident.Tenant, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
+	c, err := g.readInput(tenant, m, in)
+	if err == nil {
+		err = refuseTyped(c)
+	}
+	return c, err
+}
+
+// readInput checks what a person filled in, but for what only looks like a secret.
+func (g *Gate) readInput(tenant ident.Tenant, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
 	if len(in) == 0 {
 		in = json.RawMessage("{}")
 	}
@@ -132,16 +147,8 @@ func (g *Gate) input(tenant ident.Tenant, m *resource.Mission, in json.RawMessag
 	if len(g.Vault.Scrub(tenant).Contains(c)) > 0 {
 		return nil, fault.New(fault.Denied, "the input holds a known secret; a model would read it").WithHint("leave credentials out: the Mission's Connections have them")
 	}
-	if found := typed.Find(c); len(found) > 0 {
-		return nil, fault.Newf(fault.Denied, "the input has what looks like a secret (%s); a model would read it", found[0].Rule).
-			WithHint("store it with \"sallyport secret set\", for a Connection to use, and rotate it when others have seen it")
-	}
 	return c, nil
 }
-
-// typed finds what people paste into forms by mistake: only formats that are
-// sure, since what is refused here can't be sent at all.
-var typed = unknown.New(unknown.Sure, nil)
 
 // EndRun ends the caller's own Run with its verdict.
 func (g *Gate) EndRun(ctx context.Context, who ident.Principal, verdict, summary string) error {
