@@ -150,7 +150,8 @@ func (a *App) assemble() (err error) {
 	a.Desk, err = decision.NewDesk(decision.Config{
 		Store: a.store, Facts: a.store, Involved: a,
 		Clean: func(t ident.Tenant, s string) string { s, _ = a.Vault.Scrub(t).String(s); return s },
-		Wake:  a.Rail.Wake,
+		Known: a.known, Hold: a.store.Hold, Now: a.now,
+		Wake: a.Rail.Wake,
 	})
 	if err != nil {
 		return err
