@@ -115,7 +115,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	a := &App{cfg: c, now: c.Now, listener: c.Listener,
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
 		rotations: rotations{jobs: make(chan rotation, 1)}}
-	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler)})
+	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded})
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,29 @@
 package app
 
 import (
+	"context"
+
+	"log/slog"
 	"slices"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault"
 )
+
+// searched is how much of a tenant's recorded traffic a new Secret's value is
+// looked for in, in bytes, the newest first.
+const searched = 64 << 20
+
+// recorded looks for a value that is to be stored; see vault.Config.
+func (a *App) recorded(ctx context.Context, t ident.Tenant, contains func([]byte) bool) (vault.Trace, error) {
+	found, err := a.store.Recorded(ctx, t, searched, contains)
+	if err == nil && found.Partly {
+		a.log.InfoContext(ctx, "a new value was looked for in the newest of what was recorded, and not in all of it",
+			slog.String("tenant", string(t)), slog.Int("bytes", searched))
+	}
+	return found, err
+}
 
 // known names the tenant's Secrets that stand in texts; see decision.Config. A
 // sealed vault can't tell one tenant's from another's.
