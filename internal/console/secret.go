@@ -60,7 +60,7 @@ func (v *visit) intakeKey() error {
 func (v *visit) storeSecret() error {
 	p := &secretsPage{Name: v.PostFormValue("name"), Description: v.PostFormValue("description"), Form: v.PostFormValue("form"), How: v.PostFormValue("how"),
 		Origins: v.PostFormValue("origins"), Expires: v.PostFormValue("expires"), AnyOrigin: v.PostFormValue("anywhere") == "yes",
-		Meant: v.PostFormValue("recorded") == "meant"}
+		Meant: v.PostFormValue("recorded") == "yes"}
 	w, err := v.filledIn(p)
 	clear(v.PostForm)
 	clear(v.Form)
