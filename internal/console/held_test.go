@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/vault"
 )
 
@@ -113,5 +115,43 @@ func TestTheFormRefusesAValueThatWasRecordedUnlessItIsMeant(t *testing.T) {
 	why, _ := last.Fields["why"].(string)
 	if last.Fields["althoughRecorded"] != true || !strings.Contains(why, it.Decision.Run) || strings.Contains(why, iban) {
 		t.Errorf("the record has %+v", last)
+	}
+}
+
+// The Secret comes when the action is approved: at every step before its first
+// byte it ends as one of which nothing was sent, and never as one that is unknown.
+func TestASecretThatComesAfterTheApprovalEndsTheActionClearly(t *testing.T) {
+	for point, want := range map[commit.Point]intent.State{commit.BeforeClaim: intent.Denied, commit.AfterClaim: intent.Failed, commit.BeforeBytes: intent.Failed} {
+		t.Run(string(point), func(t *testing.T) {
+			o := open(t)
+			sam, ann := o.hire("sam", ident.Requester), o.hire("ann", ident.Approver)
+			o.furnish("ann")
+			o.pass(time.Hour)
+			it := o.park(sam, `{"name":"Siemens AG","note":"to `+iban+`"}`, "it is new")
+			path := "/decisions/" + it.Decision.ID
+			came := make(chan error, 1)
+			strike := func(p commit.Point) {
+				if p == point {
+					came <- o.weapon(iban, true)
+				}
+			}
+			o.between.Store(&strike)
+			ann.enter()
+			ann.post(path, verdict(ann.get(path).want(200, iban), "approve", ann.code())).want(303)
+			o.must(<-came)
+			kind := explain.Problem
+			if want == intent.Denied {
+				kind = explain.Check
+			}
+			o.until(it.Decision.Run, kind)
+			got, err := o.app.API().Store.Intent(t.Context(), tenant, it.Intent.ID)
+			o.must(err)
+			if got.State != want || got.Result == nil || !strings.Contains(got.Result.Note+got.Why, "carries a known secret") || strings.Contains(got.Result.Note+got.Why, "weapon") {
+				t.Errorf("it is %s: %q, %+v", got.State, got.Why, got.Result)
+			}
+			if n := o.created.Load(); n != 0 {
+				t.Errorf("%d vendors were made", n)
+			}
+		})
 	}
 }
