@@ -39,6 +39,7 @@ func Decision(t *testing.T, open func(*testing.T) Store) {
 		"whatever is tried, a Decision is used at most once":    atMostOnce,
 		"what a Secret would alter is held, and not shown":      held,
 		"a Secret stored between page and verdict holds it":     heldMeanwhile,
+		"what nobody can say of is held fails closed":           heldFailsClosed,
 		"what is held can be rejected, withdrawn, and expires":  heldEnds,
 	}
 	for name, story := range stories {

@@ -1,9 +1,12 @@
 package storetest
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/decision"
@@ -161,5 +164,63 @@ func heldEnds(o *office) {
 		if e.Mission != o.missionName {
 			o.t.Errorf("the record names the Mission %q", e.Mission)
 		}
+	}
+}
+
+// heldFailsClosed: what can't be checked, or can't be written down, is neither
+// shown nor decided.
+func heldFailsClosed(o *office) {
+	it := o.park()
+	no := fault.New(fault.Unavailable, "no")
+	for what, spoil := range map[string]func(*decision.Config){
+		"nobody knows the secrets": func(c *decision.Config) {
+			c.Known = func(ident.Tenant, ...[]byte) ([]string, error) { return nil, no }
+		},
+		"it can't be recorded": func(c *decision.Config) {
+			o.secretly("Siemens", "weapon")
+			c.Hold = func(context.Context, decision.Decision, audit.Event, time.Time) error { return no }
+		},
+		"nobody can be told": func(c *decision.Config) {
+			o.secretly("Siemens", "weapon")
+			c.Altered = func(context.Context, decision.Decision, intent.Intent, []string) error { return no }
+		},
+	} {
+		c := o.desk.Config
+		spoil(&c)
+		desk, err := decision.NewDesk(c)
+		o.must(err)
+		r := o.request(it.Decision, decision.Approve, o.ann)
+		_, err = desk.Decide(o.ctx, r, o.Now)
+		_, err2 := desk.Get(o.ctx, acme, it.Decision.ID)
+		_, err3 := desk.Queue(o.ctx, acme, decision.Filter{})
+		for _, err := range []error{err, err2, err3} {
+			if !fault.Is(err, fault.Unavailable) {
+				o.t.Errorf("%s: %v", what, err)
+			}
+		}
+		o.secretly("", "")
+		if n := len(o.entries(acme, audit.DecisionHeld)); n != 0 {
+			o.t.Errorf("%s: the record has %d of them", what, n)
+		}
+	}
+	o.wantState(it.Decision, decision.Open, intent.Parked)
+	c := o.desk.Config
+	c.Known = nil
+	if _, err := decision.NewDesk(c); err == nil {
+		o.t.Error("there is a Desk that knows no secrets")
+	}
+	// Two looks at the same time are one entry.
+	o.secretly("Siemens", "weapon")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if got, err := o.desk.Get(o.ctx, acme, it.Decision.ID); err != nil || got.Held == nil {
+				o.t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(o.entries(acme, audit.DecisionHeld)); n != 1 || len(o.told) == 0 {
+		o.t.Errorf("the record has %d of them, %v were told", n, o.told)
 	}
 }
