@@ -96,6 +96,7 @@ type App struct {
 	applying   sync.Mutex // one apply at a time
 	backing    sync.Mutex // one backup at a time
 	pump       *pump
+	looked     map[ident.Tenant]*scrub.Set // with which the sweep looked at what waits
 	engine     *dbos.Engine
 	listener   net.Listener
 	server     *http.Server
@@ -114,7 +115,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	}
 	a := &App{cfg: c, now: c.Now, listener: c.Listener,
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
-		rotations: rotations{jobs: make(chan rotation, 1)}}
+		rotations: rotations{jobs: make(chan rotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
 	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded})
 	if err != nil {
 		return nil, err
@@ -304,6 +305,9 @@ func (a *App) sweep(ctx context.Context) {
 		}
 		if _, err := a.Desk.Expire(ctx, a.now()); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "expired Decisions can't be closed", slog.Any("kind", fault.KindOf(err)))
+		}
+		if err := a.holdAltered(ctx); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "what waits can't be looked through for new Secrets", slog.Any("kind", fault.KindOf(err)))
 		}
 		if err := a.Directory.Sweep(ctx, a.now()); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "old sessions can't be removed", slog.Any("kind", fault.KindOf(err)))

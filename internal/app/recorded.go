@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault"
@@ -38,4 +39,33 @@ func (a *App) known(t ident.Tenant, texts ...[]byte) ([]string, error) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// holdAltered looks at all that waits in a tenant whose Secrets are others than at
+// the last look: what a new one stands in is held, and on the record, also when
+// nobody opens the queue. It is the sweep's alone.
+func (a *App) holdAltered(ctx context.Context) error {
+	tenants, err := a.store.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range tenants {
+		set := a.Vault.Scrub(t)
+		if a.looked[t] == set {
+			continue
+		}
+		f := decision.Filter{State: decision.Open, Limit: 200}
+		for {
+			items, err := a.Desk.Queue(ctx, t, f)
+			if err != nil {
+				return err
+			}
+			if len(items) == 0 {
+				break
+			}
+			f.After = items[len(items)-1].Decision.ID
+		}
+		a.looked[t] = set
+	}
+	return nil
 }

@@ -68,7 +68,7 @@ func (k *Desk) look(ctx context.Context, it Item) (Item, error) {
 		Connection: shown(i.Connection), Tool: shown(i.Tool), Effect: i.Effect, State: i.State, CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt}
 	h.Intent.Bound = intent.Bound{Tenant: b.Tenant, Run: b.Run, Intent: b.Intent, Revision: b.Revision, Mission: h.Intent.Mission,
 		Connection: h.Intent.Connection, Integration: shown(b.Integration), Tool: h.Intent.Tool}
-	h.Decision.Mission = h.Intent.Mission
+	h.Decision.Mission, h.Decision.Team = h.Intent.Mission, shown(it.Decision.Team)
 	return h, err
 }
 

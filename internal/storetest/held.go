@@ -74,6 +74,9 @@ func held(o *office) {
 		got, err := o.desk.Get(o.ctx, acme, d.ID)
 		o.must(err)
 		o.wantHeld(got, "weapon")
+		if strings.Contains(shownTo(o, got, viewer(acme, ident.Admin)), value) {
+			o.t.Errorf("%s: what it is held for is shown", what)
+		}
 		items, err := o.desk.Queue(o.ctx, acme, decision.Filter{Run: d.Run})
 		o.must(err)
 		if len(items) != 1 {

@@ -59,7 +59,8 @@ func (v *Vault) traced(ctx context.Context, w *Write) (Trace, error) {
 		return found, nil
 	}
 	return Trace{}, fault.Newf(fault.Invalid, "the value stands in what was recorded: %s", strings.Join(found.Places, "; ")).
-		WithHint("whoever could read that has seen it: make a new value at the system, and store that one; or, where the value is meant all the same, say so (--although-recorded)")
+		WithHint("whoever could read that has seen it: make a new value at the system, and store that one; " +
+			"or, where the value is meant all the same, say so: --although-recorded, althoughRecorded in the API, the box on the page")
 }
 
 // newValue is the name of a value that has none yet; the set calls it "secret"
