@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"sallyport.dev/internal/fault"
@@ -27,7 +26,7 @@ var recordedIn = []traffic{
 		func(run, seq string) string { return fmt.Sprintf("the Run %s, observation %s", run, seq) }},
 	{"SELECT rowid, at, run, seq, body FROM transcript" + older, 1,
 		func(run, seq string) string { return fmt.Sprintf("the Run %s, message %s of its Worker", run, seq) }},
-	{"SELECT rowid, created_at, id, run, body, why, result FROM intent" + older, 3,
+	{"SELECT rowid, created_at, id, run, body, why, COALESCE(result, '') FROM intent" + older, 3,
 		func(id, run string) string { return fmt.Sprintf("the Run %s, its action %s", run, id) }},
 	{"SELECT rowid, created_at, id, '', input, verdict, summary FROM run" + older, 3,
 		func(id, _ string) string { return fmt.Sprintf("the Run %s, its input or its verdict", id) }},
@@ -109,7 +108,7 @@ func (s *Store) turn(ctx context.Context, tenant ident.Tenant, c *cursor) error 
 	for rows.Next() {
 		var it item
 		var a, b string
-		texts := make([]sql.RawBytes, c.texts)
+		texts := make([]string, c.texts)
 		dst := []any{&c.before, &it.at, &a, &b}
 		for i := range texts {
 			dst = append(dst, &texts[i])
@@ -117,6 +116,11 @@ func (s *Store) turn(ctx context.Context, tenant ident.Tenant, c *cursor) error 
 		if err := rows.Scan(dst...); err != nil {
 			return fault.New(fault.Unavailable, "a recorded row can't be read") // the driver's error quotes what it holds
 		}
+		size := 0
+		for _, t := range texts {
+			size += len(t) + len(between)
+		}
+		it.text = make([]byte, 0, size)
 		for _, t := range texts {
 			it.text = append(append(it.text, t...), between...)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/decision"
@@ -15,6 +16,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/leaktest"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/sqlite"
@@ -147,6 +149,35 @@ func TestAValueIsInOneText(t *testing.T) {
 	}
 }
 
+// What the scrubber would take out is what is found, in one row among others that
+// are looked through together.
+func TestAValueIsFoundInEveryEncoding(t *testing.T) {
+	s := newTraffic(t)
+	value := leaktest.Kinds["token"]
+	contains := setOf(t, value)
+	filler := strings.Repeat("checked against the register; ", 100)
+	found := 0
+	for i, e := range slices.Concat(leaktest.Encoders, leaktest.WholeEncoders) {
+		coded, ok := e.Encode(value)
+		if !ok || !utf8.ValidString(coded) || strings.Contains(coded, "\x00") {
+			continue // a text of the store can't hold it
+		}
+		tenant := ident.Tenant(fmt.Sprintf("t%d", i))
+		s.observe(tenant, "run_1", filler, filler, "")
+		s.observe(tenant, "run_1", "x", filler+" "+coded+" "+filler, "")
+		s.observe(tenant, "run_1", filler, filler, "")
+		got, err := s.Recorded(t.Context(), tenant, plenty, contains)
+		s.must(err)
+		if !slices.Equal(got.Places, []string{"the Run run_1, observation 2"}) {
+			t.Errorf("%s: found in %v", e.Name, got.Places)
+		}
+		found++
+	}
+	if found < 60 {
+		t.Errorf("only %d encodings were tried", found)
+	}
+}
+
 // A search that had to sort would read, and write to a temporary file, everything
 // that was ever recorded.
 func TestTheSearchSortsNothing(t *testing.T) {
@@ -166,11 +197,12 @@ func TestTheSearchSortsNothing(t *testing.T) {
 	}
 }
 
-// one is the search for one new value, as the vault asks for it.
-func one(b *testing.B) func([]byte) bool {
-	set, err := scrub.Build([]scrub.Secret{{Name: "new", Value: []byte("kT9-vQ2x8LmZ4cR7wYb1")}})
+// setOf is the search for one new value, as the vault asks for it.
+func setOf(t testing.TB, value string) func([]byte) bool {
+	t.Helper()
+	set, err := scrub.Build([]scrub.Secret{{Name: "new", Value: []byte(value)}})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	return func(t []byte) bool { return len(set.Contains(t)) > 0 }
 }
@@ -192,7 +224,7 @@ func BenchmarkRecorded(b *testing.B) {
 			return nil
 		}))
 	}
-	for name, contains := range map[string]func([]byte) bool{"read": func([]byte) bool { return false }, "secret": one(b)} {
+	for name, contains := range map[string]func([]byte) bool{"read": func([]byte) bool { return false }, "secret": setOf(b, "kT9-vQ2x8LmZ4cR7wYb1")} {
 		b.Run(name, func(b *testing.B) {
 			var n int64
 			for b.Loop() {
