@@ -63,60 +63,60 @@ const (
 
 // vocabulary is every field's form: a field's name means the same in every type.
 var vocabulary = map[string]form{
-	"account":          name,
-	"added":            names,
-	"althoughRecorded": flag,  // the Secret's value stands in recorded traffic, and that is meant
-	"approvers":        names, // account ids, or "policy:…" ids where policy decided
-	"args":             digest,
-	"attempt":          name,
-	"body":             digest, // SHA-256(salt || body) of a body kept outside
-	"cost":             number, // micro-units of the configured currency
-	"count":            number,
-	"decision":         name,
-	"digest":           digest, // of the Intent, or of the resource applied
-	"durationMs":       number,
-	"effect":           name,
-	"expires":          instant,
-	"factor":           name,
-	"fence":            number,
-	"fields":           names,
-	"generation":       number,
-	"input":            digest,
-	"kind":             name,
-	"members":          names,
-	"method":           name,
-	"name":             name,
-	"policies":         names,  // ids of the policies that decided
-	"policySet":        digest, // of the whole set that was evaluated
-	"redactions":       number,
-	"removed":          names,
-	"partly":           flag, // not all of the recorded traffic was looked through
-	"repeat":           flag,
-	"request":          digest, // of the rendered request without its credential
-	"result":           digest, // of the scrubbed result
-	"revision":         number,
-	"roles":            names,
-	"row":              digest, // keyed, of the stored row as it then is: what is there later is compared with it
-	"scope":            digest, // of the Secret's usage scope
-	"seal":             name,
-	"secret":           name, // the Secret's name; never a value
-	"secretVersion":    number,
-	"secrets":          names, // as "secret"
-	"selfApproval":     flag,
-	"session":          name,
-	"source":           name, // where a caller came from: an address
-	"starter":          name,
-	"state":            name,
-	"status":           number,
-	"team":             name,
-	"teams":            names,
-	"tokens":           number,
-	"trigger":          name,
-	"turns":            number,
-	"verdict":          name,
-	"verifier":         text, // a note verifier key
-	"why":              text,
-	"worker":           name,
+	"account":       name,
+	"added":         names,
+	"approvers":     names, // account ids, or "policy:…" ids where policy decided
+	"args":          digest,
+	"attempt":       name,
+	"body":          digest, // SHA-256(salt || body) of a body kept outside
+	"cost":          number, // micro-units of the configured currency
+	"count":         number,
+	"decision":      name,
+	"digest":        digest, // of the Intent, or of the resource applied
+	"durationMs":    number,
+	"effect":        name,
+	"expires":       instant,
+	"factor":        name,
+	"fence":         number,
+	"fields":        names,
+	"generation":    number,
+	"input":         digest,
+	"kind":          name,
+	"members":       names,
+	"method":        name,
+	"name":          name,
+	"policies":      names,  // ids of the policies that decided
+	"policySet":     digest, // of the whole set that was evaluated
+	"recorded":      flag,   // the Secret's value stands in recorded traffic, and that is meant
+	"redactions":    number,
+	"removed":       names,
+	"partly":        flag, // not all of the recorded traffic was looked through
+	"repeat":        flag,
+	"request":       digest, // of the rendered request without its credential
+	"result":        digest, // of the scrubbed result
+	"revision":      number,
+	"roles":         names,
+	"row":           digest, // keyed, of the stored row as it then is: what is there later is compared with it
+	"scope":         digest, // of the Secret's usage scope
+	"seal":          name,
+	"secret":        name, // the Secret's name; never a value
+	"secretVersion": number,
+	"secrets":       names, // as "secret"
+	"selfApproval":  flag,
+	"session":       name,
+	"source":        name, // where a caller came from: an address
+	"starter":       name,
+	"state":         name,
+	"status":        number,
+	"team":          name,
+	"teams":         names,
+	"tokens":        number,
+	"trigger":       name,
+	"turns":         number,
+	"verdict":       name,
+	"verifier":      text, // a note verifier key
+	"why":           text,
+	"worker":        name,
 }
 
 // allowed lists the fields of each type. Those of an Intent share a base.
@@ -138,8 +138,8 @@ var allowed = map[Type][]string{
 	IntentResolved:  {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
 	RunStarted:      {"input", "revision", "starter", "trigger", "worker"},
 	RunEnded:        {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
-	SecretSet:       {"althoughRecorded", "fields", "kind", "partly", "scope", "secret", "secretVersion", "state", "why"},
-	SecretRotated:   {"althoughRecorded", "expires", "fields", "partly", "scope", "secret", "secretVersion", "state", "why"},
+	SecretSet:       {"fields", "kind", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
+	SecretRotated:   {"expires", "fields", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
 	SecretDisabled:  {"secret", "secretVersion", "state", "why"},
 	SecretRemoved:   {"secret", "secretVersion", "why"},
 	SecretOpened:    {"fence", "scope", "secret", "secretVersion", "why"},

@@ -113,7 +113,7 @@ func TestTheFormRefusesAValueThatWasRecordedUnlessItIsMeant(t *testing.T) {
 	es := o.entries(audit.SecretSet)
 	last := es[len(es)-1]
 	why, _ := last.Fields["why"].(string)
-	if last.Fields["althoughRecorded"] != true || !strings.Contains(why, it.Decision.Run) || strings.Contains(why, iban) {
+	if last.Fields["recorded"] != true || !strings.Contains(why, it.Decision.Run) || strings.Contains(why, iban) {
 		t.Errorf("the record has %+v", last)
 	}
 }

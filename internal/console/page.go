@@ -69,21 +69,21 @@ func parse() map[string]*template.Template {
 }
 
 var functions = template.FuncMap{
-	"visible":  visible,
-	"pretty":   pretty,
-	"asset":    assetPath,
-	"stamp":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"instant":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"span":     span,
-	"word":     func(s any) string { return strings.ToLower(strings.ReplaceAll(text(s), "_", " ")) },
-	"sub":      func(a, b time.Time) time.Duration { return a.Sub(b) },
-	"ms":       time.UnixMilli,
-	"string":   func(b []byte) string { return string(b) },
-	"near":     near,
-	"sentence": sentence,
-	"heldText": func() string { return decision.HeldText },
-	"short":    func(id string) string { return id[:min(len(id), 10)] },
-	"last":     func(v []vault.Version) vault.Version { return v[len(v)-1] },
+	"visible": visible,
+	"pretty":  pretty,
+	"asset":   assetPath,
+	"stamp":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"instant": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"span":    span,
+	"word":    func(s any) string { return strings.ToLower(strings.ReplaceAll(text(s), "_", " ")) },
+	"sub":     func(a, b time.Time) time.Duration { return a.Sub(b) },
+	"ms":      time.UnixMilli,
+	"string":  func(b []byte) string { return string(b) },
+	"near":    near,
+	"says":    sentence,
+	"held":    func() string { return decision.HeldText },
+	"short":   func(id string) string { return id[:min(len(id), 10)] },
+	"last":    func(v []vault.Version) vault.Version { return v[len(v)-1] },
 }
 
 // done has the sentences that a redirect's "done" parameter can ask for: nothing

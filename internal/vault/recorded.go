@@ -86,7 +86,7 @@ func (w *Write) own() (*scrub.Set, error) {
 func (t Trace) fields(w *Write) map[string]any {
 	f := map[string]any{}
 	if w.AlthoughRecorded {
-		f["althoughRecorded"] = true
+		f["recorded"] = true
 	}
 	if t.Partly {
 		f["partly"] = true

@@ -139,7 +139,7 @@ func TestWhatIsMeantIsStoredAndOnTheRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	ev := f.store.events[len(f.store.events)-1]
-	if ev.Type != audit.SecretSet || ev.Fields["althoughRecorded"] != true || ev.Fields["partly"] != true || ev.Fields["why"] != "it stands in the Run run_1, observation 3" {
+	if ev.Type != audit.SecretSet || ev.Fields["recorded"] != true || ev.Fields["partly"] != true || ev.Fields["why"] != "it stands in the Run run_1, observation 3" {
 		t.Errorf("the record has %+v", ev)
 	}
 	// Said by somebody else on the way, it does not open what was encrypted.
@@ -150,7 +150,7 @@ func TestWhatIsMeantIsStoredAndOnTheRecord(t *testing.T) {
 	}
 	f.recorded = nil
 	f.rotate(acme, "bank", canary1)
-	if ev := f.store.events[len(f.store.events)-1]; ev.Fields["althoughRecorded"] != nil || ev.Fields["partly"] != nil || ev.Fields["why"] != nil {
+	if ev := f.store.events[len(f.store.events)-1]; ev.Fields["recorded"] != nil || ev.Fields["partly"] != nil || ev.Fields["why"] != nil {
 		t.Errorf("a plain one's record has %+v", ev)
 	}
 }
