@@ -97,6 +97,7 @@ type App struct {
 	applying   sync.Mutex // one apply at a time
 	backing    sync.Mutex // one backup at a time
 	pump       *pump
+	looked     map[ident.Tenant]*scrub.Set // with which the sweep looked at what waits
 	engine     *dbos.Engine
 	listener   net.Listener
 	server     *http.Server
@@ -115,8 +116,8 @@ func New(ctx context.Context, c Config) (*App, error) {
 	}
 	a := &App{cfg: c, now: c.Now, listener: c.Listener,
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
-		rotations: rotations{jobs: make(chan rotation, 1)}}
-	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler)})
+		rotations: rotations{jobs: make(chan rotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
+	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded})
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +152,8 @@ func (a *App) assemble() (err error) {
 	a.Desk, err = decision.NewDesk(decision.Config{
 		Store: a.store, Facts: a.store, Involved: a,
 		Clean: a.clean,
-		Wake:  a.Rail.Wake,
+		Known: a.known, Hold: a.store.Hold, Now: a.now,
+		Wake: a.Rail.Wake,
 	})
 	if err != nil {
 		return err
@@ -310,6 +312,9 @@ func (a *App) sweep(ctx context.Context) {
 		}
 		if _, err := a.Desk.Expire(ctx, a.now()); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "expired Decisions can't be closed", slog.Any("kind", fault.KindOf(err)))
+		}
+		if err := a.holdAltered(ctx); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "what waits can't be looked through for new Secrets", slog.Any("kind", fault.KindOf(err)))
 		}
 		if err := a.Directory.Sweep(ctx, a.now()); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "old sessions can't be removed", slog.Any("kind", fault.KindOf(err)))
