@@ -131,8 +131,12 @@ func (p *program) demo(ctx context.Context, f demoFlags) (err error) {
 	} else {
 		err = p.welcome(d, dir)
 		if err == nil {
-			<-ctx.Done()
-			p.say("stopping; a second Ctrl-C ends it at once")
+			select {
+			case <-ctx.Done():
+				p.say("stopping; a second Ctrl-C ends it at once")
+			case <-d.App.Failed():
+				err = d.App.Failure()
+			}
 		}
 	}
 	return errors.Join(err, d.Stop(context.WithoutCancel(ctx)))

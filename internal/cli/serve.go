@@ -117,8 +117,12 @@ func (p *program) until(ctx context.Context, a *app.App, f serveFlags) error {
 	if err := p.event("ready", url, f.tenant); err != nil {
 		return err
 	}
-	<-ctx.Done()
-	return nil
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-a.Failed():
+		return a.Failure()
+	}
 }
 
 // event says how far the start has come.
