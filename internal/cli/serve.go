@@ -48,6 +48,12 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	if f.data == "" {
 		return &usageError{"the data directory is missing", "name it with --data"}
 	}
+	if _, err := logHandler(p.err, f.logFormat, f.logLevel); err != nil {
+		return err
+	}
+	if err := p.shield(ctx, f.logFormat); err != nil {
+		return err
+	}
 	h, err := logHandler(p.err, f.logFormat, f.logLevel)
 	if err != nil {
 		return err
