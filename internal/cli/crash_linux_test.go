@@ -18,12 +18,17 @@ import (
 // What ends a process without asking it: by its name, in a program whose
 // descriptor 2 is shielded as the server's is.
 var ends = map[string]func(secret string){
-	"a string":     func(secret string) { begin(func() { panic("with " + secret) }) },
-	"an error":     func(secret string) { begin(func() { panic(fmt.Errorf("with %s", secret)) }) },
-	"lines":        func(secret string) { begin(func() { panic("with\n\ngoroutine 1 [running]:\n" + secret + "(0x1)\n\t/x.go:1 +0x1\n") }) },
-	"an argument":  func(secret string) { begin(func() { inArray([16]byte([]byte(secret)[:16]), nil) }) },
-	"a stack":      func(secret string) { begin(func() { deep([]byte(secret), 1) }) },
-	"another word": func(secret string) { fmt.Fprintln(os.Stderr, "a library says", secret); begin(func() { panic(secret) }) },
+	"a string": func(secret string) { begin(func() { panic("with " + secret) }) },
+	"an error": func(secret string) { begin(func() { panic(fmt.Errorf("with %s", secret)) }) },
+	"lines": func(secret string) {
+		begin(func() { panic("with\n\ngoroutine 1 [running]:\n" + secret + "(0x1)\n\t/x.go:1 +0x1\n") })
+	},
+	"an argument": func(secret string) { begin(func() { inArray([16]byte([]byte(secret)[:16]), nil) }) },
+	"a stack":     func(secret string) { begin(func() { deep([]byte(secret), 1) }) },
+	"another word": func(secret string) {
+		fmt.Fprintln(os.Stderr, "a library says", secret)
+		begin(func() { panic(secret) })
+	},
 	"a map": func(secret string) {
 		m := map[string]string{}
 		for range 4 {
