@@ -36,7 +36,7 @@ var panics = map[string]func(){
 	"one that says how":  func() { panic(fmt.Stringer(says(canary.Value))) },
 	"its own runtime":    func() { panic(pretends(canary.Value)) },
 	"a frame's argument": func() { argument(canary.Value, [24]byte([]byte(canary.Value)), nil) },
-	"a key of a map":     func() { var m map[string]int; m[canary.Value] = 1 },
+	"a key of a map":     func() { m := map[any]int{}; m[[]any{canary.Value}] = 1 },
 	"a failed assertion": func() { var v any = canary.Value; _ = v.(fmt.Stringer) },
 	"a nested panic":     func() { defer func() { panic("and " + canary.Value) }(); panic(canary.Value) },
 }

@@ -91,7 +91,7 @@ func nextLine(in *bufio.Reader) (line string, whole bool, err error) {
 		whole = false
 		_, err = in.ReadSlice('\n')
 	}
-	if err == io.EOF && line != "" { //nolint:errorlint // likewise
+	if err == io.EOF && line != "" {
 		err = nil
 	}
 	return line, whole, err
