@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/sqlite"
 	"sallyport.dev/internal/vault"
 )
@@ -42,7 +43,7 @@ func (c RestoreConfig) bring(ctx context.Context, b *vault.Backup, dir string, r
 	if err != nil {
 		return err
 	}
-	store, err := sqlite.Open(ctx, dir, seq, sqlite.Guard{Keys: v, Now: c.Now, Log: slog.New(c.LogHandler)})
+	store, err := sqlite.Open(ctx, dir, seq, sqlite.Guard{Keys: v, Now: c.Now, Log: slog.New(scrub.Handler(c.LogHandler, v.Holder()))})
 	if err != nil {
 		return err
 	}
