@@ -92,6 +92,7 @@ var Layers = []Layer{
 	{Name: "0", For: "words", Chains: []Chain{{
 		{{"internal/intent", "what a Worker proposes, and its digest"}},
 		{{"internal/resource", "Integration, Connection, Mission, Policy, Team"}},
+		{{"internal/crash", "what becomes of a panic: a record without its value"}},
 		{{"internal/ident", "ids, tenants, principals"}},
 		{{"internal/fault", "the closed kinds of errors"}},
 	}}},
