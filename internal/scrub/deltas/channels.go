@@ -1,0 +1,284 @@
+package deltas
+
+import (
+	"bytes"
+	"container/list"
+	"slices"
+
+	"sallyport.dev/internal/scrub"
+)
+
+// What waits although nothing goes on.
+const (
+	patience = 32 // frames that wait for a text that may have ended by chance as a secret begins
+	chance   = 4  // so few bytes are chance, whatever they were made of
+	word     = 8  // so few are, at the end of one text: an ordinary word may be
+)
+
+// view is what channels have in hand: the end of their text, which may be the
+// beginning of a secret. Channels that have the same in hand share a view; one
+// that has nothing in hand has none.
+type view struct {
+	keys []uint64 // of the channels
+	held []byte
+	refs []ref // where held is
+	sure bool  // held is more than chance
+	idle *list.Element
+	// Whether the byte before held was covered: what follows is the same place.
+	under bool
+}
+
+// ref is a part of held: text[from:to] of a piece, or of one that left.
+type ref struct {
+	piece    *piece // nil: it left
+	from, to int
+}
+
+// channels are all views of a stream, by channel.
+type channels struct {
+	set    *scrub.Set
+	dec    *scrub.Stream // what decides; between two calls it holds nothing
+	sink   sink
+	text   []byte
+	open   map[uint64]*view
+	unsure *list.List // views that may be let go, the one that came last at the end
+	count  int
+	spare  []*view
+	report scrub.Report
+}
+
+func (c *channels) init(s *scrub.Set) {
+	c.set, c.open, c.unsure = s, map[uint64]*view{}, list.New()
+	c.dec = s.FixedStream(&c.sink)
+}
+
+// feed adds a piece to its channels.
+func (c *channels) feed(p *piece, keys []uint64) {
+	var views [4]*view
+	var lone [4]uint64
+	n, alone := 0, lone[:0]
+	full := !c.room(len(keys))
+	for _, k := range keys {
+		v := c.open[k]
+		switch {
+		case v == nil:
+			alone = append(alone, k)
+			continue
+		case slices.Contains(views[:n], v):
+			continue
+		case slices.ContainsFunc(v.keys, func(k uint64) bool { return !slices.Contains(keys, k) }):
+			v = c.split(v, keys)
+		}
+		views[n] = v
+		n++
+	}
+	if len(alone) > 0 {
+		v := c.make()
+		v.keys = append(v.keys, alone...)
+		views[n] = v
+		n++
+	}
+	var like *view
+	for i, v := range views[:n] {
+		clean := c.push(v, p)
+		if full && len(alone) > 0 && i == n-1 {
+			v.withhold(nil, tooManyOpen)
+			v.held = v.held[:0]
+		}
+		switch {
+		case len(v.held) == 0:
+			c.close(v)
+		case clean && len(v.held) <= len(p.text) && like == nil:
+			like = v
+			c.keep(v)
+		case clean && like != nil && len(v.held) == len(like.held):
+			// Both have the same end of the same piece in hand.
+			for _, k := range v.keys {
+				c.open[k] = like
+			}
+			like.keys = append(like.keys, v.keys...)
+			v.keys = v.keys[:0]
+			c.close(v)
+		default:
+			c.keep(v)
+		}
+	}
+}
+
+// split gives those of v's channels that are among keys a view of their own.
+func (c *channels) split(v *view, keys []uint64) *view {
+	w := c.make()
+	w.held, w.under = append(w.held, v.held...), v.under
+	for _, r := range v.refs {
+		w.add(r)
+	}
+	rest := v.keys[:0]
+	for _, k := range v.keys {
+		if slices.Contains(keys, k) {
+			w.keys = append(w.keys, k)
+			c.open[k] = w
+		} else {
+			rest = append(rest, k)
+		}
+	}
+	v.keys = rest
+	return w
+}
+
+// push reads what v holds together with p, and says whether nothing was found
+// there.
+func (c *channels) push(v *view, p *piece) (clean bool) {
+	t := p.text
+	if len(v.held) > 0 {
+		c.text = append(append(c.text[:0], v.held...), p.text...)
+		t = c.text
+	}
+	c.sink.b = c.sink.b[:0]
+	_, _ = c.dec.Write(t) // a sink never fails
+	held := c.dec.Held()
+	_ = c.dec.Flush()
+	v.add(ref{p, 0, len(p.text)})
+	clean = bytes.Equal(c.sink.b, t)
+	if !clean {
+		c.cover(v, t, c.sink.b)
+	}
+	v.pass(len(t)-held, !clean && covered(t, c.sink.b, len(t)-held-1))
+	if held > maxHeld {
+		v.withhold(nil, undecided)
+		held = 0
+	}
+	v.held = append(v.held[:0], t[len(t)-held:]...)
+	v.sure = held >= word || held >= chance && len(v.refs) > 1
+	return clean
+}
+
+func covered(t, out []byte, i int) bool { return i >= 0 && t[i] != out[i] }
+
+// cover marks in the pieces what differs in out, which is as long as t.
+func (c *channels) cover(v *view, t, out []byte) {
+	for i := 0; i < len(t); i++ {
+		if t[i] == out[i] {
+			continue
+		}
+		end := i + 1
+		// An asterisk within the place was written over with one.
+		for end < len(t) && (t[end] != out[end] || t[end] == '*' && end+1 < len(t) && t[end+1] != out[end+1]) {
+			end++
+		}
+		v.cover(span{i, end}, func() string { return c.mark(t[i:end]) }, i == 0 && v.under)
+		i = end
+	}
+}
+
+// mark is what is shown in the place of a secret, as package scrub shows it.
+func (c *channels) mark(place []byte) string {
+	names := c.set.Contains(place)
+	if len(names) == 0 || names[0] == "secret" {
+		names = []string{"secret"}
+	}
+	c.report.Add(scrub.Report{Hits: []scrub.Hit{{Name: names[0], Count: 1}}})
+	if names[0] == "secret" {
+		return "[secret]"
+	}
+	return "[secret:" + names[0] + "]"
+}
+
+// cover covers a stretch of what the view has in hand. The mark goes to where it
+// begins, or to the first piece that did not leave, but not where a part of the
+// stretch was covered before.
+func (v *view) cover(s span, mark func() string, marked bool) {
+	at := 0
+	for _, r := range v.refs {
+		from, to := max(s.start, at), min(s.end, at+r.to-r.from)
+		if from < to && r.piece != nil {
+			k := cover{start: r.from + from - at, end: r.from + to - at}
+			p := r.piece
+			marked = marked || slices.ContainsFunc(p.covers, func(o cover) bool { return o.start < k.end && k.start < o.end })
+			if !marked {
+				k.mark, marked = mark(), true
+			}
+			p.covers = append(p.covers, k)
+		}
+		at += r.to - r.from
+	}
+}
+
+// add takes a part into the hand: its frame waits.
+func (v *view) add(r ref) {
+	v.refs = append(v.refs, r)
+	if r.piece != nil {
+		r.piece.views = append(r.piece.views, v)
+		r.piece.frame.waiting++
+	}
+}
+
+// drop is the opposite of add, for the first n parts.
+func (v *view) drop(n int) {
+	for _, r := range v.refs[:n] {
+		if r.piece != nil {
+			r.piece.release(v)
+		}
+	}
+	v.refs = slices.Delete(v.refs, 0, n)
+}
+
+func (p *piece) release(v *view) {
+	if i := slices.Index(p.views, v); i >= 0 {
+		p.views = slices.Delete(p.views, i, i+1)
+		p.frame.waiting--
+	}
+}
+
+// pass lets the first n bytes go, which are decided.
+func (v *view) pass(n int, under bool) {
+	if n == 0 {
+		return
+	}
+	v.under = under
+	k := 0
+	for k < len(v.refs) && n >= v.refs[k].to-v.refs[k].from {
+		n -= v.refs[k].to - v.refs[k].from
+		k++
+	}
+	v.drop(k)
+	if n > 0 {
+		v.refs[0].from += n
+	}
+}
+
+// withhold covers what the view has in hand in a frame, or in all, with a reason.
+func (v *view) withhold(in *frame, why string) {
+	for i, r := range v.refs {
+		if r.piece != nil && (in == nil || r.piece.frame == in) {
+			r.piece.covers = append(r.piece.covers, cover{r.from, r.to, why})
+			r.piece.release(v)
+			v.refs[i].piece = nil
+		}
+	}
+}
+
+// decide lets go of what is undecided in a frame, which then doesn't wait: what
+// may be chance as it is, the rest withheld, but that only when it must. The
+// views keep what they have in hand: what follows is still found.
+func (c *channels) decide(f *frame, must bool) {
+	for i := range f.pieces {
+		p := &f.pieces[i]
+		for _, v := range slices.Clone(p.views) {
+			switch {
+			case !v.sure:
+				v.letGo(f)
+			case must:
+				v.withhold(f, undecided)
+			}
+		}
+	}
+}
+
+func (v *view) letGo(f *frame) {
+	for i, r := range v.refs {
+		if r.piece != nil && r.piece.frame == f {
+			r.piece.release(v)
+			v.refs[i].piece = nil
+		}
+	}
+}
