@@ -169,8 +169,9 @@ func (s *Stream) release() {
 	n := 0
 	for n < len(s.queue) {
 		f, wait := s.queue[n], len(s.queue)-n
-		if f.waiting > 0 && wait > patience {
-			s.chans.decide(f, wait > maxQueue || s.bytes > maxWaiting)
+		must := wait > maxQueue || s.bytes > maxWaiting
+		if f.waiting > 0 && (must || wait > patience) {
+			s.chans.decide(f, must)
 		}
 		if f.waiting > 0 {
 			break

@@ -67,6 +67,7 @@ func said(t testing.TB, out string) map[string]string {
 			all["field "+name] += strings.TrimPrefix(value, " ")
 			line = strings.TrimPrefix(value, " ")
 		}
+		line = strings.TrimPrefix(line, "\x1e")
 		if strings.HasPrefix(line, "{") || strings.HasPrefix(line, "[") {
 			var v any
 			if err := json.Unmarshal([]byte(line), &v); err != nil {
@@ -88,8 +89,11 @@ func walk(all map[string]string, path, name string, v any) {
 			walk(all, path+"."+k, k, e)
 		}
 	case []any:
-		for _, e := range v {
-			walk(all, path+"[]", name, e)
+		for i, e := range v {
+			if m, ok := e.(map[string]any); ok && m["index"] != nil {
+				i = 0
+			}
+			walk(all, fmt.Sprint(path, "[", i, "]"), name, e)
 		}
 	case string:
 		all[path] += v
@@ -181,9 +185,9 @@ func TestASecretThatIsCutIntoDeltasIsFoundInEveryShapeOfAStream(t *testing.T) {
 
 func TestWhatStandsAroundASecretStaysAsItWasWritten(t *testing.T) {
 	in := "event: x\ndata: {\"a\" : 1.50, \"t\":\"caf\\u00e9 \\/ " + short[:4] + "\"}\n\n" +
-		": ping\n\ndata: {\"n\":123456789012345678901234567890,\"t\":\"" + short[4:] + "\\n\\ud83d \\ud83d\\ude00\",\"t\":true}\n\ndata: [DONE]\n\n"
+		": ping\n\ndata: {\"n\":123456789012345678901234567890,\"t\":\"" + short[4:] + "\\n\\ud83d \\ud83d\\ude00\",\"u\":true}\n\ndata: [DONE]\n\n"
 	want := "event: x\ndata: {\"a\" : 1.50, \"t\":\"caf\\u00e9 \\/ [secret:crm]\"}\n\n" +
-		": ping\n\ndata: {\"n\":123456789012345678901234567890,\"t\":\"\\n\\ud83d \\ud83d\\ude00\",\"t\":true}\n\ndata: [DONE]\n\n"
+		": ping\n\ndata: {\"n\":123456789012345678901234567890,\"t\":\"\\n\\ud83d \\ud83d\\ude00\",\"u\":true}\n\ndata: [DONE]\n\n"
 	if got := through(t, build(t), sse, in, 3); got != want {
 		t.Errorf("\n%q, not\n%q", got, want)
 	}

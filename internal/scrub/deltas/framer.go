@@ -90,6 +90,8 @@ func (f *framer) ended(give func([]byte, []span, string)) {
 		return
 	case f.drop:
 		f.drop = false
+	case f.line-f.start > maxFrame:
+		give(nil, nil, tooLarge)
 	default:
 		give(f.buf[f.start:f.line], f.spans, "")
 	}

@@ -42,7 +42,11 @@ type leaf struct {
 	node int32
 	name uint64 // its key, or its list's
 	pos  int    // in a list
+	past bool   // the same key comes again in its object: readers see that one
 }
+
+// again is how many strings back the same key is looked for.
+const again = 32
 
 // read takes a text apart. It returns why it is refused, or "".
 func (t *tree) read(data []byte) string {
@@ -155,12 +159,24 @@ func (t *tree) quote(i int) int {
 	if !n.list && n.state == wantKey {
 		n.key, n.tells = hash(t.data[i:end]), tells(t.data[i:end])
 		n.state = wantColon
+		t.repeated(n.key)
 		return end + 1
 	}
 	t.tell(n, t.data[i:end])
 	name, pos := t.value()
-	t.leaves = append(t.leaves, leaf{span{i, end}, t.open[len(t.open)-1], name, pos})
+	t.leaves = append(t.leaves, leaf{span: span{i, end}, node: t.open[len(t.open)-1], name: name, pos: pos})
 	return end + 1
+}
+
+// repeated notes that the open object had a key already.
+func (t *tree) repeated(key uint64) {
+	node := t.open[len(t.open)-1]
+	for i := len(t.leaves) - 1; i >= max(0, len(t.leaves)-again) && t.leaves[i].node >= node; i-- {
+		if l := &t.leaves[i]; l.node == node && l.name == key {
+			l.past = true
+			return
+		}
+	}
 }
 
 // escapedAt says that a quote after b is escaped.
@@ -261,6 +277,9 @@ func (t *tree) keys(l *leaf) keys {
 	n := &t.nodes[l.node]
 	if n.list {
 		return keysOf(mix(n.exact, uint64(l.pos)), mix(n.path, inList), mix(byName, l.name)) //nolint:gosec // a count
+	}
+	if l.past {
+		return keysOf(mix(mix(n.exact, byName), l.name)) // in the others it would come between
 	}
 	return keysOf(mix(n.exact, l.name), mix(n.path, l.name), mix(byName, l.name))
 }
