@@ -192,7 +192,7 @@ func (s *Stream) fresh() *frame {
 	}
 	f := s.spare[n-1]
 	s.spare = s.spare[:n-1]
-	if cap(f.raw)+cap(f.plain) > keep {
+	if cap(f.raw)+cap(f.plain) > keep || cap(f.pieces) > keep/64 {
 		return &frame{}
 	}
 	f.reset()

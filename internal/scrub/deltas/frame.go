@@ -32,8 +32,19 @@ type cover struct {
 }
 
 func (f *frame) reset() {
-	clear(f.pieces) // no text stays
 	*f = frame{raw: f.raw[:0], plain: f.plain[:0], pieces: f.pieces[:0]}
+}
+
+// add makes a piece, in the memory of one of an earlier use.
+func (f *frame) add(start, end int) *piece {
+	n := len(f.pieces)
+	if n == cap(f.pieces) {
+		f.pieces = append(f.pieces, piece{})
+	}
+	f.pieces = f.pieces[:n+1]
+	p := &f.pieces[n]
+	*p = piece{frame: f, start: start, end: end, text: f.raw[start:end], covers: p.covers[:0], views: p.views[:0]}
+	return p
 }
 
 // The reasons for which something is withheld.

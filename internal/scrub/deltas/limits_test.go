@@ -57,7 +57,7 @@ func TestASecretIsFoundInEachOfTenThousandChannels(t *testing.T) {
 func TestWhatWaitsForEverIsLetGoOrWithheld(t *testing.T) {
 	set := build(t)
 	for held, want := range map[string]string{
-		short[:3]: "\"t\":\"so " + short[:3] + "\"",                              // chance
+		short[:3]: "\"t\":\"so " + short[:3] + "\"",                          // chance
 		short[:9]: "\"t\":\"so [withheld: this may be a part of a secret]\"", // none
 	} {
 		var out bytes.Buffer

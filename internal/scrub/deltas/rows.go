@@ -134,7 +134,7 @@ func (r *rows) text(f *frame, s span, channels ...uint64) {
 	if s.start >= s.end {
 		return
 	}
-	f.pieces = append(f.pieces, piece{frame: f, start: s.start, end: s.end, text: f.raw[s.start:s.end]})
+	f.add(s.start, s.end)
 	r.keys = append(r.keys, keysOf(channels...))
 }
 
@@ -196,13 +196,13 @@ func (r *rows) quoted(f *frame, s span, k keys) {
 	if s.start >= s.end {
 		return
 	}
-	p := piece{frame: f, start: s.start, end: s.end, text: f.raw[s.start:s.end], quoted: true}
+	p := f.add(s.start, s.end)
+	p.quoted = true
 	if !r.json.odd && bytes.IndexByte(p.text, '\\') >= 0 {
 		from := len(f.plain)
 		f.plain = unescapeAll(f.plain, p.text)
 		p.text, p.escaped = f.plain[from:], true
 	}
-	f.pieces = append(f.pieces, p)
 	r.keys = append(r.keys, k)
 }
 

@@ -188,13 +188,15 @@ func escapedAt(b []byte) bool {
 	return n%2 == 1
 }
 
-// ends are the bytes that end a word.
-var ends = func() (in [256]bool) {
-	for _, c := range []byte(" \t\n\r\x1e{}[]:,\"") {
-		in[c] = true
+// The bytes that end a word, and those that a number has.
+var ends, digits = table(" \t\n\r\x1e{}[]:,\""), table("0123456789+-.eE")
+
+func table(of string) (in [256]bool) {
+	for i := range len(of) {
+		in[of[i]] = true
 	}
 	return in
-}()
+}
 
 // bare reads a number or a word.
 func (t *tree) bare(i int) int {
@@ -206,7 +208,9 @@ func (t *tree) bare(i int) int {
 	switch string(word) {
 	case "true", "false", "null":
 	default:
-		t.odd = t.odd || len(bytes.Trim(word, "0123456789+-.eE")) > 0
+		for _, c := range word {
+			t.odd = t.odd || !digits[c]
+		}
 	}
 	t.tell(t.top(), word)
 	t.value()
