@@ -79,7 +79,10 @@ const scrubMark = "[secret:"
 // result is the answer as Worker, rail and store see it: scrubbed again as the
 // exact bytes, then bounded.
 func (g *Gate) result(c *candidate, a connector.Answer) intent.Result {
-	body, rep := g.Vault.Scrub(c.it.Tenant).Bytes(a.Body)
+	set := g.Vault.Scrub(c.it.Tenant)
+	body, events := streamed(set, a)
+	body, rep := set.Bytes(body)
+	rep.Add(events)
 	if rep.Found() && !json.Valid(body) { // a mark where a number was, say
 		body, _ = json.Marshal(string(body))
 	}

@@ -41,6 +41,8 @@ type channels struct {
 	sink   sink
 	text   []byte
 	known  [512]verdict
+	whole  map[uint64]*view // of a whole text: all that each channel says
+	order  []*view          // those, by what came first
 	open   map[uint64]*view
 	unsure *list.List // views that may be let go, the one that came last at the end
 	count  int
@@ -55,6 +57,10 @@ func (c *channels) init(s *scrub.Set) {
 
 // feed adds a piece to its channels.
 func (c *channels) feed(p *piece, keys []uint64) {
+	if c.whole != nil {
+		c.collect(p, keys)
+		return
+	}
 	var views [4]*view
 	var lone [4]uint64
 	n, alone := 0, lone[:0]
@@ -185,6 +191,7 @@ func covered(t, out []byte, i int) bool { return i >= 0 && t[i] != out[i] }
 
 // cover marks in the pieces what differs in out, which is as long as t.
 func (c *channels) cover(v *view, t, out []byte) {
+	at := place{}
 	for i := 0; i < len(t); i++ {
 		if t[i] == out[i] {
 			continue
@@ -194,7 +201,7 @@ func (c *channels) cover(v *view, t, out []byte) {
 		for end < len(t) && (t[end] != out[end] || t[end] == '*' && end+1 < len(t) && t[end+1] != out[end+1]) {
 			end++
 		}
-		v.cover(span{i, end}, func() string { return c.mark(t[i:end]) }, i == 0 && v.under)
+		v.cover(span{i, end}, func() string { return c.mark(t[i:end]) }, i == 0 && v.under, &at)
 		i = end
 	}
 }
@@ -212,23 +219,30 @@ func (c *channels) mark(place []byte) string {
 	return "[secret:" + names[0] + "]"
 }
 
-// cover covers a stretch of what the view has in hand. The mark goes to where it
-// begins, or to the first piece that did not leave, but not where a part of the
-// stretch was covered before.
-func (v *view) cover(s span, mark func() string, marked bool) {
-	at := 0
-	for _, r := range v.refs {
-		from, to := max(s.start, at), min(s.end, at+r.to-r.from)
-		if from < to && r.piece != nil {
-			k := cover{start: r.from + from - at, end: r.from + to - at}
-			p := r.piece
-			marked = marked || slices.ContainsFunc(p.covers, func(o cover) bool { return o.start < k.end && k.start < o.end })
+// place is where in what a view has in hand a part of it begins.
+type place struct{ ref, at int }
+
+// cover covers a stretch of what the view has in hand, which begins after pos.
+// The mark goes to where it begins, or to the first piece that did not leave, but
+// not where a part of the stretch was covered just before.
+func (v *view) cover(s span, mark func() string, marked bool, pos *place) {
+	for ; pos.ref < len(v.refs); pos.ref++ {
+		r := v.refs[pos.ref]
+		n := r.to - r.from
+		from, to := max(s.start-pos.at, 0), min(s.end-pos.at, n)
+		if p := r.piece; from < to && p != nil {
+			k := cover{start: r.from + from, end: r.from + to}
+			before := p.covers[max(0, len(p.covers)-8):]
+			marked = marked || slices.ContainsFunc(before, func(o cover) bool { return o.start < k.end && k.start < o.end })
 			if !marked {
 				k.mark, marked = mark(), true
 			}
 			p.covers = append(p.covers, k)
 		}
-		at += r.to - r.from
+		if s.end < pos.at+n {
+			return
+		}
+		pos.at += n
 	}
 }
 
@@ -292,7 +306,8 @@ func (v *view) withhold(in *frame, why string) {
 func (c *channels) decide(f *frame, must bool) {
 	for i := range f.pieces {
 		p := &f.pieces[i]
-		for _, v := range slices.Clone(p.views) {
+		for j := len(p.views) - 1; j >= 0; j-- { // what is let go is taken out
+			v := p.views[j]
 			switch {
 			case !v.sure:
 				v.letGo(f)

@@ -26,6 +26,7 @@
 package deltas
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -108,12 +109,13 @@ func (s *Stream) Write(p []byte) (int, error) {
 // that waits leaves. It doesn't close w.
 func (s *Stream) Close() error {
 	if s.err != nil {
-		if s.err == errClosed {
+		if errors.Is(s.err, errClosed) {
 			return nil
 		}
 		return s.err
 	}
 	s.framer.end(s.frame)
+	s.chans.finish()
 	for _, f := range s.queue {
 		s.out = f.render(s.out)
 	}
@@ -166,6 +168,9 @@ func (s *Stream) frame(raw []byte, spans []span, refusal string) {
 // release lets the frames go whose texts are decided, in their order. When too
 // much waits, the first is decided without knowing what comes.
 func (s *Stream) release() {
+	if s.chans.whole != nil {
+		return
+	}
 	n := 0
 	for n < len(s.queue) {
 		f, wait := s.queue[n], len(s.queue)-n

@@ -123,7 +123,7 @@ func (p *piece) merged() []cover {
 
 // escapeMark writes a mark as a piece of JSON, where it has to be.
 func (p *piece) escapeMark(m string) string {
-	if !p.quoted {
+	if !p.quoted || !strings.ContainsAny(m, `\"`) {
 		return m
 	}
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(m)

@@ -3,7 +3,7 @@ package deltas_test
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2" //nolint:depguard // cases have to be the same each time
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"unicode/utf8"

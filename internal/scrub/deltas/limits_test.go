@@ -17,8 +17,8 @@ func event(channel int, text string) string {
 
 func TestASecretIsFoundInEachOfTenThousandChannels(t *testing.T) {
 	set := build(t)
-	for _, size := range []int{3, 5} {
-		for _, format := range []string{"data: {\"index\":%d,\"t\":%s}\n\n", "data: {\"c%d\":%s}\n\n"} {
+	for size, formats := range map[int][]string{3: {"data: {\"index\":%d,\"t\":%s}\n\n"}, 5: {"data: {\"c%d\":%s}\n\n"}} {
+		for _, format := range formats {
 			const n = 10_000
 			texts := make(map[int]string, n)
 			var out bytes.Buffer
@@ -127,8 +127,8 @@ func TestMoreChannelsThanFitAreNotLetThrough(t *testing.T) {
 	}
 	texts := map[string]string{}
 	for line := range strings.Lines(out.String()) {
-		if key, text, ok := strings.Cut(line, ":"); ok {
-			key, text, _ = strings.Cut(text, ":")
+		if _, text, ok := strings.Cut(line, ":"); ok {
+			key, text, _ := strings.Cut(text, ":")
 			texts[key] += strings.Trim(text, "\"}\n")
 		}
 	}

@@ -115,7 +115,7 @@ func (t *tree) enter(list bool) {
 		s = wantValue
 	}
 	t.nodes = append(t.nodes, node{parent: t.open[len(t.open)-1], list: list, state: s, name: name, pos: pos})
-	t.open = append(t.open, int32(len(t.nodes)-1)) //nolint:gosec // at most maxTexts
+	t.open = append(t.open, int32(len(t.nodes)-1))
 }
 
 func (t *tree) leave(list bool) {
@@ -261,7 +261,7 @@ func (t *tree) name(root uint64) {
 		step := n.name
 		if n.path = mix(up.path, step); up.list {
 			if n.path = mix(up.path, inList); n.index == 0 && n.parent != 0 {
-				step = uint64(n.pos) //nolint:gosec // a count
+				step = uint64(n.pos)
 			} else {
 				step = inList
 			}
@@ -280,7 +280,7 @@ func (t *tree) name(root uint64) {
 func (t *tree) keys(l *leaf) keys {
 	n := &t.nodes[l.node]
 	if n.list {
-		return keysOf(mix(n.exact, uint64(l.pos)), mix(n.path, inList), mix(byName, l.name)) //nolint:gosec // a count
+		return keysOf(mix(n.exact, uint64(l.pos)), mix(n.path, inList), mix(byName, l.name))
 	}
 	if l.past {
 		return keysOf(mix(mix(n.exact, byName), l.name)) // in the others it would come between
