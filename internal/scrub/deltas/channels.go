@@ -15,6 +15,11 @@ const (
 	word     = 8  // so few are, at the end of one text: an ordinary word may be
 )
 
+// lazy is for views that have much in hand: they are read again only when a
+// part of it, one in so many, has come; else many small texts would cost the
+// square of their number.
+const lazy = 128
+
 // view is what channels have in hand: the end of their text, which may be the
 // beginning of a secret. Channels that have the same in hand share a view; one
 // that has nothing in hand has none.
@@ -23,6 +28,8 @@ type view struct {
 	held []byte
 	refs []ref // where held is
 	sure bool  // held is more than chance
+	late int   // bytes at the end of held that were not read yet
+	told bool  // a part of held was withheld, and said so
 	idle *list.Element
 	// Whether the byte before held was covered: what follows is the same place.
 	under bool
@@ -115,7 +122,7 @@ func (c *channels) feed(p *piece, keys []uint64) {
 // split gives those of v's channels that are among keys a view of their own.
 func (c *channels) split(v *view, keys []uint64) *view {
 	w := c.make()
-	w.held, w.under = append(w.held, v.held...), v.under
+	w.held, w.under, w.late = append(w.held, v.held...), v.under, v.late
 	for _, r := range v.refs {
 		w.add(r)
 	}
@@ -135,13 +142,25 @@ func (c *channels) split(v *view, keys []uint64) *view {
 // push reads what v holds together with p, and says whether nothing was found
 // there.
 func (c *channels) push(v *view, p *piece) bool {
+	if v.late+len(p.text) < len(v.held)/lazy && len(v.held) < maxHeld {
+		v.held = append(v.held, p.text...)
+		v.late += len(p.text)
+		v.add(ref{p, 0, len(p.text)})
+		return true
+	}
 	t := p.text
 	if len(v.held) > 0 {
 		c.text = append(append(c.text[:0], v.held...), p.text...)
 		t = c.text
 	}
-	held, clean := c.look(t)
 	v.add(ref{p, 0, len(p.text)})
+	return c.settle(v, t)
+}
+
+// settle decides as much as can be decided of t, all that v has in hand.
+func (c *channels) settle(v *view, t []byte) (clean bool) {
+	v.late = 0
+	held, clean := c.look(t)
 	if !clean {
 		c.cover(v, t, c.sink.b)
 	}
@@ -277,7 +296,7 @@ func (v *view) pass(n int, under bool) {
 	if n == 0 {
 		return
 	}
-	v.under = under
+	v.under, v.told = under, false
 	k := 0
 	for k < len(v.refs) && n >= v.refs[k].to-v.refs[k].from {
 		n -= v.refs[k].to - v.refs[k].from
@@ -293,7 +312,10 @@ func (v *view) pass(n int, under bool) {
 func (v *view) withhold(in *frame, why string) {
 	for i, r := range v.refs {
 		if r.piece != nil && (in == nil || r.piece.frame == in) {
-			r.piece.covers = append(r.piece.covers, cover{r.from, r.to, why})
+			if v.told {
+				why = ""
+			}
+			r.piece.covers, v.told = append(r.piece.covers, cover{r.from, r.to, why}), true
 			r.piece.release(v)
 			v.refs[i].piece = nil
 		}

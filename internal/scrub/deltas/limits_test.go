@@ -141,3 +141,20 @@ func TestMoreChannelsThanFitAreNotLetThrough(t *testing.T) {
 		t.Error("nothing was withheld")
 	}
 }
+
+// What a long secret has in common with itself is read a few times, not at each
+// of its thousands of texts, and found all the same, up to the end of a stream.
+func TestALongSecretInTextsOfOneByteIsFound(t *testing.T) {
+	long := strings.Repeat("K3yPart/Of+A:Long;Secret", 100)
+	set := build(t, long)
+	for _, after := range []string{"", ".", "\n and more of it, longer than what is read late"} {
+		var in strings.Builder
+		for _, part := range cut("so "+long+after, 1) {
+			in.WriteString(event(0, part))
+		}
+		all := said(t, through(t, set, sse, in.String(), 4096))["#0.t"]
+		if strings.Contains(all, "K3yP") || strings.Contains(all, "Secret") || !strings.HasPrefix(all, "so [") || !strings.HasSuffix(all, after) || len(all) > 150 {
+			t.Errorf("%q", all)
+		}
+	}
+}

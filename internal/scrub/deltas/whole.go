@@ -41,8 +41,14 @@ func (c *channels) collect(p *piece, keys []uint64) {
 	p.frame.waiting++ // for the end
 }
 
-// finish reads what the channels say.
+// finish reads what was not read yet of what the channels say.
 func (c *channels) finish() {
+	for _, v := range c.open {
+		if v.late > 0 {
+			c.text = append(c.text[:0], v.held...)
+			c.settle(v, c.text)
+		}
+	}
 	for _, v := range c.order {
 		if out, r := c.set.Fixed(v.held); r.Found() {
 			c.cover(v, v.held, out)
