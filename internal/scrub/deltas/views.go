@@ -1,5 +1,28 @@
 package deltas
 
+import "container/list"
+
+// view is what channels have in hand: the end of their text, which may be the
+// beginning of a secret. Channels that have the same in hand share a view; one
+// that has nothing in hand has none.
+type view struct {
+	keys []uint64 // of the channels
+	held []byte
+	refs []ref // where held is
+	sure bool  // held is more than chance
+	late int   // bytes at the end of held that were not read yet
+	told bool  // a part of held was withheld, and said so
+	idle *list.Element
+	// Whether the byte before held was covered: what follows is the same place.
+	under bool
+}
+
+// ref is a part of held: text[from:to] of a piece, or of one that left.
+type ref struct {
+	piece    *piece // nil: it left
+	from, to int
+}
+
 // room makes place for n more views. When there are too many, the oldest go that
 // may hold their bytes by chance; it is false when all others hold more.
 func (c *channels) room(n int) bool {
