@@ -84,7 +84,10 @@ var Layers = []Layer{
 	}},
 	{Name: "1", For: "record and scrubbing", Chains: []Chain{
 		one("internal/audit", "the append-only Merkle log and its verifier"),
-		one("internal/scrub", "takes known secrets out of what leaves"),
+		{
+			{{"internal/scrub/deltas", "finds what is cut into the events of a stream"}},
+			{{"internal/scrub", "takes known secrets out of what leaves"}},
+		},
 		one("internal/intake", "how a Secret's value travels: encrypted to the vault's key"),
 		one("internal/secretfile", "reads .env and JSON files of Secrets, strictly"),
 		one("internal/scrub/unknown", "finds secrets that nobody told us"),
