@@ -2,7 +2,6 @@ package scrub
 
 import (
 	"bytes"
-	"sort"
 	"unicode/utf8"
 )
 
@@ -13,92 +12,47 @@ const maxDepth = 4
 // scanner finds all matches in one text. It is scratch space: not for use by
 // two goroutines, and reused to save allocations.
 type scanner struct {
+	finder
 	e     *engine
-	found []match
 	views [maxDepth + 1]view
+	pack  pack
 }
 
 // scan looks at t itself and at its decoded views. It leaves the matches in
 // sc.found and returns from where on t may be the beginning of another match;
 // when final, no more text comes, and that is len(t).
 func (sc *scanner) scan(e *engine, t []byte, final bool) (hold int) {
-	sc.found, hold = sc.found[:0], len(t)
-	for in := e; in != nil; in = in.recent {
-		sc.e = in
-		hold = min(hold, sc.literal(t, !final))
-		hold = min(hold, sc.decode(t, 0, escAll, !final))
-	}
-	sc.e = e
-	if hold == len(t) {
-		return hold
-	}
+	sc.found = sc.found[:0]
+	hold = sc.search(e, t, !final)
 	// A run of backslashes is read in pairs: what is held begins with a whole
 	// run, so that it is read again as it was read now.
-	for n := 0; hold > 0 && t[hold-1] == '\\' && n < 1<<(maxDepth+1); n++ {
+	for n := 0; hold > 0 && hold < len(t) && t[hold-1] == '\\' && n < 1<<(maxDepth+1); n++ {
 		hold--
 	}
+	return hold
+}
+
+// search adds the matches in t, with the patterns of e and its recent ones.
+func (sc *scanner) search(e *engine, t []byte, live bool) (hold int) {
+	hold = len(t)
+	for in := e; in != nil; in = in.recent {
+		sc.e = in
+		hold = min(hold, sc.literal(t, live))
+		hold = min(hold, sc.decode(t, 0, escAll, live))
+	}
+	sc.e = e
 	return hold
 }
 
 // literal finds patterns in t as it is.
 func (sc *scanner) literal(t []byte, live bool) (hold int) {
 	for i := range sc.e.banks {
-		sc.found = sc.e.banks[i].find(sc.e.pats, t, sc.found)
+		sc.find(&sc.e.banks[i], &sc.e.pats, t)
 	}
 	if live {
-		return sc.e.prefix.hold(t)
+		return sc.e.hold(t)
 	}
 	return len(t)
-}
-
-// view is a decoded stretch of a text, with what maps its offsets back.
-type view struct {
-	buf   []byte
-	base  int // where in the text buf[0] comes from
-	jumps []jump
-}
-
-// jump says that buf[at:at+n] stands for text[from:from+len].
-type jump struct{ at, n, from, len int32 }
-
-func (v *view) reset(base int) { v.buf, v.jumps, v.base = v.buf[:0], v.jumps[:0], base }
-
-// source is where buf[i] comes from; of an escape, where it begins.
-func (v *view) source(i int) int {
-	k := v.before(i)
-	if k < 0 {
-		return v.base + i
-	}
-	if j := v.jumps[k]; i >= int(j.at+j.n) {
-		return int(j.from+j.len-j.at-j.n) + i
-	}
-	return int(v.jumps[k].from)
-}
-
-// before is the last jump at or before buf[i], or -1.
-func (v *view) before(i int) int {
-	return sort.Search(len(v.jumps), func(k int) bool { return int(v.jumps[k].at) > i }) - 1
-}
-
-func (v *view) jump(at, n, from, length int) {
-	v.jumps = append(v.jumps, jump{int32(at), int32(n), int32(from), int32(length)})
-}
-
-// sourceEnd is where what buf[i-1] comes from ends.
-func (v *view) sourceEnd(i int) int {
-	k := v.before(i - 1)
-	if k >= 0 && i-1 < int(v.jumps[k].at+v.jumps[k].n) {
-		return int(v.jumps[k].from + v.jumps[k].len)
-	}
-	return v.source(i-1) + 1
-}
-
-// back maps the matches found in v, those from sc.found[n:] on, to its text.
-func (sc *scanner) back(v *view, n int) {
-	for i := n; i < len(sc.found); i++ {
-		m := &sc.found[i]
-		m.start, m.end = v.source(m.start), v.sourceEnd(m.end)
-	}
 }
 
 // decode finds what stands behind escapes of the kinds k. Only the stretches
@@ -107,13 +61,15 @@ func (sc *scanner) back(v *view, n int) {
 func (sc *scanner) decode(t []byte, depth int, k kind, live bool) (hold int) {
 	hold = len(t)
 	c := cursor{t: t, kinds: k}
+	alone := farFrom // from where on an escape has no other near before it
 	for i := c.next(0); i < len(t); {
 		r, n := parse(t[i:], live)
 		reach := sc.e.maxLen
 		if n >= 0 {
 			reach = sc.reach(r, t[i+n:])
 		}
-		if n == 0 || reach == 0 {
+		if n == 0 || reach == 0 || n > 0 && k == escAll && i >= alone && sc.e.signs.ruleOut(t, i, n, r) {
+			alone = i + max(n, 1) + farFrom
 			i = c.next(i + max(n, 1))
 			continue
 		}
@@ -137,6 +93,7 @@ func (sc *scanner) decode(t []byte, depth int, k kind, live bool) (hold int) {
 		if more {
 			hold = min(hold, h) // elsewhere h is the stretch's end
 		}
+		alone = end + farFrom
 		i = c.next(end)
 	}
 	return hold
@@ -150,7 +107,7 @@ func (sc *scanner) look(depth int, k kind, live bool) (hold int) {
 	if depth+1 < maxDepth {
 		hold = min(hold, sc.decode(v.buf, depth+1, k, live))
 	}
-	sc.back(v, n)
+	v.back(sc.found[n:])
 	return v.source(hold)
 }
 
@@ -171,22 +128,20 @@ func (sc *scanner) separately(t []byte, kinds kind, live bool) (hold int) {
 // the longest pattern, or, open, before an escape that the text cuts off.
 func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kinds kind, open bool) {
 	t, v := c.t, &sc.views[depth]
-	v.reset(start)
+	v.reset()
 	pos := start
 	end = i + 1
 	for i < end {
-		v.buf = append(v.buf, t[pos:i]...)
+		v.copy(t, pos, i)
 		r, n := parse(t[i:], live)
 		switch {
 		case n == partial:
 			return i, kinds | leadKind[t[i]], true
 		case n == 0:
-			v.buf = append(v.buf, t[i])
 			n = 1
+			v.copy(t, i, i+1)
 		default:
-			at := len(v.buf)
-			v.buf = appendRune(v.buf, r)
-			v.jump(at, len(v.buf)-at, i, n)
+			v.put(r, i, n)
 			if reach := sc.reach(r, t[i+n:]); reach > 0 {
 				kinds |= leadKind[t[i]]
 				end = max(end, i+n+reach)
@@ -196,7 +151,7 @@ func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kin
 		end = min(max(end, pos), len(t))
 		i = c.next(pos)
 	}
-	v.buf = append(v.buf, t[pos:end]...)
+	v.copy(t, pos, end)
 	return end, kinds, false
 }
 

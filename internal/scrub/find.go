@@ -1,0 +1,149 @@
+package scrub
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// maxSpots is how many positions are picked before they are looked up: so many
+// that the look-ups of several are under way at a time.
+const maxSpots = 128
+
+// finder finds patterns in a text. It is scratch space.
+type finder struct {
+	found []match
+	spots [maxSpots]int32
+	// The last occurrence: the patterns' text goes along with the text shift
+	// bytes before, up to until. Its other q-grams say nothing new.
+	shift, until int
+}
+
+// find adds every occurrence of the bank's patterns in t to f.found.
+func (f *finder) find(b *bank, pats *patterns, t []byte) {
+	f.until = 0
+	for i := 0; i+b.q <= len(t); {
+		var n int
+		n, i = f.pick(b, t, i)
+		for _, spot := range f.spots[:n] {
+			f.probe(b, pats, t, int(spot))
+		}
+	}
+}
+
+// pick collects the sampled positions of t from i on whose q-gram may be a
+// pattern's: up to the end, or as many as there is room for. It returns how many
+// these are, and where to go on.
+func (f *finder) pick(b *bank, t []byte, i int) (n, next int) {
+	s, word, gram := b.s, b.word&63, b.gram&63
+	bloom, spots := b.bloom, &f.spots
+	for ; i+3*s+8 <= len(t); i += 4 * s {
+		// Four at a time keep four loads of the bitmap in flight.
+		w := t[i : i+3*s+8]
+		h0 := (binary.LittleEndian.Uint64(w) | foldAll) << gram * mix
+		h1 := (binary.LittleEndian.Uint64(w[s:]) | foldAll) << gram * mix
+		h2 := (binary.LittleEndian.Uint64(w[2*s:]) | foldAll) << gram * mix
+		h3 := (binary.LittleEndian.Uint64(w[3*s:]) | foldAll) << gram * mix
+		w0, w1, w2, w3 := bloom[h0>>word], bloom[h1>>word], bloom[h2>>word], bloom[h3>>word]
+		k0 := w0 >> (h0 >> 20 & 63) & (w0 >> (h0 >> 26 & 63)) & 1
+		k1 := w1 >> (h1 >> 20 & 63) & (w1 >> (h1 >> 26 & 63)) & 1
+		k2 := w2 >> (h2 >> 20 & 63) & (w2 >> (h2 >> 26 & 63)) & 1
+		k3 := w3 >> (h3 >> 20 & 63) & (w3 >> (h3 >> 26 & 63)) & 1
+		if k0|k1|k2|k3 == 0 {
+			continue
+		}
+		// Without a branch for each: in a text full of hits, each would be
+		// guessed wrong.
+		spots[n%maxSpots] = int32(i)
+		n += int(k0)
+		spots[n%maxSpots] = int32(i + s)
+		n += int(k1)
+		spots[n%maxSpots] = int32(i + 2*s)
+		n += int(k2)
+		spots[n%maxSpots] = int32(i + 3*s)
+		if n += int(k3); n > maxSpots-4 {
+			return n, i + 4*s
+		}
+	}
+	for ; i+b.q <= len(t); i += s {
+		if n == maxSpots {
+			return n, i
+		}
+		h := b.hash(load(t, i))
+		if want := bloomBits(h); bloom[h>>word]&want == want {
+			spots[n] = int32(i)
+			n++
+		}
+	}
+	return n, i
+}
+
+// probe looks up the q-gram at t[i:] and verifies each pattern that has it.
+func (f *finder) probe(b *bank, pats *patterns, t []byte, i int) {
+	x := load(t, i) | foldAll
+	slot := x << b.gram * mix >> b.slot
+	for _, place := range b.places[b.heads[slot]:b.heads[slot+1]] {
+		y := binary.LittleEndian.Uint64(pats.text[place:]) | foldAll
+		if (x^y)<<b.gram != 0 {
+			continue
+		}
+		shift := i - int(place)
+		if shift == f.shift && i+b.q <= f.until {
+			continue
+		}
+		p := pats.at(place)
+		if start, end, ok := p.occurs(pats, t, i, int(place-p.at), b.q); ok {
+			f.found = append(f.found, match{start, end, p.secret})
+			f.shift, f.until = shift, end
+		}
+	}
+}
+
+// occurs reports where p, or enough of it, stands in t, when t[i:] goes along
+// with p from off on.
+func (p *pattern) occurs(pats *patterns, t []byte, i, off, q int) (start, end int, ok bool) {
+	text := pats.of(p)
+	start, end = i-off, i-off+len(text)
+	if p.least == 0 {
+		return start, end, start >= 0 && end <= len(t) && equalFold(t[start:end], text)
+	}
+	before := sameBefore(t[max(0, start):i], text[:off])
+	after := sameAfter(t[i:min(end, len(t))], text[off:])
+	from, to := off-before, off+after
+	if after < q { // the same but for what folding too much makes of it
+		return 0, 0, false
+	}
+	enough := to-from == len(text) || min(to, int(p.to))-max(from, int(p.from)) >= int(p.least)
+	return i - before, i + after, enough
+}
+
+// sameAfter is how many bytes t and a text in lower case have in common from
+// their beginnings on.
+func sameAfter(t, p []byte) int {
+	n := min(len(t), len(p))
+	k := 0
+	for ; k+8 <= n; k += 8 {
+		if d := lowerWord(binary.LittleEndian.Uint64(t[k:])) ^ binary.LittleEndian.Uint64(p[k:]); d != 0 {
+			return k + bits.TrailingZeros64(d)/8
+		}
+	}
+	for k < n && lower[t[k]] == p[k] {
+		k++
+	}
+	return k
+}
+
+// sameBefore is how many bytes they have in common before their ends.
+func sameBefore(t, p []byte) int {
+	n := min(len(t), len(p))
+	t, p = t[len(t)-n:], p[len(p)-n:]
+	k := 0
+	for ; k+8 <= n; k += 8 {
+		if d := lowerWord(binary.LittleEndian.Uint64(t[n-k-8:])) ^ binary.LittleEndian.Uint64(p[n-k-8:]); d != 0 {
+			return k + bits.LeadingZeros64(d)/8
+		}
+	}
+	for k < n && lower[t[n-k-1]] == p[n-k-1] {
+		k++
+	}
+	return k
+}
