@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"unicode/utf8"
 )
 
 // prefixes tells whether the end of a text may be the start of a pattern.
@@ -63,6 +64,30 @@ const signsLog = 17
 // is a name, or ten digits.
 const farFrom = 32
 
+// beside is how many bytes on each side of an escape are looked at.
+const beside = 3
+
+// shadow is for how long after t[i], where the escape t[i:i+n] for r is, the text
+// may not be what it seems: part of an escape that r is a part of. Most signs
+// are part of none.
+func shadow(t []byte, i, n int, r rune) int {
+	switch {
+	case n == 0 && i+1 < len(t) && t[i+1] <= ' ':
+		return 1 + beside
+	case n > 0 && (r < 0 || r >= utf8.RuneSelf || !partOfEscape(byte(r))):
+		return n + beside
+	}
+	return max(n, 1) + farFrom
+}
+
+// escapeSigns are what an escape has besides its lead, letters and digits.
+const escapeSigns = "#;{}"
+
+// partOfEscape says of an ASCII character that it may stand in an escape.
+func partOfEscape(c byte) bool {
+	return alnum(c) || leadKind[c] != 0 || bytes.IndexByte([]byte(escapeSigns), c) >= 0
+}
+
 func buildSigns(pats *patterns) *signs {
 	var s signs
 	for i := range pats.list {
@@ -75,11 +100,11 @@ func buildSigns(pats *patterns) *signs {
 			if alnum(c) {
 				continue
 			}
-			if o+4 <= len(t) {
+			if o+beside < len(t) {
 				s.set(signHash(binary.LittleEndian.Uint32(t[o:]), 0))
 			}
-			if o >= 3 {
-				s.set(signHash(binary.LittleEndian.Uint32(t[o-3:]), 1))
+			if o >= beside {
+				s.set(signHash(binary.LittleEndian.Uint32(t[o-beside:]), 1))
 			}
 		}
 	}
@@ -95,17 +120,18 @@ func signHash(x, side uint32) uint32 {
 }
 
 // ruleOut reports that no match can have r, which the escape t[i:i+n] stands for:
-// it is a sign, the bytes beside it are no escapes' (see farFrom), and no pattern
-// has it between these. Every pattern has at least three more characters on one
-// side of any.
+// it is a sign and no lead of another escape, the bytes beside it are what they
+// seem (see shadow), and no pattern has it between these. Every pattern has so
+// many more characters on one side of any.
 func (s *signs) ruleOut(t []byte, i, n int, r rune) bool {
-	if r < 0 || r >= 0x80 || alnum(byte(r)) || leadKind[byte(r)] != 0 || i+n+3 > len(t) {
+	if r < 0 || r >= utf8.RuneSelf || alnum(byte(r)) || i+n+beside > len(t) {
 		return false
 	}
-	before, after := t[i-3:i], t[i+n:i+n+3]
-	if bytes.ContainsAny(after, `%\&`) {
+	after := t[i+n : i+n+beside]
+	if leadKind[byte(r)] != 0 && after[0] > ' ' || leadKind[after[0]]|leadKind[after[1]]|leadKind[after[2]] != 0 {
 		return false
 	}
+	before := t[i-beside : i]
 	right := uint32(r) | uint32(after[0])<<8 | uint32(after[1])<<16 | uint32(after[2])<<24
 	left := uint32(before[0]) | uint32(before[1])<<8 | uint32(before[2])<<16 | uint32(r)<<24
 	return !s.has(signHash(right, 0)) && !s.has(signHash(left, 1))
@@ -128,7 +154,7 @@ func reaches(pats *patterns) (reach [256]int, most int) {
 		}
 	}
 	for c := range reach {
-		if alnum(byte(c)) || bytes.IndexByte([]byte("#;{}"), byte(c)) >= 0 {
+		if alnum(byte(c)) || bytes.IndexByte([]byte(escapeSigns), byte(c)) >= 0 {
 			reach[c] = most
 		}
 	}

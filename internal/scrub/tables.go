@@ -32,6 +32,19 @@ var unhex = func() (t [256]byte) {
 
 var leadKind = [256]kind{'%': escPercent, '\\': escBackslash, '&': escEntity}
 
+// afterBackslash is what a character after a backslash stands for: a control
+// character by its letter, a sign for itself; 0 for none.
+var afterBackslash = func() (t [256]byte) {
+	for c := byte(' '); c < 0x7f; c++ {
+		if !alnum(c) {
+			t[c] = c
+		}
+	}
+	t[0x7f] = 0x7f
+	t['n'], t['r'], t['t'], t['b'], t['f'], t['v'] = '\n', '\r', '\t', '\b', '\f', '\v'
+	return t
+}()
+
 func alnum(c byte) bool {
 	l := lower[c]
 	return l >= 'a' && l <= 'z' || l >= '0' && l <= '9'

@@ -9,6 +9,8 @@ import (
 type view struct {
 	buf  []byte
 	segs []segment
+	next int // what the last segment goes on with
+	step int
 }
 
 // segment says that buf from at on is made of units of unit bytes, each of which
@@ -19,12 +21,13 @@ type segment struct {
 	unit, step uint8
 }
 
-func (v *view) reset() { v.buf, v.segs = v.buf[:0], v.segs[:0] }
+func (v *view) reset() { v.buf, v.segs, v.next, v.step = v.buf[:0], v.segs[:0], 0, 0 }
 
 // copy adds t[from:to] as it is.
 func (v *view) copy(t []byte, from, to int) {
 	if from < to {
 		v.segment(from, 1, 1)
+		v.next = to
 		v.buf = append(v.buf, t[from:to]...)
 	}
 }
@@ -33,25 +36,22 @@ func (v *view) copy(t []byte, from, to int) {
 func (v *view) put(r rune, src, step int) {
 	if uint32(r) < utf8.RuneSelf {
 		v.segment(src, 1, step)
+		v.next = src + step
 		v.buf = append(v.buf, byte(r))
 		return
 	}
-	at := len(v.buf)
-	v.buf = appendRune(v.buf, r)
-	unit := len(v.buf) - at
-	v.segs = append(v.segs, segment{int32(at), int32(src), uint8(unit), uint8(step)})
+	c := appendRune(make([]byte, 0, utf8.UTFMax), r)
+	v.segment(src, len(c), step)
+	v.step = 0 // it does not go on
+	v.buf = append(v.buf, c...)
 }
 
 // segment begins one at the end of buf, unless the last just goes on.
 func (v *view) segment(src, unit, step int) {
-	at := len(v.buf)
-	if k := len(v.segs) - 1; k >= 0 {
-		s := v.segs[k]
-		if int(s.unit) == 1 && int(s.step) == step && int(s.src)+(at-int(s.at))*step == src {
-			return
-		}
+	if src != v.next || step != v.step || unit != 1 {
+		v.segs = append(v.segs, segment{int32(len(v.buf)), int32(src), uint8(unit), uint8(step)})
+		v.step = step
 	}
-	v.segs = append(v.segs, segment{int32(at), int32(src), uint8(unit), uint8(step)})
 }
 
 // source is where buf[i] comes from; of an escape, where it begins.

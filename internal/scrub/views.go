@@ -60,8 +60,8 @@ func (sc *scanner) literal(t []byte, live bool) (hold int) {
 // unescaped text before and after as a match can have.
 func (sc *scanner) decode(t []byte, depth int, k kind, live bool) (hold int) {
 	hold = len(t)
-	c := cursor{t: t, kinds: k}
-	alone := farFrom // from where on an escape has no other near before it
+	c := newCursor(t, k)
+	alone := farFrom // from where on what stands before an escape is what it seems
 	for i := c.next(0); i < len(t); {
 		r, n := parse(t[i:], live)
 		reach := sc.e.maxLen
@@ -69,7 +69,7 @@ func (sc *scanner) decode(t []byte, depth int, k kind, live bool) (hold int) {
 			reach = sc.reach(r, t[i+n:])
 		}
 		if n == 0 || reach == 0 || n > 0 && k == escAll && i >= alone && sc.e.signs.ruleOut(t, i, n, r) {
-			alone = i + max(n, 1) + farFrom
+			alone = max(alone, i+shadow(t, i, n, r))
 			i = c.next(i + max(n, 1))
 			continue
 		}
@@ -134,6 +134,7 @@ func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kin
 	for i < end {
 		v.copy(t, pos, i)
 		r, n := parse(t[i:], live)
+		reach := 0
 		switch {
 		case n == partial:
 			return i, kinds | leadKind[t[i]], true
@@ -142,17 +143,46 @@ func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kin
 			v.copy(t, i, i+1)
 		default:
 			v.put(r, i, n)
-			if reach := sc.reach(r, t[i+n:]); reach > 0 {
-				kinds |= leadKind[t[i]]
-				end = max(end, i+n+reach)
-			}
+			reach = sc.reach(r, t[i+n:])
+		}
+		if reach > 0 {
+			kinds |= leadKind[t[i]]
+			end = max(end, i+n+reach)
 		}
 		pos = i + n
+		if t[i] == '%' || t[i] == '\\' {
+			pos, end, reach = sc.row(v, t, pos, end, t[i])
+			if reach > 0 {
+				kinds |= leadKind[t[i]]
+			}
+		}
 		end = min(max(end, pos), len(t))
 		i = c.next(pos)
 	}
 	v.copy(t, pos, end)
 	return end, kinds, false
+}
+
+// row goes on decoding at pos for as long as the escapes are the simplest of
+// their kind: %41 of no lead, or backslashes in pairs. It returns where it ended,
+// where the stretch does, and the last reach that was not 0.
+func (sc *scanner) row(v *view, t []byte, pos, end int, lead byte) (at, far, reach int) {
+	for ; lead == '%' && pos < end && pos+3 <= len(t) && t[pos] == lead; pos += 3 {
+		high, low := unhex[t[pos+1]], unhex[t[pos+2]]
+		c := high<<4 | low
+		if high|low >= notHex || c >= utf8.RuneSelf || leadKind[c] != 0 {
+			break
+		}
+		v.put(rune(c), pos, 3)
+		if n := sc.e.reach[c]; n > 0 {
+			reach, end = n, max(end, pos+3+n)
+		}
+	}
+	for ; lead == '\\' && pos < end && pos+3 <= len(t) && t[pos] == lead && t[pos+1] == lead && t[pos+2] > ' '; pos += 2 {
+		v.put('\\', pos, 2)
+		reach, end = sc.e.maxLen, max(end, pos+2+sc.e.maxLen)
+	}
+	return pos, end, reach
 }
 
 // reach is how far from an escape for r a match can extend in the text that is
@@ -173,31 +203,47 @@ func (sc *scanner) reach(r rune, rest []byte) int {
 
 // cursor finds the leads of escapes in t, left to right.
 type cursor struct {
-	t     []byte
-	kinds kind
-	at    [3]int // the next lead of each family; valid from the position it was asked for
-	known bool
+	t []byte
+	// The next lead of each family; before the position that is asked for, it has
+	// to be looked for again.
+	percent, backslash, entity int
+}
+
+func newCursor(t []byte, k kind) cursor {
+	c := cursor{t, len(t), len(t), len(t)}
+	if k&escPercent != 0 {
+		c.percent = -1
+	}
+	if k&escBackslash != 0 {
+		c.backslash = -1
+	}
+	if k&escEntity != 0 {
+		c.entity = -1
+	}
+	return c
 }
 
 // next is the first lead at or after from, len(t) when there is none. Calls
 // have to be made with growing positions.
 func (c *cursor) next(from int) int {
-	if from < len(c.t) && leadKind[c.t[from]]&c.kinds != 0 {
+	if c.percent < from {
+		c.percent = c.find('%', from)
+	}
+	if c.backslash < from {
+		c.backslash = c.find('\\', from)
+	}
+	if c.entity < from {
+		c.entity = c.find('&', from)
+	}
+	return min(c.percent, c.backslash, c.entity)
+}
+
+func (c *cursor) find(lead byte, from int) int {
+	if from < len(c.t) && c.t[from] == lead {
 		return from // escapes in a row: spare the search
 	}
-	first := len(c.t)
-	for k, lead := range [...]byte{'%', '\\', '&'} {
-		if c.kinds&leadKind[lead] == 0 {
-			continue
-		}
-		if !c.known || c.at[k] < from {
-			c.at[k] = len(c.t)
-			if i := bytes.IndexByte(c.t[from:], lead); i >= 0 {
-				c.at[k] = from + i
-			}
-		}
-		first = min(first, c.at[k])
+	if i := bytes.IndexByte(c.t[from:], lead); i >= 0 {
+		return from + i
 	}
-	c.known = true
-	return first
+	return len(c.t)
 }
