@@ -13,19 +13,28 @@ const maxSpots = 128
 type finder struct {
 	found []match
 	spots [maxSpots]int32
+	pairs []pair
 	// The last occurrence: the patterns' text goes along with the text shift
 	// bytes before, up to until. Its other q-grams say nothing new.
 	shift, until int
 }
 
-// find adds every occurrence of the bank's patterns in t to f.found.
+// pair is a position of a text, and one of the patterns' text.
+type pair struct{ spot, place int32 }
+
+// find adds every occurrence of the bank's patterns in t to f.found. What has to
+// be fetched from far memory, three times for every hit, is fetched for many hits
+// at a time, so that one need not wait for the other.
 func (f *finder) find(b *bank, pats *patterns, t []byte) {
 	f.until = 0
 	for i := 0; i+b.q <= len(t); {
 		var n int
-		n, i = f.pick(b, t, i)
-		for _, spot := range f.spots[:n] {
-			f.probe(b, pats, t, int(spot))
+		if n, i = f.pick(b, t, i); n == 0 {
+			continue
+		}
+		f.pair(b, t, f.spots[:n])
+		for _, p := range f.same(b, pats, t) {
+			f.verify(b, pats, t, int(p.spot), uint32(p.place))
 		}
 	}
 }
@@ -77,24 +86,46 @@ func (f *finder) pick(b *bank, t []byte, i int) (n, next int) {
 	return n, i
 }
 
-// probe looks up the q-gram at t[i:] and verifies each pattern that has it.
-func (f *finder) probe(b *bank, pats *patterns, t []byte, i int) {
-	x := load(t, i) | foldAll
-	slot := x << b.gram * mix >> b.slot
-	for _, place := range b.places[b.heads[slot]:b.heads[slot+1]] {
-		y := binary.LittleEndian.Uint64(pats.text[place:]) | foldAll
-		if (x^y)<<b.gram != 0 {
-			continue
+// pair looks up the q-grams at the spots.
+func (f *finder) pair(b *bank, t []byte, spots []int32) {
+	var from, to [maxSpots]uint32
+	slot := b.slot & 63
+	for k, spot := range spots {
+		h := b.hash(load(t, int(spot))) >> slot
+		from[k%maxSpots], to[k%maxSpots] = b.heads[h], b.heads[h+1]
+	}
+	f.pairs = f.pairs[:0]
+	for k, spot := range spots {
+		for _, place := range b.places[from[k%maxSpots]:to[k%maxSpots]] {
+			f.pairs = append(f.pairs, pair{spot, int32(place)})
 		}
-		shift := i - int(place)
-		if shift == f.shift && i+b.q <= f.until {
-			continue
+	}
+}
+
+// same leaves the pairs that have the same q-gram.
+func (f *finder) same(b *bank, pats *patterns, t []byte) []pair {
+	n := 0
+	for _, p := range f.pairs {
+		f.pairs[n] = p
+		x := load(t, int(p.spot)) | foldAll
+		y := binary.LittleEndian.Uint64(pats.text[p.place:]) | foldAll
+		if (x^y)<<(b.gram&63) == 0 {
+			n++
 		}
-		p := pats.at(place)
-		if start, end, ok := p.occurs(pats, t, i, int(place-p.at), b.q); ok {
-			f.found = append(f.found, match{start, end, p.secret})
-			f.shift, f.until = shift, end
-		}
+	}
+	return f.pairs[:n]
+}
+
+// verify finds what t[i:] is a q-gram of, as the patterns' text at place is.
+func (f *finder) verify(b *bank, pats *patterns, t []byte, i int, place uint32) {
+	shift := i - int(place)
+	if shift == f.shift && i+b.q <= f.until {
+		return
+	}
+	p := pats.at(place)
+	if start, end, ok := p.occurs(pats, t, i, int(place-p.at), b.q); ok {
+		f.found = append(f.found, match{start, end, p.secret})
+		f.shift, f.until = shift, end
 	}
 }
 
