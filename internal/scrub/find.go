@@ -88,16 +88,20 @@ func (f *finder) pick(b *bank, t []byte, i int) (n, next int) {
 
 // pair looks up the q-grams at the spots.
 func (f *finder) pair(b *bank, t []byte, spots []int32) {
-	var from, to [maxSpots]uint32
+	var from, to, tags [maxSpots]uint32
 	slot := b.slot & 63
 	for k, spot := range spots {
-		h := b.hash(load(t, int(spot))) >> slot
-		from[k%maxSpots], to[k%maxSpots] = b.heads[h], b.heads[h+1]
+		h := b.hash(load(t, int(spot)))
+		k %= maxSpots
+		from[k], to[k], tags[k] = b.heads[h>>slot], b.heads[h>>slot+1], tag(h)
 	}
 	f.pairs = f.pairs[:0]
 	for k, spot := range spots {
-		for _, place := range b.places[from[k%maxSpots]:to[k%maxSpots]] {
-			f.pairs = append(f.pairs, pair{spot, int32(place)})
+		k %= maxSpots
+		for _, place := range b.places[from[k]:to[k]] {
+			if (place^tags[k])&^b.mask == 0 {
+				f.pairs = append(f.pairs, pair{spot, int32(place & b.mask)})
+			}
 		}
 	}
 }

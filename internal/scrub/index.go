@@ -22,7 +22,11 @@ type bank struct {
 	slot    uint // how far a hash is shifted to index heads
 	bloom   []uint64
 	heads   []uint32 // places[heads[k]:heads[k+1]] have the slot k
-	places  []uint32 // where a q-gram stands in the patterns' text
+	// Where a q-gram stands in the patterns' text, and above mask as much of its
+	// hash as there is room for: most of the others in a slot differ in that, and
+	// need no look at the text.
+	places []uint32
+	mask   uint32
 }
 
 const (
@@ -84,6 +88,7 @@ func buildBank(pats *patterns, ids []uint32, common *gramCount) bank {
 	bloomLog := max(uint(bits.Len(n*bitsPerEntry-1)), minBloomLog)
 	slotLog := uint(bits.Len(n)) - 1
 	b.word, b.slot = 64-(bloomLog-6), 64-slotLog
+	b.mask = 1<<bits.Len(uint(len(pats.text))) - 1
 	b.bloom = make([]uint64, 1<<(bloomLog-6))
 	b.heads = make([]uint32, 1<<slotLog+1)
 	for _, place := range all {
@@ -101,12 +106,16 @@ func buildBank(pats *patterns, ids []uint32, common *gramCount) bank {
 	}
 	b.places = make([]uint32, n)
 	for _, place := range slices.Backward(all) {
-		k := b.hash(load(pats.text, int(place))) >> b.slot
+		h := b.hash(load(pats.text, int(place)))
+		k := h >> b.slot
 		b.heads[k]--
-		b.places[b.heads[k]] = place
+		b.places[b.heads[k]] = place | tag(h)&^b.mask
 	}
 	return b
 }
+
+// tag is a part of the hash that neither the slot nor the bitmap's word is of.
+func tag(h uint64) uint32 { return uint32(h >> 14) }
 
 // grams lists where the q-grams stand by which the patterns are found.
 func (b *bank) grams(pats *patterns, ids []uint32, common *gramCount) []uint32 {

@@ -82,6 +82,9 @@ func escapedBlank(t []byte, i int) (size int, blank bool) {
 		}
 		return size, false
 	}
+	if i+1 == len(t) || t[i+1] != '0' && t[i+1] != '#' {
+		return 1, false
+	}
 	for _, s := range [...]string{"%0A", "%0D", "%0a", "%0d", "&#10;", "&#13;", "&#xA;", "&#xD;", "&#xa;", "&#xd;"} {
 		if bytes.HasPrefix(t[i:], []byte(s)) {
 			return len(s), true

@@ -68,7 +68,7 @@ func (sc *scanner) decode(t []byte, depth int, k kind, live bool) (hold int) {
 		if n >= 0 {
 			reach = sc.reach(r, t[i+n:])
 		}
-		if n == 0 || reach == 0 || n > 0 && k == escAll && i >= alone && sc.e.signs.ruleOut(t, i, n, r) {
+		if n == 0 || reach == 0 || n > 0 && k == escAll && i >= max(alone, c.stray+farFrom) && sc.e.signs.ruleOut(t, i, n, r) {
 			alone = max(alone, i+shadow(t, i, n, r))
 			i = c.next(i + max(n, 1))
 			continue
@@ -167,20 +167,36 @@ func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kin
 // their kind: %41 of no lead, or backslashes in pairs. It returns where it ended,
 // where the stretch does, and the last reach that was not 0.
 func (sc *scanner) row(v *view, t []byte, pos, end int, lead byte) (at, far, reach int) {
-	for ; lead == '%' && pos < end && pos+3 <= len(t) && t[pos] == lead; pos += 3 {
+	if pos >= end || pos+3 > len(t) || t[pos] != lead {
+		return pos, end, 0
+	}
+	if lead == '\\' {
+		n := 1
+		for pos+n < len(t) && t[pos+n] == lead {
+			n++
+		}
+		if n = (n - 1) / 2; n == 0 { // the last pair may be one with what follows
+			return pos, end, 0
+		}
+		v.segment(pos, 1, 2)
+		for range n {
+			v.buf = append(v.buf, lead)
+		}
+		v.next = pos + 2*n
+		return v.next, max(end, v.next+sc.e.maxLen), sc.e.maxLen
+	}
+	for ; pos < end && pos+3 <= len(t) && t[pos] == lead; pos += 3 {
 		high, low := unhex[t[pos+1]], unhex[t[pos+2]]
 		c := high<<4 | low
 		if high|low >= notHex || c >= utf8.RuneSelf || leadKind[c] != 0 {
 			break
 		}
-		v.put(rune(c), pos, 3)
+		v.segment(pos, 1, 3)
+		v.next = pos + 3
+		v.buf = append(v.buf, c)
 		if n := sc.e.reach[c]; n > 0 {
 			reach, end = n, max(end, pos+3+n)
 		}
-	}
-	for ; lead == '\\' && pos < end && pos+3 <= len(t) && t[pos] == lead && t[pos+1] == lead && t[pos+2] > ' '; pos += 2 {
-		v.put('\\', pos, 2)
-		reach, end = sc.e.maxLen, max(end, pos+2+sc.e.maxLen)
 	}
 	return pos, end, reach
 }
@@ -207,10 +223,12 @@ type cursor struct {
 	// The next lead of each family; before the position that is asked for, it has
 	// to be looked for again.
 	percent, backslash, entity int
+	// The last that begins no escape in t, but may when what follows is decoded.
+	stray int
 }
 
 func newCursor(t []byte, k kind) cursor {
-	c := cursor{t, len(t), len(t), len(t)}
+	c := cursor{t, len(t), len(t), len(t), -farFrom}
 	if k&escPercent != 0 {
 		c.percent = -1
 	}
@@ -238,12 +256,38 @@ func (c *cursor) next(from int) int {
 	return min(c.percent, c.backslash, c.entity)
 }
 
+// find is the next lead of a family that may begin an escape.
 func (c *cursor) find(lead byte, from int) int {
-	if from < len(c.t) && c.t[from] == lead {
-		return from // escapes in a row: spare the search
-	}
-	if i := bytes.IndexByte(c.t[from:], lead); i >= 0 {
-		return from + i
+	for from < len(c.t) {
+		if c.t[from] != lead {
+			i := bytes.IndexByte(c.t[from:], lead)
+			if i < 0 {
+				break
+			}
+			from += i
+		}
+		if !stray(c.t[from:]) {
+			return from
+		}
+		if c.t[from+1] > ' ' {
+			c.stray = from
+		}
+		from++
 	}
 	return len(c.t)
+}
+
+// stray reports that no escape begins with t, whatever follows it.
+func stray(t []byte) bool {
+	if len(t) < 3 {
+		return false
+	}
+	switch c := t[1]; t[0] {
+	case '%':
+		return c|0x20 != 'u' && unhex[c]|unhex[t[2]] >= notHex
+	case '&':
+		return c != '#' && !alnum(c)
+	default:
+		return c < ' ' || c >= utf8.RuneSelf
+	}
 }
