@@ -19,12 +19,17 @@ type finder struct {
 	shift, until int
 }
 
-// pair is a position of a text, and one of the patterns' text.
-type pair struct{ spot, place int32 }
+// pair is a position of a text, and one of the patterns' text, which some pattern
+// from owner on has.
+type pair struct {
+	spot         int32
+	place, owner uint32
+}
 
-// find adds every occurrence of the bank's patterns in t to f.found. What has to
-// be fetched from far memory, three times for every hit, is fetched for many hits
-// at a time, so that one need not wait for the other.
+// find adds every occurrence of the bank's patterns in t to f.found. For every
+// hit, much has to be fetched from far memory: it is fetched for many at a time,
+// step by step and without a branch that waits for it, so that one need not wait
+// for the other.
 func (f *finder) find(b *bank, pats *patterns, t []byte) {
 	f.until = 0
 	for i := 0; i+b.q <= len(t); {
@@ -32,9 +37,8 @@ func (f *finder) find(b *bank, pats *patterns, t []byte) {
 		if n, i = f.pick(b, t, i); n == 0 {
 			continue
 		}
-		f.pair(b, t, f.spots[:n])
-		for _, p := range f.same(b, pats, t) {
-			f.verify(b, pats, t, int(p.spot), uint32(p.place))
+		for _, p := range f.same(b, pats, t, f.pair(b, t, f.spots[:n])) {
+			f.verify(b, pats, t, p)
 		}
 	}
 }
@@ -87,47 +91,56 @@ func (f *finder) pick(b *bank, t []byte, i int) (n, next int) {
 }
 
 // pair looks up the q-grams at the spots.
-func (f *finder) pair(b *bank, t []byte, spots []int32) {
+func (f *finder) pair(b *bank, t []byte, spots []int32) []pair {
 	var from, to, tags [maxSpots]uint32
 	slot := b.slot & 63
+	room := 0
 	for k, spot := range spots {
 		h := b.hash(load(t, int(spot)))
 		k %= maxSpots
 		from[k], to[k], tags[k] = b.heads[h>>slot], b.heads[h>>slot+1], tag(h)
+		room += int(to[k] - from[k])
 	}
-	f.pairs = f.pairs[:0]
+	if cap(f.pairs) <= room {
+		f.pairs = make([]pair, room+maxSpots)
+	}
+	pairs := f.pairs[:cap(f.pairs)]
+	n := 0
 	for k, spot := range spots {
 		k %= maxSpots
 		for _, place := range b.places[from[k]:to[k]] {
-			if (place^tags[k])&^b.mask == 0 {
-				f.pairs = append(f.pairs, pair{spot, int32(place & b.mask)})
-			}
+			pairs[n] = pair{spot: spot, place: place & b.mask}
+			n += none((place ^ tags[k]) &^ b.mask)
 		}
 	}
+	return pairs[:n]
 }
+
+// none is 1 for 0, and else 0.
+func none(x uint32) int { return int((uint64(x) - 1) >> 63) }
 
 // same leaves the pairs that have the same q-gram.
-func (f *finder) same(b *bank, pats *patterns, t []byte) []pair {
+func (f *finder) same(b *bank, pats *patterns, t []byte, pairs []pair) []pair {
 	n := 0
-	for _, p := range f.pairs {
-		f.pairs[n] = p
+	for _, p := range pairs {
 		x := load(t, int(p.spot)) | foldAll
 		y := binary.LittleEndian.Uint64(pats.text[p.place:]) | foldAll
-		if (x^y)<<(b.gram&63) == 0 {
-			n++
-		}
+		d := (x ^ y) << (b.gram & 63)
+		p.owner = pats.owner[p.place>>blockLog]
+		pairs[n] = p
+		n += none(uint32(d>>32) | uint32(d))
 	}
-	return f.pairs[:n]
+	return pairs[:n]
 }
 
-// verify finds what t[i:] is a q-gram of, as the patterns' text at place is.
-func (f *finder) verify(b *bank, pats *patterns, t []byte, i int, place uint32) {
-	shift := i - int(place)
+// verify finds the pattern that a pair is of.
+func (f *finder) verify(b *bank, pats *patterns, t []byte, pr pair) {
+	i, shift := int(pr.spot), int(pr.spot)-int(pr.place)
 	if shift == f.shift && i+b.q <= f.until {
 		return
 	}
-	p := pats.at(place)
-	if start, end, ok := p.occurs(pats, t, i, int(place-p.at), b.q); ok {
+	p := pats.at(pr.owner, pr.place)
+	if start, end, ok := p.occurs(pats, t, i, int(pr.place-p.at), b.q); ok {
 		f.found = append(f.found, match{start, end, p.secret})
 		f.shift, f.until = shift, end
 	}

@@ -16,6 +16,8 @@ import (
 type patterns struct {
 	text []byte
 	list []pattern
+	// Of each pattern where it begins, and where the last ends.
+	starts []uint32
 	// owner has, for every block of text, the pattern of its first byte.
 	owner []uint32
 }
@@ -52,10 +54,10 @@ func (ps *patterns) add(p pattern, text []byte) {
 // of is the text of a pattern.
 func (ps *patterns) of(p *pattern) []byte { return ps.text[p.at : p.at+p.n] }
 
-// at is the pattern that has the byte at a place of the text.
-func (ps *patterns) at(place uint32) *pattern {
-	k := ps.owner[place>>blockLog]
-	for int(k)+1 < len(ps.list) && ps.list[k+1].at <= place {
+// at is the pattern that has the byte at a place of the text, which is one from
+// k on.
+func (ps *patterns) at(k, place uint32) *pattern {
+	for ps.starts[k+1] <= place {
 		k++
 	}
 	return &ps.list[k]
@@ -100,15 +102,20 @@ func ordered(all ...patterns) (patterns, error) {
 		p.at = uint32(len(out.text))
 		out.list, out.text = append(out.list, p), append(out.text, t...)
 	}
-	out.text = out.text[:len(out.text)+padding]
+	out.starts = make([]uint32, 0, len(out.list)+1)
+	for _, p := range out.list {
+		out.starts = append(out.starts, p.at)
+	}
+	out.starts = append(out.starts, uint32(len(out.text)))
 	out.owner = make([]uint32, len(out.text)>>blockLog+1)
 	k := 0
 	for b := range out.owner {
-		for k+1 < len(out.list) && int(out.list[k+1].at) <= b<<blockLog {
+		for k+1 < len(out.list) && int(out.starts[k+1]) <= b<<blockLog {
 			k++
 		}
 		out.owner[b] = uint32(k)
 	}
+	out.text = out.text[:len(out.text)+padding]
 	return out, nil
 }
 

@@ -74,19 +74,20 @@ func shadow(t []byte, i, n int, r rune) int {
 	switch {
 	case n == 0 && i+1 < len(t) && t[i+1] <= ' ':
 		return 1 + beside
-	case n > 0 && (r < 0 || r >= utf8.RuneSelf || !partOfEscape(byte(r))):
+	case n > 0 && (r < 0 || r >= utf8.RuneSelf || !partOfEscape[r]):
 		return n + beside
 	}
 	return max(n, 1) + farFrom
 }
 
-// escapeSigns are what an escape has besides its lead, letters and digits.
-const escapeSigns = "#;{}"
-
-// partOfEscape says of an ASCII character that it may stand in an escape.
-func partOfEscape(c byte) bool {
-	return alnum(c) || leadKind[c] != 0 || bytes.IndexByte([]byte(escapeSigns), c) >= 0
-}
+// partOfEscape has the characters that may stand in an escape: its lead, letters,
+// digits, and some signs.
+var partOfEscape = func() (in [256]bool) {
+	for c := range in {
+		in[c] = alnum(byte(c)) || leadKind[c] != 0 || bytes.IndexByte([]byte("#;{}"), byte(c)) >= 0
+	}
+	return in
+}()
 
 func buildSigns(pats *patterns) *signs {
 	var s signs
@@ -154,7 +155,7 @@ func reaches(pats *patterns) (reach [256]int, most int) {
 		}
 	}
 	for c := range reach {
-		if alnum(byte(c)) || bytes.IndexByte([]byte(escapeSigns), byte(c)) >= 0 {
+		if partOfEscape[c] && leadKind[c] == 0 {
 			reach[c] = most
 		}
 	}

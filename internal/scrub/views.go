@@ -2,6 +2,8 @@ package scrub
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -157,7 +159,9 @@ func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kin
 			}
 		}
 		end = min(max(end, pos), len(t))
-		i = c.next(pos)
+		if i = pos; i == len(t) || leadKind[t[i]]&c.kinds == 0 {
+			i = c.next(pos) // else escapes stand in a row
+		}
 	}
 	v.copy(t, pos, end)
 	return end, kinds, false
@@ -171,17 +175,12 @@ func (sc *scanner) row(v *view, t []byte, pos, end int, lead byte) (at, far, rea
 		return pos, end, 0
 	}
 	if lead == '\\' {
-		n := 1
-		for pos+n < len(t) && t[pos+n] == lead {
-			n++
-		}
-		if n = (n - 1) / 2; n == 0 { // the last pair may be one with what follows
+		n := (backslashes(t[pos:]) - 1) / 2 // the last pair may be one with what follows
+		if n == 0 {
 			return pos, end, 0
 		}
 		v.segment(pos, 1, 2)
-		for range n {
-			v.buf = append(v.buf, lead)
-		}
+		v.buf = append(v.buf, t[pos:pos+n]...)
 		v.next = pos + 2*n
 		return v.next, max(end, v.next+sc.e.maxLen), sc.e.maxLen
 	}
@@ -199,6 +198,20 @@ func (sc *scanner) row(v *view, t []byte, pos, end int, lead byte) (at, far, rea
 		}
 	}
 	return pos, end, reach
+}
+
+// backslashes is how many t begins with.
+func backslashes(t []byte) int {
+	n := 0
+	for ; n+8 <= len(t); n += 8 {
+		if d := binary.LittleEndian.Uint64(t[n:]) ^ '\\'*ones; d != 0 {
+			return n + bits.TrailingZeros64(d)/8
+		}
+	}
+	for n < len(t) && t[n] == '\\' {
+		n++
+	}
+	return n
 }
 
 // reach is how far from an escape for r a match can extend in the text that is
@@ -219,7 +232,8 @@ func (sc *scanner) reach(r rune, rest []byte) int {
 
 // cursor finds the leads of escapes in t, left to right.
 type cursor struct {
-	t []byte
+	t     []byte
+	kinds kind
 	// The next lead of each family; before the position that is asked for, it has
 	// to be looked for again.
 	percent, backslash, entity int
@@ -228,7 +242,7 @@ type cursor struct {
 }
 
 func newCursor(t []byte, k kind) cursor {
-	c := cursor{t, len(t), len(t), len(t), -farFrom}
+	c := cursor{t, k, len(t), len(t), len(t), -farFrom}
 	if k&escPercent != 0 {
 		c.percent = -1
 	}
