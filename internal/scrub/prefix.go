@@ -124,12 +124,12 @@ func signHash(x, side uint32) uint32 {
 // it is a sign and no lead of another escape, the bytes beside it are what they
 // seem (see shadow), and no pattern has it between these. Every pattern has so
 // many more characters on one side of any.
-func (s *signs) ruleOut(t []byte, i, n int, r rune) bool {
+func (s *signs) ruleOut(t []byte, i, n int, r rune, k kind) bool {
 	if r < 0 || r >= utf8.RuneSelf || alnum(byte(r)) || i+n+beside > len(t) {
 		return false
 	}
 	after := t[i+n : i+n+beside]
-	if leadKind[byte(r)] != 0 && after[0] > ' ' || leadKind[after[0]]|leadKind[after[1]]|leadKind[after[2]] != 0 {
+	if (leadKind[after[0]]|leadKind[after[1]]|leadKind[after[2]])&k != 0 || leadKind[r] != 0 && nests(byte(r), after, k) {
 		return false
 	}
 	before := t[i-beside : i]

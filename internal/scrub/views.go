@@ -68,9 +68,9 @@ func (sc *scanner) decode(t []byte, depth int, k kind, live bool) (hold int) {
 		r, n := parse(t[i:], live)
 		reach := sc.e.maxLen
 		if n >= 0 {
-			reach = sc.reach(r, t[i+n:])
+			reach = sc.reach(r, t[i+n:], k)
 		}
-		if n == 0 || reach == 0 || n > 0 && k == escAll && i >= max(alone, c.stray+farFrom) && sc.e.signs.ruleOut(t, i, n, r) {
+		if n == 0 || reach == 0 || n > 0 && i >= max(alone, c.stray+farFrom) && sc.e.signs.ruleOut(t, i, n, r, k) {
 			alone = max(alone, i+shadow(t, i, n, r))
 			i = c.next(i + max(n, 1))
 			continue
@@ -145,7 +145,7 @@ func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kin
 			v.copy(t, i, i+1)
 		default:
 			v.put(r, i, n)
-			reach = sc.reach(r, t[i+n:])
+			reach = sc.reach(r, t[i+n:], c.kinds)
 		}
 		if reach > 0 {
 			kinds |= leadKind[t[i]]
@@ -217,17 +217,24 @@ func backslashes(t []byte) int {
 // reach is how far from an escape for r a match can extend in the text that is
 // not escaped: the length of the longest pattern with r; of any, when r and what
 // follows it may be an escape in turn; 0 when no match can have r.
-func (sc *scanner) reach(r rune, rest []byte) int {
-	switch {
-	case r == '&' || r == '%' || r == '\\':
-		if len(rest) == 0 || rest[0] > ' ' {
-			return sc.e.maxLen
-		}
-	case r < 0 || r >= utf8.RuneSelf:
+func (sc *scanner) reach(r rune, rest []byte, k kind) int {
+	if r < 0 || r >= utf8.RuneSelf {
 		var b [4]byte
 		return sc.e.reach[appendRune(b[:0], r)[0]]
 	}
+	if leadKind[r] != 0 && nests(byte(r), rest, k) {
+		return sc.e.maxLen
+	}
 	return sc.e.reach[r]
+}
+
+// nests reports that a lead that was decoded may begin an escape with the text
+// after it, of which escapes of the kinds k are decoded too.
+func nests(lead byte, rest []byte, k kind) bool {
+	if len(rest) < 2 {
+		return len(rest) == 0 || rest[0] > ' '
+	}
+	return rest[0] > ' ' && ((leadKind[rest[0]]|leadKind[rest[1]])&k != 0 || !stray([]byte{lead, rest[0], rest[1]}))
 }
 
 // cursor finds the leads of escapes in t, left to right.
@@ -302,6 +309,6 @@ func stray(t []byte) bool {
 	case '&':
 		return c != '#' && !alnum(c)
 	default:
-		return c < ' ' || c >= utf8.RuneSelf
+		return afterBackslash[c] == 0 && c != 'u' && c != 'U' && c != 'x' && (c < '0' || c > '3')
 	}
 }
