@@ -136,7 +136,6 @@ func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kin
 	for i < end {
 		v.copy(t, pos, i)
 		r, n := parse(t[i:], live)
-		reach := 0
 		switch {
 		case n == partial:
 			return i, kinds | leadKind[t[i]], true
@@ -145,18 +144,14 @@ func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kin
 			v.copy(t, i, i+1)
 		default:
 			v.put(r, i, n)
-			reach = sc.reach(r, t[i+n:], c.kinds)
-		}
-		if reach > 0 {
 			kinds |= leadKind[t[i]]
-			end = max(end, i+n+reach)
+			if reach := sc.reach(r, t[i+n:], c.kinds); reach > 0 {
+				end = max(end, i+n+reach)
+			}
 		}
 		pos = i + n
-		if t[i] == '%' || t[i] == '\\' {
-			pos, end, reach = sc.row(v, t, pos, end, t[i])
-			if reach > 0 {
-				kinds |= leadKind[t[i]]
-			}
+		if kinds&leadKind[t[i]] != 0 {
+			pos, end = sc.row(v, t, pos, end, t[i])
 		}
 		end = min(max(end, pos), len(t))
 		if i = pos; i == len(t) || leadKind[t[i]]&c.kinds == 0 {
@@ -169,22 +164,22 @@ func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kin
 
 // row goes on decoding at pos for as long as the escapes are the simplest of
 // their kind: %41 of no lead, or backslashes in pairs. It returns where it ended,
-// where the stretch does, and the last reach that was not 0.
-func (sc *scanner) row(v *view, t []byte, pos, end int, lead byte) (at, far, reach int) {
+// and where the stretch does.
+func (sc *scanner) row(v *view, t []byte, pos, end int, lead byte) (at, far int) {
 	if pos >= end || pos+3 > len(t) || t[pos] != lead {
-		return pos, end, 0
+		return pos, end
 	}
 	if lead == '\\' {
 		n := (backslashes(t[pos:]) - 1) / 2 // the last pair may be one with what follows
 		if n == 0 {
-			return pos, end, 0
+			return pos, end
 		}
 		v.segment(pos, 1, 2)
 		v.buf = append(v.buf, t[pos:pos+n]...)
 		v.next = pos + 2*n
-		return v.next, max(end, v.next+sc.e.maxLen), sc.e.maxLen
+		return v.next, max(end, v.next+sc.e.maxLen)
 	}
-	for ; pos < end && pos+3 <= len(t) && t[pos] == lead; pos += 3 {
+	for ; lead == '%' && pos < end && pos+3 <= len(t) && t[pos] == lead; pos += 3 {
 		high, low := unhex[t[pos+1]], unhex[t[pos+2]]
 		c := high<<4 | low
 		if high|low >= notHex || c >= utf8.RuneSelf || leadKind[c] != 0 {
@@ -194,10 +189,10 @@ func (sc *scanner) row(v *view, t []byte, pos, end int, lead byte) (at, far, rea
 		v.next = pos + 3
 		v.buf = append(v.buf, c)
 		if n := sc.e.reach[c]; n > 0 {
-			reach, end = n, max(end, pos+3+n)
+			end = max(end, pos+3+n)
 		}
 	}
-	return pos, end, reach
+	return pos, end
 }
 
 // backslashes is how many t begins with.
