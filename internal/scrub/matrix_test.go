@@ -184,7 +184,7 @@ func TestEverySplitInTwo(t *testing.T) {
 // is real.
 func TestAnEscapeOfAnotherFamilySpoilsNothing(t *testing.T) {
 	for value, in := range map[string]string{
-		"3Cabc/defgh1jk": `x%3Cabc\/defgh1jk`, "5;KNe*10!-/9X~": `x%25;KNe*10!-\/9X~`, "q7Zt/VbN&lt9x": `q7Zt\/VbN&lt9x`,
+		"3Cabc/defgh1jk": `x%3Cabc\/defgh1jk`, "3Cabc/defgh1jz": `\/abc%3Cabc\/defgh1jz`, "5;KNe*10!-/9X~": `x%25;KNe*10!-\/9X~`, "q7Zt/VbN&lt9x": `q7Zt\/VbN&lt9x`,
 		"/a1b2c3d4%3Ce5": `\/a1b2c3d4%3Ce5`, "amp;k9Qv2x/7": `&amp;k9Qv2x\/7`,
 	} {
 		set := build(t, value)
