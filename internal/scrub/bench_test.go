@@ -151,12 +151,15 @@ func BenchmarkBuild(b *testing.B) {
 			runtime.GC()
 			runtime.ReadMemStats(&before)
 			set, err := scrub.Build(secrets)
+			if err != nil {
+				b.Fatal(err)
+			}
 			runtime.GC()
 			runtime.ReadMemStats(&after)
 			held := float64(after.HeapAlloc) - float64(before.HeapAlloc)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err = scrub.Build(secrets); err != nil {
+				if _, err := scrub.Build(secrets); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -50,14 +50,6 @@ func alnum(c byte) bool {
 	return l >= 'a' && l <= 'z' || l >= '0' && l <= '9'
 }
 
-func lowered(b []byte) []byte {
-	out := make([]byte, len(b))
-	for i, c := range b {
-		out[i] = lower[c]
-	}
-	return out
-}
-
 // maxEntity is the length of the longest name below.
 const maxEntity = len("DiacriticalGrave")
 
@@ -72,6 +64,14 @@ var entities = map[string]rune{
 	"grave": '`', "DiacriticalGrave": '`', "lcub": '{', "lbrace": '{', "verbar": '|',
 	"vert": '|', "VerticalLine": '|', "rcub": '}', "rbrace": '}',
 }
+
+// entityStart has the first two characters of every name.
+var entityStart = func() (in [1 << 14]bool) {
+	for name := range entities {
+		in[int(name[0])<<7|int(name[1])] = true
+	}
+	return in
+}()
 
 // entityPrefix reports whether s may grow into an entity's name or its end.
 func entityPrefix(s []byte) bool {
