@@ -9,12 +9,10 @@ type cursor struct {
 	// The next lead of each family; before the position that is asked for, it has
 	// to be looked for again.
 	percent, backslash, entity int
-	// The last that begins no escape in t, but may when what follows is decoded.
-	stray int
 }
 
 func newCursor(t []byte, k kind) cursor {
-	c := cursor{t, k, len(t), len(t), len(t), -farFrom}
+	c := cursor{t, k, len(t), len(t), len(t)}
 	if k&escPercent != 0 {
 		c.percent = -1
 	}
@@ -42,7 +40,8 @@ func (c *cursor) next(from int) int {
 	return min(c.percent, c.backslash, c.entity)
 }
 
-// find is the next lead of a family that may begin an escape.
+// find is the next lead of a family, but for those that surely begin no escape:
+// before a blank, and of a row all but the last.
 func (c *cursor) find(lead byte, from int) int {
 	for from < len(c.t) {
 		if c.t[from] != lead {
@@ -52,11 +51,9 @@ func (c *cursor) find(lead byte, from int) int {
 			}
 			from += i
 		}
-		if !stray(c.t[from:]) {
+		t := c.t[from:]
+		if !stray(t) || t[1] > ' ' && t[1] != lead {
 			return from
-		}
-		if c.t[from+1] > ' ' {
-			c.stray = from
 		}
 		from++
 	}

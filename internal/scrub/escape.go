@@ -179,6 +179,9 @@ func parseEntity(t []byte) (rune, int) {
 	if t[1] == '#' {
 		return parseNumeric(t)
 	}
+	if stray(t) {
+		return 0, 0
+	}
 	if len(t) > maxEntity {
 		if r, n := parseBare(t); n > 0 { // nearly always
 			return r, n

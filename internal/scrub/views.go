@@ -69,7 +69,7 @@ func (sc *scanner) decode(t []byte, depth int, k kind, live bool) (hold int) {
 		if n >= 0 {
 			reach = sc.reach(r, t[i+n:], k)
 		}
-		if n == 0 || reach == 0 || n > 0 && i >= max(alone, c.stray+farFrom) && sc.e.signs.ruleOut(t, i, n, r, k) {
+		if n == 0 || reach == 0 || n > 0 && i >= alone && sc.e.signs.ruleOut(t, i, n, r, k) {
 			alone = max(alone, i+shadow(t, i, n, r))
 			i = c.next(i + max(n, 1))
 			continue
