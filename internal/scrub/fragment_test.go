@@ -241,6 +241,20 @@ func BenchmarkPackedLines(b *testing.B) {
 	}
 }
 
+// In time that grows with its square, this text would take an hour.
+func TestALongRunOfSignsIsRead(t *testing.T) {
+	set := build(t, random40)
+	for _, sign := range []string{`\`, "%", "&", "=", " ", "A", `\n`, "%0A"} {
+		in := strings.Repeat(sign, 2<<20/len(sign))
+		if out, r := set.String(in); r.Found() || out != in {
+			t.Errorf("%q: %v", sign, r)
+		}
+		if out, r := set.String(in + random40); !r.Found() || out != in+"[secret:s0]" && sign != "A" && sign != "=" {
+			t.Errorf("%q: %v, ...%q", sign, r, out[len(out)-40:])
+		}
+	}
+}
+
 // However many secrets there are, a part of one is found wherever it begins; of
 // thousands, one in a hundred may begin like too many others.
 func TestPartsAreFoundAmongManySecrets(t *testing.T) {
