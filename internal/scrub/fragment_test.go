@@ -277,3 +277,21 @@ func TestPartsAreFoundAmongManySecrets(t *testing.T) {
 		}
 	}
 }
+
+// Four bytes that share a counter with ordinary text are no ordinary text: each
+// part that is long enough is found, in whatever secret.
+func TestPartsAreFoundInAnySecret(t *testing.T) {
+	missed := 0
+	for i := range 60 {
+		v := leaktest.Mint("parts", fmt.Sprint(i), "token").Value + leaktest.Mint("ends", fmt.Sprint(i), "token").Value
+		set := build(t, v, "q7Zt3VbN9x.Lw!")
+		for at := 0; at+16 <= len(v); at++ {
+			if _, r := set.Bytes([]byte("the key is " + v[at:at+16] + "...")); !r.Found() {
+				missed++
+			}
+		}
+	}
+	if missed > 0 {
+		t.Errorf("%d parts are missed", missed)
+	}
+}

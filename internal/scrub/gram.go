@@ -6,6 +6,7 @@ import "encoding/binary"
 // ordinary text. Two grams may share a counter.
 type gramCount struct {
 	n     [1 << 16]uint16
+	again [1 << 16]uint16 // by another hash: few share both
 	total int
 }
 
@@ -44,15 +45,25 @@ func (g *gramCount) limit() uint16 {
 	return uint16(min(commonGram+2*g.total/len(g.n), 1<<16-1))
 }
 
-func (g *gramCount) at(p []byte, i int) *uint16 {
-	x := binary.LittleEndian.Uint32(p[i:]) | uint32(foldAll&0xffffffff)
-	return &g.n[x*2654435761>>16]
+func (g *gramCount) at(p []byte, i int) *uint16 { return &g.n[gramAt(p, i)*2654435761>>16] }
+
+func (g *gramCount) second(p []byte, i int) *uint16 { return &g.again[gramAt(p, i)*2246822519>>16] }
+
+func gramAt(p []byte, i int) uint32 {
+	return binary.LittleEndian.Uint32(p[i:]) | uint32(foldAll&0xffffffff)
+}
+
+// common says that the four bytes at p[i:] are no sign of one secret.
+func (g *gramCount) common(p []byte, i int) bool {
+	limit := g.limit()
+	return *g.at(p, i) > limit && *g.second(p, i) > limit
 }
 
 func (g *gramCount) add(p []byte, weight uint16) {
 	for i := 0; i+4 <= len(p); i++ {
-		c := g.at(p, i)
-		*c = uint16(min(int(*c)+int(weight), 1<<16-1))
+		for _, c := range [...]*uint16{g.at(p, i), g.second(p, i)} {
+			*c = uint16(min(int(*c)+int(weight), 1<<16-1))
+		}
 		g.total += int(weight)
 	}
 }

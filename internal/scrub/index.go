@@ -127,7 +127,6 @@ func (b *bank) grams(pats *patterns, ids []uint32, common *gramCount) []uint32 {
 		}
 	}
 	all := make([]uint32, 0, room)
-	limit := common.limit()
 	for _, id := range ids {
 		p := &pats.list[id]
 		t := pats.of(p)
@@ -140,7 +139,7 @@ func (b *bank) grams(pats *patterns, ids []uint32, common *gramCount) []uint32 {
 		}
 		// Outside the window, those by which a part is found.
 		for o := int(p.from); o+b.q <= int(p.to); o++ {
-			if (o < w || o >= w+b.s) && *common.at(t, o) <= limit {
+			if (o < w || o >= w+b.s) && !common.common(t, o) {
 				all = append(all, p.at+uint32(o))
 			}
 		}
