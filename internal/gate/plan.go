@@ -45,7 +45,7 @@ func (g *Gate) plan(c *candidate, from intent.State, fence int64) commit.Plan {
 			})
 		},
 		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {
-			a := c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request)
+			a := g.carried(ctx, c, c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request))
 			if fault.Is(a.Err, fault.Internal) {
 				g.Log.ErrorContext(ctx, "a call ended with an error that nobody classified", slog.String("intent", c.it.ID), slog.Any("error", a.Err))
 			}

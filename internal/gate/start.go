@@ -49,10 +49,10 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if err != nil {
 		return none, err
 	}
-	if len(g.Vault.Scrub(who.Tenant).Contains([]byte(s.Key))) > 0 {
-		return none, fault.New(fault.Denied, "the key holds a known secret").WithHint("a key is stored and shown: leave credentials out")
+	if met := g.Vault.Scrub(who.Tenant).Contains([]byte(s.Key)); len(met) > 0 {
+		return none, g.typedKnown(ctx, who, m.Name, "key", met, fault.New(fault.Denied, "the key holds a known secret").WithHint("a key is stored and shown: leave credentials out"))
 	}
-	input, err := g.input(who.Tenant, m, s.Input)
+	input, err := g.input(ctx, who, m, s.Input)
 	if err != nil {
 		return none, err
 	}
@@ -115,7 +115,7 @@ func (g *Gate) mission(ctx context.Context, who ident.Principal, s Start) (*reso
 }
 
 // input checks what a person filled in.
-func (g *Gate) input(tenant ident.Tenant, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
+func (g *Gate) input(ctx context.Context, who ident.Principal, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
 	if len(in) == 0 {
 		in = json.RawMessage("{}")
 	}
@@ -129,8 +129,8 @@ func (g *Gate) input(tenant ident.Tenant, m *resource.Mission, in json.RawMessag
 	if err := m.CheckInput(c); err != nil {
 		return nil, err
 	}
-	if len(g.Vault.Scrub(tenant).Contains(c)) > 0 {
-		return nil, fault.New(fault.Denied, "the input holds a known secret; a model would read it").WithHint("leave credentials out: the Mission's Connections have them")
+	if place, met := where(g.Vault.Scrub(who.Tenant), "input", c, nil); len(met) > 0 {
+		return nil, g.typedKnown(ctx, who, m.Name, place, met, fault.New(fault.Denied, "the input holds a known secret; a model would read it").WithHint("leave credentials out: the Mission's Connections have them"))
 	}
 	if found := typed.Find(c); len(found) > 0 {
 		return nil, fault.Newf(fault.Denied, "the input has what looks like a secret (%s); a model would read it", found[0].Rule).
@@ -152,7 +152,7 @@ func (g *Gate) EndRun(ctx context.Context, who ident.Principal, verdict, summary
 	if err := g.Machine.Halted(); err != nil {
 		return err // a restart goes on with the Run
 	}
-	if err := g.incident(ctx, ofRun(r), intent.Proposal{Reason: verdict + "\n" + summary}); err != nil {
+	if err := g.incident(ctx, ofRun(r), nil, sent{"verdict", verdict}, sent{"summary", summary}); err != nil {
 		return err
 	}
 	if len(verdict) > 40 || len(summary) > intent.MaxReason {
@@ -224,7 +224,7 @@ func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Ki
 	default:
 		return fault.Newf(fault.Invalid, "a Worker can't record an observation of the kind %q", fault.Quote(string(kind)))
 	}
-	if err := g.incident(ctx, ofRun(r), intent.Proposal{Reason: title + "\n" + text}); err != nil {
+	if err := g.incident(ctx, ofRun(r), nil, sent{"title of an observation", title}, sent{"observation", text}); err != nil {
 		return err // the rail must not show a guess with the right part marked
 	}
 	if len(title) > maxWhy || len(text) > 16*intent.MaxReason {

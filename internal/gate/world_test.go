@@ -23,6 +23,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
@@ -309,11 +310,11 @@ func (r runs) Refuse(ctx context.Context, run string, ev audit.Event, o explain.
 	return r.Store.Refuse(ctx, run, ev, o)
 }
 
-func (r runs) Incident(ctx context.Context, t ident.Tenant, run string, ev audit.Event, o explain.Observation) (int, error) {
+func (r runs) Incident(ctx context.Context, in incident.Incident, ev audit.Event, o explain.Observation) (int, error) {
 	if err := r.w.broken["Incident"]; err != nil {
 		return 0, err
 	}
-	return r.Store.Incident(ctx, t, run, ev, o)
+	return r.Store.Incident(ctx, in, ev, o)
 }
 
 type decisions struct {
