@@ -80,6 +80,9 @@ var matrix = map[string]expected{
 	"POST /v1/decisions/{decision}":        only(404, "approver"),
 	"GET /v1/unknown":                      only(200, "auditor", "admin"),
 	"POST /v1/intents/{intent}/resolution": only(404, "admin"),
+	"GET /v1/incidents":                    only(200, "auditor", "admin"),
+	"GET /v1/incidents/{incident}":         only(404, "auditor", "admin"),
+	"POST /v1/incidents/{incident}/close":  only(404, "admin"),
 	"GET /v1/secrets":                      only(200, "builder", "auditor", "admin"),
 	"GET /v1/secrets/{secret}":             only(404, "builder", "auditor", "admin"),
 	"PUT /v1/secrets/{secret}":             only(400, "admin"),
@@ -96,6 +99,9 @@ var matrix = map[string]expected{
 	"GET /v1/keys":                         only(200, "auditor", "admin"),
 	"POST /v1/keys/rotate":                 only(400, "admin"),
 	"GET /v1/intake-key":                   only(200, "admin"),
+
+	"POST /v1/incidents/{incident}/promote": only(404, "admin"),
+	"POST /v1/incidents/{incident}/dismiss": only(404, "admin"),
 
 	"DELETE /v1/secrets/{secret}/versions/{version}": only(404, "admin"),
 	"GET /v1/accounts":                    only(200, "admin"),

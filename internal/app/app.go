@@ -35,6 +35,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/mission"
 	"sallyport.dev/internal/scrub"
@@ -82,6 +83,7 @@ type App struct {
 	Vault     *vault.Vault
 	Directory *identity.Directory
 	Desk      *decision.Desk
+	Incidents *incident.Desk
 	Gate      *gate.Gate
 	Rail      *explain.Rail
 	Machine   *commit.Machine
@@ -151,6 +153,12 @@ func (a *App) assemble() (err error) {
 		Store: a.store, Facts: a.store, Involved: a,
 		Clean: func(t ident.Tenant, s string) string { s, _ = a.Vault.Scrub(t).String(s); return s },
 		Wake:  a.Rail.Wake,
+	})
+	if err != nil {
+		return err
+	}
+	a.Incidents, err = incident.NewDesk(incident.Config{
+		Store: a.store, Records: a.store, Audit: a.store.Audit(), Secrets: a.Vault, Quarantine: a.quarantine(), Goal: a.goal,
 	})
 	if err != nil {
 		return err
