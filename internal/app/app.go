@@ -39,6 +39,7 @@ import (
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/mission"
 	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/sqlite"
 	"sallyport.dev/internal/vault"
 	"sallyport.dev/internal/vault/kek"
@@ -122,7 +123,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 		return nil, err
 	}
 	a.Vault = v
-	handler := scrub.Handler(c.LogHandler, v.Holder())
+	handler := scrub.Handler(c.LogHandler, v.Holder(), unknown.String)
 	a.log = slog.New(handler)
 	// The standard library logs by itself, and quotes what a system sent: on an
 	// idle connection, say.
@@ -151,14 +152,14 @@ func (a *App) assemble() (err error) {
 	a.Machine.Crash = a.cfg.Crash
 	a.Desk, err = decision.NewDesk(decision.Config{
 		Store: a.store, Facts: a.store, Involved: a,
-		Clean: func(t ident.Tenant, s string) string { s, _ = a.Vault.Scrub(t).String(s); return s },
+		Clean: a.clean,
 		Wake:  a.Rail.Wake,
 	})
 	if err != nil {
 		return err
 	}
 	a.Incidents, err = incident.NewDesk(incident.Config{
-		Store: a.store, Records: a.store, Audit: a.store.Audit(), Secrets: a.Vault, Quarantine: a.quarantine(), Goal: a.goal,
+		Store: a.store, Records: a.store, Audit: a.store.Audit(), Secrets: a.Vault, Quarantine: a.Vault, Goal: a.goal,
 	})
 	if err != nil {
 		return err
@@ -168,6 +169,12 @@ func (a *App) assemble() (err error) {
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
 	})
 	return nil
+}
+
+// clean takes a tenant's known secrets out of a text.
+func (a *App) clean(t ident.Tenant, s string) string {
+	s, _ = a.Vault.Scrub(t).String(s)
+	return s
 }
 
 // Start unseals, closes what an earlier process left behind, and serves. Where a
@@ -207,7 +214,7 @@ func (a *App) open(ctx context.Context) error {
 	if err := a.Gate.Recover(ctx, left); err != nil {
 		return err
 	}
-	loop := mission.New(a.Gate, a.store, a.now, a.log)
+	loop := mission.New(a.Gate, a.store, a.clean, a.now, a.log)
 	if a.engine, err = dbos.New(context.WithoutCancel(ctx), a.cfg.Dir, loop, a.engineLog(ctx)); err != nil {
 		return err
 	}

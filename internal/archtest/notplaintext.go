@@ -14,7 +14,8 @@ var NotPlaintext = byName(
 			"vault.Secret.ID", "vault.Secret.Name", "vault.Secret.Description", "vault.Secret.Owner",
 			"vault.Secret.Labels", "vault.Secret.Project",
 			"vault.Version.Fields", "vault.Version.CreatedBy", "vault.VersionRow.Name",
-			"vault.Write.Name", "vault.Write.Description", "vault.Write.Owner", "vault.Write.Labels",
+			"vault.Write.Name", "vault.Found.Note", "vault.Quarantined.Rule", "vault.Quarantined.Family", "vault.Vault.Quarantine",
+			"vault.Write.Description", "vault.Write.Owner", "vault.Write.Labels",
 			"kek.Sealed.ID", "kek.RecoveryPublic.ID", "vault.Brought.Key", "vault.Brought.Kind", "vault.Brought.Source",
 			"vault.KeyStatus.Vault", "vault.RootRow.Vault", "vault.Rotation.What", "vault.SealInfo.ID", "vault.SealInfo.KeyID",
 			"vault.SealInfo.Refused", "vault.SealRow.ID", "vault.UnsealKey.ID", "vault.VersionID.Name",
@@ -38,7 +39,7 @@ var NotPlaintext = byName(
 		"vault.Row.MAC", "vault.RootRow.MAC", "vault.SealRow.MAC", "vault.Vault.MAC", "vault.signer.Sign",
 		"vault.Version.Sum",
 	}},
-	words{"what the caller brought and the vault wipes; nothing fills it in", []string{"vault.Write.Fields"}},
+	words{"what the caller brought and the vault wipes; nothing fills it in", []string{"vault.Write.Fields", "vault.Found.Value"}},
 	words{"plain.Value: opaque outside the vault, where nobody can import the package that opens it",
 		[]string{
 			"httpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
@@ -52,6 +53,7 @@ var NotPlaintext = byName(
 		}},
 	words{"the database of a backup, for who has a seal of it: Secrets are ciphertext in it as in every database",
 		[]string{"vault.Backup.Open"}},
+	words{"names of Secrets, and one of three words for a part of a request", []string{"vault.Carried", "httpcred.Carried.Names", "httpcred.Carried.Part"}},
 	words{"a value of the caller's own context", []string{"httpcred.quietCtx.Value"}},
 )
 

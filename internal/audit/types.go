@@ -5,47 +5,49 @@ type Type string
 
 // The types of event. What is not listed can't be recorded.
 const (
-	LogOpened       Type = "log.opened" // entry 0 of every log, written by the Sequencer alone
-	IntentProposed  Type = "intent.proposed"
-	IntentDenied    Type = "intent.denied"
-	IntentParked    Type = "intent.parked"
-	IntentDecided   Type = "intent.decided"  // approved, rejected, expired, withdrawn
-	VerdictRefused  Type = "verdict.refused" // somebody tried to decide, and it does not count
-	IntentClaimed   Type = "intent.claimed"  // durable before the secret is resolved
-	IntentSending   Type = "intent.sending"  // a write's, durable before a byte leaves
-	IntentOutcome   Type = "intent.outcome"
-	IntentSwept     Type = "intent.swept"    // its claimant died
-	IntentResolved  Type = "intent.resolved" // an UNKNOWN got its outcome, by lookup or by a person
-	RunStarted      Type = "run.started"
-	RunEnded        Type = "run.ended"
-	SecretSet       Type = "secret.set"
-	SecretRotated   Type = "secret.rotated"
-	SecretDisabled  Type = "secret.disabled"
-	SecretRemoved   Type = "secret.removed"   // all its versions are destroyed
-	SecretDestroyed Type = "secret.destroyed" // one version is
-	SecretDescribed Type = "secret.described" // what people read about it has changed
-	SecretRekeyed   Type = "secret.rekeyed"   // its keys were replaced, its value not
-	SecretOpened    Type = "secret.opened"    // for a use outside an Intent, such as trying a new version
-	ResourceApplied Type = "resource.applied"
-	ResourceRemoved Type = "resource.removed"
-	AccountCreated  Type = "account.created"
-	AccountChanged  Type = "account.changed"
-	TeamChanged     Type = "team.changed"
-	SessionStarted  Type = "session.started"
-	SessionFailed   Type = "session.failed"
-	SessionEnded    Type = "session.ended"
-	VaultUnsealed   Type = "vault.unsealed"
-	VaultRefused    Type = "vault.refused" // somebody tried to unseal it, with the wrong seal
-	SealAdded       Type = "seal.added"
-	SealRenewed     Type = "seal.renewed"
-	SealRemoved     Type = "seal.removed"
-	RootRotated     Type = "root.rotated"
-	RowRefused      Type = "row.refused"     // a stored row is not the one that was written last
-	BackupMade      Type = "backup.made"     // begun: its snapshot has this entry
-	BackupRestored  Type = "backup.restored" // what was after it is gone
-	WorkerIncident  Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
-	IncidentOpened  Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
-	IncidentClosed  Type = "incident.closed"
+	LogOpened         Type = "log.opened" // entry 0 of every log, written by the Sequencer alone
+	IntentProposed    Type = "intent.proposed"
+	IntentDenied      Type = "intent.denied"
+	IntentParked      Type = "intent.parked"
+	IntentDecided     Type = "intent.decided"  // approved, rejected, expired, withdrawn
+	VerdictRefused    Type = "verdict.refused" // somebody tried to decide, and it does not count
+	IntentClaimed     Type = "intent.claimed"  // durable before the secret is resolved
+	IntentSending     Type = "intent.sending"  // a write's, durable before a byte leaves
+	IntentOutcome     Type = "intent.outcome"
+	IntentSwept       Type = "intent.swept"    // its claimant died
+	IntentResolved    Type = "intent.resolved" // an UNKNOWN got its outcome, by lookup or by a person
+	RunStarted        Type = "run.started"
+	RunEnded          Type = "run.ended"
+	SecretSet         Type = "secret.set"
+	SecretRotated     Type = "secret.rotated"
+	SecretDisabled    Type = "secret.disabled"
+	SecretRemoved     Type = "secret.removed"     // all its versions are destroyed
+	SecretDestroyed   Type = "secret.destroyed"   // one version is
+	SecretDescribed   Type = "secret.described"   // what people read about it has changed
+	SecretRekeyed     Type = "secret.rekeyed"     // its keys were replaced, its value not
+	SecretQuarantined Type = "secret.quarantined" // a value that nobody stored was met, and is kept
+	SecretDismissed   Type = "secret.dismissed"   // a quarantined value was called no secret, and destroyed
+	SecretOpened      Type = "secret.opened"      // for a use outside an Intent, such as trying a new version
+	ResourceApplied   Type = "resource.applied"
+	ResourceRemoved   Type = "resource.removed"
+	AccountCreated    Type = "account.created"
+	AccountChanged    Type = "account.changed"
+	TeamChanged       Type = "team.changed"
+	SessionStarted    Type = "session.started"
+	SessionFailed     Type = "session.failed"
+	SessionEnded      Type = "session.ended"
+	VaultUnsealed     Type = "vault.unsealed"
+	VaultRefused      Type = "vault.refused" // somebody tried to unseal it, with the wrong seal
+	SealAdded         Type = "seal.added"
+	SealRenewed       Type = "seal.renewed"
+	SealRemoved       Type = "seal.removed"
+	RootRotated       Type = "root.rotated"
+	RowRefused        Type = "row.refused"     // a stored row is not the one that was written last
+	BackupMade        Type = "backup.made"     // begun: its snapshot has this entry
+	BackupRestored    Type = "backup.restored" // what was after it is gone
+	WorkerIncident    Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
+	IncidentOpened    Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
+	IncidentClosed    Type = "incident.closed"
 )
 
 // form is what a field's value has to look like.
@@ -80,6 +82,7 @@ var vocabulary = map[string]form{
 	"factor":        name,
 	"fence":         number,
 	"fields":        names,
+	"from":          name, // where a value came from: its name in quarantine
 	"generation":    number,
 	"incident":      name,
 	"input":         digest,
@@ -136,38 +139,40 @@ var allowed = map[Type][]string{
 	IntentSending: {"attempt", "digest", "fence"},
 	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret", "secretVersion",
 		"state", "status", "why"},
-	IntentSwept:     {"attempt", "digest", "fence", "state", "why"},
-	IntentResolved:  {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
-	RunStarted:      {"input", "revision", "starter", "trigger", "worker"},
-	RunEnded:        {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
-	SecretSet:       {"fields", "kind", "scope", "secret", "secretVersion", "state"},
-	SecretRotated:   {"expires", "fields", "scope", "secret", "secretVersion", "state", "why"},
-	SecretDisabled:  {"secret", "secretVersion", "state", "why"},
-	SecretRemoved:   {"secret", "secretVersion", "why"},
-	SecretOpened:    {"fence", "scope", "secret", "secretVersion", "why"},
-	ResourceApplied: {"digest", "kind", "name", "revision", "row", "state"},
-	ResourceRemoved: {"digest", "kind", "name", "revision", "why"},
-	AccountCreated:  {"account", "factor", "name", "roles", "row", "teams"},
-	AccountChanged:  {"account", "factor", "name", "roles", "row", "state", "teams", "why"},
-	TeamChanged:     {"added", "digest", "members", "name", "removed", "revision", "row", "team", "why"},
-	SessionStarted:  {"account", "expires", "factor", "method", "session", "source"},
-	SessionFailed:   {"account", "factor", "method", "name", "source", "why"},
-	SessionEnded:    {"account", "session", "why"},
-	SecretDestroyed: {"secret", "secretVersion", "why"},
-	SecretDescribed: {"secret"},
-	SecretRekeyed:   {"count", "generation", "kind"},
-	VaultUnsealed:   {"generation", "kind", "seal", "source"},
-	VaultRefused:    {"count", "kind", "source", "why"},
-	SealAdded:       {"generation", "kind", "seal"},
-	SealRenewed:     {"generation", "kind", "seal"},
-	SealRemoved:     {"generation", "kind", "seal"},
-	RootRotated:     {"count", "generation", "why"},
-	RowRefused:      {"kind", "name", "secret", "why"},
-	BackupMade:      {"factor", "name", "why"},
-	BackupRestored:  {"count", "name", "why"},
-	WorkerIncident:  {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
-	IncidentOpened:  {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
-	IncidentClosed:  {"incident", "kind", "outcome", "why"},
+	IntentSwept:       {"attempt", "digest", "fence", "state", "why"},
+	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
+	RunStarted:        {"input", "revision", "starter", "trigger", "worker"},
+	RunEnded:          {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
+	SecretSet:         {"fields", "from", "kind", "scope", "secret", "secretVersion", "state"},
+	SecretRotated:     {"expires", "fields", "scope", "secret", "secretVersion", "state", "why"},
+	SecretDisabled:    {"secret", "secretVersion", "state", "why"},
+	SecretRemoved:     {"secret", "secretVersion", "why"},
+	SecretOpened:      {"fence", "scope", "secret", "secretVersion", "why"},
+	ResourceApplied:   {"digest", "kind", "name", "revision", "row", "state"},
+	ResourceRemoved:   {"digest", "kind", "name", "revision", "why"},
+	AccountCreated:    {"account", "factor", "name", "roles", "row", "teams"},
+	AccountChanged:    {"account", "factor", "name", "roles", "row", "state", "teams", "why"},
+	TeamChanged:       {"added", "digest", "members", "name", "removed", "revision", "row", "team", "why"},
+	SessionStarted:    {"account", "expires", "factor", "method", "session", "source"},
+	SessionFailed:     {"account", "factor", "method", "name", "source", "why"},
+	SessionEnded:      {"account", "session", "why"},
+	SecretDestroyed:   {"secret", "secretVersion", "why"},
+	SecretDescribed:   {"secret"},
+	SecretQuarantined: {"kind", "secret", "secretVersion"},
+	SecretDismissed:   {"kind", "secret"},
+	SecretRekeyed:     {"count", "generation", "kind"},
+	VaultUnsealed:     {"generation", "kind", "seal", "source"},
+	VaultRefused:      {"count", "kind", "source", "why"},
+	SealAdded:         {"generation", "kind", "seal"},
+	SealRenewed:       {"generation", "kind", "seal"},
+	SealRemoved:       {"generation", "kind", "seal"},
+	RootRotated:       {"count", "generation", "why"},
+	RowRefused:        {"kind", "name", "secret", "why"},
+	BackupMade:        {"factor", "name", "why"},
+	BackupRestored:    {"count", "name", "why"},
+	WorkerIncident:    {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
+	IncidentOpened:    {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
+	IncidentClosed:    {"incident", "kind", "outcome", "why"},
 }
 
 // required lists what an entry is worthless without. Who acts must be able to
@@ -179,7 +184,7 @@ var required = map[Type][]string{
 
 // SecretChanges are the types that a tenant's register of Secrets counts: as
 // many as its log has of them, so many changes there were.
-var SecretChanges = []Type{SecretSet, SecretRotated, SecretDisabled, SecretRemoved, SecretDestroyed, SecretDescribed, SecretRekeyed}
+var SecretChanges = []Type{SecretSet, SecretRotated, SecretDisabled, SecretRemoved, SecretDestroyed, SecretDescribed, SecretRekeyed, SecretQuarantined, SecretDismissed}
 
 // RingChanges are those that the ring of the vault's keys counts.
 var RingChanges = []Type{SealAdded, SealRenewed, SealRemoved, RootRotated}

@@ -29,6 +29,9 @@ type Tool struct {
 	// what was approved under the old one.
 	Digest string           `json:"digest"`
 	Lookup *resource.Lookup `json:"-"` // how to reconcile an unknown write; nil: a person has to
+	// NotSecret are places in the answer whose values only look like secrets; see
+	// resource.ToolRule. They decide what is shown, not what is sent.
+	NotSecret []string `json:"-"`
 }
 
 // Kind is one Integration, ready to use. Its methods are safe for concurrent

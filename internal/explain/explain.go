@@ -3,7 +3,8 @@
 //
 // It refuses what was not scrubbed: the one way to make an Observation that can
 // be stored is [Rail.Clean], which scrubs every text of it with the tenant's
-// current set. A reader gets the same bytes that were stored.
+// current set, and masks what looks like a secret that nobody told us. A reader
+// gets the same bytes that were stored.
 //
 // # Security
 //
@@ -19,6 +20,7 @@ import (
 
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/scrub/unknown"
 )
 
 // Kind is what an Observation records.
@@ -86,8 +88,10 @@ func (r *Rail) Clean(o Observation) Observation {
 	s := r.set(o.Tenant)
 	o.Title, _ = s.String(o.Title)
 	o.Text, _ = s.String(o.Text)
-	data, rep := s.Bytes(o.Data)
-	if len(rep.Hits) > 0 && !json.Valid(data) {
+	o.Title, o.Text = unknown.String(o.Title), unknown.String(o.Text)
+	data, known := s.Bytes(o.Data)
+	data, looks := unknown.Mask(data)
+	if (known.Found() || len(looks) > 0) && !json.Valid(data) {
 		data, _ = json.Marshal(string(data))
 	}
 	if len(data) > maxData {

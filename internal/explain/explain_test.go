@@ -82,6 +82,20 @@ func TestEveryTextOfAnObservationIsScrubbed(t *testing.T) {
 	}
 }
 
+// Nobody has to read what looks like a secret, whoever wrote it.
+func TestWhatLooksLikeASecretIsMasked(t *testing.T) {
+	r := explain.New(&memory{}, knows(t))
+	const token = "glpat-Zx81kQ0vT5mBn2WcY7ra"
+	o := r.Clean(explain.Observation{Tenant: "acme", Title: "a " + token, Text: "password = Kq0ZxW4v81mPz", Data: json.RawMessage(`{"c":"` + token + `","d":1}`)})
+	all, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(all), token) || strings.Contains(string(all), "Kq0ZxW4v81mPz") || !strings.Contains(string(o.Data), `"d":1`) {
+		t.Errorf("it is %s", all)
+	}
+}
+
 // A secret that is cut by the bound would be found no more; and where what is
 // replaced breaks the JSON, it is a text.
 func TestScrubbingComesBeforeTheBound(t *testing.T) {

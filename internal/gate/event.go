@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/scrub/unknown"
 )
 
 // maxWhy bounds a reason that a person gives, in bytes.
@@ -24,10 +25,11 @@ func (g *Gate) event(c *candidate, t audit.Type, fields map[string]any) audit.Ev
 	}
 }
 
-// clip scrubs, then bounds to what the audit log takes.
+// clip scrubs, also of what looks like a secret, then bounds to what the audit
+// log takes.
 func (c *candidate) clip(g *Gate, s string) string {
 	s, _ = g.Vault.Scrub(c.it.Tenant).String(s)
-	return audit.Short(s)
+	return audit.Short(unknown.String(s))
 }
 
 // versionRule is how the Secret's version is bound by the digest.

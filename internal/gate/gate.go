@@ -118,11 +118,15 @@ type Decisions interface {
 	MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (time.Time, error)
 }
 
-// Vault opens doors; it hands out nothing else.
+// Vault opens doors and keeps what is found; it hands out nothing else.
 type Vault interface {
 	Head(ctx context.Context, tenant ident.Tenant, ref string) (vault.Meta, error)
 	Open(ctx context.Context, spec vault.DoorSpec) (http.RoundTripper, error)
 	Scrub(tenant ident.Tenant) *scrub.Set
+	// Quarantine keeps a value that nobody stored; see vault.Vault.
+	Quarantine(ctx context.Context, f vault.Found) (string, error)
+	// Dismissed says that a person called the value no secret.
+	Dismissed(tenant ident.Tenant, value []byte) bool
 }
 
 // Config is what a Gate is made of; every field is needed.
@@ -170,8 +174,9 @@ type candidate struct {
 	verdict policy.Verdict
 	it      intent.Intent
 	own     bool // a lookup of the Boundary's own
-	// incidents is how many the Run has, after one of this very attempt.
-	incidents int
+
+	redactions int // places that were taken out of the answer
+	incidents  int // how many the Run has, after one of this very attempt
 }
 
 // resolve finds the one match, checks the arguments and names the Secret's

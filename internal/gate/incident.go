@@ -59,7 +59,7 @@ func where(set *scrub.Set, whole string, doc []byte, others []sent) (place strin
 	holds := func(b []byte) bool { return len(set.Contains(b)) > 0 }
 	switch {
 	case len(inDoc) > 0:
-		place = incident.Place(whole, doc, holds)
+		place = placeIn(whole, doc, holds)
 	case len(beside) > 0:
 		var parts []string
 		for _, o := range others {
@@ -72,6 +72,43 @@ func where(set *scrub.Set, whole string, doc []byte, others []sent) (place strin
 	}
 	return place, union(inDoc, beside)
 }
+
+// placeIn is where in a JSON text a secret stands: the pointer of the first leaf
+// that holds one alone. Of one in the name of a member, the pointer is that of what
+// has the member; of one over several leaves, or in no JSON, it is the whole. No
+// secret is in a place: the names on the way to it are looked through too.
+func placeIn(whole string, doc []byte, holds func([]byte) bool) string {
+	for _, l := range leaves(doc) {
+		if !holds([]byte(l.text)) {
+			continue
+		}
+		if pointer := safe(l.pointer, holds); pointer != "" {
+			whole = audit.Short(whole + ": " + pointer)
+		}
+		return whole
+	}
+	return whole
+}
+
+// safe cuts a pointer before the first name that holds a secret, as it is without
+// the pointer's escapes; "" where its names hold one together.
+func safe(pointer string, holds func([]byte) bool) string {
+	parts := strings.Split(pointer, "/")
+	for i, p := range parts {
+		if p = unescape.Replace(p); holds([]byte(p)) {
+			parts = parts[:i]
+			break
+		}
+	}
+	pointer = strings.Join(parts, "/")
+	if holds([]byte(pointer)) || holds([]byte(unescape.Replace(pointer))) {
+		return ""
+	}
+	return pointer
+}
+
+// unescape reads a member's name out of a pointer.
+var unescape = strings.NewReplacer("~1", "/", "~0", "~")
 
 // union joins two sorted lists of names.
 func union(a, b []string) []string {
@@ -91,7 +128,7 @@ func union(a, b []string) []string {
 // about begins an incident of the candidate's Run. Connection and tool are
 // scrubbed and bounded: until they were matched they are a Worker's words.
 func (g *Gate) about(c *candidate, k incident.Kind, place string) incident.Incident {
-	in := incident.New(k, c.it.Tenant, "run:"+c.it.Run, place, g.Now())
+	in := incident.New(k, c.it.Tenant, "run:"+c.it.Run, c.clip(g, place), g.Now())
 	in.Run, in.Mission, in.Worker, in.Intent = c.it.Run, c.it.Mission, c.run.Worker, c.it.ID
 	in.Connection, in.Tool = c.clip(g, c.it.Connection), c.clip(g, c.it.Tool)
 	return in

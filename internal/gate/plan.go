@@ -1,9 +1,7 @@
 package gate
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -49,7 +47,7 @@ func (g *Gate) plan(c *candidate, from intent.State, fence int64) commit.Plan {
 			if fault.Is(a.Err, fault.Internal) {
 				g.Log.ErrorContext(ctx, "a call ended with an error that nobody classified", slog.String("intent", c.it.ID), slog.Any("error", a.Err))
 			}
-			return a
+			return g.seen(ctx, c, a)
 		},
 		Clean:   func(a connector.Answer) intent.Result { return g.result(c, a) },
 		Why:     func(a connector.Answer) string { return c.why(g, a) },
@@ -76,20 +74,15 @@ func (g *Gate) follow(c *candidate, from intent.State) func(intent.State, time.T
 // writes it itself is counted too.
 const scrubMark = "[secret:"
 
-// result is the answer as Worker, rail and store see it: scrubbed again as the
-// exact bytes, then bounded.
+// result is the answer as Worker, rail and store see it, bounded.
 func (g *Gate) result(c *candidate, a connector.Answer) intent.Result {
-	body, rep := g.Vault.Scrub(c.it.Tenant).Bytes(a.Body)
-	if rep.Found() && !json.Valid(body) { // a mark where a number was, say
-		body, _ = json.Marshal(string(body))
-	}
-	res := intent.Result{Status: a.Status, ContentType: a.Type, Redactions: rep.Total() + bytes.Count(a.Body, []byte(scrubMark))}
+	res := intent.Result{Status: a.Status, ContentType: a.Type, Redactions: c.redactions}
 	switch {
-	case len(body) > maxShown && !c.match.Model():
+	case len(a.Body) > maxShown && !c.match.Model():
 		res.Truncated = true
-		res.Note = fmt.Sprintf("The answer has %d bytes, more than the %d that are shown. Ask for less.", len(body), maxShown)
+		res.Note = fmt.Sprintf("The answer has %d bytes, more than the %d that are shown. Ask for less.", len(a.Body), maxShown)
 	default:
-		res.Body = body
+		res.Body = a.Body
 	}
 	if a.Err != nil {
 		res.Note = c.why(g, a)

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,12 +64,14 @@ type world struct {
 	answer   func(tool, body string) connector.Answer
 	broken   map[string]error // by the name of a store's method
 	approved map[string]func(*decision.Decision)
+
+	inQuarantine map[string]bool
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	t.Parallel() // most of a test's time is waiting for the disk
-	w := &world{t: t, dir: t.TempDir(), now: noon, broken: map[string]error{}, approved: map[string]func(*decision.Decision){}}
+	w := &world{t: t, dir: t.TempDir(), now: noon, broken: map[string]error{}, approved: map[string]func(*decision.Decision){}, inQuarantine: map[string]bool{}}
 	w.answer = func(string, string) connector.Answer {
 		return connector.Answer{Outcome: connector.Done, Status: 200, Type: "application/json", Body: json.RawMessage(`{"items":[]}`)}
 	}
@@ -358,4 +362,24 @@ func (d doors) Open(ctx context.Context, s vault.DoorSpec) (http.RoundTripper, e
 	d.w.opened++
 	d.w.mu.Unlock()
 	return d.Vault.Open(ctx, s)
+}
+
+func (d doors) Quarantine(ctx context.Context, f vault.Found) (string, error) {
+	if err := d.w.broken["Quarantine"]; err != nil {
+		return "", err
+	}
+	name, err := d.Vault.Quarantine(ctx, f)
+	if err == nil {
+		d.w.mu.Lock()
+		d.w.inQuarantine[name] = true
+		d.w.mu.Unlock()
+	}
+	return name, err
+}
+
+// kept are the names of what went into quarantine.
+func (w *world) kept() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.inQuarantine))
 }

@@ -131,10 +131,10 @@ func (k *Desk) Promote(ctx context.Context, who ident.Principal, id string, p Pr
 	if p.Field == "" {
 		p.Field = "token"
 	}
-	s, err := k.Quarantine.Promote(ctx, who.Tenant, i.Quarantine, p.Field, vault.Write{Tenant: who.Tenant, Name: p.Name, Description: p.Description,
+	s, err := k.Quarantine.Promote(ctx, i.Quarantine, p.Field, vault.Write{Tenant: who.Tenant, Name: p.Name, Description: p.Description,
 		Owner: p.Owner, Labels: p.Labels, Scope: p.Scope, AnyOrigin: p.AnyOrigin, Expires: p.Expires, Actor: who})
 	if err != nil {
-		return Incident{}, vault.Secret{}, gone(err)
+		return Incident{}, vault.Secret{}, err
 	}
 	i, err = k.close(ctx, who, i, Promoted, note, now)
 	return i, s, err
@@ -148,7 +148,7 @@ func (k *Desk) Dismiss(ctx context.Context, who ident.Principal, id, note string
 		return Incident{}, err
 	}
 	if _, err := k.Quarantine.Dismiss(ctx, who.Tenant, i.Quarantine, who); err != nil {
-		return Incident{}, gone(err)
+		return Incident{}, err
 	}
 	return k.close(ctx, who, i, Dismissed, note, now)
 }
@@ -160,13 +160,4 @@ func (k *Desk) quarantined(ctx context.Context, who ident.Principal, id, note st
 		err = fault.New(fault.Conflict, "nothing is in quarantine for this incident").WithHint("close it with: sallyport incident close %s", i.ID)
 	}
 	return i, note, err
-}
-
-// gone helps where the process ended between the vault's step and the closing.
-func gone(err error) error {
-	if f := fault.KindOf(err); f != fault.NotFound || fault.HintOf(err) != "" {
-		return err
-	}
-	return &fault.Error{Kind: fault.NotFound, Msg: "looking into the quarantine", Err: err,
-		Hint: "if it was promoted or dismissed before, close the incident as explained"}
 }

@@ -63,7 +63,7 @@ type Secrets interface {
 type Quarantine interface {
 	// Promote makes it the field of the Secret w.Name: a new one, or a pending
 	// version. It is not in quarantine any more.
-	Promote(ctx context.Context, t ident.Tenant, from, field string, w vault.Write) (vault.Secret, error)
+	Promote(ctx context.Context, from, field string, w vault.Write) (vault.Secret, error)
 	// Dismiss destroys it; the same value is let through from then on.
 	Dismiss(ctx context.Context, t ident.Tenant, name string, actor ident.Principal) (vault.Secret, error)
 }

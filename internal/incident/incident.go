@@ -146,9 +146,15 @@ func New(k Kind, t ident.Tenant, actor, place string, now time.Time) Incident {
 	return Incident{Tenant: t, ID: ident.New("inc"), Kind: k, At: now, LastAt: now, Count: 1, Actor: actor, Place: place, State: Open}
 }
 
+// quarantinePrefix begins the names under which the vault keeps what nobody stored.
+const quarantinePrefix = "quarantined-"
+
 // Of names the known secrets that were met: the first, and the others. names is
-// not empty.
+// not empty. One that is known from the quarantine alone is to be judged first.
 func (i Incident) Of(names []string) Incident {
 	i.Secret, i.Also = names[0], names[1:]
+	if strings.HasPrefix(i.Secret, quarantinePrefix) {
+		i.Quarantine = i.Secret
+	}
 	return i
 }

@@ -56,13 +56,18 @@ type Store interface {
 type Loop struct {
 	boundary Boundary
 	store    Store
+	clean    Clean
 	now      func() time.Time
 	log      *slog.Logger
 }
 
+// Clean takes the secrets of a tenant out of a text that was written before they
+// were known.
+type Clean func(t ident.Tenant, text string) string
+
 // New makes a loop.
-func New(b Boundary, s Store, now func() time.Time, log *slog.Logger) *Loop {
-	return &Loop{boundary: b, store: s, now: now, log: log}
+func New(b Boundary, s Store, clean Clean, now func() time.Time, log *slog.Logger) *Loop {
+	return &Loop{boundary: b, store: s, clean: clean, now: now, log: log}
 }
 
 // Next says how a turn ended.

@@ -385,3 +385,25 @@ func TestATranscriptThatCannotBeReadIsNotGuessed(t *testing.T) {
 		t.Error("it went on")
 	}
 }
+
+// A token that was met before anybody knew it is in the transcript; when it has
+// become known the Run goes on without it, and a proposal with it is still the
+// model's own words, for the Boundary to stop.
+func TestWhatHasBecomeASecretIsNotToldToTheModelAgain(t *testing.T) {
+	w := newWorld(t)
+	const token = "glpat-Zx81kQ0vT5mBn2WcY7ra"
+	again := call("c", "erp-read__find", `{"name":"`+token+`"}`)
+	w.says = []model.Response{{Text: "I use " + token, ToolCalls: []model.ToolCall{again}}, calls(finish)}
+	w.turn(mission.Go)
+	w.secret = token
+	w.turn(mission.Go) // acts
+	w.turn(mission.Go) // thinks
+	if string(w.proposed[0].Args) != `{"name":"`+token+`"}` {
+		t.Errorf("it proposed %s", w.proposed[0].Args)
+	}
+	told, err := json.Marshal(w.asked[1])
+	w.must(err)
+	if strings.Contains(string(told), token) || strings.Count(string(told), "[secret:x]") < 2 {
+		t.Errorf("the model was told %s", told)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -142,9 +143,31 @@ func assistant(r model.Response) model.Message {
 	return m
 }
 
+// cleaned is the conversation without what has become known as a secret since a
+// part of it was written. What the Worker proposes is the transcript's own: there
+// a secret is stopped, not replaced.
+func (t *transcript) cleaned() []model.Message {
+	clean := func(s string) string { return t.loop.clean(t.brief.Run.Tenant, s) }
+	out := make([]model.Message, len(t.msgs))
+	for i, m := range t.msgs {
+		m.Content, m.ToolCalls = clean(m.Content), slices.Clone(m.ToolCalls)
+		for k := range m.ToolCalls {
+			c := &m.ToolCalls[k]
+			c.Name, c.Problem = clean(c.Name), clean(c.Problem)
+			if args := clean(string(c.Args)); args != string(c.Args) {
+				if c.Args = json.RawMessage(args); !json.Valid(c.Args) {
+					c.Args = json.RawMessage("{}")
+				}
+			}
+		}
+		out[i] = m
+	}
+	return out
+}
+
 // request is what the model is asked next.
 func (t *transcript) request() model.Request {
-	r := model.Request{Messages: t.msgs}
+	r := model.Request{Messages: t.cleaned()}
 	for _, tool := range t.brief.Tools {
 		r.Tools = append(r.Tools, model.Tool{Name: tool.Name, Description: describe(tool), Schema: withReason(tool)})
 	}

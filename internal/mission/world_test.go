@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ type world struct {
 	waits    int
 	rests    []time.Duration
 	failing  map[string]error // once, by method
+	secret   string           // what has become known as one
 }
 
 func newWorld(t *testing.T) *world {
@@ -55,7 +57,15 @@ func newWorld(t *testing.T) *world {
 
 // restart is a new process over the same store.
 func (w *world) restart() {
-	w.Loop = mission.New(w, w, func() time.Time { return noon }, slog.New(slog.DiscardHandler))
+	w.Loop = mission.New(w, w, w.clean, func() time.Time { return noon }, slog.New(slog.DiscardHandler))
+}
+
+// clean takes out what the test has made known as a secret.
+func (w *world) clean(_ ident.Tenant, s string) string {
+	if w.secret == "" {
+		return s
+	}
+	return strings.ReplaceAll(s, w.secret, "[secret:x]")
 }
 
 // fails gives the error that was set for a method, once.

@@ -71,6 +71,12 @@ func (c *checker) toolRule(path string, r ToolRule) {
 	if r.ReferenceHeader != "" {
 		c.add(path+".referenceHeader", checkHeader(r.ReferenceHeader, true))
 	}
+	c.list(path+".notSecret", r.NotSecret, func(s string) error {
+		if !isPointer(s) {
+			return fault.Newf(fault.Invalid, "%q is not a JSON pointer", fault.Quote(s)).WithHint("write the place in the answer, like /nextCursor or /items/*/etag")
+		}
+		return nil
+	})
 	if r.Lookup == nil {
 		return
 	}

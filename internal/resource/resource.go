@@ -108,6 +108,10 @@ type ToolRule struct {
 	// id with a write, so that Lookup can find what it made.
 	ReferenceHeader string  `json:"referenceHeader,omitempty" yaml:"referenceHeader,omitempty"`
 	Lookup          *Lookup `json:"lookup,omitempty" yaml:"lookup,omitempty"`
+	// NotSecret are places in the answer whose values look like secrets and are
+	// none, such as a cursor: JSON pointers (RFC 6901) in which "*" stands for any
+	// name or index. Known Secrets are taken out there as everywhere.
+	NotSecret []string `json:"notSecret,omitempty" yaml:"notSecret,omitempty"`
 }
 
 // Lookup is how the Boundary asks a system whether a write whose outcome is

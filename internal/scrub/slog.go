@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 )
 
 // Handler scrubs every record before h sees it: message, keys and values,
@@ -13,14 +14,27 @@ import (
 // their text holds a secret; any other value becomes its text, so that h never
 // meets an object with ways of its own to show itself. A value that can't be
 // rendered is withheld.
-func Handler(h slog.Handler, holder *Holder) slog.Handler {
-	return &handler{next: h, holder: holder}
+//
+// mask, where it is not nil, is applied to each text after that: for what only
+// looks like a secret. It gets a value with its key before it, as in "key=value",
+// since a name can be what makes a value one.
+func Handler(h slog.Handler, holder *Holder, mask func(string) string) slog.Handler {
+	if mask == nil {
+		mask = func(s string) string { return s }
+	}
+	return &handler{next: h, cleaner: cleaner{holder, mask}}
 }
 
 type handler struct {
-	next   slog.Handler
+	next slog.Handler
+	cleaner
+	bound []binding
+}
+
+// cleaner is what a text goes through.
+type cleaner struct {
 	holder *Holder
-	bound  []binding
+	mask   func(string) string
 }
 
 // binding is one call of WithGroup (a group) or WithAttrs (no group).
@@ -47,7 +61,7 @@ func (h *handler) WithGroup(name string) slog.Handler {
 }
 
 func (h *handler) with(b binding) slog.Handler {
-	return &handler{h.next, h.holder, append(slices.Clip(h.bound), b)}
+	return &handler{h.next, h.cleaner, append(slices.Clip(h.bound), b)}
 }
 
 // Handle scrubs the record and passes it on.
@@ -66,26 +80,26 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 		}
 	}
 	msg, _ := s.String(r.Message)
-	out := slog.NewRecord(r.Time, r.Level, msg, r.PC)
-	out.AddAttrs(s.attrs(attrs)...)
+	out := slog.NewRecord(r.Time, r.Level, h.mask(msg), r.PC)
+	out.AddAttrs(h.attrs(s, attrs)...)
 	return h.next.Handle(ctx, out)
 }
 
-func (s *Set) attrs(in []slog.Attr) []slog.Attr {
+func (c cleaner) attrs(s *Set, in []slog.Attr) []slog.Attr {
 	out := make([]slog.Attr, len(in))
 	for i, a := range in {
-		out[i].Key, _ = s.String(a.Key)
-		out[i].Value = s.value(a.Value)
+		key, _ := s.String(a.Key)
+		out[i] = slog.Attr{Key: c.mask(key), Value: c.value(s, a.Key, a.Value)}
 	}
 	return out
 }
 
 // value scrubs one value.
-func (s *Set) value(v slog.Value) slog.Value {
+func (c cleaner) value(s *Set, key string, v slog.Value) slog.Value {
 	v = v.Resolve() // a LogValuer that panics becomes an error value
 	switch v.Kind() {
 	case slog.KindGroup:
-		return slog.GroupValue(s.attrs(v.Group())...)
+		return slog.GroupValue(c.attrs(s, v.Group())...)
 	case slog.KindBool, slog.KindInt64, slog.KindUint64, slog.KindFloat64, slog.KindDuration, slog.KindTime:
 		if text, r := s.String(v.String()); r.Found() {
 			return slog.StringValue(text)
@@ -94,11 +108,19 @@ func (s *Set) value(v slog.Value) slog.Value {
 	case slog.KindString, slog.KindAny, slog.KindLogValuer:
 	}
 	text, _ := s.String(render(v))
-	return slog.StringValue(text)
+	name := key + "="
+	masked, ok := strings.CutPrefix(c.mask(name+text), name)
+	if !ok { // what was found begins before the value
+		masked = looksSecret
+	}
+	return slog.StringValue(masked)
 }
 
-// withheld stands for a value that has no text.
-const withheld = "[withheld: the value can't be rendered]"
+// What stands for a value that has no text, or may not be shown.
+const (
+	withheld    = "[withheld: the value can't be rendered]"
+	looksSecret = "[withheld: it looks like a secret]"
+)
 
 // render is the text of a string or of any object.
 func render(v slog.Value) (text string) {

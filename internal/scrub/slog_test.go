@@ -49,7 +49,7 @@ func TestNoLogRecordShowsASecret(t *testing.T) {
 		}
 		for key, v := range values {
 			var out bytes.Buffer
-			log := slog.New(scrub.Handler(handlers(&out)[name], &h))
+			log := slog.New(scrub.Handler(handlers(&out)[name], &h, nil))
 			log.With(key, v).WithGroup("g "+canary).With(key, v).Info("message "+canary, key, v, slog.Group("sub", key, v))
 			text := out.String()
 			if leaks(text, canary) != "" || strings.Contains(text, "31415926535") {
@@ -78,7 +78,7 @@ func TestAHandlerKeepsWhatIsNotSecret(t *testing.T) {
 		return out.String()
 	}
 	plain := record(func(h slog.Handler) slog.Handler { return h })
-	if got := record(func(n slog.Handler) slog.Handler { return scrub.Handler(n, &h) }); got != plain {
+	if got := record(func(n slog.Handler) slog.Handler { return scrub.Handler(n, &h, nil) }); got != plain {
 		t.Errorf("%s, want %s", got, plain)
 	}
 }
@@ -86,7 +86,7 @@ func TestAHandlerKeepsWhatIsNotSecret(t *testing.T) {
 func TestAttributesBoundBeforeASecretIsKnownAreScrubbed(t *testing.T) {
 	var h scrub.Holder
 	var out bytes.Buffer
-	log := slog.New(scrub.Handler(slog.NewTextHandler(&out, nil), &h)).With("bound", canary)
+	log := slog.New(scrub.Handler(slog.NewTextHandler(&out, nil), &h, nil)).With("bound", canary)
 	h.Store(build(t, canary))
 	log.Info("m")
 	shows(t, out.String())
@@ -96,7 +96,7 @@ func TestAValueThatCanNotBeRenderedFailsClosed(t *testing.T) {
 	var h scrub.Holder
 	var out bytes.Buffer
 	h.Store(build(t, canary))
-	slog.New(scrub.Handler(slog.NewTextHandler(&out, nil), &h)).Info("m", "v", (*angry)(nil))
+	slog.New(scrub.Handler(slog.NewTextHandler(&out, nil), &h, nil)).Info("m", "v", (*angry)(nil))
 	if !strings.Contains(out.String(), "withheld") {
 		t.Fatal(out.String())
 	}
@@ -125,4 +125,28 @@ func TestWriterScrubsLines(t *testing.T) {
 	}
 	all.Wait()
 	shows(t, out.String())
+}
+
+// A mask sees each value with its name, since a name can be what makes it one.
+func TestAMaskIsAppliedToEveryTextOfARecord(t *testing.T) {
+	var h scrub.Holder
+	var out bytes.Buffer
+	mask := func(s string) string {
+		s = strings.ReplaceAll(s, "pin=1234", "pin=[masked]")
+		if strings.HasPrefix(s, "all=") {
+			return "[masked]"
+		}
+		return strings.ReplaceAll(s, "token-form", "[masked]")
+	}
+	log := slog.New(scrub.Handler(slog.NewTextHandler(&out, nil), &h, mask)).With("pin", "1234")
+	log.Info("a token-form", slog.Group("g", slog.String("pin", "1234"), slog.Any("e", errors.New("token-form"))), "token-form", 1, "all", "x", "other", "1234")
+	got := out.String()
+	for _, want := range []string{"a [masked]", " pin=[masked]", " g.pin=[masked]", "g.e=[masked]", "other=1234", "withheld"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+	if strings.Contains(got, "token-form") || strings.Contains(got, "all=x") {
+		t.Errorf("it is %s", got)
+	}
 }

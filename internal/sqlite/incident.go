@@ -25,7 +25,7 @@ func incidentOf(x *row) (incident.Incident, error) {
 }
 
 // Incident writes one down with its audit entry and, where it is one of a Run's,
-// with its Observation, in one transaction; n is how many of those that count the
+// with its Observation if there is one, in one transaction; n is how many of those that count the
 // Run has now. The same thing again, while it is open, counts on the one that is
 // there; so does what a Run or a person has too many of.
 func (s *Store) Incident(ctx context.Context, in incident.Incident, ev audit.Event, o explain.Observation) (n int, err error) {
@@ -46,7 +46,9 @@ func (s *Store) Incident(ctx context.Context, in incident.Incident, ev audit.Eve
 				return err
 			}
 		}
-		n = int(x.number("incidents"))
+		if n = int(x.number("incidents")); o.Run == "" {
+			return nil
+		}
 		return t.observe(o)
 	})
 	return n, err

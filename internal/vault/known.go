@@ -48,6 +48,9 @@ func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error)
 
 // knownOf decrypts one version.
 func (v *Vault) knownOf(ten *tenant, e *entry, n int) ([]scrub.Secret, error) {
+	if q := e.head.Quarantined; q != nil && !q.Sure {
+		return nil, nil
+	}
 	packed, fields, err := v.decrypt(ten, e, n)
 	if err != nil {
 		return nil, err

@@ -20,10 +20,16 @@ import (
 func (v *Vault) Set(ctx context.Context, w Write) (Secret, error) {
 	return v.write(ctx, w, true, func(c *change, n int) {
 		c.event = audit.SecretSet
-		if len(c.e.head.Versions) == 1 || c.e.head.Removed {
-			c.set(n, Active)
-		}
+		c.activateFirst(n)
 	})
+}
+
+// activateFirst makes a version active where its name is new, or was removed.
+func (c *change) activateFirst(n int) {
+	if n == 1 || c.e.head.Removed {
+		c.set(n, Active)
+	}
+	c.e.head.Removed = false
 }
 
 // Rotate stores a value as the next version of a name that exists, and makes it
@@ -45,6 +51,9 @@ func (v *Vault) write(ctx context.Context, w Write, create bool, then func(*chan
 	if err := w.check(); err != nil {
 		return Secret{}, err
 	}
+	if strings.HasPrefix(w.Name, quarantinePrefix) {
+		return Secret{}, errReserved()
+	}
 	if err := w.checkShown(v.Scrub(w.Tenant)); err != nil {
 		return Secret{}, err
 	}
@@ -57,15 +66,19 @@ func (v *Vault) write(ctx context.Context, w Write, create bool, then func(*chan
 			return err
 		}
 		then(c, n)
-		c.e.head.Removed = false
-		ver, _ := c.e.head.version(n)
-		scope, err := ver.Scope.digest()
-		if err != nil {
-			return err
-		}
-		maps.Copy(c.fields, map[string]any{"secretVersion": n, "fields": ver.Fields, "scope": scope, "state": string(ver.State)})
-		return nil
+		return c.describeVersion(n)
 	})
+}
+
+// describeVersion puts into the entry what was stored.
+func (c *change) describeVersion(n int) error {
+	ver, _ := c.e.head.version(n)
+	scope, err := ver.Scope.digest()
+	if err != nil {
+		return err
+	}
+	maps.Copy(c.fields, map[string]any{"secretVersion": n, "fields": ver.Fields, "scope": scope, "state": string(ver.State)})
+	return nil
 }
 
 // addVersion encrypts w as the next version, pending.
@@ -124,7 +137,8 @@ func (s *Secret) describe(w *Write) {
 }
 
 // List gives what is known of a tenant's Secrets, by name, without those that
-// were removed. One that is refused has its name and no version.
+// were removed or are in quarantine. One that is refused has its name and no
+// version.
 func (v *Vault) List(_ context.Context, t ident.Tenant) ([]Secret, error) {
 	s, err := v.open()
 	if err != nil {
@@ -139,7 +153,7 @@ func (v *Vault) List(_ context.Context, t ident.Tenant) ([]Secret, error) {
 		switch {
 		case ten.bad != nil || e.bad != nil:
 			out = append(out, Secret{Name: e.head.Name})
-		case !e.head.Removed:
+		case !e.head.Removed && e.head.Quarantined == nil:
 			out = append(out, e.head.clone())
 		}
 	}

@@ -28,6 +28,8 @@ type Secret struct {
 	CreatedAt   time.Time         `json:"createdAt"`
 	UpdatedAt   time.Time         `json:"updatedAt"`
 	Removed     bool              `json:"removed,omitempty"` // a tombstone: its versions are destroyed
+	// Quarantined is set where nobody stored the value; see [Vault.Quarantine].
+	Quarantined *Quarantined `json:"quarantined,omitempty"`
 }
 
 // Version is one version without its values. Its number is never used again.

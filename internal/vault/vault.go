@@ -34,6 +34,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/vault/internal/plain"
 )
 
@@ -100,7 +101,7 @@ func New(c Config) (*Vault, error) {
 		return nil, err
 	}
 	v := &Vault{cfg: c}
-	v.cfg.Log = slog.New(scrub.Handler(c.Log.Handler(), &v.holder))
+	v.cfg.Log = slog.New(scrub.Handler(c.Log.Handler(), &v.holder, unknown.String))
 	return v, nil
 }
 

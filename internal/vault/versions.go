@@ -71,6 +71,9 @@ func (v *Vault) Disable(ctx context.Context, t ident.Tenant, name string, versio
 // restate gives the version that which chooses another state.
 func (v *Vault) restate(ctx context.Context, t ident.Tenant, name string, actor ident.Principal, event audit.Type, which func(*change) (int, State, error)) (Secret, error) {
 	return v.commit(ctx, t, name, actor, false, func(c *change) error {
+		if c.e.head.Quarantined != nil {
+			return fault.Newf(fault.Conflict, "%s is in quarantine", name).WithHint("promote it to a Secret, or dismiss it")
+		}
 		n, to, err := which(c)
 		if err != nil {
 			return err

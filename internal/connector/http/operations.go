@@ -158,7 +158,7 @@ func (d *document) operation(base, path, method string, item, node object, rule 
 	op.pattern = pathPattern(path)
 	op.tool.Title = text(node["summary"], 200)
 	op.tool.Description = text(node["description"], 2000)
-	op.tool.Lookup = rule.Lookup
+	op.tool.Lookup, op.tool.NotSecret = rule.Lookup, rule.NotSecret
 	return op, op.digest()
 }
 

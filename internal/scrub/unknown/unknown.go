@@ -100,10 +100,22 @@ func Mask(text []byte) ([]byte, []Finding) { return everything().Mask(text) }
 // Mask is [Mask] with the scanner's rules.
 func (s *Scanner) Mask(text []byte) ([]byte, []Finding) {
 	found := s.Find(text)
-	return mask(text, found), found
+	return Replace(text, found), found
 }
 
-func mask(text []byte, found []Finding) []byte {
+// String is [Mask] for a string, without the findings.
+func String(text string) string {
+	out, found := Mask([]byte(text))
+	if len(found) == 0 {
+		return text
+	}
+	return string(out)
+}
+
+// Replace gives the text with a mark in place of each of the findings, which are
+// some of those that Find gave for it, in their order. Without findings it is the
+// text itself, not a copy.
+func Replace(text []byte, found []Finding) []byte {
 	if len(found) == 0 {
 		return text
 	}
@@ -128,7 +140,7 @@ const maxPasses = 5
 func (s *Scanner) Find(text []byte) []Finding {
 	found := s.pass(text)
 	for n := 1; n < maxPasses && len(found) > 0; n++ {
-		more := s.pass(mask(text, found))
+		more := s.pass(Replace(text, found))
 		if len(more) == 0 {
 			break
 		}
