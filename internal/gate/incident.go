@@ -3,7 +3,9 @@ package gate
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
+	"unicode"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/commit"
@@ -83,7 +85,7 @@ func placeIn(whole string, doc []byte, holds func([]byte) bool) string {
 			continue
 		}
 		if pointer := safe(l.pointer, holds); pointer != "" {
-			whole = audit.Short(whole + ": " + pointer)
+			whole = audit.Short(whole + ": " + spellOut(pointer))
 		}
 		return whole
 	}
@@ -105,6 +107,20 @@ func safe(pointer string, holds func([]byte) bool) string {
 		return ""
 	}
 	return pointer
+}
+
+// spellOut writes what can't be seen as JSON would escape it, so that a place is read
+// as what it is.
+func spellOut(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // unescape reads a member's name out of a pointer.

@@ -52,6 +52,7 @@ func TestAnIncidentSaysWhereTheSecretWas(t *testing.T) {
 	}{
 		"a leaf":              {args(`{"a":"x","vendor":{"notes":["y","` + secret + `"]}}`), "arguments: /vendor/notes/1"},
 		"an escape":           {args(`{"a/b":"\u0063` + secret[1:] + `"}`), "arguments: /a~1b"},
+		"what can't be seen":  {args(`{"no\u202ete\n":["` + secret + `"]}`), `arguments: /no\u202ete\u000a/0`},
 		"a member's name":     {args(`{"vendor":{"` + secret + `":1}}`), "arguments: /vendor"},
 		"a name at the top":   {args(`{"` + secret + `":1}`), "arguments"},
 		"a name with slashes": {args(`{"vendor":{"` + slashed + `":{"x":1}}}`), "arguments: /vendor"},

@@ -117,7 +117,7 @@ func (g *Gate) quarantine(ctx context.Context, c *candidate, found []met) {
 func (g *Gate) report(ctx context.Context, c *candidate, m met, kept, why string, first bool) {
 	place := "answer"
 	if m.pointer != "" {
-		place = "answer: " + m.pointer
+		place = "answer: " + spellOut(m.pointer)
 	}
 	in := g.about(c, incident.Met, place)
 	in.Rule, in.Family, in.Confidence, in.Quarantine, in.NotKept = m.Rule, m.Family, m.Confidence.String(), kept, why

@@ -101,11 +101,11 @@ func neverUsed(f Facts) (Hypothesis, bool) {
 	before := f.calls(func(c Call) bool { return c.Effect == "read" })
 	switch {
 	case i.Worker == "outside":
-		h.Says = fmt.Sprintf("This Run never used %s: it came from outside Sallyport. The Worker runs on a host of its own, and has it from there (its environment, a file, another tool, a person), or from one of the %d reads before.", i.Secret, len(before))
+		h.Says = fmt.Sprintf("This Run never used %s: it came from outside Sallyport. The Worker runs on a host of its own, and has it from there (its environment, a file, another tool, a person)%s.", i.Secret, reads(", or from ", before))
 	case len(before) == 0:
 		h.Says = fmt.Sprintf("This Run never used %s and has read nothing before: it came in with the Run's input or goal, or the Worker has made it up or knows it from elsewhere.", i.Secret)
 	default:
-		h.Says = fmt.Sprintf("This Run never used %s: it came in with the Run's input or goal, with what the %d reads before returned, or from outside.", i.Secret, len(before))
+		h.Says = fmt.Sprintf("This Run never used %s: it came in with the Run's input or goal, with%s, or from outside.", i.Secret, reads(" ", before))
 	}
 	if f.Run != nil {
 		h.Evidence = append(h.Evidence, Evidence{Says: fmt.Sprintf("The Run was started by %s (%s) by way of %s", f.Run.StarterName, f.Run.Starter, f.Run.Via), At: f.Run.CreatedAt, Run: f.Run.ID})
@@ -113,6 +113,17 @@ func neverUsed(f Facts) (Hypothesis, bool) {
 	slices.Reverse(before)
 	h.Evidence = append(h.Evidence, evidence(before)...)
 	return h, true
+}
+
+// reads says what the Worker has read before, or nothing.
+func reads(join string, before []Call) string {
+	switch len(before) {
+	case 0:
+		return ""
+	case 1:
+		return join + "what the one read before returned"
+	}
+	return fmt.Sprintf("%swhat the %d reads before returned", join, len(before))
 }
 
 // metAgain: the count went on after the value had changed.
@@ -129,7 +140,7 @@ func metAgain(f Facts) (Hypothesis, bool) {
 // several: more than one Secret was in the same place.
 func several(f Facts) (Hypothesis, bool) {
 	i := f.Incident
-	return Hypothesis{Code: "several", Sure: Certain, Says: fmt.Sprintf("Several Secrets were met in the same place (%s): they have one value, or stand together in a text such as a configuration file.",
+	return Hypothesis{Code: "several", Sure: Possible, Says: fmt.Sprintf("Several Secrets were met in the same place (%s): they have one value, or a long part of one, in common, or stand together in a text such as a configuration file.",
 		list(append([]string{i.Secret}, i.Also...)))}, len(i.Also) > 0
 }
 
