@@ -48,7 +48,7 @@ func (g *Gate) incident(ctx context.Context, c *candidate, args json.RawMessage,
 var errHoldsKnown = fault.New(fault.Denied, "the proposal holds a known secret, so it was stopped").
 	WithHint("a credential is never part of the arguments: the Connection has it")
 
-const stoppedForSecrets = "a known secret was met in what its Worker sent, three times" //nolint:gosec // a sentence
+const stoppedForSecrets = "a known secret was met in what its Worker sent, three times"
 
 // where looks for known secrets in a document and in texts beside it: the names of
 // all that are met, sorted, and the place of the first.
@@ -85,7 +85,9 @@ func placeIn(whole string, doc []byte, holds func([]byte) bool) string {
 			continue
 		}
 		if pointer := safe(l.pointer, holds); pointer != "" {
-			whole = audit.Short(whole + ": " + spellOut(pointer))
+			if place := audit.Short(whole + ": " + spellOut(pointer)); !holds([]byte(place)) {
+				return place
+			}
 		}
 		return whole
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/connector"
@@ -252,10 +253,7 @@ func TestASecretThatIsStoredWhileAnActionWaitsIsStoppedAtTheDoor(t *testing.T) {
 	if len(l) != 1 || l[0].Kind != incident.Carried || l[0].Place != "request: body" || l[0].Intent != it.ID {
 		t.Errorf("%+v", l)
 	}
-	d, err := incident.NewDesk(incident.Config{Store: w.store, Records: w.store, Audit: w.store.Audit(), Secrets: w.realVault, Quarantine: w.realVault,
-		Goal: func(ident.Tenant, string) string { return "" }})
-	w.must(err)
-	s, err := d.Show(t.Context(), ident.Principal{Tenant: acme, Kind: ident.Person, ID: "acc_aud", Roles: []ident.Role{ident.Auditor}}, l[0].ID)
+	s, err := w.desk().Show(t.Context(), auditor, l[0].ID)
 	if w.must(err); len(s.Story.Hypotheses) == 0 || s.Story.Hypotheses[0].Code != "after_proposal" {
 		t.Errorf("it is told as %+v", s.Story.Hypotheses)
 	}
@@ -272,6 +270,84 @@ func TestAnIncidentAtTheDoorThatCannotBeRecordedSaysSo(t *testing.T) {
 		t.Errorf("%+v, %v", it, err)
 	}
 	w.wantArrived(0)
+}
+
+// desk is where an auditor looks.
+func (w *world) desk() *incident.Desk {
+	w.t.Helper()
+	d, err := incident.NewDesk(incident.Config{Store: w.store, Records: w.store, Audit: w.store.Audit(), Secrets: w.realVault, Quarantine: w.realVault,
+		Goal: func(ident.Tenant, string) string { return w.mission.Goal }})
+	w.must(err)
+	return d
+}
+
+var auditor = ident.Principal{Tenant: acme, Kind: ident.Person, ID: "acc_aud", Name: "Aud", Roles: []ident.Role{ident.Auditor}}
+
+// A value that was read, typed or said before anybody stored it as a Secret is in
+// what is on record, and the story finds it there.
+func TestTheStoryFindsWhatWasStoredLater(t *testing.T) {
+	const answered, typed, said = "QeT81/Lm40x.Zp93v", "Hw39pL6s/D4jRf8Ug", "Bv52kN0r/X7cGy1Mq"
+	w := newWorld(t)
+	w.mission.Form, w.mission.Goal = []resource.Field{{Name: "name"}}, "Use "+said+" where it is asked for."
+	w.apply()
+	r, err := w.StartRun(t.Context(), sam, gate.Start{Mission: "onboard", Via: "api", Outside: true, Input: json.RawMessage(`{"name":"` + typed + `"}`)})
+	w.must(err)
+	w.says(`{"note":"it is ` + strings.ReplaceAll(answered, "/", `\/`) + `"}`)
+	read := w.admit(worker(r), find("x"))
+	w.pass(time.Minute)
+	for name, value := range map[string]string{"answered": answered, "typed": typed, "said": said} {
+		w.keep(name, value)
+	}
+	for _, value := range []string{answered, typed} {
+		_, err := w.Admit(t.Context(), worker(r), create(value))
+		w.wantKind(err, fault.Denied)
+	}
+	w.wantKind(w.Observe(t.Context(), worker(r), explain.Check, "", said), fault.Denied)
+	want := map[string]string{"answered": "stored_later", "typed": "in_input", "said": "in_goal"}
+	for _, i := range w.incidents() {
+		s, err := w.desk().Show(t.Context(), auditor, i.ID)
+		if w.must(err); s.Story.Hypotheses[0].Code != want[i.Secret] || s.Story.Hypotheses[0].Sure != incident.Certain {
+			t.Errorf("%s is told as %+v", i.Secret, s.Story.Hypotheses)
+		}
+		if i.Secret == "answered" && s.Story.Hypotheses[0].Evidence[0].Intent != read.ID {
+			t.Errorf("the answer is that of %+v", s.Story.Hypotheses[0].Evidence)
+		}
+		b, err := json.Marshal(s)
+		w.must(err)
+		for _, value := range []string{answered, typed, said} {
+			if strings.Contains(string(b), value[:8]) {
+				t.Errorf("the story of %s has a value: %s", i.Secret, b)
+			}
+		}
+		delete(want, i.Secret)
+	}
+	if len(want) != 0 {
+		t.Errorf("no incident of %v", want)
+	}
+}
+
+// FuzzPlaceIn: whatever a Worker sends, a place is short, visible, and has no secret
+// in it, also not as the pointer's escapes write it.
+func FuzzPlaceIn(f *testing.F) {
+	const secret, escaped = "s3/cr~t", "s3~1cr~0t"
+	for _, s := range []string{`{"a":"s3/cr~t"}`, `{"s3/cr~t":{"s3/cr~t":1}}`, `{"s3":{"cr~t":"s3/cr~t"}}`, `["s3\/cr~t"]`, `"s3/cr~t"`, `{"a":s3/cr~t`, `{"\u202e":["s3/cr~t"]}`,
+		`{"s3~1cr~0t":"s3/cr~t"}`, `{"s3/":{"cr~t":"s3/cr~t"}}`, "{\"s3/\u00a0cr~t\":\"s3/cr~t\"}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, doc string) {
+		place := gate.PlaceIn("arguments", []byte(doc), func(b []byte) bool { return strings.Contains(string(b), secret) })
+		if !strings.HasPrefix(place, "arguments") || len(place) > 1000 || strings.Contains(place, secret) {
+			t.Errorf("%q is at %q", doc, place)
+		}
+		if strings.Contains(place, escaped) && !strings.Contains(doc, escaped) && !strings.Contains(doc, `\u`) {
+			t.Errorf("%q is at %q", doc, place)
+		}
+		for _, r := range place {
+			if !unicode.IsPrint(r) {
+				t.Errorf("%q is at %q", doc, place)
+			}
+		}
+	})
 }
 
 // What an answer had taken out is named on the record, as far as the marks say; a

@@ -8,6 +8,7 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/vault"
 )
 
@@ -62,7 +63,7 @@ func (k *Desk) mayClose(ctx context.Context, who ident.Principal, id, note strin
 	case len(k.Secrets.Scrub(who.Tenant).Contains([]byte(note))) > 0:
 		return i, "", fault.New(fault.Denied, "the note holds a known secret").WithHint("it is stored and shown: leave credentials out")
 	}
-	return i, audit.Short(note), nil
+	return i, audit.Short(unknown.String(note)), nil
 }
 
 var errClosed = fault.New(fault.Conflict, "the incident is closed already")
@@ -80,10 +81,13 @@ func (k *Desk) rotated(ctx context.Context, i Incident) error {
 		if fault.Is(err, fault.NotFound) {
 			continue // it was removed, and its name with it
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if !s.Removed && !slices.ContainsFunc(s.Versions, func(v vault.Version) bool { return v.State == vault.Active && v.CreatedAt.After(i.At) }) {
+		case s.Removed: // it has no value any more
+		case s.Quarantined != nil:
+			return fault.Newf(fault.Conflict, "%s is in quarantine, so nobody has said yet what it is", name).WithHint("promote or dismiss it")
+		case !slices.ContainsFunc(s.Versions, func(v vault.Version) bool { return v.State == vault.Active && v.CreatedAt.After(i.At) }):
 			return fault.Newf(fault.Conflict, "the active version of %s is not newer than the incident", name).
 				WithHint("rotate it where it was issued, then: sallyport secret rotate %s", name)
 		}
