@@ -92,6 +92,7 @@ func New(c Config) *API {
 	a.unsealing()
 	a.sessions()
 	a.missions()
+	a.handIn()
 	a.runs()
 	a.workers()
 	a.decisions()

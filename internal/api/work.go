@@ -79,6 +79,22 @@ func (a *API) missions() {
 	})
 }
 
+// HandIn is an input with something in it that looks like a secret.
+type HandIn struct {
+	Input map[string]any `json:"input"`
+}
+
+func (a *API) handIn() {
+	handle(a, "POST", "/v1/missions/{mission}/hand-in", "Hand in what looks like a secret, instead of starting a Run with it",
+		with(ident.Requester), func(c *call, in HandIn) (gate.HandedIn, error) {
+			input, err := intent.Marshal(in.Input)
+			if err != nil {
+				return gate.HandedIn{}, err
+			}
+			return a.Gate.HandIn(c.Context(), c.who, gate.Start{Mission: c.PathValue("mission"), Input: input, Outside: true})
+		})
+}
+
 // UserAgentCLI is how the CLI names itself; it decides nothing but how a Run's
 // start is described.
 const UserAgentCLI = "sallyport-cli"

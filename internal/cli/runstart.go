@@ -14,13 +14,14 @@ import (
 	"sallyport.dev/client"
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/resource"
 )
 
 func (p *program) runStart() *cobra.Command {
 	var inputs []string
 	var file, key string
-	var outside, follow bool
+	var outside, follow, handIn bool
 	c := verb("start MISSION [--input K=V]... [--input-file FILE|-] [--outside] [--follow]", "Start a Run",
 		`  sallyport run start vendor-onboarding --input name="Danone" --input country=FR --input tax_id=FR27552032534 --follow
   sallyport run start nightly-report --input rows:=500
@@ -30,12 +31,16 @@ func (p *program) runStart() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if handIn {
+				return p.handIn(cmd.Context(), args[0], in)
+			}
 			return p.start(cmd.Context(), args[0], api.StartRun{Input: in, Outside: outside, Key: key}, follow)
 		})
 	c.Flags().StringArrayVar(&inputs, "input", nil, "a field of the form, as NAME=TEXT, or NAME:=JSON for a number")
 	c.Flags().StringVar(&file, "input-file", "", "the whole input as a JSON object; - is stdin")
 	c.Flags().BoolVar(&outside, "outside", false, "an agent of your own does the Run; prints its token, once")
 	c.Flags().BoolVar(&follow, "follow", false, "print the Explain rail until the verdict")
+	c.Flags().BoolVar(&handIn, "hand-in", false, "start nothing: give what looks like a secret in the input to an admin, and print the input without it")
 	c.Flags().StringVar(&key, "key", "", "the same key gives the same Run, so that a repeated command starts one")
 	return c
 }
@@ -124,6 +129,23 @@ func (p *program) misstart(ctx context.Context, mission string, in api.StartRun,
 		}
 	}
 	return refused
+}
+
+// handIn gives what looks like a secret to an admin.
+func (p *program) handIn(ctx context.Context, mission string, in map[string]any) error {
+	var out gate.HandedIn
+	raw, err := p.call(ctx, "POST", route("v1", "missions", mission, "hand-in"), api.HandIn{Input: in}, &out)
+	if err != nil {
+		return err
+	}
+	for _, t := range out.Taken {
+		what := "an admin finds it among the incidents"
+		if !t.Kept {
+			what = "it could not be kept: " + t.Why
+		}
+		p.say("%s has what looks like a secret (%s): %s", t.Place, t.Rule, what)
+	}
+	return p.result(raw, func() { p.line("%s", out.Input) })
 }
 
 func (p *program) start(ctx context.Context, mission string, in api.StartRun, follow bool) error {

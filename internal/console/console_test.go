@@ -101,9 +101,15 @@ func TestTheFormIsCheckedFieldByFieldAndStartsOneRun(t *testing.T) {
 		t.Error("what was filled in is lost")
 	}
 	sam.post("/portal/onboarding", url.Values{"key": {key}}).want(400, `"name" is required`)
-	sam.post("/portal/onboarding", url.Values{"key": {key}, "in.name": {canary + "erp"}}).want(400)
-	sam.post("/portal/onboarding", url.Values{"key": {key}, "in.name": {"A"}, "in.notes": {canary + "erp"}}).want(403, "holds a known secret")
+	sam.post("/portal/onboarding", url.Values{"key": {key}, "in.name": {canary + "erp"}}).want(400).wantNot(canary)
+	sam.post("/portal/onboarding", url.Values{"key": {key}, "in.name": {"A"}, "in.notes": {canary + "erp"}}).want(403, "holds a known secret").wantNot(canary)
 	sam.post("/portal/onboarding", url.Values{"in.name": {"A"}}).want(400, "not one that this page sent")
+	token := "glpat-Zx81kQ0vT5mBn2WcY7ra"
+	typed := url.Values{"key": {key}, "in.name": {"A"}, "in.notes": {"with " + token}}
+	sam.post("/portal/onboarding", typed).want(403, "looks like a secret", "hand it to an admin", token)
+	typed.Set("hand-in", "yes")
+	sam.post("/portal/onboarding", typed).want(200, "Handed in", "No Run was started", "with [secret?:gitlab").wantNot(token, "Not all of it")
+	sam.post("/portal/onboarding", typed).want(403, "Nothing was handed in", "known secret").wantNot(token)
 	form := url.Values{"key": {key}, "in.name": {"Siemens"}, "in.country": {"DE"}, "in.amount": {"1.5"}, "in.since": {"2026-01-05"}, "in.notes": {"a\r\nb"}}
 	first, second := sam.post("/portal/onboarding", form).want(303), sam.post("/portal/onboarding", form).want(303)
 	if l := first.header.Get("Location"); l != second.header.Get("Location") || !strings.HasPrefix(l, "/runs/run_") {

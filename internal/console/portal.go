@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -38,6 +39,8 @@ type missionPage struct {
 	Key     string // of this form: sent twice, it starts one Run
 	Fields  []field
 	Problem *problem
+	Looks   bool   // something that was filled in looks like a secret
+	Taken   string // what became of it
 }
 
 func (*missionPage) name() string { return "mission" }
@@ -187,12 +190,15 @@ func (v *visit) startRun() error {
 	}
 	if wrong > 0 {
 		p.Problem = &problem{Heading: "The Run was not started", Detail: "Some fields need another look: " + strconv.Itoa(wrong) + "."}
-		v.render(http.StatusBadRequest, p)
+		v.again(http.StatusBadRequest, p)
 		return nil
 	}
 	body, err := intent.Marshal(input)
 	if err != nil {
 		return err
+	}
+	if v.PostFormValue("hand-in") != "" {
+		return v.handIn(p, m, body)
 	}
 	// The account in the key: nobody gets at another's Run with a key of theirs.
 	r, err := v.Gate.StartRun(v.Context(), v.who, gate.Start{Mission: m.Name, Input: body, Via: "portal", Key: "portal:" + v.who.ID + ":" + p.Key})
@@ -200,10 +206,64 @@ func (v *visit) startRun() error {
 		var status int
 		status, p.Problem = v.explain(err)
 		p.Problem.Heading = "The Run was not started"
-		v.render(status, p)
+		_, p.Looks = errors.AsType[*gate.LooksSecret](err)
+		v.again(status, p)
 		return nil
 	}
 	v.redirect("/runs/" + r.ID)
+	return nil
+}
+
+// again shows the form with what was filled in; empty where that holds a known
+// secret, which goes into no page, its typist's own included.
+func (v *visit) again(status int, p *missionPage) {
+	var all strings.Builder
+	for _, f := range p.Fields {
+		all.WriteString(f.Value + "\n")
+	}
+	if len(v.Vault.Scrub(v.who.Tenant).Contains([]byte(all.String()))) > 0 {
+		p.empty()
+	}
+	v.render(status, p)
+}
+
+func (p *missionPage) empty() {
+	for i := range p.Fields {
+		p.Fields[i].Value = ""
+	}
+}
+
+// handIn takes what looks like a secret out of the form and hands it to an admin;
+// the form comes back without it.
+func (v *visit) handIn(p *missionPage, m *resource.Mission, input []byte) error {
+	out, err := v.Gate.HandIn(v.Context(), v.who, gate.Start{Mission: m.Name, Input: input})
+	if err != nil {
+		status, problem := v.explain(err)
+		problem.Heading = "Nothing was handed in"
+		p.Problem = problem
+		v.again(status, p)
+		return nil
+	}
+	var left map[string]any
+	if json.Unmarshal(out.Input, &left) != nil {
+		p.empty() // what was taken out was no part of a field
+	}
+	for i := range p.Fields {
+		if s, ok := left[p.Fields[i].Name].(string); ok {
+			p.Fields[i].Value = s
+		}
+	}
+	kept := 0
+	for _, t := range out.Taken {
+		if t.Kept {
+			kept++
+		}
+	}
+	p.Taken = "It was taken out of the form, and an admin finds it among the incidents."
+	if kept < len(out.Taken) {
+		p.Taken = "It was taken out of the form. Not all of it could be kept for an admin, who finds among the incidents why."
+	}
+	v.again(http.StatusOK, p)
 	return nil
 }
 

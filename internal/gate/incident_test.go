@@ -272,6 +272,98 @@ func TestAnIncidentAtTheDoorThatCannotBeRecordedSaysSo(t *testing.T) {
 	w.wantArrived(0)
 }
 
+func TestWhatLooksLikeASecretIsAnIncident(t *testing.T) {
+	w := newWorld(t)
+	w.form()
+	who := w.startForm()
+	w.says(`{"data":[{"id":1,"token":"` + minted + `"}]}`)
+	w.read(who, "a")
+	_, err := w.HandIn(t.Context(), sam, handed(`{"name":"x","notes":"use `+another+`"}`))
+	w.must(err)
+	l := w.incidents()
+	if len(l) != 2 {
+		t.Fatalf("%+v", l)
+	}
+	by := map[incident.Kind]incident.Incident{l[0].Kind: l[0], l[1].Kind: l[1]}
+	met, in := by[incident.Met], by[incident.HandedIn]
+	if met.Place != "answer: /data/0/token" || met.Run != who.ID || met.Connection != "erp-read" || met.Confidence != "sure" || met.Intent == "" || met.NotKept != "" {
+		t.Errorf("what was met: %+v", met)
+	}
+	if in.Place != "input: /notes" || in.Run != "" || in.Actor != sam.String() || in.Mission != "onboard" {
+		t.Errorf("what was handed in: %+v", in)
+	}
+	if kept := w.kept(); len(kept) != 2 || !slices.Contains(kept, met.Quarantine) || !slices.Contains(kept, in.Quarantine) || met.Quarantine == in.Quarantine {
+		t.Errorf("%v are kept, as %s and %s", kept, met.Quarantine, in.Quarantine)
+	}
+	r, err := w.store.Run(t.Context(), acme, who.ID)
+	if w.must(err); r.Incidents != 0 {
+		t.Error("what a system answered counts against the Run")
+	}
+	for _, i := range l {
+		s, err := w.desk().Show(t.Context(), auditor, i.ID)
+		if w.must(err); len(s.Story.Hypotheses) == 0 || !strings.Contains(fmt.Sprint(s.Story.Next), "incident promote "+i.ID) {
+			t.Errorf("it is told as %+v", s.Story)
+		}
+	}
+	admin := auditor
+	admin.Roles = []ident.Role{ident.Admin}
+	_, _, err = w.desk().Promote(t.Context(), admin, in.ID, incident.Promotion{Name: "handed-in", AnyOrigin: true, Scope: &vault.Scope{}}, w.now)
+	w.must(err)
+	_, err = w.desk().Dismiss(t.Context(), admin, met.ID, "", w.now)
+	w.must(err)
+	if !w.realVault.Dismissed(acme, []byte(minted)) || w.realVault.Dismissed(acme, []byte(another)) {
+		t.Error("another value was let through")
+	}
+}
+
+// startForm starts a Run of a Mission with a form.
+func (w *world) startForm() ident.Principal {
+	w.t.Helper()
+	r, err := w.StartRun(w.t.Context(), sam, gate.Start{Mission: "onboard", Via: "api", Outside: true, Input: json.RawMessage(`{"name":"x"}`)})
+	w.must(err)
+	return worker(r)
+}
+
+// A system, or a person, can't fill the list or the record.
+func TestManyThatLookLikeSecretsAreFewIncidents(t *testing.T) {
+	w := newWorld(t)
+	w.form()
+	w.mission.Form[1].MaxLen = 20_000
+	w.apply()
+	who := w.startForm()
+	var parts []string
+	for i := range 300 {
+		parts = append(parts, fmt.Sprintf(`"glpat-Zx81kQ0vT5mBn2WcY%03d"`, i))
+	}
+	w.says("[" + strings.Join(parts, ",") + "]")
+	w.read(who, "a")
+	w.read(who, "b")
+	_, err := w.HandIn(t.Context(), sam, handed(`{"name":"x","notes":"`+strings.NewReplacer(`"`, "", "Zx81kQ0vT5mBn2WcY", "Hw39pL6sD4jRf8UgE").Replace(strings.Join(parts, " "))+`"}`))
+	w.must(err)
+	if l := w.incidents(); len(l) > 2*incident.MostAnHour || len(l) < incident.MostAnHour {
+		t.Errorf("%d incidents", len(l))
+	}
+	if n := len(w.entries(audit.IncidentOpened)); n > 3*incident.MostAnHour {
+		t.Errorf("%d entries", n)
+	}
+	if n := len(w.rail(who.ID)); n > 8 {
+		t.Errorf("the rail has %d Observations", n)
+	}
+}
+
+// What does not fit the form is looked through too.
+func TestAKnownSecretInWhatDoesNotFitIsAnIncident(t *testing.T) {
+	w := newWorld(t)
+	w.form()
+	for _, input := range []string{`{"nme":"` + canary + `-erp-key"}`, `{"name":"` + canary + `-erp-key"`, `["` + canary + `-erp-key"]`} {
+		_, err := w.StartRun(t.Context(), sam, gate.Start{Mission: "onboard", Outside: true, Input: json.RawMessage(input)})
+		w.wantKind(err, fault.Invalid)
+	}
+	if l := w.incidents(); len(l) != 3 {
+		t.Errorf("%+v", l)
+	}
+}
+
 // desk is where an auditor looks.
 func (w *world) desk() *incident.Desk {
 	w.t.Helper()

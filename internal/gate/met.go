@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/scrub/unknown"
@@ -94,19 +95,15 @@ func findings(list []met) []unknown.Finding {
 // quarantine keeps what was met, for a person to judge. What can't be kept was
 // taken out all the same, and the call has happened: nothing fails here.
 func (g *Gate) quarantine(ctx context.Context, c *candidate, found []met) {
+	defer wipe(found)
 	for i, m := range found {
 		kept, why := "", "the answer has too many"
 		if i < maxMet {
-			name, err := g.Vault.Quarantine(ctx, vault.Found{
+			kept, why = g.keep(ctx, vault.Found{
 				Tenant: c.it.Tenant, Value: m.value, Note: "met in an answer of " + c.it.Connection + " / " + c.it.Tool + " in the Run " + c.it.Run,
-				What:  vault.Quarantined{Rule: m.Rule, Family: m.Family, Sure: m.Confidence == unknown.Sure},
-				Actor: ident.Principal{Tenant: c.it.Tenant, Kind: ident.System, ID: "gate"},
+				What: whatOf(m.Finding), Actor: ident.Principal{Tenant: c.it.Tenant, Kind: ident.System, ID: "gate"},
 			})
-			if kept, why = name, ""; err != nil {
-				kept, why = "", c.clip(g, err.Error())
-			}
 		}
-		clear(m.value)
 		if i <= maxMet { // the last of these stands for all that were too many
 			g.report(ctx, c, m, kept, why, i == 0)
 		}
@@ -129,4 +126,18 @@ func (g *Gate) report(ctx context.Context, c *candidate, m met, kept, why string
 	if _, err := g.Runs.Incident(ctx, in, ev, o); err != nil {
 		g.Log.ErrorContext(ctx, "an incident could not be recorded", slog.String("intent", c.it.ID), slog.Any("error", err))
 	}
+}
+
+// handedIn puts it on the record that a person handed in what looks like a secret.
+func (g *Gate) handedIn(ctx context.Context, who ident.Principal, mission string, m met, kept, why string) error {
+	place := "input"
+	if m.pointer != "" {
+		place = audit.Short("input: " + spellOut(m.pointer))
+	}
+	in := incident.New(incident.HandedIn, who.Tenant, who.String(), place, g.Now())
+	in.Mission, in.Rule, in.Family, in.Confidence, in.Quarantine, in.NotKept = mission, m.Rule, m.Family, m.Confidence.String(), kept, why
+	ev := audit.Event{Type: audit.IncidentOpened, Tenant: who.Tenant, At: in.At, Actor: in.Actor, Mission: mission,
+		Fields: map[string]any{"kind": in.Kind, "place": in.Place, "rule": m.Rule, "name": kept, "why": why}}
+	_, err := g.Runs.Incident(ctx, in, ev, explain.Observation{})
+	return fault.Wrap(fault.Unavailable, "recording an incident", err)
 }

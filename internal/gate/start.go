@@ -14,7 +14,6 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
-	"sallyport.dev/internal/scrub/unknown"
 )
 
 // Start is a request for a Run. Who starts it is the authenticated caller.
@@ -39,8 +38,8 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if err := g.Machine.Halted(); err != nil {
 		return none, err
 	}
-	if !who.Valid() || !(who.Has(ident.Requester) || who.Kind == ident.System) {
-		return none, fault.New(fault.Denied, "only a requester starts a Run").WithHint("sign in with an account that has the role requester")
+	if err := mayStart(who); err != nil {
+		return none, err
 	}
 	if len(s.Key) > intent.MaxKey {
 		return none, fault.Newf(fault.Invalid, "the key is longer than %d bytes", intent.MaxKey)
@@ -88,6 +87,13 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	return got, nil
 }
 
+func mayStart(who ident.Principal) error {
+	if !who.Valid() || !(who.Has(ident.Requester) || who.Kind == ident.System) {
+		return fault.New(fault.Denied, "only a requester starts a Run").WithHint("sign in with an account that has the role requester")
+	}
+	return nil
+}
+
 // mission finds the Mission and checks that the caller may start it.
 func (g *Gate) mission(ctx context.Context, who ident.Principal, s Start) (*resource.Mission, error) {
 	world, err := g.World(who.Tenant)
@@ -114,34 +120,41 @@ func (g *Gate) mission(ctx context.Context, who ident.Principal, s Start) (*reso
 	return nil, fault.Newf(fault.Denied, "the Mission %s is started by members of %v", m.Name, m.Starters)
 }
 
-// input checks what a person filled in.
+// input checks what a person filled in, the whole of it.
 func (g *Gate) input(ctx context.Context, who ident.Principal, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
+	c, err := g.readInput(ctx, who, m, in)
+	if err == nil {
+		err = refuseTyped(c)
+	}
+	return c, err
+}
+
+// readInput checks what a person filled in, but for what only looks like a secret.
+// Also what does not fit is searched: the refusal must not hide the incident.
+func (g *Gate) readInput(ctx context.Context, who ident.Principal, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
 	if len(in) == 0 {
 		in = json.RawMessage("{}")
 	}
 	if len(in) > 2*maxInput {
 		return nil, fault.Newf(fault.Invalid, "the input is larger than %d KiB", maxInput>>10)
 	}
-	c, err := intent.Canonical(in)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, "reading the input", err)
-	}
-	if err := m.CheckInput(c); err != nil {
-		return nil, err
+	c, bad := intent.Canonical(in)
+	if bad == nil {
+		bad = m.CheckInput(c)
+	} else {
+		c, bad = in, fault.Wrap(fault.Invalid, "reading the input", bad)
 	}
 	if place, met := where(g.Vault.Scrub(who.Tenant), "input", c, nil); len(met) > 0 {
-		return nil, g.typedKnown(ctx, who, m.Name, place, met, fault.New(fault.Denied, "the input holds a known secret; a model would read it").WithHint("leave credentials out: the Mission's Connections have them"))
+		if bad == nil {
+			bad = fault.New(fault.Denied, "the input holds a known secret; a model would read it").WithHint("leave credentials out: the Mission's Connections have them")
+		}
+		bad = g.typedKnown(ctx, who, m.Name, place, met, bad)
 	}
-	if found := typed.Find(c); len(found) > 0 {
-		return nil, fault.Newf(fault.Denied, "the input has what looks like a secret (%s); a model would read it", found[0].Rule).
-			WithHint("store it with \"sallyport secret set\", for a Connection to use, and rotate it when others have seen it")
+	if bad != nil {
+		return nil, bad
 	}
 	return c, nil
 }
-
-// typed finds what people paste into forms by mistake: only formats that are
-// sure, since what is refused here can't be sent at all.
-var typed = unknown.New(unknown.Sure, nil)
 
 // EndRun ends the caller's own Run with its verdict.
 func (g *Gate) EndRun(ctx context.Context, who ident.Principal, verdict, summary string) error {

@@ -119,7 +119,7 @@ func (c cleaner) value(s *Set, key string, v slog.Value) slog.Value {
 // What stands for a value that has no text, or may not be shown.
 const (
 	withheld    = "[withheld: the value can't be rendered]"
-	looksSecret = "[withheld: it looks like a secret]"
+	looksSecret = "[withheld: it looks like a secret]" //nolint:gosec // a sentence
 )
 
 // render is the text of a string or of any object.

@@ -22,6 +22,7 @@ const quarantinePrefix = "quarantined-"
 // Bounds of a tenant's quarantine. Systems fill it, so it has an end.
 const (
 	maxQuarantined = 500
+	maxHandedIn    = 20     // by one person
 	maxPassed      = 10_000 // with those that were promoted, dismissed or removed
 )
 
@@ -64,7 +65,7 @@ func (v *Vault) Quarantine(ctx context.Context, f Found) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w := Write{Tenant: f.Tenant, Name: name, Fields: map[string][]byte{quarantineField: bytes.Clone(f.Value)}, Description: f.Note, Scope: &Scope{}, Actor: f.Actor}
+	w := Write{Tenant: f.Tenant, Name: name, Fields: map[string][]byte{quarantineField: bytes.Clone(f.Value)}, Description: f.Note, Scope: &Scope{}, AnyOrigin: true, Actor: f.Actor}
 	defer w.wipe()
 	if err := w.check(); err != nil {
 		return "", err
@@ -77,7 +78,7 @@ func (v *Vault) Quarantine(ctx context.Context, f Found) (string, error) {
 		case q != nil && !h.Removed:
 			return errKept
 		}
-		if err := c.ten.roomInQuarantine(); err != nil {
+		if err := c.ten.roomInQuarantine(f.Actor); err != nil {
 			return err
 		}
 		h.Quarantined, h.Removed = &f.What, false
@@ -99,17 +100,21 @@ func (v *Vault) Quarantine(ctx context.Context, f Found) (string, error) {
 // errKept ends a change that would store what is stored.
 var errKept = errors.New("kept already")
 
-func (t *tenant) roomInQuarantine() error {
-	kept, passed := 0, 0
+// roomInQuarantine refuses what a tenant, or a person, has too much of.
+func (t *tenant) roomInQuarantine(who ident.Principal) error {
+	kept, theirs, passed := 0, 0, 0
 	for _, e := range t.secrets {
 		if e.head.Quarantined == nil {
 			continue
 		}
-		if passed++; !e.head.Removed {
-			kept++
+		if passed++; e.head.Removed {
+			continue
+		}
+		if kept++; e.head.Versions[len(e.head.Versions)-1].CreatedBy == who.String() {
+			theirs++
 		}
 	}
-	if kept >= maxQuarantined || passed >= maxPassed {
+	if kept >= maxQuarantined || passed >= maxPassed || who.Kind == ident.Person && theirs >= maxHandedIn {
 		return fault.Newf(fault.Limit, "the quarantine is full: it has %d values", kept).
 			WithHint("work through the open incidents; what is met meanwhile is taken out all the same")
 	}
