@@ -65,12 +65,13 @@ func where(set *scrub.Set, whole string, doc []byte, others []sent) (place strin
 	case len(beside) > 0:
 		var parts []string
 		for _, o := range others {
-			if holds([]byte(o.text)) {
-				return o.place, beside
+			if parts = append(parts, o.place); holds([]byte(o.text)) && place == "" {
+				place = o.place
 			}
-			parts = append(parts, o.place)
 		}
-		place = strings.Join(parts, ", ") // in none of them alone
+		if place == "" { // it is in none of them alone
+			place = strings.Join(parts, ", ")
+		}
 	}
 	return place, union(inDoc, beside)
 }
@@ -78,18 +79,27 @@ func where(set *scrub.Set, whole string, doc []byte, others []sent) (place strin
 // placeIn is where in a JSON text a secret stands: the pointer of the first leaf
 // that holds one alone. Of one in the name of a member, the pointer is that of what
 // has the member; of one over several leaves, or in no JSON, it is the whole. No
-// secret is in a place: the names on the way to it are looked through too.
+// secret is in a place: the names on the way to it are looked through too. All
+// leaves are looked at, wherever it is: who sends a thousand guesses at once must
+// not see from the time that it takes which one was right. What is larger than
+// arguments may be is the whole.
 func placeIn(whole string, doc []byte, holds func([]byte) bool) string {
-	for _, l := range leaves(doc) {
-		if !holds([]byte(l.text)) {
-			continue
-		}
-		if pointer := safe(l.pointer, holds); pointer != "" {
-			if place := audit.Short(whole + ": " + spellOut(pointer)); !holds([]byte(place)) {
-				return place
-			}
-		}
+	var first *leaf
+	if len(doc) > intent.MaxArgs {
 		return whole
+	}
+	for _, l := range leaves(doc) {
+		if holds([]byte(l.text)) && first == nil {
+			first = &l
+		}
+	}
+	if first == nil {
+		return whole
+	}
+	if pointer := safe(first.pointer, holds); pointer != "" {
+		if place := audit.Short(whole + ": " + spellOut(pointer)); !holds([]byte(place)) {
+			return place
+		}
 	}
 	return whole
 }

@@ -418,6 +418,31 @@ func TestTheStoryFindsWhatWasStoredLater(t *testing.T) {
 	}
 }
 
+// Who sends many guesses at once must not see from the time that it takes which one
+// was right: as much is looked at wherever it is.
+func TestAsMuchIsLookedAtWhereverTheSecretIs(t *testing.T) {
+	looked := map[int]bool{}
+	for at := range 50 {
+		guesses := make([]string, 50)
+		for i := range guesses {
+			guesses[i] = fmt.Sprintf("guess%02d", i)
+		}
+		doc, err := json.Marshal(guesses)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		place := gate.PlaceIn("arguments", doc, func(b []byte) bool { n++; return string(b) == guesses[at] })
+		if place != fmt.Sprintf("arguments: /%d", at) {
+			t.Errorf("it is at %q", place)
+		}
+		looked[n] = true
+	}
+	if len(looked) != 1 {
+		t.Errorf("so many texts were looked at: %v", looked)
+	}
+}
+
 // FuzzPlaceIn: whatever a Worker sends, a place is short, visible, and has no secret
 // in it, also not as the pointer's escapes write it.
 func FuzzPlaceIn(f *testing.F) {
