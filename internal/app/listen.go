@@ -52,11 +52,11 @@ func (a *App) serve(ctx context.Context) (err error) {
 	requests, end := context.WithCancel(context.WithoutCancel(ctx))
 	a.endStreams = end
 	a.server = &http.Server{
-		Handler: &a.front, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
+		Handler: a.guarded(&a.front), ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return requests },
 	}
-	a.wg.Go(func() {
+	a.background(ctx, func() {
 		if err := a.server.Serve(a.listener); err != http.ErrServerClosed {
 			a.log.ErrorContext(ctx, "the server stopped serving", slog.Any("error", err))
 		}

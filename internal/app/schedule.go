@@ -8,6 +8,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
@@ -43,7 +44,7 @@ func (a *App) startDue(ctx context.Context) {
 			continue
 		}
 		for _, s := range m.Schedule {
-			if err := a.startScheduled(ctx, m, s); err != nil && ctx.Err() == nil {
+			if err := crash.Try(ctx, a.log, func() error { return a.startScheduled(ctx, m, s) }); err != nil && ctx.Err() == nil {
 				a.log.ErrorContext(ctx, "a scheduled Run could not be started", slog.String("mission", m.Name), slog.Any("kind", fault.KindOf(err)), slog.Any("error", err))
 			}
 		}

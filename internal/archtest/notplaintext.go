@@ -45,6 +45,7 @@ var NotPlaintext = byName(
 			"httpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
 			"kek.Transit.Unwrap", "kek.Exec.Unwrap", "kek.Recovery.Unwrap", "kek.Decrypt", "kek.NewSecret",
 		}},
+	words{"ids of Runs and the like; the value is taken out of them", []string{"vault.Trace.Places"}},
 	words{"the id of a seal", []string{"vault.Vault.Which"}},
 	words{"a backup's header, which whoever has the file can read: ids, a key under the root key, signed notes of the audit log",
 		[]string{

@@ -11,6 +11,7 @@ const (
 	IntentParked      Type = "intent.parked"
 	IntentDecided     Type = "intent.decided"  // approved, rejected, expired, withdrawn
 	VerdictRefused    Type = "verdict.refused" // somebody tried to decide, and it does not count
+	DecisionHeld      Type = "decision.held"   // a known secret stands in what its page would show
 	IntentClaimed     Type = "intent.claimed"  // durable before the secret is resolved
 	IntentSending     Type = "intent.sending"  // a write's, durable before a byte leaves
 	IntentOutcome     Type = "intent.outcome"
@@ -95,8 +96,10 @@ var vocabulary = map[string]form{
 	"policies":      names,  // ids of the policies that decided
 	"policySet":     digest, // of the whole set that was evaluated
 	"redacted":      names,  // Secrets whose marks are in an answer; a system can write such a mark itself
+	"recorded":      flag,   // the Secret's value stands in recorded traffic, and that is meant
 	"redactions":    number,
 	"removed":       names,
+	"partly":        flag, // not all of the recorded traffic was looked through
 	"repeat":        flag,
 	"request":       digest, // of the rendered request without its credential
 	"result":        digest, // of the scrubbed result
@@ -108,6 +111,7 @@ var vocabulary = map[string]form{
 	"seal":          name,
 	"secret":        name, // the Secret's name; never a value
 	"secretVersion": number,
+	"secrets":       names, // as "secret"
 	"selfApproval":  flag,
 	"session":       name,
 	"source":        name, // where a caller came from: an address
@@ -134,6 +138,7 @@ var allowed = map[Type][]string{
 	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "policies", "policySet", "revision",
 		"selfApproval", "session", "state", "team", "verdict", "why"},
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},
+	DecisionHeld:   {"decision", "digest", "secrets", "team"},
 	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
 		"revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
@@ -143,8 +148,8 @@ var allowed = map[Type][]string{
 	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
 	RunStarted:        {"input", "revision", "starter", "trigger", "worker"},
 	RunEnded:          {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
-	SecretSet:         {"fields", "from", "kind", "scope", "secret", "secretVersion", "state"},
-	SecretRotated:     {"expires", "fields", "scope", "secret", "secretVersion", "state", "why"},
+	SecretSet:         {"fields", "from", "kind", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
+	SecretRotated:     {"expires", "fields", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
 	SecretDisabled:    {"secret", "secretVersion", "state", "why"},
 	SecretRemoved:     {"secret", "secretVersion", "why"},
 	SecretOpened:      {"fence", "scope", "secret", "secretVersion", "why"},

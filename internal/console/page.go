@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault"
 )
@@ -79,6 +80,8 @@ var functions = template.FuncMap{
 	"ms":      time.UnixMilli,
 	"string":  func(b []byte) string { return string(b) },
 	"near":    near,
+	"says":    sentence,
+	"held":    func() string { return decision.HeldText },
 	"short":   func(id string) string { return id[:min(len(id), 10)] },
 	"inside":  localPath,
 	"after":   func(index int64) int64 { return index + 1 },

@@ -22,6 +22,9 @@ var commands = []string{
 	"secret list", "secret show SECRET", "mission list", "account list", "unknown list", "audit tail", "audit tail --run RUN", "audit verify", "whoami", "health",
 	"run stop SECRET", "run start SECRET", "run start vendor-onboarding --input name=SECRET --input country=DE --input tax_id=DE129274202",
 	"secret edit SECRET --description x", "secret rollback SECRET", "account disable SECRET", "unknown resolve SECRET --applied --why SECRET", "SECRET", "run SECRET",
+	"secret intake-key", "secret activate SECRET", "secret disable SECRET", "secret destroy SECRET --yes", "secret rotate SECRET", "secret set SECRET", "secret import SECRET",
+	"seal status", "seal add SECRET", "seal rotate SECRET", "seal remove SECRET", "seal unseal", "key status", "key rotate SECRET", "account reset SECRET", "schema", "apply -f /dev/null",
+	"intent propose RUN --connection SECRET --tool SECRET --args {\"a\":\"SECRET\"}", "run end RUN --verdict SECRET --summary SECRET", "decision approve SECRET", "decision reject SECRET",
 }
 
 // TestLeakAProcessShowsNoSecret looks at a server as the machine sees it: the

@@ -184,15 +184,22 @@ func (g *Gate) carried(ctx context.Context, c *candidate, a connector.Answer) co
 	if !ok {
 		return a
 	}
+	if err := g.recordCarried(ctx, c, part, names); err != nil {
+		a.Err = err
+	}
+	return a
+}
+
+// recordCarried puts it on the record that a request would have carried known
+// secrets, and was not sent.
+func (g *Gate) recordCarried(ctx context.Context, c *candidate, part string, names []string) error {
 	in := g.about(c, incident.Carried, "request: "+part).Of(names)
 	ev := g.event(c, audit.IncidentOpened, map[string]any{"kind": in.Kind, "place": in.Place, "secret": in.Secret, "worker": c.run.Worker})
 	n, err := g.Runs.Incident(ctx, in, ev, g.clean(c, explain.Check, "A known secret was met in the request, so it was not sent", "", nil))
-	if err != nil {
-		a.Err = fault.Wrap(fault.Unavailable, "recording an incident", err)
-		return a
+	if err == nil {
+		c.incidents = n
 	}
-	c.incidents = n
-	return a
+	return fault.Wrap(fault.Unavailable, "recording an incident", err)
 }
 
 // attempt makes one, and then ends the Run where its request had a known secret

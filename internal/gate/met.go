@@ -32,7 +32,10 @@ type met struct {
 // exact bytes, and without what looks like a secret. A model's answer keeps the
 // latter: it is the Worker's own words, and an action in them must stay exact.
 func (g *Gate) seen(ctx context.Context, c *candidate, a connector.Answer) connector.Answer {
-	body, rep := g.Vault.Scrub(c.it.Tenant).Bytes(a.Body)
+	set := g.Vault.Scrub(c.it.Tenant)
+	body, events := streamed(set, a)
+	body, rep := set.Bytes(body)
+	rep.Add(events)
 	c.redactions = rep.Total() + bytes.Count(a.Body, []byte(scrubMark))
 	if !c.match.Model() {
 		body = spelled(body)

@@ -10,6 +10,7 @@ import (
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -49,7 +50,12 @@ func (g *Gate) Reconcile(ctx context.Context, tenant ident.Tenant, id string, tr
 	}
 	c := &candidate{run: run, it: it}
 	asked := g.Now()
-	found, settle, err := g.lookup(ctx, c)
+	var found json.RawMessage
+	var settle time.Duration
+	err = crash.Try(ctx, g.Log, func() (err error) { // what a hostile answer brings about is for a person, not for another try
+		found, settle, err = g.lookup(ctx, c)
+		return err
+	})
 	switch {
 	case err != nil && tries < maxLookups && fault.Is(err, fault.Unavailable):
 		return g.Now().Add(time.Second << min(tries, 6)), nil

@@ -35,6 +35,7 @@ import (
 	"strings"
 	"sync"
 
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 )
 
@@ -154,7 +155,7 @@ func (e *engine) add(secrets []Secret, to *engine) error {
 
 // index makes the patterns searchable.
 func (e *engine) index() {
-	var wg sync.WaitGroup
+	var wg crash.Group
 	wg.Go(func() { e.prefix = buildPrefixes(e.pats) })
 	wg.Go(func() { e.reach, e.maxLen = reaches(e.pats) })
 	e.banks = buildBanks(e.pats)
@@ -169,7 +170,7 @@ const partSize = 256
 func inParts[T any](n int, f func(from, to int) []T) []T {
 	parts := max(1, min(runtime.GOMAXPROCS(0), n/partSize))
 	made := make([][]T, parts)
-	var wg sync.WaitGroup
+	var wg crash.Group
 	for k := range parts {
 		wg.Go(func() { made[k] = f(k*n/parts, (k+1)*n/parts) })
 	}

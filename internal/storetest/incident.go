@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -417,17 +418,18 @@ func incidentsApart(g *guardroom) {
 
 func incidentRace(g *guardroom) {
 	const n = 8
-	done := make(chan error)
-	for range n {
+	var wg sync.WaitGroup
+	errs := make([]error, n)
+	for k := range n {
 		i := g.sent("reason")
 		ev := audit.Event{Type: audit.WorkerIncident, Tenant: acme, At: i.At, Actor: i.Actor, Run: i.Run}
-		go func() {
-			_, err := g.Store.Incident(g.ctx, i, ev, explain.Observation{Tenant: acme, Run: i.Run, At: i.At, Kind: explain.Check})
-			done <- err
-		}()
+		wg.Go(func() {
+			_, errs[k] = g.Store.Incident(g.ctx, i, ev, explain.Observation{Tenant: acme, Run: i.Run, At: i.At, Kind: explain.Check})
+		})
 	}
-	for range n {
-		g.must(<-done)
+	wg.Wait()
+	for _, err := range errs {
+		g.must(err)
 	}
 	if l := g.list(incident.Filter{}); len(l) != 1 || l[0].Count != n {
 		g.t.Errorf("%+v", l)

@@ -44,6 +44,7 @@ type Store interface {
 	Step(ctx context.Context, s commit.Step) (fence int64, err error)
 	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
 	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
+	Hold(ctx context.Context, d decision.Decision, ev audit.Event, at time.Time) error
 	DecisionOf(ctx context.Context, tenant ident.Tenant, intentID string) (decision.Decision, error)
 	Audit() audit.Reader
 }
