@@ -28,6 +28,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/vault"
@@ -60,6 +61,7 @@ type Config struct {
 	Directory *identity.Directory
 	Gate      *gate.Gate
 	Desk      *decision.Desk
+	Incidents *incident.Desk
 	Vault     *vault.Vault
 	Rail      *explain.Rail
 	Audit     audit.Reader
@@ -94,6 +96,7 @@ func New(c Config) *API {
 	a.runs()
 	a.workers()
 	a.decisions()
+	a.incidents()
 	a.secrets()
 	a.seals()
 	a.keys()

@@ -36,6 +36,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/mission"
 	"sallyport.dev/internal/scrub"
@@ -84,6 +85,7 @@ type App struct {
 	Vault     *vault.Vault
 	Directory *identity.Directory
 	Desk      *decision.Desk
+	Incidents *incident.Desk
 	Gate      *gate.Gate
 	Rail      *explain.Rail
 	Machine   *commit.Machine
@@ -156,6 +158,12 @@ func (a *App) assemble() (err error) {
 		Clean: a.clean,
 		Known: a.known, Hold: a.store.Hold, Now: a.now,
 		Wake: a.Rail.Wake,
+	})
+	if err != nil {
+		return err
+	}
+	a.Incidents, err = incident.NewDesk(incident.Config{
+		Store: a.store, Records: a.store, Audit: a.store.Audit(), Secrets: a.Vault, Quarantine: a.Vault, Goal: a.goal,
 	})
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/healthz", h)
 	mux.Handle("/readyz", h)
 	mux.Handle("/", console.New(console.Config{
-		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Vault: a.Vault, Rail: a.Rail,
+		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
 		Audit: a.store.Audit(), Store: a.store, Now: a.now, Log: a.log, Secure: a.secure(),
 	}))
 	return mux
@@ -87,7 +87,7 @@ func (a *App) handler() http.Handler {
 // API makes the JSON interface.
 func (a *App) API() *api.API {
 	return api.New(api.Config{
-		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Vault: a.Vault, Rail: a.Rail,
+		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
 		Audit: a.store.Audit(), Store: a.store, Applier: a, Keeper: a, Backuper: a, Now: a.now, Log: a.log, Health: a.health, Version: Version,
 	})
 }

@@ -36,6 +36,19 @@ func (a *App) World(t ident.Tenant) (gate.World, error) {
 	return w, nil
 }
 
+// goal is a Mission's goal, as it is applied now.
+func (a *App) goal(t ident.Tenant, mission string) string {
+	w, err := a.World(t)
+	if err != nil {
+		return ""
+	}
+	m, ok := w.Catalog.Mission(mission)
+	if !ok {
+		return ""
+	}
+	return m.Goal
+}
+
 // loadWorlds compiles what every tenant has applied.
 func (a *App) loadWorlds(ctx context.Context) error {
 	tenants, err := a.store.Tenants(ctx)

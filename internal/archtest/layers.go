@@ -54,6 +54,7 @@ var Layers = []Layer{
 		one("internal/catalog", "what a tenant applied, resolved; the one match of a call"),
 		one("internal/policy", "Cedar: may it happen, and may it happen without a person"),
 		one("internal/decision", "a verdict on one exact Intent, by a fresh factor"),
+		one("internal/incident", "a secret where none belongs: the record, and how it could get there"),
 		one("internal/explain", "the Explain rail: scrubbed Observations in order"),
 		one("internal/identity", "people, Runs, sessions, factors, Teams"),
 	}},

@@ -54,6 +54,7 @@ var NotPlaintext = byName(
 		}},
 	words{"the database of a backup, for who has a seal of it: Secrets are ciphertext in it as in every database",
 		[]string{"vault.Backup.Open"}},
+	words{"names of Secrets, and one of three words for a part of a request", []string{"vault.Carried", "httpcred.Carried.Names", "httpcred.Carried.Part"}},
 	words{"a value of the caller's own context", []string{"httpcred.quietCtx.Value"}},
 )
 

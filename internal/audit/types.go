@@ -47,6 +47,8 @@ const (
 	BackupMade        Type = "backup.made"     // begun: its snapshot has this entry
 	BackupRestored    Type = "backup.restored" // what was after it is gone
 	WorkerIncident    Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
+	IncidentOpened    Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
+	IncidentClosed    Type = "incident.closed"
 )
 
 // form is what a field's value has to look like.
@@ -83,13 +85,17 @@ var vocabulary = map[string]form{
 	"fields":        names,
 	"from":          name, // where a value came from: its name in quarantine
 	"generation":    number,
+	"incident":      name,
 	"input":         digest,
 	"kind":          name,
 	"members":       names,
 	"method":        name,
 	"name":          name,
+	"outcome":       name,
+	"place":         text,   // where a secret was met: a JSON pointer, or a word; scrubbed
 	"policies":      names,  // ids of the policies that decided
 	"policySet":     digest, // of the whole set that was evaluated
+	"redacted":      names,  // Secrets whose marks are in an answer; a system can write such a mark itself
 	"recorded":      flag,   // the Secret's value stands in recorded traffic, and that is meant
 	"redactions":    number,
 	"removed":       names,
@@ -99,6 +105,7 @@ var vocabulary = map[string]form{
 	"result":        digest, // of the scrubbed result
 	"revision":      number,
 	"roles":         names,
+	"rule":          name,   // that found what looks like a secret
 	"row":           digest, // keyed, of the stored row as it then is: what is there later is compared with it
 	"scope":         digest, // of the Secret's usage scope
 	"seal":          name,
@@ -135,7 +142,7 @@ var allowed = map[Type][]string{
 	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
 		"revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
-	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redactions", "result", "secret", "secretVersion",
+	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret", "secretVersion",
 		"state", "status", "why"},
 	IntentSwept:       {"attempt", "digest", "fence", "state", "why"},
 	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
@@ -168,7 +175,9 @@ var allowed = map[Type][]string{
 	RowRefused:        {"kind", "name", "secret", "why"},
 	BackupMade:        {"factor", "name", "why"},
 	BackupRestored:    {"count", "name", "why"},
-	WorkerIncident:    {"args", "digest", "kind", "secret", "source", "why", "worker"},
+	WorkerIncident:    {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
+	IncidentOpened:    {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
+	IncidentClosed:    {"incident", "kind", "outcome", "why"},
 }
 
 // required lists what an entry is worthless without. Who acts must be able to

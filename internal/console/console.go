@@ -1,5 +1,5 @@
 // Package console is the pages: sign-in, the Portal, Runs with their live
-// Explain rail, the Decision Queue, Secrets, the audit log. It shows what the
+// Explain rail, the Decision Queue, incidents, Secrets, the audit log. It shows what the
 // services know and hands them what people say; it decides nothing itself.
 //
 // It works without JavaScript: every page is HTML from the server, every action
@@ -33,6 +33,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/vault"
 )
@@ -51,6 +52,7 @@ type Config struct {
 	Directory *identity.Directory
 	Gate      *gate.Gate
 	Desk      *decision.Desk
+	Incidents *incident.Desk
 	Vault     *vault.Vault
 	Rail      *explain.Rail
 	Audit     audit.Reader
@@ -104,6 +106,10 @@ func (c *Console) routes() {
 	c.handle("POST /decisions/{decision}", with(ident.Approver), (*visit).decide)
 	c.handle("GET /unknown", with(ident.Admin, ident.Auditor), (*visit).unknown)
 	c.handle("POST /unknown/{intent}", with(ident.Admin), (*visit).resolve)
+
+	c.handle("GET /incidents", incidentReaders, (*visit).incidents)
+	c.handle("GET /incidents/{incident}", incidentReaders, (*visit).showIncident)
+	c.handle("POST /incidents/{incident}/{action}", with(ident.Admin), (*visit).changeIncident)
 
 	c.handle("GET /secrets", with(ident.Admin, ident.Builder, ident.Auditor), (*visit).secrets)
 	c.handle("POST /secrets", with(ident.Admin), (*visit).storeSecret)

@@ -52,7 +52,7 @@ type page interface {
 // pages are all of them.
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
-	&decisionPage{}, &unknownPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
+	&decisionPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
 }
 
 // templates has each page with the frame and the parts, by the page's name.
@@ -83,6 +83,8 @@ var functions = template.FuncMap{
 	"says":    sentence,
 	"held":    func() string { return decision.HeldText },
 	"short":   func(id string) string { return id[:min(len(id), 10)] },
+	"inside":  localPath,
+	"after":   func(index int64) int64 { return index + 1 },
 	"last":    func(v []vault.Version) vault.Version { return v[len(v)-1] },
 }
 
@@ -95,6 +97,7 @@ var done = map[string]string{
 	"changed":   "It is changed.",
 	"destroyed": "Every version of the Secret is destroyed.",
 	"decided":   "Your verdict is on the record.",
+	"closed":    "The incident is closed.",
 	"resolved":  "Your word is on the record.",
 	"stopped":   "The Run was stopped.",
 }
@@ -136,6 +139,7 @@ func navigation(who ident.Principal, path string) []link {
 	add("/runs", "Runs", signedIn)
 	add("/decisions", "Decision Queue", deciders)
 	add("/unknown", "Unknown outcomes", with(ident.Admin, ident.Auditor))
+	add("/incidents", "Incidents", incidentReaders)
 	add("/secrets", "Secrets", with(ident.Admin, ident.Builder, ident.Auditor))
 	add("/audit", "Audit log", with(ident.Auditor, ident.Admin))
 	for i, l := range nav {

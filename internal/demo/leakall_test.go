@@ -36,9 +36,11 @@ var dataFiles = []string{sqlite.File, sqlite.File + "-wal", sqlite.File + "-shm"
 // exceptions are what comes out and is known to: each is said with its reason, and
 // fails when it does not come out any more.
 var exceptions = []struct {
-	why, sink, near string
+	why, sink string
+	near      []string // one of these: what was around it can be cut where a stretch begins
 }{
-	{"a form that is refused shows what was typed into it, to who typed it: a mark in its place would say that the guess is right", pages, `name="name" type="text" value="`},
+	{"a form that is refused shows what was typed into it, to who typed it: a mark in its place would say that the guess is right", pages,
+		[]string{`name="name" type="text" value="`, `" autocomplete="username"`}},
 }
 
 // excepted takes the exceptions out of the hits.
@@ -46,7 +48,9 @@ func excepted(t *testing.T, found map[string][]leaktest.Hit) {
 	t.Helper()
 	for _, e := range exceptions {
 		n := len(found[e.sink])
-		found[e.sink] = slices.DeleteFunc(found[e.sink], func(h leaktest.Hit) bool { return strings.Contains(h.Near, e.near) })
+		found[e.sink] = slices.DeleteFunc(found[e.sink], func(h leaktest.Hit) bool {
+			return slices.ContainsFunc(e.near, func(near string) bool { return strings.Contains(h.Near, near) })
+		})
 		if n == len(found[e.sink]) {
 			t.Errorf("an exception is not needed any more: in %s, %s", e.sink, e.why)
 		}
@@ -72,6 +76,7 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	h.received(t)
 	w.rails(s, runs)
 	w.must(parked.call("POST", "/v1/runs/"+parked.run+"/end", map[string]any{"verdict": "done"}, nil))
+	w.incite()
 	routes, calls := w.crawlRoutes(s, []string{parked.run, runs[0]}, doors[0].own().Value)
 	w.outside("requester", "leak", nil) // it goes on, so that there is a token
 	w.eventually("the schedule is looked at", func() bool { return len(query(w.t, w.open(sqlite.File), "SELECT * FROM schedule_mark")) > 0 })

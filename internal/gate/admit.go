@@ -44,7 +44,7 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 	bad := p.Check()
 	// Also what is malformed is searched: the refusal must not hide the incident,
 	// nor repeat a part of what the Worker wrote that is too short to be found.
-	if err := g.incident(ctx, c, p); err != nil {
+	if err := g.incident(ctx, c, p.Args, texts(p.Reason, p.Key, p.Connection, p.Tool)...); err != nil {
 		return c.it, err
 	}
 	if bad != nil {
@@ -117,7 +117,7 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 	}
 	switch it.State {
 	case intent.Claimed:
-		return g.Machine.Execute(ctx, g.plan(c, intent.Proposed, 1))
+		return g.attempt(ctx, c, g.plan(c, intent.Proposed, 1))
 	case intent.Approved:
 		return g.execute(ctx, c, intent.Approved, 0)
 	default:
@@ -231,25 +231,6 @@ func (g *Gate) stopAfter(ctx context.Context, c *candidate, n, most int, why str
 		return e
 	}
 	return fault.New(fault.Denied, "the Run was stopped: "+why)
-}
-
-// incident stops what holds a known secret. It does not say which, nor whose:
-// the scrubber must not become an oracle.
-func (g *Gate) incident(ctx context.Context, c *candidate, p intent.Proposal) error {
-	set := g.Vault.Scrub(c.it.Tenant)
-	met := set.Contains(p.Args)
-	met = append(met, set.Contains([]byte(p.Reason+"\n"+p.Key+"\n"+p.Connection+"\n"+p.Tool))...)
-	if len(met) == 0 {
-		return nil
-	}
-	err := fault.New(fault.Denied, "the proposal holds a known secret, so it was stopped").
-		WithHint("a credential is never part of the arguments: the Connection has it")
-	ev := g.event(c, audit.WorkerIncident, map[string]any{"kind": "known-secret-in-proposal", "secret": met[0], "worker": c.run.Worker})
-	n, e := g.Runs.Incident(ctx, c.it.Tenant, c.it.Run, ev, g.clean(c, explain.Check, "A known secret was met in what the Worker sent", err.Error(), nil))
-	if e != nil {
-		return fault.Wrap(fault.Unavailable, "recording an incident", e)
-	}
-	return g.stopAfter(ctx, c, n, maxIncidents, "a known secret was met in what its Worker sent, three times", err)
 }
 
 // clean makes an Observation about the candidate.

@@ -46,7 +46,7 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 func (g *Gate) execute(ctx context.Context, c *candidate, from intent.State, fence int64) (intent.Intent, error) {
 	approved := c.it
 	defer g.Rail.Wake(c.it.Tenant, c.it.Run)
-	it, err := g.Machine.Execute(ctx, g.plan(c, from, fence))
+	it, err := g.attempt(ctx, c, g.plan(c, from, fence))
 	if err == nil || g.Machine.Halted() != nil {
 		return it, err
 	}

@@ -30,6 +30,7 @@ import (
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
@@ -99,7 +100,10 @@ type Runs interface {
 	// CreateRun stores a Run, or returns the one that was started with its key.
 	CreateRun(ctx context.Context, n NewRun) (intent.Run, error)
 	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
-	Incident(ctx context.Context, tenant ident.Tenant, run string, ev audit.Event, o explain.Observation) (int, error)
+	// Incident writes one down, with its entry and, where it has a Run, with its
+	// Observation; n is how many of those that count the Run has now. One that goes
+	// on is counted, and is not always on the record again.
+	Incident(ctx context.Context, in incident.Incident, ev audit.Event, o explain.Observation) (n int, err error)
 	// Refuse counts a refused proposal against the Run and writes it down.
 	Refuse(ctx context.Context, run string, ev audit.Event, o explain.Observation) (int, error)
 }
@@ -172,6 +176,7 @@ type candidate struct {
 	own     bool // a lookup of the Boundary's own
 
 	redactions int // places that were taken out of the answer
+	incidents  int // how many the Run has, after one of this very attempt
 }
 
 // resolve finds the one match, checks the arguments and names the Secret's

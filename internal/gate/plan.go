@@ -43,7 +43,7 @@ func (g *Gate) plan(c *candidate, from intent.State, fence int64) commit.Plan {
 			})
 		},
 		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {
-			a := c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request)
+			a := g.carried(ctx, c, c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request))
 			if fault.Is(a.Err, fault.Internal) {
 				g.Log.ErrorContext(ctx, "a call ended with an error that nobody classified", slog.String("intent", c.it.ID), slog.Any("error", a.Err))
 			}
@@ -158,7 +158,7 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 		return d, fault.New(fault.Conflict, "the action is no longer the one that was approved, so nothing was sent").
 			WithHint("the Tool, its Integration, the Connection or a pinned Secret changed; propose it again")
 	}
-	if err := g.free(c); err != nil {
+	if err := g.free(ctx, c); err != nil {
 		return d, err
 	}
 	if g.judge(c); c.verdict.Effect == policy.Deny {

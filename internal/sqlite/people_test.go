@@ -84,6 +84,8 @@ func foreign(t *testing.T, dir string) *sql.DB {
 	return db
 }
 
+func TestIncidentOnSQLite(t *testing.T) { storetest.Incident(t, openStore) }
+
 func TestDecisionOnSQLite(t *testing.T) { storetest.Decision(t, openStore) }
 
 // Who can write the database but has no key can't make one person another.

@@ -1,6 +1,9 @@
 package sqlite
 
-import "sallyport.dev/internal/intent"
+import (
+	"sallyport.dev/internal/incident"
+	"sallyport.dev/internal/intent"
+)
 
 // The tables. What is left out of comparison after a restart (loose) is checked
 // by each row's MAC and, while a process runs, against what it knows; so what a
@@ -12,9 +15,10 @@ import "sallyport.dev/internal/intent"
 //     from an earlier number; who started what, and that it has not ended, are
 //     compared.
 //   - session.seen_at, which idle time is counted from.
+//   - incident.count and last_at, of one that is open: it was met less often.
 //
 // Not covered at all: rows that can make nothing happen (an Intent in a final
-// state, a closed Decision, an ended Run) may be removed; their MAC is checked
+// state, a closed Decision or incident, an ended Run) may be removed; their MAC is checked
 // when they are read.
 var (
 	tbResource = define(0, table{name: "resource", keys: 3,
@@ -60,9 +64,16 @@ var (
 		live: func(r *row) bool { return r.state("state").Open() }, liveSQL: "state IN (" + openStates + ")",
 		of: func(r *row) string { return r.text("run") }})
 
+	tbIncident = define(9, table{name: "incident", keys: 2, loose: []string{"last_at", "count"},
+		columns: []string{"tenant", "id", "kind", "state", "same", "at", "last_at", "count", "run", "mission", "worker", "intent", "connection", "tool",
+			"actor", "place", "secret", "also", "rule", "family", "confidence", "quarantine", "not_kept", "closed_at", "closed_by", "closed_by_name",
+			"outcome", "note"},
+		live: func(r *row) bool { return r.text("state") == incident.Open }, liveSQL: "state = 'open'",
+		of: func(r *row) string { return r.text("same") }})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident}
 )
 
 // startOf names the start of a Run that a key makes one of; "" without a key.

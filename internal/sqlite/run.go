@@ -149,11 +149,6 @@ func (t *Tx) runOpen(tenant ident.Tenant, id string) error {
 	return err
 }
 
-// Incident counts one against a Run and writes it down; it returns the count.
-func (s *Store) Incident(ctx context.Context, tenant ident.Tenant, run string, ev audit.Event, o explain.Observation) (int, error) {
-	return s.counted(ctx, tenant, run, "incidents", ev, o)
-}
-
 // Refuse counts a refused proposal against a Run and writes it down; it returns
 // the count.
 func (s *Store) Refuse(ctx context.Context, run string, ev audit.Event, o explain.Observation) (int, error) {

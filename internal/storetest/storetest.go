@@ -23,6 +23,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault"
@@ -33,6 +34,9 @@ type Store interface {
 	identity.Store
 	decision.Store
 	explain.Store
+	incident.Store
+	Incident(ctx context.Context, in incident.Incident, ev audit.Event, o explain.Observation) (n int, err error)
+	Intents(ctx context.Context, tenant ident.Tenant, run string) ([]intent.Intent, error)
 	CreateRun(ctx context.Context, n gate.NewRun) (intent.Run, error)
 	Propose(ctx context.Context, p gate.Proposed) (it intent.Intent, fresh bool, err error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)

@@ -1,4 +1,4 @@
--- Runs, their Intents with the attempt's fence, the Explain rail, the
+-- Runs, their Intents with the attempt's fence, incidents, the Explain rail, the
 -- transcript of the built-in Worker, applied resources, and the outbox.
 
 CREATE TABLE run (
@@ -56,6 +56,43 @@ CREATE TABLE intent (
 CREATE UNIQUE INDEX intent_key ON intent (tenant, run, key) WHERE key IS NOT NULL;
 CREATE INDEX intent_same ON intent (tenant, run, connection, tool, args_digest);
 CREATE INDEX intent_open ON intent (state) WHERE state IN ('APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN');
+
+-- Secrets that were met where none belongs.
+CREATE TABLE incident (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	state TEXT NOT NULL,
+	same TEXT NOT NULL,             -- what the same thing has, should it happen again
+	at INTEGER NOT NULL,
+	last_at INTEGER NOT NULL,
+	count INTEGER NOT NULL,
+	run TEXT NOT NULL,              -- empty where none was started
+	mission TEXT NOT NULL,
+	worker TEXT NOT NULL,
+	intent TEXT NOT NULL,
+	connection TEXT NOT NULL,
+	tool TEXT NOT NULL,
+	actor TEXT NOT NULL,
+	place TEXT NOT NULL,
+	secret TEXT NOT NULL,           -- a name
+	also TEXT NOT NULL,             -- names, with spaces between
+	rule TEXT NOT NULL,
+	family TEXT NOT NULL,
+	confidence TEXT NOT NULL,
+	quarantine TEXT NOT NULL,       -- a name
+	not_kept TEXT NOT NULL,
+	closed_at INTEGER NOT NULL DEFAULT 0,
+	closed_by TEXT NOT NULL DEFAULT '',
+	closed_by_name TEXT NOT NULL DEFAULT '',
+	outcome TEXT NOT NULL DEFAULT '',
+	note TEXT NOT NULL DEFAULT '',
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE INDEX incident_list ON incident (tenant, state, at, id);
+CREATE INDEX incident_source ON incident (tenant, run, actor, at);
+CREATE INDEX incident_quarantine ON incident (tenant, quarantine) WHERE quarantine <> '';
 
 CREATE TABLE observation (
 	tenant TEXT NOT NULL,
