@@ -156,7 +156,7 @@ func (a *App) assemble() (err error) {
 	a.Desk, err = decision.NewDesk(decision.Config{
 		Store: a.store, Facts: a.store, Involved: a,
 		Clean: a.clean,
-		Known: a.known, Hold: a.store.Hold, Now: a.now,
+		Known: a.known, Hold: a.store.Hold, Altered: a.altered, Now: a.now,
 		Wake: a.Rail.Wake,
 	})
 	if err != nil {

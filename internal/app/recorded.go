@@ -2,13 +2,16 @@ package app
 
 import (
 	"context"
-
 	"log/slog"
 	"slices"
 
+	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/incident"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/vault"
 )
 
@@ -39,6 +42,16 @@ func (a *App) known(t ident.Tenant, texts ...[]byte) ([]string, error) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// altered opens an incident about a Decision that is held; see decision.Config.
+func (a *App) altered(ctx context.Context, d decision.Decision, i intent.Intent, secrets []string) error {
+	in := incident.New(incident.Altered, d.Tenant, "system:desk", "Decision "+d.ID, a.now()).Of(secrets)
+	in.Run, in.Mission, in.Intent = d.Run, d.Mission, d.Intent
+	in.Connection, in.Tool = a.clean(d.Tenant, i.Connection), a.clean(d.Tenant, i.Tool)
+	_, err := a.store.Incident(ctx, in, audit.Event{Type: audit.IncidentOpened, Tenant: d.Tenant, At: in.At, Actor: in.Actor, Run: d.Run, Mission: d.Mission, Intent: d.Intent,
+		Fields: map[string]any{"kind": in.Kind, "place": in.Place, "secret": in.Secret}}, explain.Observation{})
+	return err
 }
 
 // holdAltered looks at all that waits in a tenant whose Secrets are others than at

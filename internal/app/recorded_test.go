@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
@@ -73,6 +74,10 @@ func TestWhatANewSecretStandsInIsHeldAlsoWhenNobodyLooks(t *testing.T) {
 		c.must(c.holdAltered(t.Context()))
 		if rows := c.heldEntries(); len(rows) != 1 || !strings.Contains(string(rows[0].Entry), `"secrets":["weapon"]`) {
 			t.Fatalf("the record has %v", rows)
+		}
+		met, err := c.store.Incidents(t.Context(), "acme", incident.Filter{Kind: incident.Altered, Limit: 10})
+		if err != nil || len(met) != 1 || met[0].Secret != "weapon" || met[0].Run == "" || !strings.HasPrefix(met[0].Place, "Decision dec_") {
+			t.Fatalf("the incidents are %+v, %v", met, err)
 		}
 	}
 	c.time = c.time.Add(decision.DefaultLife) // held or not, it expires
