@@ -311,6 +311,9 @@ func (a *App) sweep(ctx context.Context) {
 		if _, err := a.Desk.Expire(ctx, a.now()); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "expired Decisions can't be closed", slog.Any("kind", fault.KindOf(err)))
 		}
+		if err := a.store.SweepUses(ctx, a.now()); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "old uses of limits can't be removed", slog.Any("kind", fault.KindOf(err)))
+		}
 		if err := a.Directory.Sweep(ctx, a.now()); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "old sessions can't be removed", slog.Any("kind", fault.KindOf(err)))
 		}

@@ -87,6 +87,7 @@ var vocabulary = map[string]form{
 	"members":       names,
 	"method":        name,
 	"name":          name,
+	"observed":      names,  // ids of policies in observe mode that would have changed the verdict, each with what it would have been
 	"policies":      names,  // ids of the policies that decided
 	"policySet":     digest, // of the whole set that was evaluated
 	"redactions":    number,
@@ -122,12 +123,12 @@ var vocabulary = map[string]form{
 var allowed = map[Type][]string{
 	LogOpened:      {"verifier"},
 	IntentProposed: {"args", "digest", "effect", "repeat", "request", "revision", "state", "why", "worker"},
-	IntentDenied:   {"args", "digest", "effect", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
-	IntentParked:   {"args", "digest", "effect", "expires", "policies", "policySet", "repeat", "request", "revision", "teams", "verdict", "why"},
-	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "policies", "policySet", "revision",
+	IntentDenied:   {"args", "digest", "effect", "observed", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
+	IntentParked:   {"args", "digest", "effect", "expires", "observed", "policies", "policySet", "repeat", "request", "revision", "teams", "verdict", "why"},
+	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "observed", "policies", "policySet", "revision",
 		"selfApproval", "session", "state", "team", "verdict", "why"},
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},
-	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
+	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "observed", "policies", "policySet", "request",
 		"revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
 	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redactions", "result", "secret", "secretVersion",

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"testing"
+	"time"
 
 	"sallyport.dev/internal/catalog"
 	"sallyport.dev/internal/config"
@@ -65,7 +66,8 @@ func TestTheExampleHolds(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := set.Evaluate(policy.Question{Tenant: "acme", Run: "run_1", Mission: mission, Starter: "acc_1", Connection: o.Connection,
-			Integration: m.Integration.Name, Tool: o.Tool.Name, Effect: o.Tool.Effect, Args: []byte(`{}`)})
+			Integration: m.Integration.Name, Tool: o.Tool.Name, Effect: o.Tool.Effect, Args: []byte(`{}`),
+			Worker: "built-in", Now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)})
 		switch v.Effect {
 		case policy.Allow:
 		case policy.Ask:

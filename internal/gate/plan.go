@@ -157,7 +157,7 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 		return d, fault.New(fault.Conflict, "the action is no longer the one that was approved, so nothing was sent").
 			WithHint("the Tool, its Integration, the Connection or a pinned Secret changed; propose it again")
 	}
-	if g.judge(c); c.verdict.Effect == policy.Deny {
+	if g.judge(ctx, c); c.verdict.Effect == policy.Deny {
 		return d, denied(c.verdict)
 	}
 	return d, c.enough(d)

@@ -235,7 +235,7 @@ func (c *compiler) set(sorted []resource.Policy) *Set {
 	return s
 }
 
-var parseError = regexp.MustCompile(`^parse error at [^ ]*?:?([0-9]+):([0-9]+) (.*)$`)
+var parseError = regexp.MustCompile(`^(?:parser error: )?parse error at [^ ]*?:?([0-9]+):([0-9]+) (.*)$`)
 
 // syntax takes the place out of what Cedar's parser says; 0 where it has none.
 func syntax(msg string) (line, col int, rest string) {

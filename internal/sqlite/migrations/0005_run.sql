@@ -9,6 +9,7 @@ CREATE TABLE run (
 	starter_name TEXT NOT NULL,
 	via TEXT NOT NULL,
 	worker TEXT NOT NULL,
+	source TEXT NOT NULL,           -- the address that the start came from, or empty
 	input TEXT NOT NULL,
 	state TEXT NOT NULL,
 	verdict TEXT NOT NULL DEFAULT '',
@@ -56,6 +57,19 @@ CREATE TABLE intent (
 CREATE UNIQUE INDEX intent_key ON intent (tenant, run, key) WHERE key IS NOT NULL;
 CREATE INDEX intent_same ON intent (tenant, run, connection, tool, args_digest);
 CREATE INDEX intent_open ON intent (state) WHERE state IN ('APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN');
+
+-- What Intents used of policies' rates and budgets.
+CREATE TABLE policy_use (
+	tenant TEXT NOT NULL,
+	scope TEXT NOT NULL,            -- SHA-256 of the limited statement, and of what it counts per
+	intent TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	amount INTEGER NOT NULL,
+	until INTEGER NOT NULL,         -- when it counts no more
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, scope, intent)
+) STRICT;
+CREATE INDEX policy_use_until ON policy_use (until);
 
 CREATE TABLE observation (
 	tenant TEXT NOT NULL,
