@@ -57,6 +57,8 @@ var matrix = map[string]expected{
 	"POST /v1/me/password":        signedIn(400),
 	"GET /v1/me":                  signedIn(200),
 
+	"POST /v1/policy/explain": signedIn(400),
+
 	"GET /v1/missions":                 signedIn(200),
 	"POST /v1/missions/{mission}/runs": only(404, "requester"),
 

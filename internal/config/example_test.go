@@ -16,9 +16,9 @@ import (
 // The example loads, every reference leads somewhere, its policy fits its tools,
 // and there is one human gate: the vendor's creation.
 func TestTheExampleHolds(t *testing.T) {
-	b, err := config.Load("../../examples/vendor-onboarding/resources", config.Options{Vars: map[string]string{
+	b, err := config.Load(config.Options{Vars: map[string]string{
 		"TAXVERIFY_URL": "http://127.0.0.1:1", "ERP_URL": "http://127.0.0.1:2", "TICKETING_URL": "http://127.0.0.1:3", "MODEL_URL": "http://127.0.0.1:4",
-	}})
+	}}, "../../examples/vendor-onboarding/resources")
 	if err != nil {
 		t.Fatal(err)
 	}

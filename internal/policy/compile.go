@@ -22,6 +22,7 @@ type compiler struct {
 	fits   map[string]*fit // by the tools that a statement can be about
 	global []scoped
 	local  map[string][]scoped // by Integration
+	all    []Statement
 	errs   []error
 }
 
@@ -90,12 +91,26 @@ func (c *compiler) add(p resource.Policy, builtin bool) {
 			continue
 		}
 		s.id = cedar.PolicyID(p.Name + "/" + id)
+		if !builtin {
+			c.all = append(c.all, describe(&s.statement, s.asked(), ""))
+		}
 		if p.Integration == "" {
 			c.global = append(c.global, s)
 		} else {
 			c.local[p.Integration] = append(c.local[p.Integration], s)
 		}
 	}
+}
+
+// asked names the questions that a statement's scope can match.
+func (s scoped) asked() string {
+	switch {
+	case s.call && s.unattended:
+		return string(actionCall.ID + ", " + actionUnattended.ID)
+	case s.unattended:
+		return string(actionUnattended.ID)
+	}
+	return string(actionCall.ID)
 }
 
 func (c *compiler) statement(p resource.Policy, one *cedar.Policy, builtin bool) (scoped, *fault.Error) {
@@ -214,7 +229,7 @@ func (c *compiler) known(t cedar.EntityType) []string {
 
 // set freezes what was gathered.
 func (c *compiler) set(sorted []resource.Policy) *Set {
-	s := &Set{hash: digest(sorted), tools: c.tools, bundles: map[string]*bundle{}}
+	s := &Set{hash: digest(sorted), tools: c.tools, all: c.all, bundles: map[string]*bundle{}}
 	for integration, local := range c.local {
 		b := &bundle{}
 		for _, st := range slices.Concat(c.global, local) {

@@ -15,15 +15,17 @@ type Explanation struct {
 
 // Statement is one that had a part in a verdict.
 type Statement struct {
-	ID          string `json:"id"`     // "policy/id"
-	Policy      string `json:"policy"` // the resource's name; "default" is built in
-	Line        int    `json:"line"`   // in its Cedar text, from 1
-	Column      int    `json:"column"`
-	Title       string `json:"title,omitempty"`
-	Description string `json:"description,omitempty"`
-	Question    string `json:"question"` // "call" or "call_unattended"
-	Part        Part   `json:"part"`
-	Text        string `json:"text"` // in Cedar's canonical form
+	ID          string   `json:"id"`     // "policy/id"
+	Policy      string   `json:"policy"` // the resource's name; "default" is built in
+	Line        int      `json:"line"`   // in its Cedar text, from 1
+	Column      int      `json:"column"`
+	Title       string   `json:"title,omitempty"`
+	Description string   `json:"description,omitempty"`
+	Effect      string   `json:"effect"`   // "permit" or "forbid"
+	Question    string   `json:"question"` // "call" or "call_unattended"
+	Part        Part     `json:"part,omitempty"`
+	Limits      []string `json:"limits,omitempty"` // "rate 20 per 1h per connection"
+	Text        string   `json:"text"`             // in Cedar's canonical form
 }
 
 // Part is what a statement did to a verdict.
@@ -73,11 +75,22 @@ func (t *trace) answered(action cedar.EntityUID, a answer) {
 }
 
 func (t *trace) add(action cedar.EntityUID, s *statement, part Part) {
+	t.statements = append(t.statements, describe(s, string(action.ID), part))
+}
+
+func describe(s *statement, question string, part Part) Statement {
 	if s.notes.observe {
 		part = Observes
 	}
 	policy, _, _ := strings.Cut(string(s.id), "/")
 	at := s.policy.Position()
-	t.statements = append(t.statements, Statement{ID: string(s.id), Policy: policy, Line: at.Line, Column: at.Column, Title: s.notes.title,
-		Description: s.notes.description, Question: string(action.ID), Part: part, Text: string(s.policy.MarshalCedar())})
+	d := Statement{ID: string(s.id), Policy: policy, Line: at.Line, Column: at.Column, Title: s.notes.title, Description: s.notes.description,
+		Effect: "forbid", Question: question, Part: part, Text: string(s.policy.MarshalCedar())}
+	if s.policy.Effect() == cedar.Permit {
+		d.Effect = "permit"
+	}
+	for _, l := range s.notes.limits {
+		d.Limits = append(d.Limits, string(l.kind)+" "+l.text)
+	}
+	return d
 }

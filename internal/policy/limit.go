@@ -127,14 +127,15 @@ func parseMost(k UseKind, s string) (int64, error) {
 		}
 		return n, nil
 	}
-	if n, ok := parts(s); ok && n > 0 && json.Valid([]byte(s)) {
+	if n, ok := Parts(s); ok && n > 0 && json.Valid([]byte(s)) {
 		return n, nil
 	}
 	return 0, fault.Newf(fault.Invalid, "@budget: %q is not an amount above 0 with at most four decimals", fault.Quote(s))
 }
 
-// parts reads a JSON number in 1/10000.
-func parts(s string) (int64, bool) {
+// Parts reads a JSON number in 1/10000, as budgets count; not ok when it is none
+// exactly.
+func Parts(s string) (int64, bool) {
 	r, ok := rational(s)
 	if !ok {
 		return 0, false
@@ -175,7 +176,7 @@ func (l limit) use(s *statement, q Question, args map[string]any) (Use, bool) {
 	if !ok {
 		return u, false
 	}
-	u.Amount, ok = parts(string(n))
+	u.Amount, ok = Parts(string(n))
 	return u, ok && u.Amount >= 0
 }
 

@@ -71,6 +71,7 @@ type Set struct {
 	// bundles has the global policies and those of one Integration together;
 	// the key "" has the global ones alone.
 	bundles map[string]*bundle
+	all     []Statement
 }
 
 type toolKey struct{ integration, name string }
@@ -138,6 +139,15 @@ func (s *Set) Hash() string {
 		return ""
 	}
 	return s.hash
+}
+
+// Statements lists those of the tenant's Policies, in the order of the Policies'
+// names and of their places.
+func (s *Set) Statements() []Statement {
+	if s == nil {
+		return nil
+	}
+	return slices.Clone(s.all)
 }
 
 // Compile checks and compiles the default policy and a tenant's Policies. The
