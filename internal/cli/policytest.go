@@ -52,6 +52,7 @@ type trial struct {
 	Why       string        `json:"why"`
 	Approvers []string      `json:"approvers"`
 	Reasons   []string      `json:"reasons"`
+	Observed  []string      `json:"observed"`
 	Differs   []string      `json:"differs"`
 }
 
@@ -116,20 +117,27 @@ func try(w gate.World, c config.Case) (trial, error) {
 		}
 		v = w.Policy.Evaluate(policy.Question{Tenant: "test", Run: "run_test", Mission: c.Mission, Starter: c.Starter, Worker: c.Worker, Connection: c.Connection,
 			Integration: m.Integration.Name, Tool: c.Tool, Effect: m.Tool.Effect, Args: c.Args, Now: c.Time(), Source: c.From(), Used: used})
-		if v.Effect == policy.Ask && len(v.Approvers) == 0 && m.Decision != nil {
+		switch {
+		case v.Effect != policy.Ask:
+			v.Approvers = nil // nobody is asked
+		case len(v.Approvers) == 0 && m.Decision != nil:
 			v.Approvers = []policy.Approver{{Team: m.Decision.Team, Count: 1}}
 		}
 	}
-	t := trial{Name: c.Name, Want: c.Want, Got: v.Effect, Why: v.Why, Reasons: append([]string{}, v.Reasons...), Approvers: []string{}, Differs: []string{}}
+	t := trial{Name: c.Name, Want: c.Want, Got: v.Effect, Why: v.Why, Reasons: append([]string{}, v.Reasons...), Approvers: []string{}, Observed: []string{}, Differs: []string{}}
 	t.File, t.Line = c.Place()
 	for _, a := range v.Approvers {
 		t.Approvers = append(t.Approvers, a.String())
+	}
+	for _, o := range v.Observed {
+		t.Observed = append(t.Observed, o.ID)
 	}
 	if string(v.Effect) != c.Want {
 		t.Differs = append(t.Differs, fmt.Sprintf("it is %s, and should be %s: %s", v.Effect, c.Want, v.Why))
 	}
 	t.differ("approvers", t.Approvers, c.Approvers)
 	t.differ("reasons", t.Reasons, c.Reasons)
+	t.differ("observed statements", t.Observed, c.Observed)
 	t.Passed = len(t.Differs) == 0
 	return t, nil
 }

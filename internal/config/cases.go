@@ -27,6 +27,7 @@ type Case struct {
 	Want       string               `yaml:"want"`              // allow, ask or deny
 	Approvers  []string             `yaml:"approvers,omitempty"`
 	Reasons    []string             `yaml:"reasons,omitempty"`
+	Observed   []string             `yaml:"observed,omitempty"` // ids of statements in observe mode that would change the verdict
 
 	at     time.Time
 	source netip.Addr

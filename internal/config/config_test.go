@@ -256,7 +256,7 @@ func TestLocateFindsTheLine(t *testing.T) {
 	cerr := &catalog.Problem{Key: catalog.Key{Kind: resource.KindTeam, Name: "finance"}, Problem: resource.Problem{Path: "members[0]", Err: fault.New(fault.Invalid, "who is that")}}
 	other := errors.New("something else")
 	got := b.Locate(errors.Join(perr, cerr, other))
-	for _, want := range []string{`p.yaml:6:1: there is no Tool "x/y"`, "t.yaml:4:11: who is that", "something else"} {
+	for _, want := range []string{`p.yaml:6:3: there is no Tool "x/y"`, "t.yaml:4:11: who is that", "something else"} {
 		if !strings.Contains(got.Error(), want) {
 			t.Errorf("%q is not in %q", want, got)
 		}

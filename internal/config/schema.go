@@ -126,6 +126,7 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"Network.allowLoopbackHTTP": "Permit plain HTTP, to a loopback address only.", "Network.allowPrivate": "Address ranges beyond public ones that the host may resolve to, like 10.20.0.0/16.",
 
 	"ToolRule.effect":          "GET and HEAD are reads and all else writes, unless said.",
+	"ToolRule.notSecret":       "Places in answers, as JSON pointers, that hold no secret, whatever they look like.",
 	"ToolRule.referenceHeader": "Header in which a write carries the Intent's id.", "ToolRule.lookup": "How to ask whether a write was applied whose outcome is unknown.",
 
 	"Lookup.connection": "Connection to the same Integration.", "Lookup.tool": "A read.", "Lookup.args": "Its arguments; \"$reference\" stands for the Intent's id.",

@@ -143,6 +143,9 @@ func (g *Gate) asked(ctx context.Context, who ident.Principal, h *Hypothetical) 
 // explained puts a verdict into words.
 func (c *candidate) explained(x policy.Explanation) Explained {
 	v := x.Verdict
+	if v.Effect != policy.Ask {
+		v.Approvers, v.Expires, v.PinSecret, v.Passkey = nil, 0, false, false // nobody is asked
+	}
 	out := Explained{Effect: v.Effect, Why: v.Why, Reasons: append([]string{}, v.Reasons...), PinSecret: v.PinSecret, Passkey: v.Passkey,
 		Approvers: append([]policy.Approver{}, v.Approvers...), Statements: append([]policy.Statement{}, x.Statements...), Limits: []LimitUse{},
 		Observed: append([]policy.Observed{}, v.Observed...), PolicySet: v.Hash}

@@ -126,10 +126,7 @@ func TestABudgetAddsUpAndNothingGivesItBack(t *testing.T) {
 
 func TestBeyondALimitOfTheCallItIsDenied(t *testing.T) {
 	w := newWorld(t)
-	w.policy(`@id("most") @rate("1 per 1m per mission") permit (principal, action, resource == Tool::"erp/dropVendor");
-		@id("not") forbid (principal, action, resource == Tool::"erp/createVendor");`)
-	// The built-in policy permits the call of every write, so that a limit of the
-	// call alone limits what is unattended: a forbid is what denies.
+	w.policy(`@id("most") @rate("1 per 1m per mission") permit (principal, action, resource == Tool::"erp/dropVendor");`)
 	drop := func(name string) intent.Proposal {
 		p := create(name)
 		p.Tool = "dropVendor"
@@ -138,11 +135,12 @@ func TestBeyondALimitOfTheCallItIsDenied(t *testing.T) {
 	if it := w.admit(w.start(), drop("a")); it.State != intent.Committed {
 		t.Errorf("the first is %s", it.State)
 	}
-	it := w.admit(w.start(), drop("b"))
-	if it.State != intent.Parked {
-		t.Errorf("the second is %s", it.State)
+	_, err := w.Admit(t.Context(), w.start(), drop("b"))
+	w.wantKind(err, fault.Denied)
+	if !strings.Contains(fault.HintOf(err), "test/most has reached its rate of 1 per 1m per mission") {
+		t.Errorf("it says %q", fault.HintOf(err))
 	}
-	if e := w.entries(audit.IntentParked)[0]; !strings.Contains(e.Fields["why"].(string), "test/most has reached its rate of 1 per 1m per mission") {
+	if e := w.entries(audit.IntentDenied)[0]; fmt.Sprint(e.Fields["policies"]) != "[test/most]" {
 		t.Errorf("the entry says %v", e.Fields)
 	}
 }
@@ -152,7 +150,8 @@ func TestAnApprovedActionKeepsThePlaceThatItTook(t *testing.T) {
 	w.policy(`@id("most") @rate("1 per 1h per connection") permit (principal, action == Action::"call", resource == Tool::"erp/createVendor");`)
 	run := w.start()
 	it := w.admit(run, create("a"))
-	w.admit(run, create("b")) // permitted by the built-in policy
+	_, err := w.Admit(t.Context(), run, create("b"))
+	w.wantKind(err, fault.Denied)
 	w.approve(it, nil)
 	w.must(w.dispatch(it))
 	w.wantState(it.ID, intent.Committed)

@@ -225,6 +225,34 @@ func TestAnObservedLimitIsCountedAndTakesNothing(t *testing.T) {
 	if v := s.Evaluate(q); len(v.Observed) != 0 || len(v.Uses) != 0 {
 		t.Errorf("beyond it, verdict %+v", v)
 	}
+	s = compile(t, text("p", "erp", `@id("o") @observe("true") @rate("20 per 1h per run") permit (principal, action == Action::"call", resource);`))
+	q.Used = used(20)
+	if v := s.Evaluate(q); v.Effect != policy.Ask || len(v.Observed) != 1 || v.Observed[0].Effect != policy.Deny {
+		t.Errorf("beyond it, verdict %+v", v)
+	}
+}
+
+func TestBeyondALimitTheBuiltInPermitsDoNotCount(t *testing.T) {
+	s := compile(t, text("p", "erp", `
+		@id("calls") @rate("20 per 1h per run") permit (principal, action == Action::"call", resource == Tool::"erp/createVendor");
+		@id("reads") @rate("20 per 1h per run") permit (principal, action == Action::"call_unattended", resource == Tool::"erp/findVendors");`),
+		text("other", "erp", `@id("finance") permit (principal in Mission::"other", action == Action::"call", resource == Tool::"erp/createVendor");`))
+	for name, c := range map[string]struct {
+		q    policy.Question
+		used int64
+		want policy.Effect
+	}{
+		"a write within":            {create(fine), 19, policy.Ask},
+		"a write beyond":            {create(fine), 20, policy.Deny},
+		"a write of another permit": {func() policy.Question { q := create(fine); q.Mission = "other"; return q }(), 20, policy.Ask},
+		"a read within":             {find(), 19, policy.Allow},
+		"a read beyond":             {find(), 20, policy.Ask},
+	} {
+		c.q.Used = used(c.used)
+		if v := s.Evaluate(c.q); v.Effect != c.want {
+			t.Errorf("%s: %s (%s), want %s", name, v.Effect, v.Why, c.want)
+		}
+	}
 }
 
 func TestTheCircumstancesOfACall(t *testing.T) {
@@ -285,7 +313,7 @@ func TestAnExplanationHasEveryStatementThatHadAPart(t *testing.T) {
 			t.Errorf("statement %+v", st)
 		}
 	}
-	want := []string{"default/writes:21 call determines", "p/some:2 call_unattended beyond its limit", "p/o:3 call observed"}
+	want := []string{"default/writes:23 call determines", "p/some:2 call_unattended beyond its limit", "p/o:3 call observed"}
 	if !slices.Equal(got, want) || len(x.Uses) != 1 || x.Uses[0].Used != 20 {
 		t.Errorf("statements %q, uses %+v", got, x.Uses)
 	}

@@ -192,9 +192,22 @@ func (e *evaluation) ask(list statements, action cedar.EntityUID) answer {
 			a.allowed, a.determining, a.uses = true, append(a.determining, s), append(a.uses, uses...)
 		}
 	}
+	if len(a.beyond) > 0 {
+		a.withoutBuiltin()
+	}
 	e.trace.answered(action, a)
 	return a
 }
+
+// withoutBuiltin takes the built-in permits out: beyond a limit only another
+// permit of the tenant's lets the call through, or no limit would hold, since the
+// built-in ones permit every call.
+func (a *answer) withoutBuiltin() {
+	a.determining = slices.DeleteFunc(a.determining, (*statement).builtin)
+	a.allowed = !a.forbidden && len(a.determining) > 0
+}
+
+func (s *statement) builtin() bool { return strings.HasPrefix(string(s.id), defaultName+"/") }
 
 // limits says what a permit's limits take of the call, or which one it is beyond.
 func (e *evaluation) limits(s *statement) (uses []Use, over string, err error) {

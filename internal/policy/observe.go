@@ -53,6 +53,10 @@ func (v *Verdict) would(e *evaluation, s *observed, call, unattended answer) (o 
 			return o, nil, v.Effect != Deny
 		case a.forbidden:
 			mays[i], matched = false, true
+		case len(a.beyond) > 0 && q.was.allowed:
+			with := answer{determining: slices.Clone(q.was.determining)}
+			with.withoutBuiltin()
+			mays[i], matched = with.allowed, true
 		case a.allowed && !q.was.forbidden:
 			mays[i], matched = true, true
 			uses = append(uses, a.uses...)
