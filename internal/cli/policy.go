@@ -155,7 +155,7 @@ func (p *program) arguments(s string) (json.RawMessage, error) {
 	if isFile {
 		in := p.in
 		if name != "-" {
-			f, err := os.Open(name) //nolint:gosec // the file that the person names
+			f, err := os.Open(name)
 			if err != nil {
 				return nil, fault.Newf(fault.Invalid, "the file %s can't be read", fault.Quote(name))
 			}

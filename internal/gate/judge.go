@@ -16,8 +16,8 @@ import (
 	"sallyport.dev/internal/resource"
 )
 
-// ErrUsedUp: a rate or a budget that policy let the call through by has no room
-// for it any more; another call was first. The call is judged once more.
+// ErrUsedUp says that a rate or a budget that policy let the call through by has
+// no room for it any more: another call was first. The call is judged once more.
 var ErrUsedUp error = fault.New(fault.Limit, "a limit of policy was reached by another call in the meantime").WithHint("try again")
 
 // maxJudged is how often a call is judged that finds a limit used up each time: a
