@@ -9,7 +9,7 @@ CREATE TABLE run (
 	starter_name TEXT NOT NULL,
 	via TEXT NOT NULL,
 	worker TEXT NOT NULL,
-	source TEXT NOT NULL,           -- the address that the start came from, or empty
+	source TEXT NOT NULL DEFAULT '', -- the address that the start came from, or empty
 	input TEXT NOT NULL,
 	state TEXT NOT NULL,
 	verdict TEXT NOT NULL DEFAULT '',
