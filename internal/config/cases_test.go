@@ -47,7 +47,7 @@ func TestACaseIsReadAsItIsWritten(t *testing.T) {
 func TestACaseThatSaysSomethingElseIsRefusedWithItsPlace(t *testing.T) {
 	for text, want := range map[string]string{
 		strings.Replace(aCase, "want: ask", "want: aks", 1):                         `c.yaml:7:11: "aks" is no verdict`,
-		strings.Replace(aCase, "want: ask", "wanted: ask", 1):                         `c.yaml:7:5: the key "wanted" is not known here`,
+		strings.Replace(aCase, "want: ask", "wanted: ask", 1):                       `c.yaml:7:5: the key "wanted" is not known here`,
 		strings.Replace(aCase, "    want: ask\n", "", 1):                            "the case has no want",
 		strings.Replace(aCase, "tool: t", "worker: agent", 1):                       "c.yaml:5:13: ",
 		strings.Replace(aCase, "tool: t", "tool: t\n    at: yesterday", 1):          "c.yaml:6:9: it is not a time",
