@@ -102,6 +102,7 @@ func New(c Config) *API {
 	a.keys()
 	a.accounts()
 	a.resources()
+	a.policy()
 	a.auditLog()
 	a.backups()
 	a.mux.HandleFunc("GET /v1/openapi.json", a.serveOpenAPI)

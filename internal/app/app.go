@@ -323,6 +323,7 @@ func (a *App) sweep(ctx context.Context) {
 		}
 		a.round(ctx, "expired Decisions can't be closed", func() error { _, err := a.Desk.Expire(ctx, a.now()); return err })
 		a.round(ctx, "what waits can't be looked through for new Secrets", func() error { return a.holdAltered(ctx) })
+		a.round(ctx, "old uses of limits can't be removed", func() error { return a.store.SweepUses(ctx, a.now()) })
 		a.round(ctx, "old sessions can't be removed", func() error { return a.Directory.Sweep(ctx, a.now()) })
 		select {
 		case <-ctx.Done():

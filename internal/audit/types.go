@@ -91,6 +91,7 @@ var vocabulary = map[string]form{
 	"members":       names,
 	"method":        name,
 	"name":          name,
+	"observed":      names, // ids of policies in observe mode that would have changed the verdict, each with what it would have been
 	"outcome":       name,
 	"place":         text,   // where a secret was met: a JSON pointer, or a word; scrubbed
 	"policies":      names,  // ids of the policies that decided
@@ -133,17 +134,18 @@ var vocabulary = map[string]form{
 var allowed = map[Type][]string{
 	LogOpened:      {"verifier"},
 	IntentProposed: {"args", "digest", "effect", "repeat", "request", "revision", "state", "why", "worker"},
-	IntentDenied:   {"args", "digest", "effect", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
-	IntentParked:   {"args", "digest", "effect", "expires", "policies", "policySet", "repeat", "request", "revision", "teams", "verdict", "why"},
-	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "policies", "policySet", "revision",
+	IntentDenied:   {"args", "digest", "effect", "observed", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
+	IntentParked: {"args", "digest", "effect", "expires", "observed", "policies", "policySet", "repeat", "request", "revision",
+		"teams", "verdict", "why"},
+	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "observed", "policies", "policySet", "revision",
 		"selfApproval", "session", "state", "team", "verdict", "why"},
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},
 	DecisionHeld:   {"decision", "digest", "secrets", "team"},
-	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
-		"revision", "secret", "secretVersion", "selfApproval", "verdict"},
+	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "observed", "policies", "policySet",
+		"request", "revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
-	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret", "secretVersion",
-		"state", "status", "why"},
+	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret",
+		"secretVersion", "state", "status", "why"},
 	IntentSwept:       {"attempt", "digest", "fence", "state", "why"},
 	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
 	RunStarted:        {"input", "revision", "starter", "trigger", "worker"},

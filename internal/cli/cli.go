@@ -103,7 +103,7 @@ Results go to stdout, talk to stderr. Exit codes: 0 ok, 1 failed, 2 usage,
 	root.AddCommand(
 		p.serveCmd(), p.crashReportCmd(), p.demoCmd(), p.demoSystemCmd(),
 		p.loginCmd(), p.logoutCmd(), p.whoamiCmd(), p.accountCmd(),
-		p.applyCmd(), p.schemaCmd(), p.secretCmd(), p.sealCmd(), p.keyCmd(),
+		p.applyCmd(), p.policyCmd(), p.schemaCmd(), p.secretCmd(), p.sealCmd(), p.keyCmd(),
 		p.missionCmd(), p.runCmd(), p.intentCmd(), p.decisionCmd(), p.unknownCmd(), p.incidentCmd(),
 		p.auditCmd(), p.backupCmd(), p.restoreCmd(), p.healthCmd(),
 	)

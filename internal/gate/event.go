@@ -47,7 +47,7 @@ func (g *Gate) claimEvent(c *candidate, d *decision.Decision, fence int64) audit
 	f := map[string]any{
 		"effect": c.it.Effect, "digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "fence": fence,
 		"secret": c.meta.Name, "secretVersion": c.meta.Version, "verdict": c.verdict.Effect,
-		"policies": c.verdict.Reasons, "policySet": c.verdict.Hash,
+		"policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "observed": c.observed(),
 	}
 	if d != nil {
 		f["decision"], f["approvers"] = d.ID, d.Approvers()

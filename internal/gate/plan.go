@@ -161,7 +161,7 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 	if err := g.free(ctx, c); err != nil {
 		return d, err
 	}
-	if g.judge(c); c.verdict.Effect == policy.Deny {
+	if g.judge(ctx, c); c.verdict.Effect == policy.Deny {
 		return d, denied(c.verdict)
 	}
 	return d, c.enough(d)

@@ -117,7 +117,7 @@ func (g *Gate) read(ctx context.Context, c *candidate) (*intent.Result, error) {
 	if err := g.resolve(ctx, c); err != nil {
 		return nil, err
 	}
-	if g.judge(c); c.it.Effect != resource.Read || c.verdict.Effect != policy.Allow {
+	if g.judge(ctx, c); c.it.Effect != resource.Read || c.verdict.Effect != policy.Allow {
 		return nil, fault.New(fault.Denied, "the lookup is not a read that policy allows")
 	}
 	it, err := g.propose(ctx, c)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -21,6 +22,7 @@ type Start struct {
 	Mission string          `json:"mission"`
 	Input   json.RawMessage `json:"input,omitempty"` // an object; the Mission's form says which fields
 	Via     string          `json:"-"`               // portal, api, cli, schedule
+	Source  netip.Addr      `json:"-"`               // the address that it came from, where it is known
 	Outside bool            `json:"outside,omitempty"`
 	// Key makes the start idempotent for its starter within the Mission; at most
 	// 100 bytes. The same key with another Worker or input is a Conflict.
@@ -58,7 +60,7 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	now := g.Now()
 	r := intent.Run{
 		Tenant: who.Tenant, ID: ident.New("run"), Mission: m.Name, Starter: who.String(), StarterName: who.Name, Via: s.Via,
-		Worker: intent.BuiltIn, Input: input, State: intent.RunWaiting, CreatedAt: now,
+		Worker: intent.BuiltIn, Source: address(s.Source), Input: input, State: intent.RunWaiting, CreatedAt: now,
 	}
 	msgs := []commit.Message{{Kind: commit.MsgSegment, Ref: r.ID, Due: now}}
 	if s.Outside {

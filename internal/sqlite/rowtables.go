@@ -53,7 +53,7 @@ var (
 
 	tbRun = define(7, table{name: "run", keys: 2,
 		loose: []string{"state", "segment", "turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests"},
-		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "input", "state", "verdict", "summary", "segment",
+		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "source", "input", "state", "verdict", "summary", "segment",
 			"turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests", "start_key", "created_at", "ended_at"},
 		live: func(r *row) bool { return r.text("state") != string(intent.RunEnded) }, liveSQL: "state <> 'ended'",
 		of: func(r *row) string { return startOf(r.text("mission"), r.text("starter"), r.text("start_key")) }})
@@ -71,9 +71,13 @@ var (
 		live: func(r *row) bool { return r.text("state") == incident.Open }, liveSQL: "state = 'open'",
 		of: func(r *row) string { return r.text("same") }})
 
+	tbUse = define(10, table{name: "policy_use", keys: 3,
+		columns: []string{"tenant", "scope", "intent", "at", "amount", "until"},
+		of:      func(r *row) string { return r.text("scope") }})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse}
 )
 
 // startOf names the start of a Run that a key makes one of; "" without a key.

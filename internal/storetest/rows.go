@@ -53,6 +53,11 @@ func Rows(t *testing.T, open func(*testing.T) Besieged) {
 		"an open incident is removed":                           incidentRemoved,
 		"an incident's Secret is another":                       incidentOfAnother,
 		"a closed incident is put back":                         incidentPutBack,
+		"a use of a limit is removed":                           func(a *siege) { useChanged(a, `DELETE FROM policy_use WHERE intent = 'INTENT'`) },
+		"all uses of limits are removed":                        func(a *siege) { useChanged(a, `DELETE FROM policy_use`) },
+		"a use of a limit is made smaller":                      func(a *siege) { useChanged(a, `UPDATE policy_use SET amount = 1 WHERE intent = 'INTENT'`) },
+		"a use of a limit is made to count no more":             func(a *siege) { useChanged(a, `UPDATE policy_use SET at = 1, until = 2`) },
+		"a use is moved to another limit":                       func(a *siege) { useChanged(a, `UPDATE policy_use SET scope = 'another' WHERE intent = 'INTENT'`) },
 		"what is known of the rows is removed, with a row back": headRemoved,
 	}
 	for _, between := range []bool{false, true} {

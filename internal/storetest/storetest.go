@@ -25,6 +25,7 @@ import (
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault"
 )
@@ -40,6 +41,8 @@ type Store interface {
 	CreateRun(ctx context.Context, n gate.NewRun) (intent.Run, error)
 	Propose(ctx context.Context, p gate.Proposed) (it intent.Intent, fresh bool, err error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
+	PolicyUse(ctx context.Context, tenant ident.Tenant, u policy.Use, intentID string, now time.Time) (used int64, held bool, err error)
+	SweepUses(ctx context.Context, now time.Time) error
 	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
 	Step(ctx context.Context, s commit.Step) (fence int64, err error)
 	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)

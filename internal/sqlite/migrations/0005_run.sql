@@ -9,6 +9,7 @@ CREATE TABLE run (
 	starter_name TEXT NOT NULL,
 	via TEXT NOT NULL,
 	worker TEXT NOT NULL,
+	source TEXT NOT NULL DEFAULT '', -- the address that the start came from, or empty
 	input TEXT NOT NULL,
 	state TEXT NOT NULL,
 	verdict TEXT NOT NULL DEFAULT '',
@@ -93,6 +94,19 @@ CREATE TABLE incident (
 CREATE INDEX incident_list ON incident (tenant, state, at, id);
 CREATE INDEX incident_source ON incident (tenant, run, actor, at);
 CREATE INDEX incident_quarantine ON incident (tenant, quarantine) WHERE quarantine <> '';
+
+-- What Intents used of policies' rates and budgets.
+CREATE TABLE policy_use (
+	tenant TEXT NOT NULL,
+	scope TEXT NOT NULL,            -- SHA-256 of the limited statement, and of what it counts per
+	intent TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	amount INTEGER NOT NULL,
+	until INTEGER NOT NULL,         -- when it counts no more
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, scope, intent)
+) STRICT;
+CREATE INDEX policy_use_until ON policy_use (until);
 
 CREATE TABLE observation (
 	tenant TEXT NOT NULL,
