@@ -88,7 +88,7 @@ func handle[Req, Resp any](a *API, method, pattern, summary string, acc access, 
 			a.problem(w, r, err)
 			return
 		}
-		a.send(w, r, c.status, resp)
+		a.send(w, r, c, resp)
 	})
 }
 
@@ -174,8 +174,9 @@ func strictly(d *json.Decoder, into any) error {
 	return fault.New(fault.Invalid, "the request's body is not JSON, or ends too early")
 }
 
-// send writes an answer.
-func (a *API) send(w http.ResponseWriter, r *http.Request, status int, v any) {
+// send writes an answer. What became a Secret after it was recorded is taken out:
+// the store has texts of all ages.
+func (a *API) send(w http.ResponseWriter, r *http.Request, c *call, v any) {
 	if _, empty := v.(none); empty {
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -185,7 +186,13 @@ func (a *API) send(w http.ResponseWriter, r *http.Request, status int, v any) {
 		a.problem(w, r, fault.Wrap(fault.Internal, "encoding an answer", err))
 		return
 	}
+	b, known := a.Vault.Scrub(c.who.Tenant).Bytes(b)
+	if known.Found() && !json.Valid(b) {
+		a.problem(w, r, fault.New(fault.Denied, "the answer can't be shown: a Secret's value stands in what holds it together").
+			WithHint("an admin finds out which Secret it is, and rotates or removes it"))
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
+	w.WriteHeader(c.status)
 	_, _ = w.Write(append(b, '\n')) // the client is gone when this fails
 }

@@ -173,3 +173,32 @@ func ends(route string) int {
 	}
 	return 0
 }
+
+// The store has texts of all ages: what became a Secret after it was recorded is
+// taken out of every answer, and a stream's.
+func TestWhatBecameASecretLaterIsTakenOutOfAnswers(t *testing.T) {
+	o := open(t, "requester", "admin", "auditor")
+	o.mission()
+	s := o.run()
+	const later = "qZ7mK2xT9vLpR4wN8sB3cY6d"
+	run := "/v1/runs/" + s.Run.ID
+	o.call(s.Token, "POST", run+"/observations", map[string]any{"kind": "inference", "title": "ref " + later, "text": "see " + later}, 204, nil)
+	paths := []string{run + "/observations", run + "/follow", run + "/brief", run, "/v1/runs", run + "/intents"}
+	if !strings.Contains(o.do(o.as("requester"), "GET", paths[0], nil).Body.String(), later) {
+		t.Fatal("it was not recorded")
+	}
+	_, err := o.app.Vault.Set(t.Context(), vault.Write{Tenant: "acme", Name: "later", Fields: map[string][]byte{"token": []byte(later)},
+		AnyOrigin: true, AlthoughRecorded: true, Actor: system})
+	o.must(err)
+	o.call(s.Token, "POST", run+"/end", map[string]any{"verdict": "done"}, 204, nil)
+	for _, token := range []string{s.Token, o.as("requester"), o.as("auditor"), o.as("admin")} {
+		for _, path := range paths {
+			if body := o.do(token, "GET", path, nil).Body.String(); strings.Contains(body, later) {
+				t.Errorf("%s has it: %s", path, body)
+			}
+		}
+	}
+	if body := o.do(o.as("auditor"), "GET", paths[0], nil).Body.String(); !strings.Contains(body, "see [secret:later]") {
+		t.Errorf("the rail is %s", body)
+	}
+}

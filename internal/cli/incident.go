@@ -54,7 +54,7 @@ func (p *program) incidents(out api.Incidents, whole bool) {
 	for _, i := range out.Incidents {
 		rows = append(rows, []string{i.ID, i.State, string(i.Kind), cmp.Or(i.Secret, i.Quarantine, i.Rule), i.Place, cmp.Or(i.Run, i.Actor), strconv.Itoa(i.Count), when(i.LastAt)})
 	}
-	p.table("there is no such incident", []string{"INCIDENT", "STATE", "KIND", "SECRET", "PLACE", "RUN", "COUNT", "LAST"}, rows)
+	p.table("no incident is like that", []string{"INCIDENT", "STATE", "KIND", "SECRET", "PLACE", "RUN OR PERSON", "COUNT", "LAST"}, rows)
 	switch {
 	case !whole || len(rows) == out.Open:
 	case len(rows) == pageOfIncidents:

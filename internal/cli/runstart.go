@@ -145,6 +145,7 @@ func (p *program) handIn(ctx context.Context, mission string, in map[string]any)
 		}
 		p.say("%s has what looks like a secret (%s): %s", t.Place, t.Rule, what)
 	}
+	p.say("no Run was started: start it with the input that is printed, without what was taken out")
 	return p.result(raw, func() { p.line("%s", out.Input) })
 }
 

@@ -45,6 +45,7 @@ func (p *program) shield(ctx context.Context, format string) error {
 			return fault.Wrap(fault.Unavailable, "keeping what a crash would say from standard error", err)
 		}
 	}
+	signal.Ignore(syscall.SIGPIPE) // the second process may be killed, and the server is not to end with it
 	if err := redirect(int(to.Fd()), unix.Stderr); err != nil {
 		return fault.Wrap(fault.Unavailable, "keeping what a crash would say from standard error", err)
 	}

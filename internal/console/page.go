@@ -117,11 +117,13 @@ func (v *visit) render(status int, p page) {
 		http.Error(v.w, "This page can't be shown. The server's log has the cause.", http.StatusInternalServerError)
 		return
 	}
+	// What became a Secret after it was recorded: the store has texts of all ages.
+	out, _ := v.Vault.Scrub(v.who.Tenant).Bytes(b.Bytes())
 	h := v.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", contentPolicy(f.Nonce, f.Live, f.Intake))
 	v.w.WriteHeader(status)
-	_, _ = v.w.Write(b.Bytes()) // the client is gone when this fails
+	_, _ = v.w.Write(out) // the client is gone when this fails
 }
 
 // navigation lists the pages that a person may open.

@@ -114,7 +114,8 @@ func (s stream) part(name, id string, data any) bool {
 		s.Log.ErrorContext(s.Context(), "a part of a page can't be made", slog.String("part", name), slog.Any("error", err))
 		return false
 	}
-	return s.send(name, id, b.String())
+	out, _ := s.Vault.Scrub(s.who.Tenant).Bytes(b.Bytes())
+	return s.send(name, id, string(out))
 }
 
 // send writes one event. The markup is a JSON string, so that no line end in it

@@ -4,7 +4,7 @@
 // It refuses what was not scrubbed: the one way to make an Observation that can
 // be stored is [Rail.Clean], which scrubs every text of it with the tenant's
 // current set, and masks what looks like a secret that nobody told us. A reader
-// gets the same bytes that were stored.
+// gets the bytes that were stored, without what became a secret since.
 //
 // # Security
 //
@@ -134,9 +134,13 @@ func (r *Rail) changed(k key) <-chan struct{} {
 	return c
 }
 
-// List reads a page of a Run's rail.
+// List reads a page of a Run's rail, without what became a secret since.
 func (r *Rail) List(ctx context.Context, tenant ident.Tenant, run string, after int64, limit int) ([]Observation, error) {
-	return r.store.Observations(ctx, tenant, run, after, limit)
+	obs, err := r.store.Observations(ctx, tenant, run, after, limit)
+	for i, o := range obs {
+		obs[i] = r.Clean(o)
+	}
+	return obs, err
 }
 
 // page is how many Observations one read takes.
@@ -154,7 +158,7 @@ func (r *Rail) Follow(ctx context.Context, tenant ident.Tenant, run string, afte
 				return err
 			}
 			for _, o := range obs {
-				if after = o.Seq; !yield(o) {
+				if after = o.Seq; !yield(r.Clean(o)) {
 					return nil
 				}
 			}

@@ -209,6 +209,9 @@ func whom(c *candidate) (team string, expires time.Duration, err error) {
 func (g *Gate) refuse(ctx context.Context, c *candidate, err error) error {
 	kind := fault.KindOf(err)
 	title := action(c.it) + " was refused"
+	if c.it.ID == "" {
+		title = "What the Worker says was refused"
+	}
 	ev := g.event(c, audit.IntentDenied, map[string]any{"verdict": kind, "why": c.clip(g, err.Error()), "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "observed": c.observed()})
 	n, e := g.Runs.Refuse(ctx, c.it.Run, ev, g.clean(c, explain.Check, title, err.Error(), nil))
 	if e != nil {

@@ -11,17 +11,24 @@ type Leaf struct {
 
 // Leaves lists the leaves of a JSON text.
 func Leaves(doc []byte) (out []Leaf) {
-	for _, l := range leaves(doc) {
-		out = append(out, Leaf{l.pointer, l.text, l.start, l.end})
+	t := parse(doc)
+	for _, l := range t.leaves {
+		out = append(out, Leaf{t.pointer(l.node), l.text, l.start, l.end})
 	}
 	return out
 }
 
-// Fits and Spelled are the two other functions on leaves.
-var (
-	Fits    = fits
-	Spelled = spelled
-)
+// Fits asks whether a pattern means the place of the n-th leaf.
+func Fits(pattern string, doc []byte, n int) bool {
+	t := parse(doc)
+	return t.fits(pattern, t.leaves[n].node)
+}
+
+// Parse reads a JSON text and forgets it.
+func Parse(doc []byte) { _ = parse(doc) }
+
+// Spelled writes strings plainly.
+var Spelled = spelled
 
 // PlaceIn says where in a document a secret stands.
 var PlaceIn = placeIn

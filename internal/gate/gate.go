@@ -149,10 +149,13 @@ type Config struct {
 }
 
 // Gate admits Intents. Its methods are safe for concurrent use.
-type Gate struct{ Config }
+type Gate struct {
+	Config
+	tries tries
+}
 
 // New makes a gate.
-func New(c Config) *Gate { return &Gate{c} }
+func New(c Config) *Gate { return &Gate{Config: c} }
 
 // run loads the Run that the caller authenticated as.
 func (g *Gate) run(ctx context.Context, who ident.Principal) (intent.Run, error) {

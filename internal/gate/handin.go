@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -32,10 +33,10 @@ func typedIn(input []byte) []met {
 	if len(found) == 0 {
 		return nil
 	}
-	list := leaves(input)
+	t := parse(input)
 	out := make([]met, len(found))
 	for i, f := range found {
-		out[i] = locate(f, input, list)
+		out[i] = locate(f, input, t)
 	}
 	return out
 }
@@ -47,8 +48,16 @@ func refuseTyped(input []byte) error {
 		return nil
 	}
 	defer wipe(found)
-	return &LooksSecret{fault.Newf(fault.Denied, "the input has what looks like a secret (%s, at %s); a model would read it", found[0].Rule, fault.Quote(found[0].pointer)).
-		WithHint("leave it out, and rotate it when others have seen it; or hand it in, and an admin stores it as a Secret for a Connection to use")}
+	return &LooksSecret{fault.Newf(fault.Denied, "the input has what looks like a secret (%s, at %s); a model would read it", found[0].Rule, fault.Quote(found[0].pointer())).
+		WithHint("leave it out, and rotate it when others have seen it; or hand it in (--hand-in on the command line, a button on the form): an admin stores it as a Secret for a Connection to use")}
+}
+
+// pointer is where it is, for who typed it.
+func (m met) pointer() string {
+	if m.at < 0 {
+		return ""
+	}
+	return m.in.pointer(m.at)
 }
 
 func wipe(found []met) {
@@ -83,6 +92,10 @@ func (g *Gate) HandIn(ctx context.Context, who ident.Principal, s Start) (Handed
 	if err := mayStart(who); err != nil {
 		return out, err
 	}
+	if err := g.mayType(who); err != nil {
+		return out, err
+	}
+	g.tries.add(callerKey("miss", who), 1, g.Now())
 	m, err := g.mission(ctx, who, s)
 	if err != nil {
 		return out, err
@@ -100,14 +113,14 @@ func (g *Gate) HandIn(ctx context.Context, who ident.Principal, s Start) (Handed
 		kept, why := "", fmt.Sprintf("the input has more than %d", maxMet)
 		if i < maxMet {
 			kept, why = g.keep(ctx, vault.Found{Tenant: who.Tenant, Value: t.value, Note: "typed into the form of the Mission " + m.Name,
-				What: whatOf(t.Finding), Actor: who})
+				What: whatOf(t), Actor: who})
 		}
 		if i <= maxMet { // the last of these stands for all that were too many
 			if err := g.handedIn(ctx, who, m.Name, t, kept, why); err != nil {
 				return out, err
 			}
 		}
-		out.Taken = append(out.Taken, Taken{Place: t.pointer, Rule: t.Rule, Kept: kept != "", Why: why})
+		out.Taken = append(out.Taken, Taken{Place: t.pointer(), Rule: t.Rule, Kept: kept != "", Why: why})
 	}
 	out.Input = unknown.Replace(input, findings(found))
 	if !json.Valid(out.Input) {
@@ -116,8 +129,12 @@ func (g *Gate) HandIn(ctx context.Context, who ident.Principal, s Start) (Handed
 	return out, err
 }
 
-func whatOf(f unknown.Finding) vault.Quarantined {
-	return vault.Quarantined{Rule: f.Rule, Family: f.Family, Sure: f.Confidence == unknown.Sure}
+// whatOf says what a value is taken for. It is sure only where the value alone is:
+// a system that calls an account's number a key must not blank it out elsewhere.
+func whatOf(m met) vault.Quarantined {
+	alone := typed.Find(m.value)
+	sure := len(alone) == 1 && alone[0].Start == 0 && alone[0].End == len(m.value)
+	return vault.Quarantined{Rule: m.Rule, Family: m.Family, Sure: sure}
 }
 
 // keep puts a value into quarantine: the name under which it is kept, or why it
@@ -125,7 +142,8 @@ func whatOf(f unknown.Finding) vault.Quarantined {
 func (g *Gate) keep(ctx context.Context, f vault.Found) (name, why string) {
 	name, err := g.Vault.Quarantine(ctx, f)
 	if err != nil {
-		return "", fault.Quote(unknown.String(err.Error()))
+		g.Log.InfoContext(ctx, "what looks like a secret could not be kept", slog.Any("kind", fault.KindOf(err)), slog.String("why", err.Error()))
+		return "", "the quarantine does not take it" // why is for admins: it can say what others dismissed
 	}
 	return name, ""
 }

@@ -16,6 +16,7 @@ import (
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/vault"
 )
 
@@ -88,7 +89,8 @@ func placeIn(whole string, doc []byte, holds func([]byte) bool) string {
 	if len(doc) > intent.MaxArgs {
 		return whole
 	}
-	for _, l := range leaves(doc) {
+	t := parse(doc)
+	for _, l := range t.leaves {
 		if holds([]byte(l.text)) && first == nil {
 			first = &l
 		}
@@ -96,29 +98,33 @@ func placeIn(whole string, doc []byte, holds func([]byte) bool) string {
 	if first == nil {
 		return whole
 	}
-	if pointer := safe(first.pointer, holds); pointer != "" {
-		if place := audit.Short(whole + ": " + spellOut(pointer)); !holds([]byte(place)) {
-			return place
-		}
-	}
-	return whole
+	return t.place(whole, first.node, holds)
 }
 
-// safe cuts a pointer before the first name that holds a secret, as it is without
-// the pointer's escapes; "" where its names hold one together.
-func safe(pointer string, holds func([]byte) bool) string {
-	parts := strings.Split(pointer, "/")
-	for i, p := range parts {
-		if p = unescape.Replace(p); holds([]byte(p)) {
-			parts = parts[:i]
+// maxStep bounds a name in a place, in bytes.
+const maxStep = 100
+
+// place puts a node's place into words, after those of the whole. It ends before
+// the first name that holds a secret or looks like one, and before one that is too
+// long; where the names hold one together it is the whole.
+func (t *tree) place(whole string, at int32, holds func([]byte) bool) string {
+	path := t.path(at)
+	for i, name := range path {
+		if len(name) > maxStep || holds([]byte(name)) || len(unknown.Find([]byte(name))) > 0 {
+			path = path[:i]
 			break
 		}
 	}
-	pointer = strings.Join(parts, "/")
-	if holds([]byte(pointer)) || holds([]byte(unescape.Replace(pointer))) {
-		return ""
+	var b strings.Builder
+	for _, name := range path {
+		b.WriteString("/" + escape.Replace(name))
 	}
-	return pointer
+	plain := strings.Join(path, "/")
+	place := audit.Short(whole + ": " + spellOut(b.String()))
+	if len(path) == 0 || holds([]byte(place)) || holds([]byte(plain)) || len(unknown.Find([]byte(plain))) > 0 {
+		return whole
+	}
+	return place
 }
 
 // spellOut writes what can't be seen as JSON would escape it, so that a place is read
@@ -134,9 +140,6 @@ func spellOut(s string) string {
 	}
 	return b.String()
 }
-
-// unescape reads a member's name out of a pointer.
-var unescape = strings.NewReplacer("~1", "/", "~0", "~")
 
 // union joins two sorted lists of names.
 func union(a, b []string) []string {
@@ -168,6 +171,9 @@ func (g *Gate) about(c *candidate, k incident.Kind, place string) incident.Incid
 func (g *Gate) typedKnown(ctx context.Context, who ident.Principal, mission, place string, names []string, refusal error) error {
 	in := incident.New(incident.Typed, who.Tenant, who.String(), place, g.Now()).Of(names)
 	in.Mission = mission
+	if who.Kind == ident.Person {
+		g.tries.add(callerKey("hit", who), 1, g.Now())
+	}
 	ev := audit.Event{Type: audit.IncidentOpened, Tenant: who.Tenant, At: in.At, Actor: in.Actor, Mission: mission,
 		Fields: map[string]any{"kind": in.Kind, "place": in.Place, "secret": in.Secret}}
 	if _, err := g.Runs.Incident(ctx, in, ev, explain.Observation{}); err != nil {

@@ -3,6 +3,8 @@ package gate_test
 import (
 	"encoding/json"
 	"reflect"
+	"runtime"
+	"strings"
 	"testing"
 
 	"sallyport.dev/internal/gate"
@@ -21,7 +23,7 @@ func TestLeavesHaveTheirPointersAndPlaces(t *testing.T) {
 		}
 	}
 	for pattern, fits := range map[string]bool{"/a~1b/*/~0": true, "/a~1b/1": false, "/*/*/*": true, "/a~1b/1/~0/": false, "/a~1b/1/x": false} {
-		if gate.Fits(pattern, "/a~1b/1/~0") != fits {
+		if gate.Fits(pattern, []byte(doc), 3) != fits {
 			t.Errorf("%s fits: %v", pattern, !fits)
 		}
 	}
@@ -55,4 +57,27 @@ func FuzzLeaves(f *testing.F) {
 			t.Fatalf("%q became %q: %v", doc, gate.Spelled(doc), err)
 		}
 	})
+}
+
+// A system chooses what its answer looks like: no form of it may take memory out
+// of proportion, which nothing could catch.
+func TestReadingAJSONTextTakesMemoryInProportion(t *testing.T) {
+	long := strings.Repeat("n", 64<<10)
+	for name, doc := range map[string]string{
+		"a long name above many": `{"` + long + `":[` + strings.Repeat("1,", 64<<10) + `"\n"]}`,
+		"many long names":        `{"` + long + `":{"` + long + `":[{"` + long + `":[1,2,3]}]}}`,
+		"deep":                   strings.Repeat(`{"aaaaaaaa":[`, 4000) + `"\n"` + strings.Repeat("]}", 4000),
+		"wide":                   "[" + strings.Repeat(`"\n",`, 32<<10) + "1]",
+	} {
+		for what, f := range map[string]func([]byte){"parse": gate.Parse, "spelled": func(b []byte) { gate.Spelled(b) }} {
+			got := testing.AllocsPerRun(1, func() { f([]byte(doc)) })
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			f([]byte(doc))
+			runtime.ReadMemStats(&after)
+			if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20+uint64(len(doc))*400 {
+				t.Errorf("%s of %s: %d bytes of a text of %d, in %.0f allocations", what, name, used, len(doc), got)
+			}
+		}
+	}
 }

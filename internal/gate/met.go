@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"mime"
 	"slices"
 
 	"sallyport.dev/internal/audit"
@@ -13,6 +14,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/incident"
+	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/vault"
 )
@@ -24,8 +26,17 @@ const maxMet = 20
 // nobody told us.
 type met struct {
 	unknown.Finding
-	pointer string // of where in the answer it is; empty: across several
-	value   []byte
+	in    *tree
+	at    int32 // in the tree; -1: across several
+	value []byte
+}
+
+// place is where it is, in words that say nothing of it or of another secret.
+func (m met) place(whole string, set *scrub.Set) string {
+	if m.at < 0 {
+		return whole
+	}
+	return m.in.place(whole, m.at, func(b []byte) bool { return len(set.Contains(b)) > 0 })
 }
 
 // seen makes of a system's answer what may be seen of it: scrubbed again, as the
@@ -48,6 +59,10 @@ func (g *Gate) seen(ctx context.Context, c *candidate, a connector.Answer) conne
 		body, _ = json.Marshal(string(body))
 	}
 	a.Body = body
+	// A parameter of the type is the system's words, and nobody reads any.
+	if a.Type, _, _ = mime.ParseMediaType(a.Type); a.Type != "" {
+		a.Type = c.clip(g, a.Type)
+	}
 	return a
 }
 
@@ -55,13 +70,13 @@ func (g *Gate) seen(ctx context.Context, c *candidate, a connector.Answer) conne
 // none and what a person called none.
 func (g *Gate) unsaid(c *candidate, body []byte) []met {
 	var out []met
-	var list []leaf
+	var t *tree
 	for _, f := range unknown.Find(body) {
-		if list == nil {
-			list = leaves(body)
+		if t == nil {
+			t = parse(body)
 		}
-		m := locate(f, body, list)
-		public := slices.ContainsFunc(c.match.Tool.NotSecret, func(p string) bool { return fits(p, m.pointer) })
+		m := locate(f, body, t)
+		public := m.at >= 0 && slices.ContainsFunc(c.match.Tool.NotSecret, func(p string) bool { return t.fits(p, m.at) })
 		if !public && !g.Vault.Dismissed(c.it.Tenant, m.value) {
 			out = append(out, m)
 		}
@@ -71,13 +86,14 @@ func (g *Gate) unsaid(c *candidate, body []byte) []met {
 
 // locate says where in the JSON a finding is, and what its value is without the
 // JSON's escapes.
-func locate(f unknown.Finding, body []byte, list []leaf) met {
-	m := met{Finding: f, value: bytes.Clone(body[f.Start:f.End])}
+func locate(f unknown.Finding, body []byte, t *tree) met {
+	m := met{Finding: f, in: t, at: -1, value: bytes.Clone(body[f.Start:f.End])}
+	list := t.leaves
 	i, _ := slices.BinarySearchFunc(list, f.Start, func(l leaf, at int) int { return l.end - at - 1 })
 	if i >= len(list) || f.Start < list[i].start || f.End > list[i].end {
 		return m
 	}
-	m.pointer = list[i].pointer
+	m.at = list[i].node
 	if raw := bytes.Trim(m.value, `"`); bytes.IndexByte(raw, '\\') >= 0 {
 		var text string
 		if json.Unmarshal(slices.Concat([]byte(`"`), raw, []byte(`"`)), &text) == nil {
@@ -102,9 +118,11 @@ func (g *Gate) quarantine(ctx context.Context, c *candidate, found []met) {
 	for i, m := range found {
 		kept, why := "", "the answer has too many"
 		if i < maxMet {
+			what := whatOf(m)
+			what.Run = c.it.Run
 			kept, why = g.keep(ctx, vault.Found{
 				Tenant: c.it.Tenant, Value: m.value, Note: "met in an answer of " + c.it.Connection + " / " + c.it.Tool + " in the Run " + c.it.Run,
-				What: whatOf(m.Finding), Actor: ident.Principal{Tenant: c.it.Tenant, Kind: ident.System, ID: "gate"},
+				What: what, Actor: ident.Principal{Tenant: c.it.Tenant, Kind: ident.System, ID: "gate"},
 			})
 		}
 		if i <= maxMet { // the last of these stands for all that were too many
@@ -115,11 +133,7 @@ func (g *Gate) quarantine(ctx context.Context, c *candidate, found []met) {
 
 // report puts what was met on the record, as an incident; first: of this answer.
 func (g *Gate) report(ctx context.Context, c *candidate, m met, kept, why string, first bool) {
-	place := "answer"
-	if m.pointer != "" {
-		place = "answer: " + spellOut(m.pointer)
-	}
-	in := g.about(c, incident.Met, place)
+	in := g.about(c, incident.Met, m.place("answer", g.Vault.Scrub(c.it.Tenant)))
 	in.Rule, in.Family, in.Confidence, in.Quarantine, in.NotKept = m.Rule, m.Family, m.Confidence.String(), kept, why
 	ev := g.event(c, audit.IncidentOpened, map[string]any{"kind": in.Kind, "place": in.Place, "rule": m.Rule, "name": kept, "why": why})
 	var o explain.Observation
@@ -133,11 +147,7 @@ func (g *Gate) report(ctx context.Context, c *candidate, m met, kept, why string
 
 // handedIn puts it on the record that a person handed in what looks like a secret.
 func (g *Gate) handedIn(ctx context.Context, who ident.Principal, mission string, m met, kept, why string) error {
-	place := "input"
-	if m.pointer != "" {
-		place = audit.Short("input: " + spellOut(m.pointer))
-	}
-	in := incident.New(incident.HandedIn, who.Tenant, who.String(), place, g.Now())
+	in := incident.New(incident.HandedIn, who.Tenant, who.String(), m.place("input", g.Vault.Scrub(who.Tenant)), g.Now())
 	in.Mission, in.Rule, in.Family, in.Confidence, in.Quarantine, in.NotKept = mission, m.Rule, m.Family, m.Confidence.String(), kept, why
 	ev := audit.Event{Type: audit.IncidentOpened, Tenant: who.Tenant, At: in.At, Actor: in.Actor, Mission: mission,
 		Fields: map[string]any{"kind": in.Kind, "place": in.Place, "rule": m.Rule, "name": kept, "why": why}}

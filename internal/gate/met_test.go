@@ -149,3 +149,73 @@ func TestWhatAModelWritesStaysExact(t *testing.T) {
 		t.Errorf("it is %s", it.Result.Body)
 	}
 }
+
+// A system must not choose what is blanked out of others' pages: a line of a key
+// that it made up can be anybody's account number.
+func TestALineOfAKeyThatASystemMadeUpIsNotKnown(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	const iban = "DE89370400440532013000"
+	w.says(`{"key":"-----BEGIN PRIVATE KEY-----\n` + iban + `\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7\nVJTUt9Us8cKjMzEfYyjiWA4R4/M2bS1GB4t7NXp98C3SC6dVMvDu\n-----END PRIVATE KEY-----\n"}`)
+	if body, _ := w.read(who, "a"); strings.Contains(body, iban) || len(w.kept()) != 1 {
+		t.Fatalf("%v are kept; the Worker sees %s", w.kept(), body)
+	}
+	w.says(`{"iban":"` + iban + `"}`)
+	if body, _ := w.read(who, "b"); !strings.Contains(body, iban) {
+		t.Errorf("the Worker sees %s", body)
+	}
+	w.admit(who, find(iban)) // and may use it
+}
+
+// One Run can't fill the quarantine, and each value that is kept has an incident
+// through which a person judges it.
+func TestWhatIsKeptHasAnIncidentOfItsOwn(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	for n := range 2 {
+		var parts []string
+		for i := range 15 {
+			parts = append(parts, fmt.Sprintf(`"glpat-Zx81kQ0vT5mBn2Wc%02d%03d"`, n, i))
+		}
+		w.says("[" + strings.Join(parts, ",") + "]")
+		_, _ = w.read(who, fmt.Sprint(n))
+	}
+	judged := map[string]bool{}
+	for _, in := range w.incidents() {
+		judged[in.Quarantine] = true
+	}
+	for _, name := range w.kept() {
+		if !judged[name] {
+			t.Errorf("%s has no incident", name)
+		}
+	}
+	if n := len(w.kept()); n < 15 || n > 20 {
+		t.Errorf("%d are kept", n)
+	}
+}
+
+// A place is in the record for ever: no name in it may be a secret, nor look like
+// one.
+func TestNoPlaceHasASecretInIt(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	w.says(`{"k":{"postgres://u:Zx81kQ0vT5mBn2W@h/db":{"token":"` + minted + `"}},"` + canary + `-erp-key/x":{"t":"` + another + `"}}`)
+	_, all := w.read(who, "a")
+	record, err := json.Marshal([]any{all, w.incidents(), w.entries("")})
+	w.must(err)
+	for _, s := range []string{"Zx81kQ0vT5mBn2W@", canary, minted, another} {
+		if strings.Contains(string(record), s) {
+			t.Errorf("%s is in %s", s, record)
+		}
+	}
+}
+
+func TestOnlyTheMediaTypeOfAnAnswerIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.answer = func(string, string) connector.Answer {
+		return connector.Answer{Outcome: connector.Done, Status: 200, Type: "application/json; t=" + minted, Body: json.RawMessage(`{}`)}
+	}
+	if _, all := w.read(w.start(), "a"); strings.Contains(all, minted) || !strings.Contains(all, "application/json") {
+		t.Errorf("the record is %s", all)
+	}
+}

@@ -43,6 +43,9 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if err := mayStart(who); err != nil {
 		return none, err
 	}
+	if err := g.mayType(who); err != nil {
+		return none, err
+	}
 	if len(s.Key) > intent.MaxKey {
 		return none, fault.Newf(fault.Invalid, "the key is longer than %d bytes", intent.MaxKey)
 	}
@@ -55,7 +58,7 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	}
 	input, err := g.input(ctx, who, m, s.Input)
 	if err != nil {
-		return none, err
+		return none, g.typedInVain(who, err)
 	}
 	now := g.Now()
 	r := intent.Run{
@@ -167,11 +170,11 @@ func (g *Gate) EndRun(ctx context.Context, who ident.Principal, verdict, summary
 	if err := g.Machine.Halted(); err != nil {
 		return err // a restart goes on with the Run
 	}
-	if err := g.incident(ctx, ofRun(r), nil, sent{"verdict", verdict}, sent{"summary", summary}); err != nil {
+	if err := g.maySay(ctx, who, r, len(verdict) > 40 || len(summary) > intent.MaxReason, verdict, summary); err != nil {
 		return err
 	}
-	if len(verdict) > 40 || len(summary) > intent.MaxReason {
-		return fault.New(fault.Invalid, "the verdict or the summary is too long")
+	if err := g.incident(ctx, ofRun(r), nil, sent{"verdict", verdict}, sent{"summary", summary}); err != nil {
+		return err
 	}
 	return g.endRun(ctx, r, who.String(), verdict, summary)
 }
@@ -239,11 +242,11 @@ func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Ki
 	default:
 		return fault.Newf(fault.Invalid, "a Worker can't record an observation of the kind %q", fault.Quote(string(kind)))
 	}
+	if err := g.maySay(ctx, who, r, len(title) > maxWhy || len(text) > 16*intent.MaxReason, title, text); err != nil {
+		return err
+	}
 	if err := g.incident(ctx, ofRun(r), nil, sent{"title of an observation", title}, sent{"observation", text}); err != nil {
 		return err // the rail must not show a guess with the right part marked
-	}
-	if len(title) > maxWhy || len(text) > 16*intent.MaxReason {
-		return fault.New(fault.Invalid, "the observation is too long")
 	}
 	return g.Rail.Append(ctx, explain.Observation{Tenant: r.Tenant, Run: r.ID, At: g.Now(), Kind: kind, Title: said(title), Text: text})
 }

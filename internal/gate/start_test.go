@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/explain"
@@ -86,6 +87,7 @@ func TestWhatARunCannotBeStartedWith(t *testing.T) {
 		"what fits":                     {input(`{"name":"x"}`), ""},
 	} {
 		t.Log(name)
+		w.pass(time.Hour) // too many refusals are one themselves
 		_, err := w.StartRun(t.Context(), sam, c.s)
 		w.wantKind(err, c.k)
 		if err != nil && strings.Contains(err.Error()+fault.HintOf(err), canary) {
@@ -236,4 +238,22 @@ func TestARunsVerdictIsBoundedAndScrubbed(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	w.wantKind(w.EndRun(t.Context(), who, "done", ""), fault.Denied)
+}
+
+// Who guesses piece by piece, beside its proposals, is stopped for it.
+func TestAWorkerThatSaysTooMuchIsStopped(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	long := strings.Repeat("x", 256<<10)
+	for range 100 {
+		if err := w.Observe(t.Context(), who, explain.Inference, "", long); err == nil || strings.Contains(err.Error(), "known secret") {
+			t.Fatalf("too long an observation: %v", err)
+		}
+	}
+	for range 150 {
+		_ = w.Observe(t.Context(), who, explain.Inference, "", long+canary+"-erp-key")
+	}
+	if r, err := w.store.Run(t.Context(), acme, who.ID); err != nil || r.State != intent.RunEnded || r.Incidents != 0 {
+		t.Errorf("the Run is %s with %d incidents, %v", r.State, r.Incidents, err)
+	}
 }

@@ -3,6 +3,7 @@ package incident
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -32,6 +33,9 @@ func (k *Desk) Close(ctx context.Context, who ident.Principal, id string, w Word
 	case Rotated:
 		err = k.rotated(ctx, i)
 	case Explained:
+		if err = k.judged(ctx, i); err != nil {
+			break
+		}
 		if note == "" {
 			err = fault.New(fault.Invalid, "an explanation is missing").WithHint("say in the note what happened: the next person reads it")
 		}
@@ -68,6 +72,22 @@ func (k *Desk) mayClose(ctx context.Context, who ident.Principal, id, note strin
 
 var errClosed = fault.New(fault.Conflict, "the incident is closed already")
 
+// judged refuses to close what is still in quarantine: nobody would look at it again.
+func (k *Desk) judged(ctx context.Context, i Incident) error {
+	if i.Quarantine == "" {
+		return nil
+	}
+	s, err := k.Secrets.Show(ctx, i.Tenant, i.Quarantine)
+	if fault.Is(err, fault.NotFound) || err == nil && s.Removed {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fault.New(fault.Conflict, "what was met is still in quarantine").
+		WithHint("promote it to a Secret: sallyport incident promote %s --name NAME; or say that it is none: sallyport incident dismiss %s", i.ID, i.ID)
+}
+
 // rotated says why the Secrets that were met can't be called rotated yet: each
 // takes an active version that is newer than the incident's beginning, or no value
 // at all. The old value may well be met again after that, and counts on.
@@ -77,6 +97,10 @@ func (k *Desk) rotated(ctx context.Context, i Incident) error {
 			WithHint("promote it, or dismiss it; or close the incident as explained, and rotate it where it was issued")
 	}
 	for _, name := range append([]string{i.Secret}, i.Also...) {
+		if strings.HasPrefix(name, quarantinePrefix) {
+			return fault.Newf(fault.Conflict, "%s was never a Secret with versions", name).
+				WithHint("promote or dismiss it; then close the incident as explained")
+		}
 		s, err := k.Secrets.Show(ctx, i.Tenant, name)
 		if fault.Is(err, fault.NotFound) {
 			continue // it was removed, and its name with it

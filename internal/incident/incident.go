@@ -114,7 +114,11 @@ func (i Incident) Same() string {
 		source = i.Actor + "\n" + i.Mission
 	}
 	var b strings.Builder
-	for _, s := range []string{string(i.Kind), source, i.Connection, i.Tool, i.Secret, i.Rule, i.Place} {
+	kept := i.Quarantine // each value that is kept is its own: a person judges it through its incident
+	if i.Kind.Known() {
+		kept = ""
+	}
+	for _, s := range []string{string(i.Kind), source, i.Connection, i.Tool, i.Secret, i.Rule, i.Place, kept} {
 		b.WriteString(strconv.Itoa(len(s)) + ":" + s)
 	}
 	sum := sha256.Sum256([]byte(b.String()))

@@ -91,6 +91,9 @@ func (t *Tx) goesOn(in incident.Incident) (*row, error) {
 	if len(same) > 0 {
 		return same[0], nil
 	}
+	if in.Quarantine != "" && !in.Kind.Known() {
+		return nil, errNoIncident // the vault bounds how many it keeps
+	}
 	source, args := "run = $2 AND $3 <> ''", []any{in.Tenant, in.Run, in.Actor}
 	if in.Run == "" {
 		source = "run = $2 AND actor = $3"

@@ -48,8 +48,8 @@ func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error)
 
 // knownOf decrypts one version.
 func (v *Vault) knownOf(ten *tenant, e *entry, n int) ([]scrub.Secret, error) {
-	if q := e.head.Quarantined; q != nil && !q.Sure {
-		return nil, nil
+	if q := e.head.Quarantined; q != nil {
+		return v.knownInQuarantine(ten, e, n)
 	}
 	packed, fields, err := v.decrypt(ten, e, n)
 	if err != nil {

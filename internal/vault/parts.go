@@ -18,6 +18,9 @@ const minLine = 16
 // maxParts bounds how many parts one value has.
 const maxParts = 500
 
+// shapeToken is the shape of what stays one word.
+const shapeToken = "a JSON web token"
+
 // Shape says what a value is made of, when it is not one word: a system may show
 // a part of it alone. Empty for all others; for people who store it.
 func Shape(value []byte) string {
@@ -49,7 +52,7 @@ func parts(v []byte) (shape string, out [][]byte) {
 	case bytes.HasPrefix(v, []byte("eyJ")) && bytes.Count(v, []byte(".")) == 2:
 		// Not the header: it is the same for many.
 		keep(v[bytes.LastIndexByte(v, '.')+1:])
-		return "a JSON web token", out
+		return shapeToken, out
 	case bytes.Contains(v, []byte("://")):
 		if p := urlPassword(string(v)); p != "" {
 			keep([]byte(p), []byte(url.QueryEscape(p)))

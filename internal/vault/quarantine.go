@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault/internal/plain"
 )
 
@@ -22,8 +23,9 @@ const quarantinePrefix = "quarantined-"
 // Bounds of a tenant's quarantine. Systems fill it, so it has an end.
 const (
 	maxQuarantined = 500
-	maxHandedIn    = 20     // by one person
-	maxPassed      = 10_000 // with those that were promoted, dismissed or removed
+	maxFromOne     = 20      // by one Run, or one person
+	maxPassed      = 10_000  // with those that were promoted, dismissed or removed
+	maxQuarantine  = 8 << 10 // bytes of one value
 )
 
 // quarantineField is the field that a quarantined value is kept in.
@@ -37,9 +39,10 @@ const quarantinePrint = "quarantine print"
 type Quarantined struct {
 	Rule   string `json:"rule"`
 	Family string `json:"family,omitempty"`
-	// Sure says that nothing else has such a form. A value that is not sure is
-	// kept and not scrubbed for: a system could blank out any word by calling it
-	// a password.
+	Run    string `json:"run,omitempty"` // in which it was met; empty: a person handed it in
+	// Sure says that the value alone has a form that nothing else has. One that is
+	// not sure is kept and not scrubbed for: a system could blank out any word by
+	// calling it a password.
 	Sure bool `json:"sure,omitempty"`
 	// Dismissed says that a person called it no secret: the value is destroyed,
 	// and passes when it is met again.
@@ -61,6 +64,9 @@ type Found struct {
 // be protected. Limit: too many are kept. Conflict: it was dismissed.
 func (v *Vault) Quarantine(ctx context.Context, f Found) (string, error) {
 	defer clear(f.Value)
+	if len(f.Value) > maxQuarantine {
+		return "", fault.Newf(fault.Invalid, "the value is longer than %d bytes", maxQuarantine)
+	}
 	name, err := v.quarantineName(f.Tenant, f.Value)
 	if err != nil {
 		return "", err
@@ -75,10 +81,10 @@ func (v *Vault) Quarantine(ctx context.Context, f Found) (string, error) {
 		switch q := h.Quarantined; {
 		case q != nil && q.Dismissed:
 			return fault.New(fault.Conflict, "the value was dismissed: it is no secret")
-		case q != nil && !h.Removed:
+		case q != nil && !h.Removed && h.Versions[len(h.Versions)-1].State != Destroyed:
 			return errKept
 		}
-		if err := c.ten.roomInQuarantine(f.Actor); err != nil {
+		if err := c.ten.roomInQuarantine(f); err != nil {
 			return err
 		}
 		h.Quarantined, h.Removed = &f.What, false
@@ -97,11 +103,30 @@ func (v *Vault) Quarantine(ctx context.Context, f Found) (string, error) {
 	return name, err
 }
 
+// knownInQuarantine is what to scrub for of a quarantined value: the whole of a
+// sure one, and no part of it. A system chose it, and would blank out an account's
+// number by writing it as a line of a key.
+func (v *Vault) knownInQuarantine(ten *tenant, e *entry, n int) ([]scrub.Secret, error) {
+	if !e.head.Quarantined.Sure {
+		return nil, nil
+	}
+	packed, fields, err := v.decrypt(ten, e, n)
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Wipe(packed)
+	value := plain.Bytes(fields[quarantineField])
+	if shape, _ := parts(value); shape != "" && shape != shapeToken {
+		return nil, nil // a block of text, which can hold anything
+	}
+	return []scrub.Secret{{Name: e.head.Name, Value: bytes.Clone(value)}}, nil
+}
+
 // errKept ends a change that would store what is stored.
 var errKept = errors.New("kept already")
 
-// roomInQuarantine refuses what a tenant, or a person, has too much of.
-func (t *tenant) roomInQuarantine(who ident.Principal) error {
+// roomInQuarantine refuses what a tenant, a Run or a person has too much of.
+func (t *tenant) roomInQuarantine(f Found) error {
 	kept, theirs, passed := 0, 0, 0
 	for _, e := range t.secrets {
 		if e.head.Quarantined == nil {
@@ -110,11 +135,12 @@ func (t *tenant) roomInQuarantine(who ident.Principal) error {
 		if passed++; e.head.Removed {
 			continue
 		}
-		if kept++; e.head.Versions[len(e.head.Versions)-1].CreatedBy == who.String() {
+		by := e.head.Versions[len(e.head.Versions)-1].CreatedBy
+		if kept++; by == f.Actor.String() && e.head.Quarantined.Run == f.What.Run {
 			theirs++
 		}
 	}
-	if kept >= maxQuarantined || passed >= maxPassed || who.Kind == ident.Person && theirs >= maxHandedIn {
+	if kept >= maxQuarantined || passed >= maxPassed || theirs >= maxFromOne {
 		return fault.Newf(fault.Limit, "the quarantine is full: it has %d values", kept).
 			WithHint("work through the open incidents; what is met meanwhile is taken out all the same")
 	}
@@ -159,18 +185,27 @@ func (v *Vault) Promote(ctx context.Context, from, field string, w Write) (Secre
 	case field == userField:
 		return Secret{}, fault.New(fault.Invalid, "what is in quarantine is a secret, and a user name is none")
 	}
+	if err := checkCaller(w.Tenant, w.Actor); err != nil {
+		return Secret{}, err
+	}
+	value, err := v.lookInto(w.Tenant, from)
+	if err != nil {
+		return Secret{}, err
+	}
+	w.Fields = map[string][]byte{field: value}
+	if err := w.check(); err != nil {
+		return Secret{}, err
+	}
+	if err := w.checkShown(v.Scrub(w.Tenant)); err != nil {
+		return Secret{}, err
+	}
+	trace, err := v.traced(ctx, &w)
+	if err != nil {
+		return Secret{}, err
+	}
 	return v.commit(ctx, w.Tenant, w.Name, w.Actor, true, func(c *change) error {
-		q, err := c.quarantined(from)
+		q, err := c.quarantined(from) // still: another may have been faster
 		if err != nil {
-			return err
-		}
-		packed, fields, err := v.decrypt(c.ten, q, len(q.head.Versions))
-		if err != nil {
-			return err
-		}
-		defer plain.Wipe(packed)
-		w.Fields = map[string][]byte{field: bytes.Clone(plain.Bytes(fields[quarantineField]))}
-		if err := w.check(); err != nil {
 			return err
 		}
 		n, err := v.addVersion(c, &w)
@@ -181,8 +216,29 @@ func (v *Vault) Promote(ctx context.Context, from, field string, w Write) (Secre
 		c.release(q)
 		c.event = audit.SecretSet
 		c.fields["from"] = from
+		maps.Copy(c.fields, trace.fields(&w))
 		return c.describeVersion(n)
 	})
+}
+
+// lookInto gives a copy of a quarantined value, for this package alone.
+func (v *Vault) lookInto(t ident.Tenant, name string) ([]byte, error) {
+	v.replacing.RLock()
+	defer v.replacing.RUnlock()
+	s, err := v.open()
+	if err != nil {
+		return nil, err
+	}
+	ten, e, err := s.entry(t, name)
+	if err != nil || e.head.Quarantined == nil || e.head.Removed {
+		return nil, notQuarantined(name)
+	}
+	packed, fields, err := v.decrypt(ten, e, len(e.head.Versions))
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Wipe(packed)
+	return bytes.Clone(plain.Bytes(fields[quarantineField])), nil
 }
 
 // Dismiss says that a quarantined value is no secret: it is destroyed, and passes
@@ -207,7 +263,7 @@ func (v *Vault) Dismiss(ctx context.Context, t ident.Tenant, name string, actor 
 func (c *change) quarantined(name string) (*entry, error) {
 	e := c.ten.secrets[name]
 	if e == nil || e.bad != nil || e.head.Quarantined == nil || e.head.Removed {
-		return nil, fault.Newf(fault.NotFound, "there is no %s in quarantine", fault.Quote(name)).WithHint("what was promoted or dismissed is no longer there")
+		return nil, notQuarantined(name)
 	}
 	if e != c.e {
 		e = e.clone()
@@ -226,6 +282,10 @@ func (c *change) release(q *entry) {
 		}
 	}
 	q.head.Removed = true
+}
+
+func notQuarantined(name string) error {
+	return fault.Newf(fault.NotFound, "there is no %s in quarantine", fault.Quote(name)).WithHint("what was promoted or dismissed is no longer there")
 }
 
 func errReserved() error {

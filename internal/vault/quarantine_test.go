@@ -199,3 +199,28 @@ func TestAQuarantineThatIsTakenAwayIsFound(t *testing.T) {
 		t.Errorf("it is %v", err)
 	}
 }
+
+// What only Secrets have is not for what is in quarantine: it would stay known to
+// nobody and be judged by nobody.
+func TestAQuarantinedValueIsNotDestroyedLikeASecret(t *testing.T) {
+	f := start(t)
+	name := f.keep(canary1, true)
+	if _, err := f.Destroy(t.Context(), acme, name, 1, admin(acme)); !fault.Is(err, fault.Conflict) {
+		t.Errorf("destroying its version: %v", err)
+	}
+	if err := f.Remove(t.Context(), acme, name, admin(acme)); !fault.Is(err, fault.Conflict) {
+		t.Errorf("removing it: %v", err)
+	}
+	if got, _ := f.Scrub(acme).String(canary1); strings.Contains(got, canary1) {
+		t.Error("it passes")
+	}
+}
+
+func TestPromotingShowsNoOtherSecret(t *testing.T) {
+	f := start(t)
+	f.set(acme, "plain", canary2)
+	w := vault.Write{Tenant: acme, Name: "a", AnyOrigin: true, Description: "like " + canary2, Actor: admin(acme)}
+	if _, err := f.Promote(t.Context(), f.keep(canary1, true), "token", w); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a description with another Secret: %v", err)
+	}
+}

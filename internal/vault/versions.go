@@ -71,8 +71,8 @@ func (v *Vault) Disable(ctx context.Context, t ident.Tenant, name string, versio
 // restate gives the version that which chooses another state.
 func (v *Vault) restate(ctx context.Context, t ident.Tenant, name string, actor ident.Principal, event audit.Type, which func(*change) (int, State, error)) (Secret, error) {
 	return v.commit(ctx, t, name, actor, false, func(c *change) error {
-		if c.e.head.Quarantined != nil {
-			return fault.Newf(fault.Conflict, "%s is in quarantine", name).WithHint("promote it to a Secret, or dismiss it")
+		if err := c.e.notQuarantined(); err != nil {
+			return err
 		}
 		n, to, err := which(c)
 		if err != nil {
@@ -92,6 +92,14 @@ func (v *Vault) restate(ctx context.Context, t ident.Tenant, name string, actor 
 	})
 }
 
+// notQuarantined refuses what is for Secrets alone.
+func (e *entry) notQuarantined() error {
+	if e.head.Quarantined == nil {
+		return nil
+	}
+	return fault.Newf(fault.Conflict, "%s is in quarantine", e.head.Name).WithHint("promote it to a Secret, or dismiss it")
+}
+
 // existing finds a version that still has its keys. NotFound.
 func (c *change) existing(n int) (Version, error) {
 	ver, ok := c.e.head.version(n)
@@ -108,6 +116,9 @@ func (c *change) existing(n int) (Version, error) {
 func (v *Vault) Destroy(ctx context.Context, t ident.Tenant, name string, version int, actor ident.Principal) (Secret, error) {
 	return v.commit(ctx, t, name, actor, false, func(c *change) error {
 		if _, err := c.existing(version); err != nil {
+			return err
+		}
+		if err := c.e.notQuarantined(); err != nil {
 			return err
 		}
 		if c.e.head.Active == version {
@@ -133,6 +144,9 @@ func (c *change) destroy(n int) {
 func (v *Vault) Remove(ctx context.Context, t ident.Tenant, name string, actor ident.Principal) error {
 	_, err := v.commit(ctx, t, name, actor, false, func(c *change) error {
 		h := &c.e.head
+		if err := c.e.notQuarantined(); err != nil {
+			return err
+		}
 		if h.Removed {
 			return fault.Newf(fault.NotFound, "the secret %s was removed already", name)
 		}
