@@ -14,7 +14,7 @@ var NotPlaintext = byName(
 			"vault.Secret.ID", "vault.Secret.Name", "vault.Secret.Description", "vault.Secret.Owner",
 			"vault.Secret.Labels", "vault.Secret.Project",
 			"vault.Version.Fields", "vault.Version.CreatedBy", "vault.VersionRow.Name",
-			"vault.Write.Name", "vault.Found.Note", "vault.Quarantined.Rule", "vault.Quarantined.Family", "vault.Vault.Quarantine",
+			"vault.Write.Name", "vault.Found.Note", "vault.Quarantined.Rule", "vault.Quarantined.Run", "vault.Quarantined.Family", "vault.Vault.Quarantine",
 			"vault.Write.Description", "vault.Write.Owner", "vault.Write.Labels",
 			"kek.Sealed.ID", "kek.RecoveryPublic.ID", "vault.Brought.Key", "vault.Brought.Kind", "vault.Brought.Source",
 			"vault.KeyStatus.Vault", "vault.RootRow.Vault", "vault.Rotation.What", "vault.SealInfo.ID", "vault.SealInfo.KeyID",
