@@ -122,6 +122,12 @@ func (w *world) as(name string) *client.Client {
 	return w.client(w.tokens[name])
 }
 
+// hourPasses has an hour go by. Sessions may have ended with it.
+func (w *world) hourPasses() {
+	w.clock.plus.Add(int64(time.Hour))
+	clear(w.tokens)
+}
+
 func (w *world) client(token string) *client.Client {
 	c, err := client.New(w.URL(), client.Token(token))
 	w.must(err)

@@ -179,7 +179,7 @@ func TestAKnownSecretThatAPersonTypesIsAnIncident(t *testing.T) {
 			t.Errorf("they learn more: %s", text)
 		}
 	}
-	for range 2 {
+	for range 9 {
 		try(gate.Start{Input: json.RawMessage(`{"name":"x","comment":"use ` + secret + `"}`)})
 	}
 	try(gate.Start{Key: secret})
@@ -198,7 +198,7 @@ func TestAKnownSecretThatAPersonTypesIsAnIncident(t *testing.T) {
 		t.Fatalf("%+v", l)
 	}
 	byPlace := map[string]incident.Incident{l[0].Place: l[0], l[1].Place: l[1]}
-	if i := byPlace["input: /comment"]; i.Count != 2 || i.Kind != incident.Typed || i.Actor != sam.String() || i.Mission != "onboard" || i.Run != "" || i.Secret != "erp-key" {
+	if i := byPlace["input: /comment"]; i.Count != 9 || i.Kind != incident.Typed || i.Actor != sam.String() || i.Mission != "onboard" || i.Run != "" || i.Secret != "erp-key" {
 		t.Errorf("%+v", i)
 	}
 	if byPlace["key"].Count != 1 {

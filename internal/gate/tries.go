@@ -14,7 +14,7 @@ import (
 // that a guess was right; these keep guessing from being worth it. A restart
 // forgets them; incidents and refusals, which a Run ends with, are stored.
 const (
-	maxHits   = 3       // known secrets that a person typed
+	maxHits   = 10      // known secrets that a person typed
 	maxMisses = 100     // inputs of a person that were refused or handed in
 	maxSaid   = 4 << 20 // bytes that a Run's Worker says beside its proposals
 )

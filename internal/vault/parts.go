@@ -19,7 +19,7 @@ const minLine = 16
 const maxParts = 500
 
 // shapeToken is the shape of what stays one word.
-const shapeToken = "a JSON web token"
+const shapeToken = "a JSON web token" //nolint:gosec // a name
 
 // Shape says what a value is made of, when it is not one word: a system may show
 // a part of it alone. Empty for all others; for people who store it.
