@@ -17,9 +17,11 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log" //nolint:depguard // only to take it over
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -37,6 +39,7 @@ import (
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/mission"
+	"sallyport.dev/internal/notify"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/sqlite"
@@ -71,6 +74,11 @@ type Config struct {
 	// Crash is called between the steps of each attempt, for the tests that
 	// kill the process there.
 	Crash func(intent.Intent, commit.Point)
+	// RootCAs is who vouches for the receivers of messages; nil: the machine's.
+	RootCAs *x509.CertPool
+	// Sent is called between a receiver's word that it has a message and the
+	// store's, for the test that kills the process there.
+	Sent func(notify.Notice)
 }
 
 // App is the running program.
@@ -86,6 +94,7 @@ type App struct {
 	Gate      *gate.Gate
 	Rail      *explain.Rail
 	Machine   *commit.Machine
+	Notifier  *notify.Notifier
 
 	opening   opening
 	front     front
@@ -160,7 +169,15 @@ func (a *App) assemble() (err error) {
 		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
 	})
-	return nil
+	a.Notifier, err = notify.New(notify.Config{
+		Store: a.store, Vault: a.Vault, PublicURL: a.cfg.PublicURL, RootCAs: a.cfg.RootCAs, Now: a.now, Random: rand.Float64, Log: a.log, Sent: a.cfg.Sent,
+		Catalog: func(t ident.Tenant) (*catalog.Snapshot, error) {
+			w, err := a.World(t)
+			return w.Catalog, err
+		},
+		Clean: func(t ident.Tenant, s string) string { return unknown.String(a.clean(t, s)) },
+	})
+	return err
 }
 
 // clean takes a tenant's known secrets out of a text.
@@ -223,6 +240,7 @@ func (a *App) open(ctx context.Context) error {
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
 	a.wg.Go(func() { a.pump.run(bg) })
+	a.wg.Go(func() { a.Notifier.Run(bg) })
 	a.wg.Go(func() { a.sweep(bg) })
 	a.wg.Go(func() { a.schedules(bg) })
 	a.wg.Go(func() { a.rotateKeys(bg) })

@@ -42,9 +42,13 @@ const (
 	SealRenewed       Type = "seal.renewed"
 	SealRemoved       Type = "seal.removed"
 	RootRotated       Type = "root.rotated"
-	RowRefused        Type = "row.refused"     // a stored row is not the one that was written last
-	BackupMade        Type = "backup.made"     // begun: its snapshot has this entry
-	BackupRestored    Type = "backup.restored" // what was after it is gone
+	RowRefused        Type = "row.refused"       // a stored row is not the one that was written last
+	BackupMade        Type = "backup.made"       // begun: its snapshot has this entry
+	BackupRestored    Type = "backup.restored"   // what was after it is gone
+	ChannelFailed     Type = "channel.failed"    // the first failure of a Channel, not each
+	ChannelRecovered  Type = "channel.recovered" // a message was accepted after that
+	ChannelDropped    Type = "channel.dropped"   // messages were given up
+	ChannelTested     Type = "channel.tested"
 	WorkerIncident    Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
 )
 
@@ -163,6 +167,10 @@ var allowed = map[Type][]string{
 	RowRefused:        {"kind", "name", "secret", "why"},
 	BackupMade:        {"factor", "name", "why"},
 	BackupRestored:    {"count", "name", "why"},
+	ChannelFailed:     {"kind", "name", "why"},
+	ChannelRecovered:  {"kind", "name"},
+	ChannelDropped:    {"count", "kind", "name"},
+	ChannelTested:     {"kind", "name", "why"},
 	WorkerIncident:    {"args", "digest", "kind", "secret", "source", "why", "worker"},
 }
 
