@@ -101,6 +101,7 @@ var Layers = []Layer{
 		one("internal/archtest", "this list, and the tests that hold it"),
 		one("internal/storetest", "the conformance suite that every store passes"),
 		one("internal/leaktest", "canaries, encodings, hostile answers, and the search for what came through"),
+		one("internal/mailtest", "a mail server for tests, good and bad"),
 		one("internal/doctest", "runs the commands of the documentation"),
 		one("examples/vendor-onboarding/...", "the example company: its systems, its model, its resources"),
 		one("examples/seal-plugin", "an example of a program for an exec seal"),

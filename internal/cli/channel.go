@@ -65,11 +65,10 @@ func (p *program) channelShow() *cobra.Command {
 func (p *program) channelTest() *cobra.Command {
 	return verb("test CHANNEL", "Send a message that says it is a test, and say what is wrong if it can't be sent", "  sallyport channel test finance", takes(1),
 		func(cmd *cobra.Command, args []string) error {
-			raw, err := p.call(cmd.Context(), "POST", route("v1", "channels", args[0], "test"), nil, nil)
-			if err != nil {
+			if _, err := p.call(cmd.Context(), "POST", route("v1", "channels", args[0], "test"), nil, nil); err != nil {
 				return err
 			}
-			return p.result(raw, func() { p.line("%s: the receiver has accepted the message", args[0]) })
+			return p.result(map[string]any{"channel": args[0], "accepted": true}, func() { p.line("%s: the receiver has accepted the message", args[0]) })
 		})
 }
 

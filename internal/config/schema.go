@@ -181,7 +181,7 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"Slack.secret": "The Secret with the webhook's whole address. Never a value.", "Slack.origin": "Where that address has to be; https://hooks.slack.com unless said.",
 
 	"SMTP.host": "The mail server's name, which its certificate has to be for.", "SMTP.port": "587 unless said, 465 with implicit TLS.", "SMTP.tls": "starttls unless said.",
-	"SMTP.from": "The sender's address.", "SMTP.to": "Addresses; or members, for those of the Team whose Decision waits.",
+	"SMTP.from": "The sender's address.", "SMTP.to": "Addresses; or members, for those of the Team whose Decision waits.", "SMTP.domain": "What stands after the @ in a member's address, whose first part is the account's name.",
 	"SMTP.username": "Who signs in; the Secret's field username unless said.", "SMTP.secret": "The Secret with the password. Never a value.",
 
 	"Policy.integration": "Limits it to one Integration's Tools.", "Policy.cedar": "The text. See the default policy for the vocabulary.",

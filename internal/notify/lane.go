@@ -65,9 +65,10 @@ func (n *Notifier) carry(ctx context.Context, no Notice) error {
 		}
 	}
 	sent := n.send(ctx, snap, ch, no.Tenant, msg)
-	if ctx.Err() != nil {
+	if sent != nil && ctx.Err() != nil {
 		return nil // it is stopping: that says nothing about the Channel, and the message stays
 	}
+	ctx = context.WithoutCancel(ctx) // what was accepted is not sent again because of a stop
 	if sent == nil && n.Sent != nil {
 		n.Sent(no)
 	}

@@ -27,7 +27,7 @@ func (n *Notifier) smtp(ctx context.Context, snap *catalog.Snapshot, t ident.Ten
 	to := recipients(snap, ch, m.team)
 	switch {
 	case len(to) == 0:
-		return fault.New(fault.Invalid, "nobody of the Team has an e-mail address as account name").WithHint("list addresses under smtp.to")
+		return fault.New(fault.Invalid, "the Team has no member with an e-mail address").WithHint("list addresses under smtp.to")
 	case len(to) > maxRecipients:
 		return fault.Newf(fault.Limit, "more than %d people would get the message", maxRecipients).WithHint("write to a list's address instead")
 	}
@@ -66,8 +66,8 @@ func recipients(snap *catalog.Snapshot, ch *resource.Channel, team string) []str
 			continue
 		}
 		for _, m := range t.Members {
-			if resource.CheckAddress(m) == nil {
-				out = append(out, m)
+			if to := m + "@" + ch.SMTP.Domain; resource.CheckAddress(to) == nil {
+				out = append(out, to)
 			}
 		}
 	}

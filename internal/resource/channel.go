@@ -89,7 +89,7 @@ const (
 )
 
 // ToMembers, as a list's only entry, stands for the members of the Team whose
-// Decision waits, as far as their account names are e-mail addresses.
+// Decision waits: each account's name at the domain that the Channel names.
 const ToMembers = "members"
 
 // SMTP is a mail server that takes messages for others.
@@ -99,6 +99,8 @@ type SMTP struct {
 	TLS  MailTLS  `json:"tls,omitempty" yaml:"tls,omitempty"`   // default starttls
 	From string   `json:"from" yaml:"from"`
 	To   []string `json:"to" yaml:"to"` // addresses, or members
+	// Domain is what stands after the @ in a member's address.
+	Domain string `json:"domain,omitempty" yaml:"domain,omitempty"`
 	// Username is who signs in; without one, the Secret's field username.
 	Username string `json:"username,omitempty" yaml:"username,omitempty"`
 	// Secret names the password: its field password, or else token. Without a

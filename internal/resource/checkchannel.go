@@ -114,6 +114,12 @@ func (c *checker) smtp(s *SMTP) {
 		}
 		return CheckAddress(to)
 	})
+	switch members := slices.Contains(s.To, ToMembers); {
+	case members && CheckAddress("x@"+s.Domain) != nil:
+		c.hint("smtp.domain", "write what stands after the @ in the members' addresses, like example.com", "the members' addresses are not known")
+	case !members && s.Domain != "":
+		c.addf("smtp.domain", "only with to: [members]")
+	}
 	if s.Secret != "" {
 		c.secretRef("smtp.secret", s.Secret)
 	}

@@ -36,7 +36,7 @@ const (
 func signature(value string) (func(*http.Request) error, error) {
 	coded, ok := strings.CutPrefix(value, keyPrefix)
 	key, err := base64.StdEncoding.Strict().DecodeString(coded)
-	if !ok || err != nil || len(key) < minKey || len(key) > maxKey {
+	if !ok || err != nil || strings.ContainsAny(coded, "\r\n") || len(key) < minKey || len(key) > maxKey {
 		return nil, fault.New(fault.Invalid, "the secret's value is not a webhook's signing key").
 			WithHint("it is whsec_ and then %d to %d random bytes in base64, on one line", minKey, maxKey)
 	}

@@ -25,6 +25,9 @@ func failure(ctx context.Context, err error) error {
 	if reply, ok := errors.AsType[*textproto.Error](err); ok {
 		return refusal(reply.Code)
 	}
+	if _, ok := errors.AsType[textproto.ProtocolError](err); ok {
+		return fault.New(fault.Unavailable, "the mail server does not speak SMTP")
+	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fault.New(fault.Denied, "the mail server's TLS certificate is not valid for it")
 	}
