@@ -3,8 +3,8 @@ package notify
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"log/slog"
-	"mime"
 	"mime/quotedprintable"
 	"slices"
 	"strings"
@@ -108,7 +108,9 @@ func subject(s string) string {
 	for part := ""; s != "" || part != ""; {
 		r, size := utf8.DecodeRuneInString(s)
 		if s == "" || len(part)+size > word {
-			words, part = append(words, mime.BEncoding.Encode("utf-8", part)), ""
+			// Not package mime: it leaves a part that needs no encoding as it is, and
+			// then what looks like an encoded word becomes one.
+			words, part = append(words, "=?utf-8?b?"+base64.StdEncoding.EncodeToString([]byte(part))+"?="), ""
 			continue
 		}
 		part, s = part+string(r), s[size:]
