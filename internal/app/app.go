@@ -17,11 +17,12 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"log" //nolint:depguard // only to take it over
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -170,7 +171,7 @@ func (a *App) assemble() (err error) {
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
 	})
 	a.Notifier, err = notify.New(notify.Config{
-		Store: a.store, Vault: a.Vault, PublicURL: a.cfg.PublicURL, RootCAs: a.cfg.RootCAs, Now: a.now, Random: rand.Float64, Log: a.log, Sent: a.cfg.Sent,
+		Store: a.store, Vault: a.Vault, PublicURL: a.cfg.PublicURL, RootCAs: a.cfg.RootCAs, Now: a.now, Random: chance, Log: a.log, Sent: a.cfg.Sent,
 		Catalog: func(t ident.Tenant) (*catalog.Snapshot, error) {
 			w, err := a.World(t)
 			return w.Catalog, err
@@ -178,6 +179,13 @@ func (a *App) assemble() (err error) {
 		Clean: func(t ident.Tenant, s string) string { return unknown.String(a.clean(t, s)) },
 	})
 	return err
+}
+
+// chance is a number from 0 to 1.
+func chance() float64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails: crypto/rand ends the process instead
+	return float64(binary.LittleEndian.Uint64(b[:])>>11) / (1 << 53)
 }
 
 // clean takes a tenant's known secrets out of a text.

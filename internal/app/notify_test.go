@@ -49,7 +49,6 @@ type tower struct {
 	t     *testing.T
 	clock atomic.Int64
 	log   safeBuffer
-	n     int
 }
 
 type safeBuffer struct {

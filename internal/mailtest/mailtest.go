@@ -64,7 +64,8 @@ func Start(t testing.TB, o Options) *Server {
 	defer h.Close()
 	s := &Server{o: o, cert: h.TLS.Certificates[0], RootCAs: x509.NewCertPool(), change: make(chan struct{}, 1)}
 	s.RootCAs.AddCert(h.Certificate())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

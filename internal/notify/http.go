@@ -80,7 +80,7 @@ func (n *Notifier) slack(ctx context.Context, t ident.Tenant, ch *resource.Chann
 
 // slackSays are the reasons that Slack gives, in words of ours. Others are not
 // shown.
-var slackSays = map[string]string{
+var slackSays = map[string]string{ //nolint:gosec // G101: names of errors
 	"invalid_payload":      "it can't read the message",
 	"user_not_found":       "the user does not exist",
 	"action_prohibited":    "its workspace does not permit it",

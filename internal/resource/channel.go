@@ -88,7 +88,7 @@ const (
 	MailPlain    MailTLS = "none-for-loopback"
 )
 
-// ToMembers, as a list's only entry, stands for the members of the Team whose
+// ToMembers as a list's only entry stands for the members of the Team whose
 // Decision waits: each account's name at the domain that the Channel names.
 const ToMembers = "members"
 
@@ -110,36 +110,36 @@ type SMTP struct {
 
 // Serves reports whether the Channel tells of an event: about a Team's Decision,
 // or with team "" about no Team.
-func (c *Channel) Serves(e Event, team string) bool {
-	return slices.Contains(c.ListsEvents(), e) && (team == "" || len(c.Teams) == 0 || slices.Contains(c.Teams, team))
+func (x *Channel) Serves(e Event, team string) bool {
+	return slices.Contains(x.ListsEvents(), e) && (team == "" || len(x.Teams) == 0 || slices.Contains(x.Teams, team))
 }
 
 // ListsEvents are the events, with the default.
-func (c *Channel) ListsEvents() []Event {
-	if len(c.Events) == 0 {
+func (x *Channel) ListsEvents() []Event {
+	if len(x.Events) == 0 {
 		return []Event{EventWaiting}
 	}
-	return c.Events
+	return x.Events
 }
 
 // Summary reports whether messages have more than the link.
-func (c *Channel) Summary() bool { return c.Tells == TellsSummary }
+func (x *Channel) Summary() bool { return x.Tells == TellsSummary }
 
 // Reminder is RemindAfter with the default.
-func (c *Channel) Reminder() time.Duration { return c.RemindAfter.D(24 * time.Hour) }
+func (x *Channel) Reminder() time.Duration { return x.RemindAfter.D(24 * time.Hour) }
 
 // Warning is WarnBefore with the default.
-func (c *Channel) Warning() time.Duration { return c.WarnBefore.D(4 * time.Hour) }
+func (x *Channel) Warning() time.Duration { return x.WarnBefore.D(4 * time.Hour) }
 
 // SecretRef is the reference to its Secret; "" without one.
-func (c *Channel) SecretRef() string {
+func (x *Channel) SecretRef() string {
 	switch {
-	case c.Webhook != nil:
-		return c.Webhook.Secret
-	case c.Slack != nil:
-		return c.Slack.Secret
-	case c.SMTP != nil:
-		return c.SMTP.Secret
+	case x.Webhook != nil:
+		return x.Webhook.Secret
+	case x.Slack != nil:
+		return x.Slack.Secret
+	case x.SMTP != nil:
+		return x.SMTP.Secret
 	}
 	return ""
 }
@@ -158,14 +158,14 @@ func (s *SMTP) Server() string {
 
 // Origin is where the Channel's credential may go, and nowhere else: of a mail
 // server with the scheme smtp. Kind Invalid.
-func (c *Channel) Origin() (Origin, error) {
+func (x *Channel) Origin() (Origin, error) {
 	switch {
-	case c.SMTP != nil:
-		return MailOrigin(c.SMTP.Server())
-	case c.Slack != nil:
-		return originOf(cmp.Or(c.Slack.Origin, SlackOrigin))
-	case c.Webhook != nil:
-		return originOf(c.Webhook.URL)
+	case x.SMTP != nil:
+		return MailOrigin(x.SMTP.Server())
+	case x.Slack != nil:
+		return originOf(cmp.Or(x.Slack.Origin, SlackOrigin))
+	case x.Webhook != nil:
+		return originOf(x.Webhook.URL)
 	}
 	return Origin{}, errNoTarget()
 }
