@@ -17,6 +17,9 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"log" //nolint:depguard // only to take it over
 	"log/slog"
@@ -39,6 +42,7 @@ import (
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/mission"
+	"sallyport.dev/internal/notify"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/sqlite"
@@ -73,6 +77,11 @@ type Config struct {
 	// Crash is called between the steps of each attempt, for the tests that
 	// kill the process there.
 	Crash func(intent.Intent, commit.Point)
+	// RootCAs is who vouches for the receivers of messages; nil: the machine's.
+	RootCAs *x509.CertPool
+	// Sent is called between a receiver's word that it has a message and the
+	// store's, for the test that kills the process there.
+	Sent func(notify.Notice)
 }
 
 // App is the running program.
@@ -89,6 +98,7 @@ type App struct {
 	Gate      *gate.Gate
 	Rail      *explain.Rail
 	Machine   *commit.Machine
+	Notifier  *notify.Notifier
 
 	opening   opening
 	front     front
@@ -172,7 +182,22 @@ func (a *App) assemble() (err error) {
 		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
 	})
-	return nil
+	a.Notifier, err = notify.New(notify.Config{
+		Store: a.store, Vault: a.Vault, PublicURL: a.cfg.PublicURL, RootCAs: a.cfg.RootCAs, Now: a.now, Random: chance, Log: a.log, Sent: a.cfg.Sent,
+		Catalog: func(t ident.Tenant) (*catalog.Snapshot, error) {
+			w, err := a.World(t)
+			return w.Catalog, err
+		},
+		Clean: func(t ident.Tenant, s string) string { return unknown.String(a.clean(t, s)) },
+	})
+	return err
+}
+
+// chance is a number from 0 to 1.
+func chance() float64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails: crypto/rand ends the process instead
+	return float64(binary.LittleEndian.Uint64(b[:])>>11) / (1 << 53)
 }
 
 // clean takes a tenant's known secrets out of a text.
@@ -237,7 +262,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys} {
+	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)

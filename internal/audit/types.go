@@ -43,9 +43,13 @@ const (
 	SealRenewed       Type = "seal.renewed"
 	SealRemoved       Type = "seal.removed"
 	RootRotated       Type = "root.rotated"
-	RowRefused        Type = "row.refused"     // a stored row is not the one that was written last
-	BackupMade        Type = "backup.made"     // begun: its snapshot has this entry
-	BackupRestored    Type = "backup.restored" // what was after it is gone
+	RowRefused        Type = "row.refused"       // a stored row is not the one that was written last
+	BackupMade        Type = "backup.made"       // begun: its snapshot has this entry
+	BackupRestored    Type = "backup.restored"   // what was after it is gone
+	ChannelFailed     Type = "channel.failed"    // the first failure of a Channel, not each
+	ChannelRecovered  Type = "channel.recovered" // a message was accepted after that
+	ChannelDropped    Type = "channel.dropped"   // messages were given up
+	ChannelTested     Type = "channel.tested"
 	WorkerIncident    Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
 	IncidentOpened    Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
 	IncidentClosed    Type = "incident.closed"
@@ -180,6 +184,10 @@ var allowed = map[Type][]string{
 	WorkerIncident:    {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
 	IncidentOpened:    {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
 	IncidentClosed:    {"incident", "kind", "outcome", "why"},
+	ChannelFailed:     {"kind", "name", "why"},
+	ChannelRecovered:  {"kind", "name"},
+	ChannelDropped:    {"count", "kind", "name"},
+	ChannelTested:     {"kind", "name", "why"},
 }
 
 // required lists what an entry is worthless without. Who acts must be able to

@@ -82,11 +82,13 @@ func (t *Tx) insertDecision(d decision.Decision) error {
 			return err
 		}
 	}
-	_, err = t.insert(tbDecision, cols{"tenant": d.Tenant, "id": d.ID, "intent": d.Intent, "revision": d.Revision, "run": d.Run, "mission": d.Mission,
+	if _, err = t.insert(tbDecision, cols{"tenant": d.Tenant, "id": d.ID, "intent": d.Intent, "revision": d.Revision, "run": d.Run, "mission": d.Mission,
 		"digest": d.Digest, "team": d.Team, "team_id": d.TeamID, "state": d.State, "created_at": d.CreatedAt, "expires_at": d.ExpiresAt,
 		"decided_at": d.DecidedAt, "decided_by": d.By, "decided_by_name": d.ByName, "factor": d.Factor, "method": d.Method, "reason": d.Reason,
-		"auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet, "self_approval": d.SelfApproval, "held_at": d.HeldAt})
-	return err
+		"auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet, "self_approval": d.SelfApproval, "held_at": d.HeldAt}); err != nil || d.State != decision.Open {
+		return err
+	}
+	return t.announceWait(d)
 }
 
 // Hold marks an open Decision as one that was held, once; see decision.Config.
@@ -194,6 +196,9 @@ func (t *Tx) settled(st decision.Settlement) error {
 		return err
 	}
 	if err := t.observe(explain.Observation{Tenant: d.Tenant, Run: d.Run, At: st.At, Kind: explain.Decision, Title: st.Title, Text: st.Text, Intent: d.Intent}); err != nil {
+		return err
+	}
+	if err := t.announceVerdict(d, st.At); err != nil {
 		return err
 	}
 	if d.State == decision.Approved {
