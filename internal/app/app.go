@@ -66,9 +66,11 @@ type Config struct {
 	TLSCert, TLSKey string
 	// PublicURL is where people reach the server, when a proxy before it has the
 	// TLS: with https their cookies are bound to it.
-	PublicURL  string
-	LogHandler slog.Handler // where logs go, before scrubbing
-	Now        func() time.Time
+	PublicURL string
+	// NoBreakGlass says that admins can't approve in place of the Teams.
+	NoBreakGlass bool
+	LogHandler   slog.Handler // where logs go, before scrubbing
+	Now          func() time.Time
 	// Crash is called between the steps of each attempt, for the tests that
 	// kill the process there.
 	Crash func(intent.Intent, commit.Point)
@@ -155,16 +157,24 @@ func (a *App) assemble() (err error) {
 		Store: a.store, Facts: a.store, Involved: a,
 		Clean: a.clean,
 		Known: a.known, Hold: a.store.Hold, Now: a.now,
+		NoGlass: a.cfg.NoBreakGlass, OnGlass: a.glass,
 		Wake: a.Rail.Wake,
 	})
 	if err != nil {
 		return err
 	}
 	a.Gate = gate.New(gate.Config{
-		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
+		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
 	})
 	return nil
+}
+
+// glass says loudly that an admin approved in place of the Teams. The audit log has
+// it already.
+func (a *App) glass(ctx context.Context, d decision.Decision, v decision.Vote) {
+	a.log.ErrorContext(ctx, "an admin breaks the glass", slog.String("decision", d.ID), slog.String("intent", d.Intent),
+		slog.String("account", v.Account), slog.String("state", string(d.State)))
 }
 
 // clean takes a tenant's known secrets out of a text.

@@ -41,9 +41,9 @@ func (p *program) decisionList() *cobra.Command {
 				if i.Held != nil {
 					why = decision.HeldText
 				}
-				rows = append(rows, []string{d.ID, string(d.State), d.Team, i.Intent.Connection + "/" + i.Intent.Tool, when(d.ExpiresAt), why})
+				rows = append(rows, []string{d.ID, string(d.State), needed(d), i.Intent.Connection + "/" + i.Intent.Tool, when(d.ExpiresAt), why})
 			}
-			p.table("nothing waits", []string{"DECISION", "STATE", "TEAM", "ACTION", "UNTIL", "REASON"}, rows)
+			p.table("nothing waits", []string{"DECISION", "STATE", "NEEDS", "ACTION", "UNTIL", "REASON"}, rows)
 		})
 	})
 	c.Flags().StringVar(&state, "state", "", "open (the default), approved, rejected, expired, withdrawn, void, or all")
@@ -85,13 +85,14 @@ func (p *program) item(ctx context.Context, id string) (decision.Item, json.RawM
 func (p *program) action(item decision.Item) {
 	d, b := item.Decision, item.Intent.Bound
 	if h := item.Held; h != nil {
-		p.pairs("decision", d.ID, "state", string(d.State), "team", d.Team, "until", when(d.ExpiresAt), "run", b.Run, "mission", b.Mission,
+		p.pairs("decision", d.ID, "state", string(d.State), "needs", needed(d), "until", when(d.ExpiresAt), "run", b.Run, "mission", b.Mission,
 			"connection", b.Connection, "tool", b.Tool, "held since", when(d.HeldAt), "secrets", strings.Join(h.Secrets, " "))
 		fmt.Fprint(p.out, block(h.Why), block(h.Hint))
 		return
 	}
-	p.pairs("decision", d.ID, "state", string(d.State), "decided by", d.ByName, "because", d.Reason, "team", d.Team, "until", when(d.ExpiresAt),
+	p.pairs("decision", d.ID, "state", string(d.State), "decided by", strings.Join(d.By(), ", "), "because", d.Reason, "needs", needed(d), "asked by", strings.Join(d.Policies, " "), "until", when(d.ExpiresAt),
 		"run", b.Run, "mission", b.Mission, "connection", b.Connection, "tool", b.Tool, "secret", b.SecretRef+" ("+b.VersionRule+"), "+credential(b), "digest", string(d.Digest))
+	p.votes(d)
 	fmt.Fprint(p.out, "reason\n", block(b.Reason))
 	fmt.Fprint(p.out, "arguments\n", block(indented(b.Args)))
 	fmt.Fprint(p.out, "request, without its credential\n", block(b.Request.Method+" "+b.Request.URL))
@@ -100,6 +101,38 @@ func (p *program) action(item decision.Item) {
 	}
 	if b.Request.Body != "" {
 		fmt.Fprint(p.out, block(b.Request.Body))
+	}
+}
+
+// needed says who has to decide, and of an open one who is still to be asked.
+func needed(d decision.Decision) string {
+	s := decision.Says(d.Needs)
+	if left := d.Missing(); d.State == decision.Open && len(d.Votes) > 0 {
+		s += "; still " + decision.Says(left)
+	}
+	return s
+}
+
+// votes prints who has voted.
+func (p *program) votes(d decision.Decision) {
+	if len(d.Votes) == 0 {
+		return
+	}
+	fmt.Fprintln(p.out, "votes")
+	for _, v := range d.Votes {
+		what := string(v.Verdict)
+		if v.Glass {
+			what = "BREAKS THE GLASS"
+		} else if team := d.TeamName(v.TeamID); team != "" {
+			what += " for " + team
+		}
+		if v.Self {
+			what += " (self-approval)"
+		}
+		if v.Reason != "" {
+			what += ": " + v.Reason
+		}
+		fmt.Fprint(p.out, block(v.Name+", "+when(v.At)+": "+what))
 	}
 }
 
@@ -134,11 +167,20 @@ func (p *program) decide(v decision.Verdict, short string) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(raw, func() { p.line("%s: %s", d.ID, d.State) })
+		return p.result(raw, func() { p.decided(d) })
 	})
 	c.Flags().StringVar(&reason, "reason", "", "one line; the Worker reads it")
 	c.Flags().BoolVar(&piped, "stdin", false, "read password and one-time code from stdin, one a line")
 	return c
+}
+
+// decided says what became of a Decision.
+func (p *program) decided(d decision.Decision) {
+	if left := d.Missing(); d.State == decision.Open {
+		p.line("%s: %s, your vote counts; still needed: %s", d.ID, d.State, decision.Says(left))
+		return
+	}
+	p.line("%s: %s", d.ID, d.State)
 }
 
 // credential says which field of the Secret goes where.

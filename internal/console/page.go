@@ -81,6 +81,7 @@ var functions = template.FuncMap{
 	"string":  func(b []byte) string { return string(b) },
 	"near":    near,
 	"says":    sentence,
+	"needs":   func(n []decision.Need) string { return decision.Says(n) },
 	"held":    func() string { return decision.HeldText },
 	"short":   func(id string) string { return id[:min(len(id), 10)] },
 	"last":    func(v []vault.Version) vault.Version { return v[len(v)-1] },

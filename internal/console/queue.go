@@ -73,14 +73,16 @@ func (v *visit) sees(d decision.Decision) (bool, error) {
 	if v.who.Has(ident.Auditor) || v.who.Has(ident.Admin) {
 		return true, nil
 	}
-	if !v.who.Has(ident.Approver) || d.TeamID == "" {
+	if !v.who.Has(ident.Approver) {
 		return false, nil
 	}
-	_, err := v.Desk.Facts.MemberSince(v.Context(), d.Tenant, d.TeamID, v.who.ID)
-	if fault.Is(err, fault.NotFound) {
-		return false, nil
+	for _, n := range d.Needs {
+		_, err := v.Desk.Facts.MemberSince(v.Context(), d.Tenant, n.TeamID, v.who.ID)
+		if !fault.Is(err, fault.NotFound) {
+			return err == nil, err
+		}
 	}
-	return err == nil, err
+	return false, nil
 }
 
 // refusal is why a verdict of this person would not count, with everything but

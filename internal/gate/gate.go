@@ -75,6 +75,11 @@ type Intents interface {
 	// Repark takes an approved Intent back into the queue, as it is bound now,
 	// under a new Decision.
 	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
+	// Edit stores a changed Intent; see [Edited]. What it finds changed is a
+	// decision.Refusal.
+	Edit(ctx context.Context, e Edited) error
+	// Refused appends the entry of what a person tried, and what does not count.
+	Refused(ctx context.Context, ev audit.Event) error
 }
 
 // Earlier finds what a key stands for.
@@ -112,6 +117,9 @@ type Decisions interface {
 	// MemberSince is when an account joined a Team, by the Team's id; kind
 	// NotFound when it is no member, or is disabled.
 	MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (time.Time, error)
+	// AdminSince is since when an account has the role admin; kind NotFound when it
+	// has it not, or is disabled.
+	AdminSince(ctx context.Context, tenant ident.Tenant, account string) (time.Time, error)
 }
 
 // Vault opens doors and keeps what is found; it hands out nothing else.
@@ -131,6 +139,7 @@ type Config struct {
 	Earlier   Earlier
 	Runs      Runs
 	Decisions Decisions
+	Editors   Editors
 	Vault     Vault
 	Machine   *commit.Machine
 	Rail      *explain.Rail

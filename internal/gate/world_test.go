@@ -331,7 +331,8 @@ func (d decisions) DecisionOf(ctx context.Context, t ident.Tenant, id string) (d
 	}
 	out, err := d.Store.DecisionOf(ctx, t, id)
 	if change := d.w.approved[id]; change != nil {
-		out.State, out.By, out.Factor = decision.Approved, d.w.ann, "fac_1"
+		out.State = decision.Approved
+		out.Votes = []decision.Vote{{Account: d.w.ann, TeamID: out.Needs[0].TeamID, Verdict: decision.Approve, Factor: "fac_1"}}
 		change(&out)
 	}
 	return out, err

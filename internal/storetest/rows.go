@@ -210,7 +210,7 @@ func takenOut(a *siege) {
 // parked is a write that waits, with all its entries.
 func (a *siege) parked() decision.Item {
 	i := a.newIntent(acme)
-	d, err := decision.New(i, "finance", 0, a.Now)
+	d, err := decision.New(i, of("finance"), 0, a.Now)
 	a.must(err)
 	ev := audit.Event{Type: audit.IntentParked, Tenant: acme, At: a.Now, Actor: "run:" + i.Run, Run: i.Run, Intent: i.ID, Fields: map[string]any{"digest": i.Digest}}
 	started := audit.Event{Type: audit.RunStarted, Tenant: acme, At: a.Now, Actor: "person:x", Run: i.Run}
@@ -223,7 +223,7 @@ func (a *siege) parked() decision.Item {
 
 func madeApproved(a *siege) {
 	it, other := a.parked(), a.parked()
-	a.strike(`UPDATE decision SET state = 'approved', decided_by = '`+a.ann.Account.ID+`' WHERE id = '`+it.Decision.ID+`'`,
+	a.strike(`UPDATE decision SET state = 'approved', votes = '[{"account":"`+a.ann.Account.ID+`"}]' WHERE id = '`+it.Decision.ID+`'`,
 		`UPDATE intent SET state = 'APPROVED' WHERE id = '`+it.Intent.ID+`'`)
 	_, err := a.office.Store.DecisionOf(a.ctx, acme, it.Intent.ID)
 	if err == nil {

@@ -37,10 +37,12 @@ type Store interface {
 	Propose(ctx context.Context, p gate.Proposed) (it intent.Intent, fresh bool, err error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
 	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
+	Edit(ctx context.Context, e gate.Edited) error
 	Step(ctx context.Context, s commit.Step) (fence int64, err error)
 	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
 	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
 	Hold(ctx context.Context, d decision.Decision, ev audit.Event, at time.Time) error
+	AdminSince(ctx context.Context, tenant ident.Tenant, account string) (time.Time, error)
 	DecisionOf(ctx context.Context, tenant ident.Tenant, intentID string) (decision.Decision, error)
 	Audit() audit.Reader
 }
