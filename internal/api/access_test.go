@@ -60,6 +60,8 @@ var matrix = map[string]expected{
 	"GET /v1/missions":                 signedIn(200),
 	"POST /v1/missions/{mission}/runs": only(404, "requester"),
 
+	"POST /v1/missions/{mission}/hand-in": only(404, "requester"),
+
 	"GET /v1/runs":             signedIn(200),
 	"POST /v1/runs/{run}/stop": signedIn(403).but(204, "requester", "admin").but(404, "builder", "approver"),
 	// The requester's own Run, those who see all Runs, and the Run itself. The
@@ -78,6 +80,14 @@ var matrix = map[string]expected{
 	"GET /v1/decisions":                    only(200, "approver", "auditor", "admin"),
 	"GET /v1/decisions/{decision}":         only(404, "approver", "auditor", "admin"),
 	"POST /v1/decisions/{decision}":        only(404, "approver"),
+	"POST /v1/decisions":                   only(400, "approver"),
+
+	"POST /v1/decisions/{decision}/break-glass":                 only(404, "admin"),
+	"POST /v1/decisions/{decision}/edit":                        only(404, "approver"),
+	"POST /v1/decisions/{decision}/questions":                   only(404, "approver"),
+	"POST /v1/decisions/{decision}/questions/{question}/answer": signedIn(404),
+	"GET /v1/runs/{run}/questions":                              signedIn(200).but(404, "builder", "approver"),
+
 	"GET /v1/unknown":                      only(200, "auditor", "admin"),
 	"POST /v1/intents/{intent}/resolution": only(404, "admin"),
 	"GET /v1/secrets":                      only(200, "builder", "auditor", "admin"),

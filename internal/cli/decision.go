@@ -1,23 +1,21 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
-	"sallyport.dev/internal/intent"
 )
 
 func (p *program) decisionCmd() *cobra.Command {
 	return noun("decision", "See the Decision Queue, and decide",
-		p.decisionList(), p.decisionShow(), p.decide(decision.Approve, "Approve an action after reading it"), p.decide(decision.Reject, "Reject an action"))
+		p.decisionList(), p.decisionShow(), p.decide(decision.Approve, "Approve an action after reading it, or several of one kind"), p.decide(decision.Reject, "Reject an action, or several of one kind"),
+		p.decisionEdit(), p.decisionAsk(), p.decisionAnswer(), p.decisionGlass())
 }
 
 func (p *program) decisionList() *cobra.Command {
@@ -81,89 +79,45 @@ func (p *program) item(ctx context.Context, id string) (decision.Item, json.RawM
 	return item, raw, nil
 }
 
-// action prints what is decided on: only what the digest covers.
-func (p *program) action(item decision.Item) {
-	d, b := item.Decision, item.Intent.Bound
-	if h := item.Held; h != nil {
-		p.pairs("decision", d.ID, "state", string(d.State), "needs", needed(d), "until", when(d.ExpiresAt), "run", b.Run, "mission", b.Mission,
-			"connection", b.Connection, "tool", b.Tool, "held since", when(d.HeldAt), "secrets", strings.Join(h.Secrets, " "))
-		fmt.Fprint(p.out, block(h.Why), block(h.Hint))
-		return
-	}
-	p.pairs("decision", d.ID, "state", string(d.State), "decided by", strings.Join(d.By(), ", "), "because", d.Reason, "needs", needed(d), "asked by", strings.Join(d.Policies, " "), "until", when(d.ExpiresAt),
-		"run", b.Run, "mission", b.Mission, "connection", b.Connection, "tool", b.Tool, "secret", b.SecretRef+" ("+b.VersionRule+"), "+credential(b), "digest", string(d.Digest))
-	p.votes(d)
-	fmt.Fprint(p.out, "reason\n", block(b.Reason))
-	fmt.Fprint(p.out, "arguments\n", block(indented(b.Args)))
-	fmt.Fprint(p.out, "request, without its credential\n", block(b.Request.Method+" "+b.Request.URL))
-	for _, name := range sorted(b.Request.Headers) {
-		fmt.Fprint(p.out, block(name+": "+b.Request.Headers[name]))
-	}
-	if b.Request.Body != "" {
-		fmt.Fprint(p.out, block(b.Request.Body))
-	}
-}
-
-// needed says who has to decide, and of an open one who is still to be asked.
-func needed(d decision.Decision) string {
-	s := decision.Says(d.Needs)
-	if left := d.Missing(); d.State == decision.Open && len(d.Votes) > 0 {
-		s += "; still " + decision.Says(left)
-	}
-	return s
-}
-
-// votes prints who has voted.
-func (p *program) votes(d decision.Decision) {
-	if len(d.Votes) == 0 {
-		return
-	}
-	fmt.Fprintln(p.out, "votes")
-	for _, v := range d.Votes {
-		what := string(v.Verdict)
-		if v.Glass {
-			what = "BREAKS THE GLASS"
-		} else if team := d.TeamName(v.TeamID); team != "" {
-			what += " for " + team
-		}
-		if v.Self {
-			what += " (self-approval)"
-		}
-		if v.Reason != "" {
-			what += ": " + v.Reason
-		}
-		fmt.Fprint(p.out, block(v.Name+", "+when(v.At)+": "+what))
-	}
-}
-
 // decide makes approve and reject. What is stored decides nothing: password and
 // one-time code are asked for, each time.
 func (p *program) decide(v decision.Verdict, short string) *cobra.Command {
 	var reason string
 	var piped bool
 	name := string(v)
-	c := verb(name+" DECISION [--reason TEXT]", short, "  sallyport decision "+name+" dec_abc", takes(1), func(cmd *cobra.Command, args []string) error {
+	c := verb(name+" DECISION... [--reason TEXT]", short, "  sallyport decision "+name+" dec_abc", cobra.MinimumNArgs(1), func(cmd *cobra.Command, args []string) error {
 		if !p.typing() && !piped {
 			return &usageError{"a Decision is typed on a terminal", "to read password and code from stdin, one a line, give --stdin"}
 		}
-		item, _, err := p.item(cmd.Context(), args[0])
-		if err != nil {
-			return err
+		var items []decision.Item
+		for _, id := range args {
+			item, _, err := p.item(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			if item.Held != nil && v == decision.Approve {
+				return decision.Refuse(decision.Altered)
+			}
+			if !p.json {
+				p.action(item)
+			}
+			items = append(items, item)
 		}
-		if item.Held != nil && v == decision.Approve {
-			return decision.Refuse(decision.Altered)
+		what := "exactly this"
+		if len(items) > 1 {
+			what = fmt.Sprintf("exactly these %d", len(items))
 		}
-		if !p.json {
-			p.action(item)
-		}
-		p.say("to %s exactly this, give your password and a one-time code that you have not used yet", name)
+		p.say("to %s %s, give your password and a one-time code that you have not used yet", name, what)
 		password, code, err := p.factor(cmd.Context())
 		if err != nil {
 			return err
 		}
+		if len(items) > 1 {
+			return p.decideAll(cmd.Context(), items, api.Verdicts{Verdict: v, Reason: reason, Password: string(password), Code: code})
+		}
 		var d decision.Decision
 		raw, err := p.call(cmd.Context(), "POST", route("v1", "decisions", args[0]),
-			api.Verdict{Verdict: v, Digest: item.Decision.Digest, Reason: reason, Password: string(password), Code: code}, &d)
+			api.Verdict{Verdict: v, Digest: items[0].Decision.Digest, Reason: reason, Password: string(password), Code: code}, &d)
 		if err != nil {
 			return err
 		}
@@ -172,25 +126,4 @@ func (p *program) decide(v decision.Verdict, short string) *cobra.Command {
 	c.Flags().StringVar(&reason, "reason", "", "one line; the Worker reads it")
 	c.Flags().BoolVar(&piped, "stdin", false, "read password and one-time code from stdin, one a line")
 	return c
-}
-
-// decided says what became of a Decision.
-func (p *program) decided(d decision.Decision) {
-	if left := d.Missing(); d.State == decision.Open {
-		p.line("%s: %s, your vote counts; still needed: %s", d.ID, d.State, decision.Says(left))
-		return
-	}
-	p.line("%s: %s", d.ID, d.State)
-}
-
-// credential says which field of the Secret goes where.
-func credential(b intent.Bound) string {
-	s := "field " + cmp.Or(b.Field, "token") + " as " + string(b.Scheme)
-	if b.Place != "" {
-		s += " " + b.Place
-	}
-	if b.Repeat {
-		s += "; A DELIBERATE REPEAT of the same write"
-	}
-	return s
 }

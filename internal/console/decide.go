@@ -30,6 +30,9 @@ type decisionPage struct {
 	Approves      bool     // and may approve, not only reject
 	Last          bool     // and nobody else is needed then
 	Blocked       *problem // why not, or why they can't approve
+	CanEdit       bool     // change it, or ask about it
+	CanBreak      bool     // the glass
+	Typed         typed
 	Verdict       decision.Verdict
 	Reason        string
 	Problem       *problem
@@ -117,25 +120,21 @@ func (v *visit) verdict(it decision.Item, verdict decision.Verdict) error {
 		return err
 	}
 	seen := intent.Digest(v.PostFormValue("digest"))
-	password, code := v.PostFormValue("password"), v.PostFormValue("code")
 	switch {
 	case no != nil:
 		return no
 	case !seen.Equal(it.Decision.Digest):
 		return decision.Refuse(decision.Changed)
-	case password == "" || code == "":
-		return decision.Refuse(decision.NoFactor)
 	}
 	if _, err := decision.CleanReason(v.PostFormValue("reason")); err != nil {
 		return err
 	}
-	f, err := v.Directory.Confirm(v.Context(), v.who, password, code, it.Decision.Act(verdict, v.who.ID), v.Now())
+	factor, err := v.factor(it.Decision.Act(verdict, v.who.ID))
 	if err != nil {
 		return err
 	}
-	factor := decision.Factor(f)
 	_, err = v.Desk.Decide(v.Context(), decision.Request{
-		Tenant: v.who.Tenant, Decision: it.Decision.ID, Verdict: verdict, Digest: seen, Reason: v.PostFormValue("reason"), Who: v.who, Factor: &factor,
+		Tenant: v.who.Tenant, Decision: it.Decision.ID, Verdict: verdict, Digest: seen, Reason: v.PostFormValue("reason"), Who: v.who, Factor: factor,
 	}, v.Now())
 	return err
 }
@@ -196,6 +195,9 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 
 // judge says on the page whether its viewer may decide, or why not.
 func (v *visit) judge(p *decisionPage) error {
+	if err := v.more(p); err != nil {
+		return err
+	}
 	if p.Item.Decision.State != decision.Open {
 		return nil
 	}

@@ -69,6 +69,15 @@ func (k *Desk) Answer(ctx context.Context, who ident.Principal, id, question, te
 	if who.Kind != ident.Person || it.Intent.Starter != who.String() && it.Intent.Starter != who.ID {
 		return Note{}, Refuse(OtherTenant) // it does not exist for them
 	}
+	if it.Decision.State != Open { // it was changed since it was asked, say
+		open, err := k.Store.Decisions(ctx, who.Tenant, Filter{Intent: it.Decision.Intent, State: Open, Limit: 1})
+		if err != nil {
+			return Note{}, err
+		}
+		if len(open) == 1 {
+			it.Decision = open[0]
+		}
+	}
 	if question == "" {
 		return Note{}, fault.New(fault.Invalid, "an answer names its question")
 	}
