@@ -52,7 +52,7 @@ type page interface {
 // pages are all of them.
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
-	&decisionPage{}, &unknownPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
+	&decisionPage{}, &togetherPage{}, &unknownPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
 }
 
 // templates has each page with the frame and the parts, by the page's name.

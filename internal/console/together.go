@@ -31,7 +31,7 @@ type together struct {
 
 // showTogether shows what was chosen in the queue.
 func (v *visit) showTogether() error {
-	p, err := v.togetherPage(v.Form["id"])
+	p, err := v.togetherPage(v.URL.Query()["id"])
 	if err != nil {
 		return err
 	}
