@@ -77,10 +77,10 @@ var matrix = map[string]expected{
 	"POST /v1/runs/{run}/observations": only(400, "run"),
 	"POST /v1/runs/{run}/end":          only(204, "run"),
 
-	"GET /v1/decisions":                    only(200, "approver", "auditor", "admin"),
-	"GET /v1/decisions/{decision}":         only(404, "approver", "auditor", "admin"),
-	"POST /v1/decisions/{decision}":        only(404, "approver"),
-	"POST /v1/decisions":                   only(400, "approver"),
+	"GET /v1/decisions":             only(200, "approver", "auditor", "admin"),
+	"GET /v1/decisions/{decision}":  only(404, "approver", "auditor", "admin"),
+	"POST /v1/decisions/{decision}": only(404, "approver"),
+	"POST /v1/decisions":            only(400, "approver"),
 
 	"POST /v1/decisions/{decision}/break-glass":                 only(404, "admin"),
 	"POST /v1/decisions/{decision}/edit":                        only(404, "approver"),
