@@ -72,6 +72,10 @@ func (p *program) item(ctx context.Context, id string) (decision.Item, json.RawM
 	if item.Held != nil && item.Decision.ID == id {
 		return item, raw, nil
 	}
+	if item.Decision.State == decision.Void && item.Decision.ID == id && item.Decision.Revision != item.Intent.Revision {
+		return item, nil, fault.Newf(fault.Conflict, "the Decision is void: it was about revision %d of the action, which is at %d", item.Decision.Revision, item.Intent.Revision).
+			WithHint("see what waits with: sallyport decision list --run %s", item.Decision.Run)
+	}
 	digest, err := item.Intent.Bound.Digest()
 	if err != nil || !digest.Equal(item.Decision.Digest) || item.Decision.ID != id {
 		return item, nil, fault.New(fault.Conflict, "the action is not the one that the Decision is bound to").WithHint("don't decide on it, and tell an auditor")

@@ -95,7 +95,7 @@ func (k *Desk) Questions(ctx context.Context, tenant ident.Tenant, run string) (
 }
 
 func (k *Desk) tell(ctx context.Context, who ident.Principal, d Decision, question, text string, now time.Time) (Note, error) {
-	text, err := cleanNote(text)
+	text, err := CleanNote(text)
 	if err != nil {
 		return Note{}, err
 	}
@@ -120,9 +120,9 @@ func (k *Desk) tell(ctx context.Context, who ident.Principal, d Decision, questi
 	return n, nil
 }
 
-// cleanNote makes a text one of visible characters and line ends. Kind Invalid when
+// CleanNote makes a text one of visible characters and line ends. Kind Invalid when
 // it is empty, too long or not text.
-func cleanNote(s string) (string, error) {
+func CleanNote(s string) (string, error) {
 	if !utf8.ValidString(s) {
 		return "", fault.New(fault.Invalid, "it is not valid text")
 	}
