@@ -154,7 +154,7 @@ func (a *App) assemble() (err error) {
 	a.Machine = commit.New(a.store, ident.New("proc"), a.now, a.log)
 	a.Machine.Crash = a.cfg.Crash
 	a.Desk, err = decision.NewDesk(decision.Config{
-		Store: a.store, Facts: a.store, Involved: a,
+		Store: a.store, Papers: a.store, Facts: a.store, Involved: a,
 		Clean: a.clean,
 		Known: a.known, Hold: a.store.Hold, Now: a.now,
 		NoGlass: a.cfg.NoBreakGlass, OnGlass: a.glass,
@@ -164,7 +164,7 @@ func (a *App) assemble() (err error) {
 		return err
 	}
 	a.Gate = gate.New(gate.Config{
-		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
+		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
 	})
 	return nil

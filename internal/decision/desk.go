@@ -26,6 +26,12 @@ type Store interface {
 	// one transaction: all of them or none; see [Settlement]. What it finds changed
 	// is a [Refusal], or [ErrRaced].
 	Settle(ctx context.Context, s ...Settlement) error
+	// Refused appends the entry of a verdict that does not count.
+	Refused(ctx context.Context, ev audit.Event) error
+}
+
+// Papers keeps what belongs to an action besides the votes.
+type Papers interface {
 	// Revisions lists what an Intent was before each change, the oldest first.
 	Revisions(ctx context.Context, tenant ident.Tenant, intentID string) ([]Revision, error)
 	// Notes lists the questions and answers on an Intent, or on all of a Run where
@@ -33,8 +39,6 @@ type Store interface {
 	Notes(ctx context.Context, tenant ident.Tenant, run, intentID string) ([]Note, error)
 	// Tell stores a question or an answer, on an open Decision; see [Telling].
 	Tell(ctx context.Context, n Telling) error
-	// Refused appends the entry of a verdict that does not count.
-	Refused(ctx context.Context, ev audit.Event) error
 }
 
 // Facts is what a verdict is judged by, besides the Decision.
@@ -107,6 +111,7 @@ type Item struct {
 // Config is what a Desk works with. All of it is needed but Altered and OnGlass.
 type Config struct {
 	Store    Store
+	Papers   Papers
 	Facts    Facts
 	Involved Involved
 	// Clean scrubs a text with the tenant's current set.
@@ -135,7 +140,7 @@ type Desk struct{ Config }
 
 // NewDesk makes the service.
 func NewDesk(c Config) (*Desk, error) {
-	if c.Store == nil || c.Facts == nil || c.Involved == nil || c.Clean == nil || c.Known == nil || c.Hold == nil || c.Now == nil || c.Wake == nil {
+	if c.Store == nil || c.Papers == nil || c.Facts == nil || c.Involved == nil || c.Clean == nil || c.Known == nil || c.Hold == nil || c.Now == nil || c.Wake == nil {
 		return nil, fault.New(fault.Internal, "opening the Decision Queue without all that it works with")
 	}
 	return &Desk{c}, nil
@@ -206,12 +211,12 @@ func (k *Desk) whole(ctx context.Context, tenant ident.Tenant, id string) (Item,
 func (k *Desk) with(ctx context.Context, it Item) (Item, error) {
 	d, err := it.Decision, error(nil)
 	if it.Intent.Edits > 0 {
-		if it.Edits, err = k.Store.Revisions(ctx, d.Tenant, d.Intent); err != nil {
+		if it.Edits, err = k.Papers.Revisions(ctx, d.Tenant, d.Intent); err != nil {
 			return Item{}, err
 		}
 	}
 	if d.Notes > 0 {
-		if it.Notes, err = k.Store.Notes(ctx, d.Tenant, d.Run, d.Intent); err != nil {
+		if it.Notes, err = k.Papers.Notes(ctx, d.Tenant, d.Run, d.Intent); err != nil {
 			return Item{}, err
 		}
 	}

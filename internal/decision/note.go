@@ -87,7 +87,7 @@ func (k *Desk) Answer(ctx context.Context, who ident.Principal, id, question, te
 // Questions are those about a Run's actions, with their answers: for who may see
 // the Run.
 func (k *Desk) Questions(ctx context.Context, tenant ident.Tenant, run string) ([]Note, error) {
-	notes, err := k.Store.Notes(ctx, tenant, run, "")
+	notes, err := k.Papers.Notes(ctx, tenant, run, "")
 	for i := range notes { // a Secret may have been stored since
 		notes[i].Text = k.Clean(tenant, notes[i].Text)
 	}
@@ -110,7 +110,7 @@ func (k *Desk) tell(ctx context.Context, who ident.Principal, d Decision, questi
 	if question != "" {
 		typ, title = audit.DecisionAnswered, who.Name+" answers"
 	}
-	err = k.Store.Tell(ctx, Telling{Tenant: d.Tenant, Note: n,
+	err = k.Papers.Tell(ctx, Telling{Tenant: d.Tenant, Note: n,
 		Event: eventOf(d, typ, who.String(), now, map[string]any{"decision": d.ID, "digest": d.Digest, "name": n.ID, "result": intent.SHA256([]byte(text))}),
 		Title: k.Clean(d.Tenant, title)})
 	if err != nil {

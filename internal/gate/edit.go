@@ -21,6 +21,15 @@ type Editors interface {
 	Editable(ctx context.Context, who ident.Principal, id string, seen intent.Digest, now time.Time) (decision.Item, error)
 }
 
+// Edits stores changes of what waits.
+type Edits interface {
+	// Edit stores a changed Intent; see [Edited]. What it finds changed is a
+	// decision.Refusal.
+	Edit(ctx context.Context, e Edited) error
+	// Refused appends the entry of what a person tried, and what does not count.
+	Refused(ctx context.Context, ev audit.Event) error
+}
+
 // Edit is an approver's change of an action that waits.
 type Edit struct {
 	Decision string
@@ -83,7 +92,7 @@ func (g *Gate) Edit(ctx context.Context, who ident.Principal, e Edit) (decision.
 	delete(fields, "repeat")
 	ev := g.event(c, audit.IntentEdited, fields)
 	ev.Actor = who.String()
-	err = g.Intents.Edit(ctx, Edited{Was: item, Now: c.it, Decision: d, By: who, Reason: c.clip(g, reason), Event: ev, At: g.Now(),
+	err = g.Edits.Edit(ctx, Edited{Was: item, Now: c.it, Decision: d, By: who, Reason: c.clip(g, reason), Event: ev, At: g.Now(),
 		Observe: g.clean(c, explain.Decision, who.Name+" changed what waits: "+waitsFor(c, d), c.it.Edited, c.it.Args)})
 	return d, err
 }
@@ -153,7 +162,7 @@ func (g *Gate) askAnew(c *candidate, was decision.Decision) (d decision.Decision
 func (g *Gate) notEdited(ctx context.Context, who ident.Principal, c *candidate, d decision.Decision, why error) error {
 	ev := g.event(c, audit.VerdictRefused, map[string]any{"decision": d.ID, "digest": d.Digest, "verdict": "edit", "why": c.clip(g, why.Error())})
 	ev.Actor = who.String()
-	if err := g.Intents.Refused(ctx, ev); err != nil {
+	if err := g.Edits.Refused(ctx, ev); err != nil {
 		return fault.Wrap(fault.Unavailable, "recording a refused change", err)
 	}
 	return why

@@ -75,11 +75,6 @@ type Intents interface {
 	// Repark takes an approved Intent back into the queue, as it is bound now,
 	// under a new Decision.
 	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
-	// Edit stores a changed Intent; see [Edited]. What it finds changed is a
-	// decision.Refusal.
-	Edit(ctx context.Context, e Edited) error
-	// Refused appends the entry of what a person tried, and what does not count.
-	Refused(ctx context.Context, ev audit.Event) error
 }
 
 // Earlier finds what a key stands for.
@@ -140,6 +135,7 @@ type Config struct {
 	Runs      Runs
 	Decisions Decisions
 	Editors   Editors
+	Edits     Edits
 	Vault     Vault
 	Machine   *commit.Machine
 	Rail      *explain.Rail

@@ -110,11 +110,11 @@ func (w *world) open() {
 		w.must(err)
 	}
 	rail := explain.New(w.store, v.Scrub)
-	w.desk, err = decision.NewDesk(decision.Config{Store: w.store, Facts: w.store, Involved: starters{}, Hold: w.store.Hold, Now: w.clock, Wake: rail.Wake,
+	w.desk, err = decision.NewDesk(decision.Config{Store: w.store, Papers: w.store, Facts: w.store, Involved: starters{}, Hold: w.store.Hold, Now: w.clock, Wake: rail.Wake,
 		Clean: func(_ ident.Tenant, s string) string { return s }, Known: func(ident.Tenant, ...[]byte) ([]string, error) { return nil, nil }})
 	w.must(err)
 	w.Gate = gate.New(gate.Config{
-		Intents: intents{w.store, w}, Earlier: w.store, Runs: runs{w.store, w}, Decisions: decisions{w.store, w}, Editors: w.desk, Vault: doors{v, w},
+		Intents: intents{w.store, w}, Earlier: w.store, Runs: runs{w.store, w}, Decisions: decisions{w.store, w}, Editors: w.desk, Edits: w.store, Vault: doors{v, w},
 		Machine: commit.New(intents{w.store, w}, ident.New("proc"), w.clock, quiet), Rail: rail,
 		World:     func(ident.Tenant) (gate.World, error) { return w.compiled, w.worldErr },
 		Transport: func(*catalog.Match) http.RoundTripper { return line{w} },

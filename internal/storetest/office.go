@@ -46,7 +46,7 @@ func newOffice(t *testing.T, s Store) *office {
 	o.financeID = team.ID
 	_, err = o.Dir.ApplyTeam(o.ctx, Admin(acme), acme, Team("legal", "eve"), o.Now)
 	o.must(err)
-	o.desk, err = decision.NewDesk(decision.Config{Store: s, Facts: o, Involved: o,
+	o.desk, err = decision.NewDesk(decision.Config{Store: s, Papers: s, Facts: o, Involved: o,
 		Clean: func(_ ident.Tenant, s string) string { return strings.ReplaceAll(s, "CANARY", "[secret]") },
 		Known: o.meets, Hold: s.Hold, Now: func() time.Time { return o.Now },
 		Altered: func(_ context.Context, d decision.Decision, i intent.Intent, secrets []string) error {

@@ -94,6 +94,7 @@ func (a *siege) strike(queries ...string) {
 		a.office.Store = a.Again()
 		dir := NewWorld(a.t, a.office.Store).Dir
 		a.Dir, a.desk.Store = dir, a.office.Store
+		a.desk.Papers = a.office.Store
 	}
 }
 

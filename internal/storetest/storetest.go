@@ -32,6 +32,7 @@ import (
 type Store interface {
 	identity.Store
 	decision.Store
+	decision.Papers
 	explain.Store
 	CreateRun(ctx context.Context, n gate.NewRun) (intent.Run, error)
 	Propose(ctx context.Context, p gate.Proposed) (it intent.Intent, fresh bool, err error)
