@@ -62,6 +62,7 @@ var matrix = map[string]expected{
 	"POST /v1/missions/{mission}/hand-in": only(404, "requester"),
 	"POST /v1/policy/explain":             signedIn(400),
 
+
 	"GET /v1/runs":             signedIn(200),
 	"POST /v1/runs/{run}/stop": signedIn(403).but(204, "requester", "admin").but(404, "builder", "approver"),
 	// The requester's own Run, those who see all Runs, and the Run itself. The
@@ -77,9 +78,17 @@ var matrix = map[string]expected{
 	"POST /v1/runs/{run}/observations": only(400, "run"),
 	"POST /v1/runs/{run}/end":          only(204, "run"),
 
-	"GET /v1/decisions":                    only(200, "approver", "auditor", "admin"),
-	"GET /v1/decisions/{decision}":         only(404, "approver", "auditor", "admin"),
-	"POST /v1/decisions/{decision}":        only(404, "approver"),
+	"GET /v1/decisions":             only(200, "approver", "auditor", "admin"),
+	"GET /v1/decisions/{decision}":  only(404, "approver", "auditor", "admin"),
+	"POST /v1/decisions/{decision}": only(404, "approver"),
+	"POST /v1/decisions":            only(400, "approver"),
+
+	"POST /v1/decisions/{decision}/break-glass":                 only(404, "admin"),
+	"POST /v1/decisions/{decision}/edit":                        only(404, "approver"),
+	"POST /v1/decisions/{decision}/questions":                   only(404, "approver"),
+	"POST /v1/decisions/{decision}/questions/{question}/answer": signedIn(404),
+	"GET /v1/runs/{run}/questions":                              signedIn(200).but(404, "builder", "approver"),
+
 	"GET /v1/unknown":                      only(200, "auditor", "admin"),
 	"POST /v1/intents/{intent}/resolution": only(404, "admin"),
 	"GET /v1/incidents":                    only(200, "auditor", "admin"),

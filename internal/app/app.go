@@ -71,9 +71,11 @@ type Config struct {
 	TLSCert, TLSKey string
 	// PublicURL is where people reach the server, when a proxy before it has the
 	// TLS: with https their cookies are bound to it.
-	PublicURL  string
-	LogHandler slog.Handler // where logs go, before scrubbing
-	Now        func() time.Time
+	PublicURL string
+	// NoBreakGlass says that admins can't approve in place of the Teams.
+	NoBreakGlass bool
+	LogHandler   slog.Handler // where logs go, before scrubbing
+	Now          func() time.Time
 	// Crash is called between the steps of each attempt, for the tests that
 	// kill the process there.
 	Crash func(intent.Intent, commit.Point)
@@ -164,9 +166,10 @@ func (a *App) assemble() (err error) {
 	a.Machine = commit.New(a.store, ident.New("proc"), a.now, a.log)
 	a.Machine.Crash = a.cfg.Crash
 	a.Desk, err = decision.NewDesk(decision.Config{
-		Store: a.store, Facts: a.store, Involved: a,
+		Store: a.store, Papers: a.store, Facts: a.store, Involved: a,
 		Clean: a.clean,
 		Known: a.known, Hold: a.store.Hold, Altered: a.altered, Now: a.now,
+		NoGlass: a.cfg.NoBreakGlass, OnGlass: a.glass,
 		Wake: a.Rail.Wake,
 	})
 	if err != nil {
@@ -179,7 +182,7 @@ func (a *App) assemble() (err error) {
 		return err
 	}
 	a.Gate = gate.New(gate.Config{
-		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
+		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
 	})
 	a.Notifier, err = notify.New(notify.Config{
@@ -198,6 +201,13 @@ func chance() float64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // it never fails: crypto/rand ends the process instead
 	return float64(binary.LittleEndian.Uint64(b[:])>>11) / (1 << 53)
+}
+
+// glass says loudly that an admin approved in place of the Teams. The audit log has
+// it already.
+func (a *App) glass(ctx context.Context, d decision.Decision, v decision.Vote) {
+	a.log.ErrorContext(ctx, "an admin breaks the glass", slog.String("decision", d.ID), slog.String("intent", d.Intent),
+		slog.String("account", v.Account), slog.String("state", string(d.State)))
 }
 
 // clean takes a tenant's known secrets out of a text.

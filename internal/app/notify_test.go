@@ -136,7 +136,7 @@ func (w *tower) park(team string) decision.Decision {
 	_, err := w.store.CreateRun(w.t.Context(), gate.NewRun{Run: intent.Run{Tenant: "acme", ID: run, Mission: "pay", Starter: "person:acc_1",
 		Worker: intent.Outside, Input: json.RawMessage("{}"), State: intent.RunRunning, CreatedAt: w.now()}})
 	w.must(err)
-	d := decision.Decision{Tenant: "acme", ID: ident.New("dec"), Intent: id, Revision: 1, Run: run, Mission: "pay", Digest: intent.SHA256([]byte(id)), Team: team,
+	d := decision.Decision{Tenant: "acme", ID: ident.New("dec"), Intent: id, Revision: 1, Run: run, Mission: "pay", Digest: intent.SHA256([]byte(id)), Needs: []decision.Need{{Team: team, Count: 1}},
 		State: decision.Open, CreatedAt: w.now(), ExpiresAt: w.now().Add(72 * time.Hour)}
 	_, _, err = w.store.Propose(w.t.Context(), gate.Proposed{Own: true, ArgsDigest: intent.Digest(id), Decision: &d, Intent: intent.Intent{Tenant: "acme", ID: id, Revision: 1,
 		Run: run, Mission: "pay", Connection: "erp-write", Tool: "pay", Effect: resource.Write, State: intent.Parked, Digest: d.Digest,
@@ -149,8 +149,8 @@ func (w *tower) park(team string) decision.Decision {
 func (w *tower) expire(d decision.Decision) {
 	w.t.Helper()
 	d.State, d.DecidedAt = decision.Expired, w.now()
-	w.must(w.store.Settle(w.t.Context(), decision.Settlement{Decision: d, To: intent.Expired, At: w.now(), Title: "expired", Event: audit.Event{
-		Type: audit.IntentDecided, Tenant: "acme", At: w.now(), Actor: "system:test", Run: d.Run, Intent: d.Intent, Fields: map[string]any{"decision": d.ID}}}))
+	w.must(w.store.Settle(w.t.Context(), decision.Settlement{Decision: d, To: intent.Expired, At: w.now(), Title: "expired", Events: []audit.Event{{
+		Type: audit.IntentDecided, Tenant: "acme", At: w.now(), Actor: "system:test", Run: d.Run, Intent: d.Intent, Fields: map[string]any{"decision": d.ID}}}}))
 }
 
 // until runs the Notifier until something holds.

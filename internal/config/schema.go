@@ -164,6 +164,7 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"Field.required": "Whether it has to be filled in.", "Field.options": "Of a select.", "Field.pattern": "RE2, of the whole value.", "Field.maxLength": "Characters; 500 unless said.",
 
 	"DecisionRule.connection": "One that the Mission holds.", "DecisionRule.tool": "Every Tool of the Connection unless said.", "DecisionRule.team": "Whose members decide.",
+	"DecisionRule.count":   "How many different people of the Team have to approve; 1 unless said, 20 at most.",
 	"DecisionRule.expires": "7 days unless said, 30 at most.", "DecisionRule.pinSecret": "A rotation of the Secret between proposal and execution voids the approval.",
 
 	"Limits.turns": "Model calls; 30 unless said.", "Limits.tokens": "In and out; 200000 unless said.", "Limits.costUSD": "By the model's prices; no limit unless said.",

@@ -210,6 +210,7 @@ type DecisionRule struct {
 	Connection string   `json:"connection" yaml:"connection"`
 	Tool       string   `json:"tool,omitempty" yaml:"tool,omitempty"` // empty: every Tool of the Connection
 	Team       string   `json:"team" yaml:"team"`
+	Count      int      `json:"count,omitempty" yaml:"count,omitempty"`    // how many different people of the Team, default 1, at most 20
 	Expires    Duration `json:"expires,omitzero" yaml:"expires,omitempty"` // default 7 days, at most 30
 	// PinSecret binds the approval to the Secret's version at the time of the
 	// proposal: a rotation in between voids it.

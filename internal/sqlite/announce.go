@@ -35,8 +35,12 @@ type announcement struct {
 // Decision waits, and what is told later if it waits still: the rows are all that
 // waiting costs.
 func (t *Tx) announceWait(d decision.Decision) error {
-	a := announcement{tenant: d.Tenant, decision: d.ID, run: d.Run, mission: d.Mission, team: d.Team, once: d.ID}
 	return t.toChannels(d.Tenant, func(c *resource.Channel) error {
+		team, ok := served(c, resource.EventWaiting, d)
+		if !ok {
+			return nil
+		}
+		a := announcement{tenant: d.Tenant, decision: d.ID, run: d.Run, mission: d.Mission, team: team, once: d.ID}
 		for event, due := range map[resource.Event]time.Time{
 			resource.EventWaiting:  d.CreatedAt,
 			resource.EventReminder: d.CreatedAt.Add(c.Reminder()),
@@ -57,9 +61,24 @@ func (t *Tx) announceWait(d decision.Decision) error {
 // announceVerdict says that a Decision waits no longer.
 func (t *Tx) announceVerdict(d decision.Decision, at time.Time) error {
 	return t.toChannels(d.Tenant, func(c *resource.Channel) error {
+		team, ok := served(c, resource.EventDecided, d)
+		if !ok {
+			return nil
+		}
 		return t.announce(c, announcement{tenant: d.Tenant, event: resource.EventDecided, decision: d.ID, run: d.Run, mission: d.Mission,
-			team: d.Team, once: d.ID, due: at})
+			team: team, once: d.ID, due: at})
 	})
+}
+
+// served is the first Team of the Decision that the Channel serves: one message
+// for each Channel, however many have to approve.
+func served(c *resource.Channel, e resource.Event, d decision.Decision) (string, bool) {
+	for _, n := range d.Needs {
+		if c.Serves(e, n.Team) {
+			return n.Team, true
+		}
+	}
+	return "", false
 }
 
 // announceEvent says what an entry of the audit log is about, when people hear of

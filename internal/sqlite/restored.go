@@ -81,7 +81,7 @@ func (t *Tx) closeRestored(st commit.Step) error {
 		return err
 	}
 	for _, d := range live {
-		if err := t.put(d, cols{"state": decision.Void}); err != nil {
+		if err := t.putDecision(d, cols{"state": decision.Void}); err != nil {
 			return err
 		}
 	}
