@@ -69,8 +69,10 @@ type Config struct {
 	Applier   Applier
 	Keeper    Keeper
 	Backuper  Backuper
-	Now       func() time.Time
-	Log       *slog.Logger
+	// ChannelKeeper knows the Channels.
+	ChannelKeeper ChannelKeeper
+	Now           func() time.Time
+	Log           *slog.Logger
 	// Health says why the server should get no requests, or nil; in fixed words,
 	// since strangers read it.
 	Health  func() error
@@ -105,6 +107,7 @@ func New(c Config) *API {
 	a.policy()
 	a.auditLog()
 	a.backups()
+	a.channels()
 	a.mux.HandleFunc("GET /v1/openapi.json", a.serveOpenAPI)
 	a.mux.HandleFunc("/v1/", a.noRoute)
 	return a

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 )
@@ -51,7 +52,8 @@ func (a *API) decisions() {
 	handle(a, "GET", "/v1/decisions/{decision}", "Show a Decision with the exact action", viewers, func(c *call, _ none) (decision.Item, error) {
 		return a.item(c)
 	})
-	handle(a, "POST", "/v1/decisions/{decision}", "Approve or reject, with password and one-time code", with(ident.Approver), a.decide)
+	handle(a, "POST", "/v1/decisions/{decision}", "Approve or reject, with password and one-time code; where several people are needed, one vote", with(ident.Approver), a.decide)
+	a.morePeople()
 	handle(a, "GET", "/v1/unknown", "The writes whose outcome a person has to find out", with(ident.Admin, ident.Auditor), func(c *call, _ none) (Intents, error) {
 		l, err := a.Store.IntentsIn(c.Context(), c.who.Tenant, intent.NeedsHuman)
 		return Intents{emptied(l)}, err
@@ -75,6 +77,14 @@ func (a *API) item(c *call) (decision.Item, error) {
 }
 
 func (a *API) decide(c *call, in Verdict) (decision.Decision, error) {
+	if in.Verdict == decision.Glass {
+		return decision.Decision{}, fault.New(fault.Invalid, "breaking the glass has a route of its own").WithHint("POST /v1/decisions/{decision}/break-glass")
+	}
+	return a.give(c, in)
+}
+
+// give hands a verdict with its proof to the Desk.
+func (a *API) give(c *call, in Verdict) (decision.Decision, error) {
 	it, err := a.Desk.Get(c.Context(), c.who.Tenant, c.PathValue("decision"))
 	if err != nil {
 		return decision.Decision{}, err
@@ -82,13 +92,21 @@ func (a *API) decide(c *call, in Verdict) (decision.Decision, error) {
 	r := decision.Request{Tenant: c.who.Tenant, Decision: it.Decision.ID, Verdict: in.Verdict, Digest: in.Digest, Reason: in.Reason, Who: c.who}
 	// Without a proof or a verdict, or where no verdict of this kind can count, it
 	// goes to the Desk as it is, which refuses it on the record.
-	if held := it.Held != nil && in.Verdict == decision.Approve; !held && in.Password != "" && in.Code != "" && (in.Verdict == decision.Approve || in.Verdict == decision.Reject) {
-		f, err := a.Directory.Confirm(c.Context(), c.who, in.Password, in.Code, it.Decision.Act(in.Verdict, c.who.ID), a.Now())
-		if err != nil {
+	known := in.Verdict == decision.Approve || in.Verdict == decision.Reject || in.Verdict == decision.Glass
+	if held := it.Held != nil && in.Verdict != decision.Reject; !held && in.Password != "" && in.Code != "" && known {
+		if r.Factor, err = a.factor(c, in.Password, in.Code, it.Decision.Act(in.Verdict, c.who.ID)); err != nil {
 			return decision.Decision{}, err
 		}
-		factor := decision.Factor(f)
-		r.Factor = &factor
 	}
 	return a.Desk.Decide(c.Context(), r, a.Now())
+}
+
+// factor confirms that a person means one act.
+func (a *API) factor(c *call, password, code string, act intent.Digest) (*decision.Factor, error) {
+	f, err := a.Directory.Confirm(c.Context(), c.who, password, code, act, a.Now())
+	if err != nil {
+		return nil, err
+	}
+	out := decision.Factor(f)
+	return &out, nil
 }

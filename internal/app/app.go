@@ -17,6 +17,9 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"log" //nolint:depguard // only to take it over
 	"log/slog"
@@ -39,6 +42,7 @@ import (
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/mission"
+	"sallyport.dev/internal/notify"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/sqlite"
@@ -67,12 +71,19 @@ type Config struct {
 	TLSCert, TLSKey string
 	// PublicURL is where people reach the server, when a proxy before it has the
 	// TLS: with https their cookies are bound to it.
-	PublicURL  string
-	LogHandler slog.Handler // where logs go, before scrubbing
-	Now        func() time.Time
+	PublicURL string
+	// NoBreakGlass says that admins can't approve in place of the Teams.
+	NoBreakGlass bool
+	LogHandler   slog.Handler // where logs go, before scrubbing
+	Now          func() time.Time
 	// Crash is called between the steps of each attempt, for the tests that
 	// kill the process there.
 	Crash func(intent.Intent, commit.Point)
+	// RootCAs is who vouches for the receivers of messages; nil: the machine's.
+	RootCAs *x509.CertPool
+	// Sent is called between a receiver's word that it has a message and the
+	// store's, for the test that kills the process there.
+	Sent func(notify.Notice)
 }
 
 // App is the running program.
@@ -89,6 +100,7 @@ type App struct {
 	Gate      *gate.Gate
 	Rail      *explain.Rail
 	Machine   *commit.Machine
+	Notifier  *notify.Notifier
 
 	opening   opening
 	front     front
@@ -154,9 +166,10 @@ func (a *App) assemble() (err error) {
 	a.Machine = commit.New(a.store, ident.New("proc"), a.now, a.log)
 	a.Machine.Crash = a.cfg.Crash
 	a.Desk, err = decision.NewDesk(decision.Config{
-		Store: a.store, Facts: a.store, Involved: a,
+		Store: a.store, Papers: a.store, Facts: a.store, Involved: a,
 		Clean: a.clean,
 		Known: a.known, Hold: a.store.Hold, Altered: a.altered, Now: a.now,
+		NoGlass: a.cfg.NoBreakGlass, OnGlass: a.glass,
 		Wake: a.Rail.Wake,
 	})
 	if err != nil {
@@ -169,10 +182,32 @@ func (a *App) assemble() (err error) {
 		return err
 	}
 	a.Gate = gate.New(gate.Config{
-		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
+		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
 	})
-	return nil
+	a.Notifier, err = notify.New(notify.Config{
+		Store: a.store, Vault: a.Vault, PublicURL: a.cfg.PublicURL, RootCAs: a.cfg.RootCAs, Now: a.now, Random: chance, Log: a.log, Sent: a.cfg.Sent,
+		Catalog: func(t ident.Tenant) (*catalog.Snapshot, error) {
+			w, err := a.World(t)
+			return w.Catalog, err
+		},
+		Clean: func(t ident.Tenant, s string) string { return unknown.String(a.clean(t, s)) },
+	})
+	return err
+}
+
+// chance is a number from 0 to 1.
+func chance() float64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails: crypto/rand ends the process instead
+	return float64(binary.LittleEndian.Uint64(b[:])>>11) / (1 << 53)
+}
+
+// glass says loudly that an admin approved in place of the Teams. The audit log has
+// it already.
+func (a *App) glass(ctx context.Context, d decision.Decision, v decision.Vote) {
+	a.log.ErrorContext(ctx, "an admin breaks the glass", slog.String("decision", d.ID), slog.String("intent", d.Intent),
+		slog.String("account", v.Account), slog.String("state", string(d.State)))
 }
 
 // clean takes a tenant's known secrets out of a text.
@@ -237,7 +272,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys} {
+	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)

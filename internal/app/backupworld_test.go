@@ -107,9 +107,10 @@ func (o *office) propose(effect resource.Effect, s intent.State) {
 		Connection: "erp", Tool: "list", Effect: effect, State: s, Digest: intent.SHA256([]byte(id)), Reason: businessCanary, CreatedAt: o.time}}
 	if s == intent.Parked || s == intent.Approved {
 		p.Decision = &decision.Decision{Tenant: "acme", ID: ident.New("dec"), Intent: id, Revision: 1, Run: o.run, Mission: "weekly", Digest: p.Intent.Digest,
-			Team: "finance", State: decision.Open, CreatedAt: o.time, ExpiresAt: o.time.Add(time.Hour)}
+			Needs: []decision.Need{{Team: "finance", Count: 1}}, State: decision.Open, CreatedAt: o.time, ExpiresAt: o.time.Add(time.Hour)}
 		if s == intent.Approved {
-			p.Decision.State, p.Decision.DecidedAt, p.Decision.By = decision.Approved, o.time, o.admin.ID
+			p.Decision.State, p.Decision.DecidedAt = decision.Approved, o.time
+			p.Decision.Votes = []decision.Vote{{Account: o.admin.ID, Verdict: decision.Approve, At: o.time}}
 		}
 	}
 	_, _, err := o.store.Propose(o.t.Context(), p)

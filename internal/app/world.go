@@ -174,7 +174,7 @@ func policyWorld(s *catalog.Snapshot) policy.World {
 			for _, t := range i.Kind.Tools() {
 				w.Tools = append(w.Tools, policy.Tool{Integration: name, Name: t.Name, Effect: t.Effect, Schema: t.Schema})
 			}
-		case resource.KindPolicy:
+		case resource.KindPolicy, resource.KindChannel:
 		}
 	}
 	return w
@@ -246,22 +246,30 @@ func (a *App) restated(ctx context.Context, t ident.Tenant, report []resource.Ch
 	return report, err
 }
 
-// warn says which Connections name a Secret that can't be used now. It is no
+// warn says which Connections and Channels name a Secret that can't be used now. It is no
 // error: a Secret may be stored after what uses it is applied.
 func (a *App) warn(ctx context.Context, t ident.Tenant, in []resource.Resource, report []resource.Change) {
 	for i, r := range in {
-		c, ok := r.(*resource.Connection)
-		if !ok {
+		ref := ""
+		switch r := r.(type) {
+		case *resource.Connection:
+			ref = r.Auth.Secret
+		case *resource.Channel:
+			if ref = r.SecretRef(); !a.Notifier.Links() {
+				report[i].Warning = "its messages have no link: the server was started without --public-url"
+			}
+		}
+		if ref == "" {
 			continue
 		}
-		if _, err := a.Vault.Head(ctx, t, c.Auth.Secret); err != nil {
+		if _, err := a.Vault.Head(ctx, t, ref); err != nil {
 			report[i].Warning = err.Error()
 			if have, err := a.Vault.List(ctx, t); err == nil {
 				var names []string
 				for _, s := range have {
 					names = append(names, s.Name)
 				}
-				if like := resource.DidYouMean(c.Auth.Secret, names); like != "" {
+				if like := resource.DidYouMean(ref, names); like != "" {
 					report[i].Warning += " (" + like + ")"
 				}
 			}

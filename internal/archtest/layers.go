@@ -43,8 +43,9 @@ var Layers = []Layer{
 		one("internal/sqlite", "the embedded store: one file, one writer, group commit"),
 		one("internal/engine/dbos", "durable segments of Runs on one machine"),
 	}},
-	{Name: "5", For: "doors for Workers", Chains: []Chain{
+	{Name: "5", For: "doors for Workers, and the way to people", Chains: []Chain{
 		one("internal/mission", "the built-in AI Worker's loop, in segments"),
+		one("internal/notify", "tells people that a Decision waits: webhook, Slack, e-mail"),
 	}},
 	{Name: "4", For: "the one way to an effect", Chains: []Chain{{
 		{{"internal/gate", "Admit: identity, grant, schema, secrets, policy, Decision"}},
@@ -63,6 +64,7 @@ var Layers = []Layer{
 			{{"internal/vault", "encrypted Secrets; opens doors, hands out no keys"}},
 			{
 				{"internal/vault/httpcred", "the door to an HTTP system: injects, scrubs"},
+				{"internal/vault/smtpcred", "the door to a mail server: signs in, hands messages over"},
 				{"internal/vault/kek", "seals: key file, passphrase, transit, exec"},
 			},
 			{
@@ -104,6 +106,7 @@ var Layers = []Layer{
 		one("internal/archtest", "this list, and the tests that hold it"),
 		one("internal/storetest", "the conformance suite that every store passes"),
 		one("internal/leaktest", "canaries, encodings, hostile answers, and the search for what came through"),
+		one("internal/mailtest", "a mail server for tests, good and bad"),
 		one("internal/doctest", "runs the commands of the documentation"),
 		one("examples/vendor-onboarding/...", "the example company: its systems, its model, its resources"),
 		one("examples/seal-plugin", "an example of a program for an exec seal"),

@@ -51,6 +51,10 @@ var Reserved = []OnlyBy{
 		Why: "no request without an attempt that was claimed"},
 	{Object: "internal/vault.Vault.Open", By: []string{"internal/gate"},
 		Why: "a door is opened for an admitted Intent, after its audit entry"},
+	{Object: "internal/vault.Vault.OpenChannel", By: []string{"internal/notify"},
+		Why: "the doors of Channels tell people, and do nothing for a Worker"},
+	{Object: "internal/vault.Vault.OpenMail", By: []string{"internal/notify"},
+		Why: "the doors of Channels tell people, and do nothing for a Worker"},
 	{Object: "internal/gate.Vault.Open", By: nil,
 		Why: "a door is opened for an admitted Intent, after its audit entry"},
 	{Object: "internal/vault/internal/plain.Bytes", By: []string{"internal/vault/..."},
@@ -110,6 +114,8 @@ var Goroutines = []Goroutine{
 	{"internal/cli", "context.AfterFunc", "it runs the standard library's stop, which is a no-op when it ran before"},
 	{"internal/doctest", goStatement, "it is for tests, which a panic may end"},
 	{"internal/storetest", "sync.WaitGroup.Go", "it is for tests, which a panic may end"},
+	{"internal/mailtest", "sync.WaitGroup.Go", "it is for tests, which a panic may end"},
+	{"internal/vault/smtpcred", "context.AfterFunc", "it sets a deadline on a connection, and nothing else"},
 }
 
 // pureModules are the modules from outside that pure packages may import. Layer

@@ -6,7 +6,8 @@ var NotPlaintext = byName(
 	words{"names, labels and ids that people gave or the vault made; they are shown in every list",
 		[]string{
 			"vault.DoorSpec.Secret", "vault.DoorSpec.Integration", "vault.DoorSpec.Method", "vault.DoorSpec.Mission",
-			"vault.Meta.Name", "vault.Meta.ID", "vault.Meta.Fields",
+			"vault.ChannelSpec.Secret", "vault.MailSpec.Secret", "vault.MailSpec.Username", "vault.MailSpec.Hello",
+			"smtpcred.Config.Server", "smtpcred.Config.Hello", "smtpcred.Config.Username", "vault.Meta.Name", "vault.Meta.ID", "vault.Meta.Fields",
 			"vault.ProjectRow.Project", "vault.Ref.Name", "vault.Ref.String", "vault.Ref.Rule",
 			"vault.Row.Name", "vault.Scope.Integrations", "vault.Scope.Origins", "vault.Scope.Methods",
 			"vault.Scope.Missions", "vault.Edit.Description", "vault.Edit.Owner",
@@ -42,7 +43,7 @@ var NotPlaintext = byName(
 	words{"what the caller brought and the vault wipes; nothing fills it in", []string{"vault.Write.Fields", "vault.Found.Value"}},
 	words{"plain.Value: opaque outside the vault, where nobody can import the package that opens it",
 		[]string{
-			"httpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
+			"httpcred.Config.Fields", "smtpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
 			"kek.Transit.Unwrap", "kek.Exec.Unwrap", "kek.Recovery.Unwrap", "kek.Decrypt", "kek.NewSecret",
 		}},
 	words{"ids of Runs and the like; the value is taken out of them", []string{"vault.Trace.Places"}},
@@ -55,6 +56,8 @@ var NotPlaintext = byName(
 	words{"the database of a backup, for who has a seal of it: Secrets are ciphertext in it as in every database",
 		[]string{"vault.Backup.Open"}},
 	words{"names of Secrets, and one of three words for a part of a request", []string{"vault.Carried", "httpcred.Carried.Names", "httpcred.Carried.Part"}},
+	words{"what net/smtp says to the server that it signs in to: no exported function gives a value of the type",
+		[]string{"smtpcred.login.Start", "smtpcred.login.Next"}},
 	words{"a value of the caller's own context", []string{"httpcred.quietCtx.Value"}},
 )
 

@@ -5,50 +5,60 @@ type Type string
 
 // The types of event. What is not listed can't be recorded.
 const (
-	LogOpened         Type = "log.opened" // entry 0 of every log, written by the Sequencer alone
-	IntentProposed    Type = "intent.proposed"
-	IntentDenied      Type = "intent.denied"
-	IntentParked      Type = "intent.parked"
-	IntentDecided     Type = "intent.decided"  // approved, rejected, expired, withdrawn
-	VerdictRefused    Type = "verdict.refused" // somebody tried to decide, and it does not count
-	DecisionHeld      Type = "decision.held"   // a known secret stands in what its page would show
-	IntentClaimed     Type = "intent.claimed"  // durable before the secret is resolved
-	IntentSending     Type = "intent.sending"  // a write's, durable before a byte leaves
-	IntentOutcome     Type = "intent.outcome"
-	IntentSwept       Type = "intent.swept"    // its claimant died
-	IntentResolved    Type = "intent.resolved" // an UNKNOWN got its outcome, by lookup or by a person
-	RunStarted        Type = "run.started"
-	RunEnded          Type = "run.ended"
-	SecretSet         Type = "secret.set"
-	SecretRotated     Type = "secret.rotated"
-	SecretDisabled    Type = "secret.disabled"
-	SecretRemoved     Type = "secret.removed"     // all its versions are destroyed
-	SecretDestroyed   Type = "secret.destroyed"   // one version is
-	SecretDescribed   Type = "secret.described"   // what people read about it has changed
-	SecretRekeyed     Type = "secret.rekeyed"     // its keys were replaced, its value not
-	SecretQuarantined Type = "secret.quarantined" // a value that nobody stored was met, and is kept
-	SecretDismissed   Type = "secret.dismissed"   // a quarantined value was called no secret, and destroyed
-	SecretOpened      Type = "secret.opened"      // for a use outside an Intent, such as trying a new version
-	ResourceApplied   Type = "resource.applied"
-	ResourceRemoved   Type = "resource.removed"
-	AccountCreated    Type = "account.created"
-	AccountChanged    Type = "account.changed"
-	TeamChanged       Type = "team.changed"
-	SessionStarted    Type = "session.started"
-	SessionFailed     Type = "session.failed"
-	SessionEnded      Type = "session.ended"
-	VaultUnsealed     Type = "vault.unsealed"
-	VaultRefused      Type = "vault.refused" // somebody tried to unseal it, with the wrong seal
-	SealAdded         Type = "seal.added"
-	SealRenewed       Type = "seal.renewed"
-	SealRemoved       Type = "seal.removed"
-	RootRotated       Type = "root.rotated"
-	RowRefused        Type = "row.refused"     // a stored row is not the one that was written last
-	BackupMade        Type = "backup.made"     // begun: its snapshot has this entry
-	BackupRestored    Type = "backup.restored" // what was after it is gone
-	WorkerIncident    Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
-	IncidentOpened    Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
-	IncidentClosed    Type = "incident.closed"
+	LogOpened      Type = "log.opened" // entry 0 of every log, written by the Sequencer alone
+	IntentProposed Type = "intent.proposed"
+	IntentDenied   Type = "intent.denied"
+	IntentParked   Type = "intent.parked"
+	IntentDecided  Type = "intent.decided"  // approved, rejected, expired, withdrawn
+	VerdictRefused Type = "verdict.refused" // somebody tried to decide, and it does not count
+	DecisionHeld   Type = "decision.held"   // a known secret stands in what its page would show
+	DecisionVoted  Type = "decision.voted"  // one person approved, and others are needed too
+	// DecisionBreakGlass is an admin's approval in place of the Teams, which takes two.
+	DecisionBreakGlass Type = "decision.break_glass"
+	DecisionAsked      Type = "decision.asked"    // an approver asks who started the Run
+	DecisionAnswered   Type = "decision.answered" // and gets an answer
+	IntentEdited       Type = "intent.edited"     // an approver changed what waits: a new revision, and no vote counts any more
+	IntentClaimed      Type = "intent.claimed"    // durable before the secret is resolved
+	IntentSending      Type = "intent.sending"    // a write's, durable before a byte leaves
+	IntentOutcome      Type = "intent.outcome"
+	IntentSwept        Type = "intent.swept"    // its claimant died
+	IntentResolved     Type = "intent.resolved" // an UNKNOWN got its outcome, by lookup or by a person
+	RunStarted         Type = "run.started"
+	RunEnded           Type = "run.ended"
+	SecretSet          Type = "secret.set"
+	SecretRotated      Type = "secret.rotated"
+	SecretDisabled     Type = "secret.disabled"
+	SecretRemoved      Type = "secret.removed"     // all its versions are destroyed
+	SecretDestroyed    Type = "secret.destroyed"   // one version is
+	SecretDescribed    Type = "secret.described"   // what people read about it has changed
+	SecretRekeyed      Type = "secret.rekeyed"     // its keys were replaced, its value not
+	SecretQuarantined  Type = "secret.quarantined" // a value that nobody stored was met, and is kept
+	SecretDismissed    Type = "secret.dismissed"   // a quarantined value was called no secret, and destroyed
+	SecretOpened       Type = "secret.opened"      // for a use outside an Intent, such as trying a new version
+	ResourceApplied    Type = "resource.applied"
+	ResourceRemoved    Type = "resource.removed"
+	AccountCreated     Type = "account.created"
+	AccountChanged     Type = "account.changed"
+	TeamChanged        Type = "team.changed"
+	SessionStarted     Type = "session.started"
+	SessionFailed      Type = "session.failed"
+	SessionEnded       Type = "session.ended"
+	VaultUnsealed      Type = "vault.unsealed"
+	VaultRefused       Type = "vault.refused" // somebody tried to unseal it, with the wrong seal
+	SealAdded          Type = "seal.added"
+	SealRenewed        Type = "seal.renewed"
+	SealRemoved        Type = "seal.removed"
+	RootRotated        Type = "root.rotated"
+	RowRefused         Type = "row.refused"       // a stored row is not the one that was written last
+	BackupMade         Type = "backup.made"       // begun: its snapshot has this entry
+	BackupRestored     Type = "backup.restored"   // what was after it is gone
+	ChannelFailed      Type = "channel.failed"    // the first failure of a Channel, not each
+	ChannelRecovered   Type = "channel.recovered" // a message was accepted after that
+	ChannelDropped     Type = "channel.dropped"   // messages were given up
+	ChannelTested      Type = "channel.tested"
+	WorkerIncident     Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
+	IncidentOpened     Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
+	IncidentClosed     Type = "incident.closed"
 )
 
 // form is what a field's value has to look like.
@@ -72,6 +82,7 @@ var vocabulary = map[string]form{
 	"approvers":     names, // account ids, or "policy:…" ids where policy decided
 	"args":          digest,
 	"attempt":       name,
+	"breakGlass":    flag,
 	"body":          digest, // SHA-256(salt || body) of a body kept outside
 	"cost":          number, // micro-units of the configured currency
 	"count":         number,
@@ -137,49 +148,59 @@ var allowed = map[Type][]string{
 	IntentDenied:   {"args", "digest", "effect", "observed", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
 	IntentParked: {"args", "digest", "effect", "expires", "observed", "policies", "policySet", "repeat", "request", "revision",
 		"teams", "verdict", "why"},
-	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "observed", "policies", "policySet", "revision",
-		"selfApproval", "session", "state", "team", "verdict", "why"},
-	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},
-	DecisionHeld:   {"decision", "digest", "secrets", "team"},
+	IntentDecided: {"approvers", "args", "breakGlass", "decision", "digest", "expires", "factor", "method", "observed", "policies",
+		"policySet", "revision", "selfApproval", "session", "state", "team", "teams", "verdict", "why"},
+	VerdictRefused: {"decision", "digest", "factor", "method", "team", "teams", "verdict", "why"},
+	DecisionHeld:   {"decision", "digest", "secrets", "team", "teams"},
 	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "observed", "policies", "policySet",
 		"request", "revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
 	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret",
 		"secretVersion", "state", "status", "why"},
-	IntentSwept:       {"attempt", "digest", "fence", "state", "why"},
-	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
-	RunStarted:        {"input", "revision", "starter", "trigger", "worker"},
-	RunEnded:          {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
-	SecretSet:         {"fields", "from", "kind", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretRotated:     {"expires", "fields", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretDisabled:    {"secret", "secretVersion", "state", "why"},
-	SecretRemoved:     {"secret", "secretVersion", "why"},
-	SecretOpened:      {"fence", "scope", "secret", "secretVersion", "why"},
-	ResourceApplied:   {"digest", "kind", "name", "revision", "row", "state"},
-	ResourceRemoved:   {"digest", "kind", "name", "revision", "why"},
-	AccountCreated:    {"account", "factor", "name", "roles", "row", "teams"},
-	AccountChanged:    {"account", "factor", "name", "roles", "row", "state", "teams", "why"},
-	TeamChanged:       {"added", "digest", "members", "name", "removed", "revision", "row", "team", "why"},
-	SessionStarted:    {"account", "expires", "factor", "method", "session", "source"},
-	SessionFailed:     {"account", "factor", "method", "name", "source", "why"},
-	SessionEnded:      {"account", "session", "why"},
-	SecretDestroyed:   {"secret", "secretVersion", "why"},
-	SecretDescribed:   {"secret"},
-	SecretQuarantined: {"kind", "secret", "secretVersion"},
-	SecretDismissed:   {"kind", "secret"},
-	SecretRekeyed:     {"count", "generation", "kind"},
-	VaultUnsealed:     {"generation", "kind", "seal", "source"},
-	VaultRefused:      {"count", "kind", "source", "why"},
-	SealAdded:         {"generation", "kind", "seal"},
-	SealRenewed:       {"generation", "kind", "seal"},
-	SealRemoved:       {"generation", "kind", "seal"},
-	RootRotated:       {"count", "generation", "why"},
-	RowRefused:        {"kind", "name", "secret", "why"},
-	BackupMade:        {"factor", "name", "why"},
-	BackupRestored:    {"count", "name", "why"},
-	WorkerIncident:    {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
-	IncidentOpened:    {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
-	IncidentClosed:    {"incident", "kind", "outcome", "why"},
+	IntentSwept:        {"attempt", "digest", "fence", "state", "why"},
+	IntentResolved:     {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
+	RunStarted:         {"input", "revision", "starter", "trigger", "worker"},
+	RunEnded:           {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
+	SecretSet:          {"fields", "from", "kind", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
+	SecretRotated:      {"expires", "fields", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
+	SecretDisabled:     {"secret", "secretVersion", "state", "why"},
+	SecretRemoved:      {"secret", "secretVersion", "why"},
+	SecretOpened:       {"fence", "scope", "secret", "secretVersion", "why"},
+	ResourceApplied:    {"digest", "kind", "name", "revision", "row", "state"},
+	ResourceRemoved:    {"digest", "kind", "name", "revision", "why"},
+	AccountCreated:     {"account", "factor", "name", "roles", "row", "teams"},
+	AccountChanged:     {"account", "factor", "name", "roles", "row", "state", "teams", "why"},
+	TeamChanged:        {"added", "digest", "members", "name", "removed", "revision", "row", "team", "why"},
+	SessionStarted:     {"account", "expires", "factor", "method", "session", "source"},
+	SessionFailed:      {"account", "factor", "method", "name", "source", "why"},
+	SessionEnded:       {"account", "session", "why"},
+	SecretDestroyed:    {"secret", "secretVersion", "why"},
+	SecretDescribed:    {"secret"},
+	SecretQuarantined:  {"kind", "secret", "secretVersion"},
+	SecretDismissed:    {"kind", "secret"},
+	SecretRekeyed:      {"count", "generation", "kind"},
+	VaultUnsealed:      {"generation", "kind", "seal", "source"},
+	VaultRefused:       {"count", "kind", "source", "why"},
+	SealAdded:          {"generation", "kind", "seal"},
+	SealRenewed:        {"generation", "kind", "seal"},
+	SealRemoved:        {"generation", "kind", "seal"},
+	RootRotated:        {"count", "generation", "why"},
+	RowRefused:         {"kind", "name", "secret", "why"},
+	BackupMade:         {"factor", "name", "why"},
+	BackupRestored:     {"count", "name", "why"},
+	WorkerIncident:     {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
+	IncidentOpened:     {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
+	IncidentClosed:     {"incident", "kind", "outcome", "why"},
+	ChannelFailed:      {"kind", "name", "why"},
+	ChannelRecovered:   {"kind", "name"},
+	ChannelDropped:     {"count", "kind", "name"},
+	ChannelTested:      {"kind", "name", "why"},
+	DecisionVoted:      {"decision", "digest", "factor", "method", "revision", "selfApproval", "team", "verdict", "why"},
+	DecisionBreakGlass: {"decision", "digest", "factor", "method", "revision", "state", "teams", "verdict", "why"},
+	DecisionAsked:      {"decision", "digest", "name", "result"},
+	DecisionAnswered:   {"decision", "digest", "name", "result"},
+	IntentEdited: {"args", "decision", "digest", "expires", "from", "policies", "policySet", "result", "revision", "teams",
+		"verdict", "why"},
 }
 
 // required lists what an entry is worthless without. Who acts must be able to

@@ -148,6 +148,22 @@ func (s *Snapshot) Resources() []resource.Resource {
 	return append([]resource.Resource(nil), s.sorted...)
 }
 
+// Channels lists them, by name.
+func (s *Snapshot) Channels() []*resource.Channel {
+	var out []*resource.Channel
+	for _, r := range s.Resources() {
+		if c, ok := r.(*resource.Channel); ok {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Channel finds one by name.
+func (s *Snapshot) Channel(name string) (*resource.Channel, bool) {
+	return find[*resource.Channel](s, resource.KindChannel, name)
+}
+
 // Uses names the Connections that refer to a Secret, by name.
 func (s *Snapshot) Uses(secret string) []string {
 	var out []string

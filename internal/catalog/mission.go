@@ -76,7 +76,8 @@ func (b *builder) match(m *resource.Mission, c *resource.Connection, name string
 }
 
 // decisionRule joins the rule for the Tool and the one for its Connection: the
-// Tool's names the Team; the shorter wait and either pin hold.
+// Tool's names the Team; the shorter wait and either pin hold, and of two rules
+// for the same Team the higher count.
 func decisionRule(rules []resource.DecisionRule, connection, tool string) *resource.DecisionRule {
 	var out *resource.DecisionRule
 	join := func(r resource.DecisionRule) {
@@ -90,6 +91,9 @@ func decisionRule(rules []resource.DecisionRule, connection, tool string) *resou
 			out.Expires = r.Expires
 		}
 		out.PinSecret = out.PinSecret || r.PinSecret
+		if r.Team == out.Team {
+			out.Count = max(out.Count, r.Count)
+		}
 	}
 	for _, r := range rules {
 		if r.Connection == connection && r.Tool == tool {

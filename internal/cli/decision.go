@@ -1,23 +1,21 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
-	"sallyport.dev/internal/intent"
 )
 
 func (p *program) decisionCmd() *cobra.Command {
 	return noun("decision", "See the Decision Queue, and decide",
-		p.decisionList(), p.decisionShow(), p.decide(decision.Approve, "Approve an action after reading it"), p.decide(decision.Reject, "Reject an action"))
+		p.decisionList(), p.decisionShow(), p.decide(decision.Approve, "Approve an action after reading it, or several of one kind"), p.decide(decision.Reject, "Reject an action, or several of one kind"),
+		p.decisionEdit(), p.decisionAsk(), p.decisionAnswer(), p.decisionGlass())
 }
 
 func (p *program) decisionList() *cobra.Command {
@@ -41,9 +39,9 @@ func (p *program) decisionList() *cobra.Command {
 				if i.Held != nil {
 					why = decision.HeldText
 				}
-				rows = append(rows, []string{d.ID, string(d.State), d.Team, i.Intent.Connection + "/" + i.Intent.Tool, when(d.ExpiresAt), why})
+				rows = append(rows, []string{d.ID, string(d.State), needed(d), i.Intent.Connection + "/" + i.Intent.Tool, when(d.ExpiresAt), why})
 			}
-			p.table("nothing waits", []string{"DECISION", "STATE", "TEAM", "ACTION", "UNTIL", "REASON"}, rows)
+			p.table("nothing waits", []string{"DECISION", "STATE", "NEEDS", "ACTION", "UNTIL", "REASON"}, rows)
 		})
 	})
 	c.Flags().StringVar(&state, "state", "", "open (the default), approved, rejected, expired, withdrawn, void, or all")
@@ -74,33 +72,15 @@ func (p *program) item(ctx context.Context, id string) (decision.Item, json.RawM
 	if item.Held != nil && item.Decision.ID == id {
 		return item, raw, nil
 	}
+	if item.Decision.State == decision.Void && item.Decision.ID == id && item.Decision.Revision != item.Intent.Revision {
+		return item, nil, fault.Newf(fault.Conflict, "the Decision is void: it was about revision %d of the action, which is at %d", item.Decision.Revision, item.Intent.Revision).
+			WithHint("see what waits with: sallyport decision list --run %s", item.Decision.Run)
+	}
 	digest, err := item.Intent.Bound.Digest()
 	if err != nil || !digest.Equal(item.Decision.Digest) || item.Decision.ID != id {
 		return item, nil, fault.New(fault.Conflict, "the action is not the one that the Decision is bound to").WithHint("don't decide on it, and tell an auditor")
 	}
 	return item, raw, nil
-}
-
-// action prints what is decided on: only what the digest covers.
-func (p *program) action(item decision.Item) {
-	d, b := item.Decision, item.Intent.Bound
-	if h := item.Held; h != nil {
-		p.pairs("decision", d.ID, "state", string(d.State), "team", d.Team, "until", when(d.ExpiresAt), "run", b.Run, "mission", b.Mission,
-			"connection", b.Connection, "tool", b.Tool, "held since", when(d.HeldAt), "secrets", strings.Join(h.Secrets, " "))
-		fmt.Fprint(p.out, block(h.Why), block(h.Hint))
-		return
-	}
-	p.pairs("decision", d.ID, "state", string(d.State), "decided by", d.ByName, "because", d.Reason, "team", d.Team, "until", when(d.ExpiresAt),
-		"run", b.Run, "mission", b.Mission, "connection", b.Connection, "tool", b.Tool, "secret", b.SecretRef+" ("+b.VersionRule+"), "+credential(b), "digest", string(d.Digest))
-	fmt.Fprint(p.out, "reason\n", block(b.Reason))
-	fmt.Fprint(p.out, "arguments\n", block(indented(b.Args)))
-	fmt.Fprint(p.out, "request, without its credential\n", block(b.Request.Method+" "+b.Request.URL))
-	for _, name := range sorted(b.Request.Headers) {
-		fmt.Fprint(p.out, block(name+": "+b.Request.Headers[name]))
-	}
-	if b.Request.Body != "" {
-		fmt.Fprint(p.out, block(b.Request.Body))
-	}
 }
 
 // decide makes approve and reject. What is stored decides nothing: password and
@@ -109,46 +89,45 @@ func (p *program) decide(v decision.Verdict, short string) *cobra.Command {
 	var reason string
 	var piped bool
 	name := string(v)
-	c := verb(name+" DECISION [--reason TEXT]", short, "  sallyport decision "+name+" dec_abc", takes(1), func(cmd *cobra.Command, args []string) error {
+	c := verb(name+" DECISION... [--reason TEXT]", short, "  sallyport decision "+name+" dec_abc", cobra.MinimumNArgs(1), func(cmd *cobra.Command, args []string) error {
 		if !p.typing() && !piped {
 			return &usageError{"a Decision is typed on a terminal", "to read password and code from stdin, one a line, give --stdin"}
 		}
-		item, _, err := p.item(cmd.Context(), args[0])
-		if err != nil {
-			return err
+		var items []decision.Item
+		for _, id := range args {
+			item, _, err := p.item(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			if item.Held != nil && v == decision.Approve {
+				return decision.Refuse(decision.Altered)
+			}
+			if !p.json {
+				p.action(item)
+			}
+			items = append(items, item)
 		}
-		if item.Held != nil && v == decision.Approve {
-			return decision.Refuse(decision.Altered)
+		what := "exactly this"
+		if len(items) > 1 {
+			what = fmt.Sprintf("exactly these %d", len(items))
 		}
-		if !p.json {
-			p.action(item)
-		}
-		p.say("to %s exactly this, give your password and a one-time code that you have not used yet", name)
+		p.say("to %s %s, give your password and a one-time code that you have not used yet", name, what)
 		password, code, err := p.factor(cmd.Context())
 		if err != nil {
 			return err
 		}
+		if len(items) > 1 {
+			return p.decideAll(cmd.Context(), items, api.Verdicts{Verdict: v, Reason: reason, Password: string(password), Code: code})
+		}
 		var d decision.Decision
 		raw, err := p.call(cmd.Context(), "POST", route("v1", "decisions", args[0]),
-			api.Verdict{Verdict: v, Digest: item.Decision.Digest, Reason: reason, Password: string(password), Code: code}, &d)
+			api.Verdict{Verdict: v, Digest: items[0].Decision.Digest, Reason: reason, Password: string(password), Code: code}, &d)
 		if err != nil {
 			return err
 		}
-		return p.result(raw, func() { p.line("%s: %s", d.ID, d.State) })
+		return p.result(raw, func() { p.decided(d) })
 	})
 	c.Flags().StringVar(&reason, "reason", "", "one line; the Worker reads it")
 	c.Flags().BoolVar(&piped, "stdin", false, "read password and one-time code from stdin, one a line")
 	return c
-}
-
-// credential says which field of the Secret goes where.
-func credential(b intent.Bound) string {
-	s := "field " + cmp.Or(b.Field, "token") + " as " + string(b.Scheme)
-	if b.Place != "" {
-		s += " " + b.Place
-	}
-	if b.Repeat {
-		s += "; A DELIBERATE REPEAT of the same write"
-	}
-	return s
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sallyport.dev/client"
@@ -181,7 +182,7 @@ func (a *automatic) approve(ctx context.Context, run string) error {
 		}, &d); err != nil {
 			return fmt.Errorf("approving as the demo's approver: %w", err)
 		}
-		if err := a.tell(map[string]any{"event": "decision", "decision": d.ID, "state": d.State, "by": d.ByName}, func() {}); err != nil {
+		if err := a.tell(map[string]any{"event": "decision", "decision": d.ID, "state": d.State, "by": strings.Join(d.By(), ", ")}, func() {}); err != nil {
 			return err
 		}
 	}

@@ -24,7 +24,7 @@ func (s *scopeFlags) add(c *cobra.Command) {
 	f.StringArrayVar(&s.origins, "origin", nil, "where it may be sent, like https://crm.example.com; give it again for several (a known name keeps its usage scope unless a part of one is given)")
 	f.BoolVar(&s.anyOrigin, "any-origin", false, "it may be sent wherever a Connection says: whoever applies Connections can then send it to themselves")
 	f.StringArrayVar(&s.integrations, "integration", nil, "the Integration that it may be used for; give it again for several")
-	f.StringArrayVar(&s.schemes, "scheme", nil, "the place in the request: bearer, basic, header or query; give it again for several")
+	f.StringArrayVar(&s.schemes, "scheme", nil, "the place in the request: bearer, basic, header or query, or of a Channel signature, address or login; give it again for several")
 	f.StringArrayVar(&s.methods, "method", nil, "the HTTP method that it may be used with; give it again for several")
 	f.StringArrayVar(&s.missions, "mission", nil, "the Mission whose Runs may use it; give it again for several")
 	f.StringVar(&s.expires, "expires", "", "when this version ends: 90d, 12h, 2027-03-01 or 2027-03-01T12:00:00Z")

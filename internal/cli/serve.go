@@ -24,6 +24,7 @@ type serveFlags struct {
 	cert, key, public    string
 	logFormat, logLevel  string
 	seals                sealFlags
+	noGlass              bool
 }
 
 func (p *program) serveCmd() *cobra.Command {
@@ -38,6 +39,7 @@ func (p *program) serveCmd() *cobra.Command {
 	c.Flags().StringVar(&f.key, "tls-key", "", "file with its key, PEM")
 	f.seals.add(c, "what the vault is sealed with (default DIR/seal.key; keep it apart from the data)")
 	c.Flags().BoolVar(&f.seals.sealed, "sealed", false, "unseal with none of them: wait for \"sallyport seal unseal\"")
+	c.Flags().BoolVar(&f.noGlass, "no-break-glass", false, "two admins can't approve in place of the Teams that have to decide")
 	c.Flags().StringVar(&f.tenant, "tenant", "default", "the organisation whose people sign in here")
 	c.Flags().StringVar(&f.logFormat, "log-format", "text", "text or json")
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -58,7 +60,7 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public, LogHandler: h, Now: time.Now}
+	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public, LogHandler: h, Now: time.Now, NoBreakGlass: f.noGlass}
 	// What is wrong with the address or the certificate is said before anything is
 	// made or unsealed.
 	if cfg.Listener, err = app.Listen(ctx, cfg); err != nil {

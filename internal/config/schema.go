@@ -95,11 +95,23 @@ func (g *generator) object(t reflect.Type) map[string]any {
 	return map[string]any{"type": "object", "additionalProperties": false, "properties": props, "required": required}
 }
 
+// words are the values of a closed list.
+func words[T ~string](list []T) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = string(v)
+	}
+	return out
+}
+
 // enums are types with a closed set of values; texts are such fields.
 var (
 	enums = map[reflect.Type][]string{
-		reflect.TypeFor[resource.Effect](): {string(resource.Read), string(resource.Write)},
-		reflect.TypeFor[resource.Scheme](): {string(resource.SchemeBearer), string(resource.SchemeBasic), string(resource.SchemeHeader), string(resource.SchemeQuery)},
+		reflect.TypeFor[resource.Effect]():  {string(resource.Read), string(resource.Write)},
+		reflect.TypeFor[resource.Event]():   words(resource.Events),
+		reflect.TypeFor[resource.Tells]():   {string(resource.TellsLink), string(resource.TellsSummary)},
+		reflect.TypeFor[resource.MailTLS](): {string(resource.MailStartTLS), string(resource.MailImplicit), string(resource.MailPlain)},
+		reflect.TypeFor[resource.Scheme]():  {string(resource.SchemeBearer), string(resource.SchemeBasic), string(resource.SchemeHeader), string(resource.SchemeQuery)},
 	}
 	texts = map[string][]string{"Model.provider": {"openai", "anthropic"}, "Field.type": resource.FieldTypes}
 )
@@ -110,6 +122,7 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"Connection": "An Integration, one credential, and the Tools that it may be used for.",
 	"Mission":    "The goal in words, its form, its Connections, who decides, and its limits.",
 	"Policy":     "Rules in Cedar about what may happen, and what without a person.",
+	"Channel":    "A way to tell people that a Decision waits for them.",
 
 	"Head.apiVersion": "The version of this format.", "Head.kind": "The kind of resource.",
 	"Head.name":  "Lower-case letters, digits and single hyphens, a letter first, at most 40.",
@@ -151,12 +164,27 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"Field.required": "Whether it has to be filled in.", "Field.options": "Of a select.", "Field.pattern": "RE2, of the whole value.", "Field.maxLength": "Characters; 500 unless said.",
 
 	"DecisionRule.connection": "One that the Mission holds.", "DecisionRule.tool": "Every Tool of the Connection unless said.", "DecisionRule.team": "Whose members decide.",
+	"DecisionRule.count":   "How many different people of the Team have to approve; 1 unless said, 20 at most.",
 	"DecisionRule.expires": "7 days unless said, 30 at most.", "DecisionRule.pinSecret": "A rotation of the Secret between proposal and execution voids the approval.",
 
 	"Limits.turns": "Model calls; 30 unless said.", "Limits.tokens": "In and out; 200000 unless said.", "Limits.costUSD": "By the model's prices; no limit unless said.",
 	"Limits.wallClock": "From the start; 30 days unless said.", "Limits.calls": "Calls of one Run, completions included; 1000 unless said.", "Limits.parked": "Intents of one Run that wait at once; 20 unless said.",
 
 	"Schedule.cron": "Minute hour day month weekday, in numbers, UTC.", "Schedule.input": "The form's values.",
+
+	"Channel.webhook": "A receiver of signed messages, by the Standard Webhooks specification.", "Channel.slack": "An incoming webhook of Slack, or of what takes the same messages.",
+	"Channel.smtp": "A mail server.", "Channel.teams": "Whose Decisions it tells of; every Team's unless said.", "Channel.events": "What it tells of; decision.waiting unless said.",
+	"Channel.tells":       "link: that something waits, for which Team, the Mission's title and the link. summary: also Tool, Connection and expiry. Never arguments or reasons.",
+	"Channel.remindAfter": "How long a Decision waits before decision.reminder; 24h unless said.", "Channel.warnBefore": "How long before the expiry decision.expiring is told; 4h unless said.",
+	"Channel.network": "How the receiver may be reached beyond TLS to public addresses.",
+
+	"Webhook.url": "Where messages are posted.", "Webhook.secret": "The Secret with the signing key: whsec_ and 24 to 64 bytes in base64. Never a value.",
+
+	"Slack.secret": "The Secret with the webhook's whole address. Never a value.", "Slack.origin": "Where that address has to be; https://hooks.slack.com unless said.",
+
+	"SMTP.host": "The mail server's name, which its certificate has to be for.", "SMTP.port": "587 unless said, 465 with implicit TLS.", "SMTP.tls": "starttls unless said.",
+	"SMTP.from": "The sender's address.", "SMTP.to": "Addresses; or members, for those of the Team whose Decision waits.", "SMTP.domain": "What stands after the @ in a member's address, whose first part is the account's name.",
+	"SMTP.username": "Who signs in; the Secret's field username unless said.", "SMTP.secret": "The Secret with the password. Never a value.",
 
 	"Policy.integration": "Limits it to one Integration's Tools.", "Policy.cedar": "The text. See the default policy for the vocabulary.",
 }

@@ -104,6 +104,12 @@ func (c *Console) routes() {
 	c.handle("GET /decisions", deciders, (*visit).queue)
 	c.handle("GET /decisions/{decision}", deciders, (*visit).showDecision)
 	c.handle("POST /decisions/{decision}", with(ident.Approver), (*visit).decide)
+	c.handle("GET /decisions/together", with(ident.Approver), (*visit).showTogether)
+	c.handle("POST /decisions/together", with(ident.Approver), (*visit).decideTogether)
+	c.handle("POST /decisions/{decision}/edit", with(ident.Approver), (*visit).edit)
+	c.handle("POST /decisions/{decision}/questions", with(ident.Approver), (*visit).ask)
+	c.handle("POST /decisions/{decision}/break-glass", with(ident.Admin), (*visit).breakGlass)
+	c.handle("POST /runs/{run}/questions/{question}", signedIn, (*visit).answer)
 	c.handle("GET /unknown", with(ident.Admin, ident.Auditor), (*visit).unknown)
 	c.handle("POST /unknown/{intent}", with(ident.Admin), (*visit).resolve)
 

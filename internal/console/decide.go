@@ -19,15 +19,20 @@ type decisionPage struct {
 	Item    decision.Item
 	Seen    intent.Digest
 	Args    []arg
-	Members []member
+	Ballots []ballot
 	Run     intent.Run
 	Rail    []observed
 	// Odd and Redacted say that the action has invisible characters, or had a
 	// known secret in it.
 	Odd, Redacted bool
 	SelfApproval  bool     // the Mission allows it
-	Can           bool     // who is signed in may decide; on what is held, reject
-	Blocked       *problem // why not
+	Can           bool     // who is signed in may decide
+	Approves      bool     // and may approve, not only reject
+	Last          bool     // and nobody else is needed then
+	Blocked       *problem // why not, or why they can't approve
+	CanEdit       bool     // change it, or ask about it
+	CanBreak      bool     // the glass
+	Typed         typed
 	Verdict       decision.Verdict
 	Reason        string
 	Problem       *problem
@@ -41,7 +46,14 @@ type arg struct {
 	JSON        bool // it is no plain text
 }
 
-// member is somebody of the Decision's Team.
+// ballot is a Team that is needed, with who may still decide for it.
+type ballot struct {
+	decision.Need
+	Left    int // so many are still to be asked
+	Members []member
+}
+
+// member is somebody of a Decision's Team.
 type member struct {
 	Name string
 	No   string // why their verdict would not count
@@ -100,34 +112,29 @@ func (v *visit) decide() error {
 }
 
 func (v *visit) verdict(it decision.Item, verdict decision.Verdict) error {
-	no, err := v.refusal(v.who, it)
+	if verdict != decision.Approve && verdict != decision.Reject {
+		return fault.New(fault.Invalid, "neither approve nor reject was chosen")
+	}
+	no, err := v.Desk.Would(v.Context(), v.who, it, verdict, v.Now())
 	if err != nil {
 		return err
 	}
 	seen := intent.Digest(v.PostFormValue("digest"))
-	password, code := v.PostFormValue("password"), v.PostFormValue("code")
 	switch {
 	case no != nil:
 		return no
 	case !seen.Equal(it.Decision.Digest):
 		return decision.Refuse(decision.Changed)
-	case verdict != decision.Approve && verdict != decision.Reject:
-		return fault.New(fault.Invalid, "neither approve nor reject was chosen")
-	case verdict == decision.Approve && it.Held != nil:
-		return decision.Refuse(decision.Altered)
-	case password == "" || code == "":
-		return decision.Refuse(decision.NoFactor)
 	}
 	if _, err := decision.CleanReason(v.PostFormValue("reason")); err != nil {
 		return err
 	}
-	f, err := v.Directory.Confirm(v.Context(), v.who, password, code, it.Decision.Act(verdict, v.who.ID), v.Now())
+	factor, err := v.factor(it.Decision.Act(verdict, v.who.ID))
 	if err != nil {
 		return err
 	}
-	factor := decision.Factor(f)
 	_, err = v.Desk.Decide(v.Context(), decision.Request{
-		Tenant: v.who.Tenant, Decision: it.Decision.ID, Verdict: verdict, Digest: seen, Reason: v.PostFormValue("reason"), Who: v.who, Factor: &factor,
+		Tenant: v.who.Tenant, Decision: it.Decision.ID, Verdict: verdict, Digest: seen, Reason: v.PostFormValue("reason"), Who: v.who, Factor: factor,
 	}, v.Now())
 	return err
 }
@@ -156,7 +163,7 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 	b := it.Intent.Bound
 	p := &decisionPage{Frame: Frame{Title: "Decision on " + b.Tool + " with " + b.Connection}, Item: it}
 	var err error
-	if p.Members, err = v.members(it); err != nil {
+	if p.Ballots, err = v.ballots(it); err != nil {
 		return nil, err
 	}
 	if p.Run, err = v.Store.Run(v.Context(), v.who.Tenant, it.Decision.Run); err != nil {
@@ -188,31 +195,60 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 
 // judge says on the page whether its viewer may decide, or why not.
 func (v *visit) judge(p *decisionPage) error {
+	if err := v.more(p); err != nil {
+		return err
+	}
 	if p.Item.Decision.State != decision.Open {
 		return nil
 	}
-	no, err := v.refusal(v.who, p.Item)
-	switch {
-	case err != nil:
+	no, err := v.Desk.Would(v.Context(), v.who, p.Item, decision.Approve, v.Now())
+	if err != nil {
 		return err
-	case no == nil && !v.who.Has(ident.Approver):
+	}
+	if no == nil && !v.who.Has(ident.Approver) {
 		no = fault.New(fault.Denied, "your account does not have the role approver")
 	}
-	if p.Can = no == nil; !p.Can {
+	left := p.Item.Decision.Missing()
+	p.Approves, p.Last = no == nil, len(left) == 1 && left[0].Count == 1
+	if p.Can = p.Approves; !p.Can && v.who.Has(ident.Approver) {
+		never, err := v.Desk.Would(v.Context(), v.who, p.Item, decision.Reject, v.Now())
+		if err != nil {
+			return err
+		}
+		p.Can = never == nil
+	}
+	if !p.Approves {
 		_, p.Blocked = v.explain(no)
 	}
 	return nil
 }
 
-// members lists the Team with why the verdict of each would not count. A Team
-// that was removed and made again is another one.
-func (v *visit) members(it decision.Item) ([]member, error) {
+// ballots lists the Teams that are needed, with why the verdict of each member
+// would not count. A Team that was removed and made again is another one.
+func (v *visit) ballots(it decision.Item) (out []ballot, err error) {
 	d := it.Decision
-	if d.Team == "" || d.State != decision.Open {
-		return nil, nil
+	left := d.Missing()
+	for _, n := range d.Needs {
+		b := ballot{Need: n}
+		for _, m := range left {
+			if m.TeamID == n.TeamID {
+				b.Left = m.Count
+			}
+		}
+		if d.State == decision.Open {
+			if b.Members, err = v.members(it, n); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, b)
 	}
-	team, err := v.Directory.Team(v.Context(), d.Tenant, d.Team)
-	if fault.Is(err, fault.NotFound) || err == nil && team.ID != d.TeamID {
+	return out, nil
+}
+
+func (v *visit) members(it decision.Item, n decision.Need) ([]member, error) {
+	d := it.Decision
+	team, err := v.Directory.Team(v.Context(), d.Tenant, n.Team)
+	if fault.Is(err, fault.NotFound) || err == nil && team.ID != n.TeamID {
 		return nil, nil
 	}
 	if err != nil {

@@ -52,7 +52,7 @@ type page interface {
 // pages are all of them.
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
-	&decisionPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
+	&decisionPage{}, &togetherPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
 }
 
 // templates has each page with the frame and the parts, by the page's name.
@@ -81,6 +81,7 @@ var functions = template.FuncMap{
 	"string":  func(b []byte) string { return string(b) },
 	"near":    near,
 	"says":    sentence,
+	"needs":   func(n []decision.Need) string { return decision.Says(n) },
 	"held":    func() string { return decision.HeldText },
 	"short":   func(id string) string { return id[:min(len(id), 10)] },
 	"inside":  localPath,
@@ -96,6 +97,9 @@ var done = map[string]string{
 	"stored":    "The value is stored. It can't be read back.",
 	"changed":   "It is changed.",
 	"destroyed": "Every version of the Secret is destroyed.",
+	"edited":    "It is changed, and waits for votes on what it is now.",
+	"asked":     "Who started the Run reads the question on the Run's page.",
+	"answered":  "Your answer is on the record, and on the Decision's page.",
 	"decided":   "Your verdict is on the record.",
 	"closed":    "The incident is closed.",
 	"resolved":  "Your word is on the record.",

@@ -11,10 +11,11 @@ import (
 
 type queuePage struct {
 	Frame
-	State  decision.State
-	States []decision.State
-	Items  []queued
-	Next   string // where the next page begins
+	State   decision.State
+	States  []decision.State
+	Items   []queued
+	Several bool   // some of them can be decided together
+	Next    string // where the next page begins
 }
 
 func (*queuePage) name() string { return "queue" }
@@ -50,6 +51,13 @@ func (v *visit) queue() error {
 		}
 		p.Items = append(p.Items, queued{it, no == nil})
 	}
+	n := 0
+	for _, q := range p.Items {
+		if q.Choosable() {
+			n++
+		}
+	}
+	p.Several = n > 1 && v.who.Has(ident.Approver)
 	if len(items) == queueRows {
 		p.Next = items[queueRows-1].Decision.ID
 	}
@@ -73,14 +81,16 @@ func (v *visit) sees(d decision.Decision) (bool, error) {
 	if v.who.Has(ident.Auditor) || v.who.Has(ident.Admin) {
 		return true, nil
 	}
-	if !v.who.Has(ident.Approver) || d.TeamID == "" {
+	if !v.who.Has(ident.Approver) {
 		return false, nil
 	}
-	_, err := v.Desk.Facts.MemberSince(v.Context(), d.Tenant, d.TeamID, v.who.ID)
-	if fault.Is(err, fault.NotFound) {
-		return false, nil
+	for _, n := range d.Needs {
+		_, err := v.Desk.Facts.MemberSince(v.Context(), d.Tenant, n.TeamID, v.who.ID)
+		if !fault.Is(err, fault.NotFound) {
+			return err == nil, err
+		}
 	}
-	return err == nil, err
+	return false, nil
 }
 
 // refusal is why a verdict of this person would not count, with everything but

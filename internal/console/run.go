@@ -65,6 +65,7 @@ type runPage struct {
 	Last   int64 // sequence number of the last one
 	Cut    bool  // the rail is longer than what is shown
 	CanEnd bool
+	Asked  []question
 }
 
 func (*runPage) name() string { return "run" }
@@ -105,6 +106,9 @@ func (v *visit) showRun() error {
 	}
 	// After the rail, so that the facts are never older than what it shows.
 	if p.facts, err = v.facts(r.ID); err != nil {
+		return err
+	}
+	if p.Asked, err = v.questions(r); err != nil {
 		return err
 	}
 	p.Title = p.Mission

@@ -1,6 +1,8 @@
 // Package decision has the verdict on one exact Intent: who gave it, by which
-// fresh proof, and until when it holds. [Judge] is the whole rule book, a
-// function of its arguments; [Desk] applies it to what is stored.
+// fresh proof, and until when it holds. It is an approval when so many different
+// people of each Team that is needed have voted for it, and a rejection when one
+// of them has voted against it. [Judge] is the whole rule book, a function of its
+// arguments; [Desk] applies it to what is stored.
 //
 // It refuses a verdict
 //   - on anything but the Intent as it was shown: the digest is computed again;
@@ -8,10 +10,14 @@
 //   - after its expiry, seven days by default and thirty at most;
 //   - by a session alone: it takes a [Factor] made for this very verdict by this
 //     very person at most two minutes ago, which is used up with it;
-//   - by anybody outside the Team, or who joined it after the Intent was made;
+//   - by anybody outside the Teams, or who joined after the Intent was made;
+//   - a second one of the same person, and one that is needed no more: a person
+//     counts for one Team;
 //   - by the starter, their delegate, the Worker or its owner, unless the
 //     Mission allows it, and then it is marked on the record;
 //   - by anything that is not a person;
+//   - in place of the Teams, by anybody but two admins who have no part in it, were
+//     admins before the Intent was made, and each say why ([Glass]);
 //   - an approval of what can't be shown as it is, because a Secret's value stands
 //     in it ([Held]): who is asked to approve must read what is sent.
 //
@@ -26,6 +32,7 @@ package decision
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"sallyport.dev/internal/fault"
@@ -56,6 +63,8 @@ type Verdict string
 const (
 	Approve Verdict = "approve"
 	Reject  Verdict = "reject"
+	// Glass is an admin's approval in place of the Teams. It takes two of them.
+	Glass Verdict = "break-glass"
 )
 
 // How long a Decision can wait for a person, and then for its use.
@@ -69,29 +78,27 @@ const FactorLife = 2 * time.Minute
 
 // Decision is the verdict on one revision of one Intent, or the wait for it.
 type Decision struct {
-	Tenant       ident.Tenant  `json:"tenant"`
-	ID           string        `json:"id"` // "dec_…"
-	Intent       string        `json:"intent"`
-	Revision     int           `json:"revision"`
-	Run          string        `json:"run"`
-	Mission      string        `json:"mission"`
-	Digest       intent.Digest `json:"digest"`
-	Team         string        `json:"team,omitempty"`   // the name, as it was; empty where policy decided
-	TeamID       string        `json:"teamId,omitempty"` // which Team: given when it is stored, never changes
-	State        State         `json:"state"`
-	CreatedAt    time.Time     `json:"createdAt"`
-	ExpiresAt    time.Time     `json:"expiresAt"`
-	DecidedAt    time.Time     `json:"decidedAt,omitzero"`
-	By           string        `json:"by,omitempty"`        // account id; empty where no person decided
-	ByName       string        `json:"byName,omitempty"`    // as it was, for display
-	Factor       string        `json:"factor,omitempty"`    // its id
-	Method       string        `json:"method,omitempty"`    // of the Factor
-	Reason       string        `json:"reason,omitempty"`    // one line; the Worker reads it
-	AutoBy       string        `json:"autoBy,omitempty"`    // "policy", or empty where a person decides
-	Policies     []string      `json:"policies,omitempty"`  // that let it through
-	PolicySet    string        `json:"policySet,omitempty"` // digest of the whole set
-	SelfApproval bool          `json:"selfApproval,omitempty"`
-	HeldAt       time.Time     `json:"heldAt,omitzero"` // when a known secret was first found in what its page shows
+	Tenant     ident.Tenant  `json:"tenant"`
+	ID         string        `json:"id"` // "dec_…"
+	Intent     string        `json:"intent"`
+	Revision   int           `json:"revision"`
+	Run        string        `json:"run"`
+	Mission    string        `json:"mission"`
+	Digest     intent.Digest `json:"digest"`
+	Needs      []Need        `json:"needs,omitempty"` // all of them have to be met; none where policy decided
+	Votes      []Vote        `json:"votes,omitempty"` // in their order
+	State      State         `json:"state"`
+	CreatedAt  time.Time     `json:"createdAt"`
+	ExpiresAt  time.Time     `json:"expiresAt"`
+	DecidedAt  time.Time     `json:"decidedAt,omitzero"`
+	Reason     string        `json:"reason,omitempty"`     // of what ended it: one line; the Worker reads it
+	BreakGlass bool          `json:"breakGlass,omitempty"` // two admins approved it in place of the Teams
+	AutoBy     string        `json:"autoBy,omitempty"`     // "policy", or empty where a person decides
+	Policies   []string      `json:"policies,omitempty"`   // that let it through, or that ask
+	PolicySet  string        `json:"policySet,omitempty"`  // digest of the whole set
+	Note       string        `json:"note,omitempty"`       // why it asks, in policy's words
+	Notes      int           `json:"notes,omitempty"`      // how many questions and answers there are about its action
+	HeldAt     time.Time     `json:"heldAt,omitzero"`      // when a known secret was first found in what its page shows
 }
 
 // Factor is a fresh proof by a person that they mean one exact act. Package
@@ -108,15 +115,15 @@ type Factor struct {
 // AutoByPolicy marks a Decision that policy made.
 const AutoByPolicy = "policy"
 
-// New makes the open Decision that parks with an Intent, for the Team of that
-// name; the store gives it the Team's id. life zero means the default. Kind
+// New makes the open Decision that parks with an Intent, for the Teams of those
+// names; the store gives them their ids. life zero means the default. Kind
 // Invalid: a life over thirty days, no Team; Conflict: an Intent whose digest is
 // not its own.
-func New(i intent.Intent, team string, life time.Duration, now time.Time) (Decision, error) {
+func New(i intent.Intent, needs []Need, life time.Duration, now time.Time) (Decision, error) {
+	needs, err := join(needs)
 	switch {
-	case team == "":
-		return Decision{}, fault.New(fault.Invalid, "nobody is named who could decide").
-			WithHint("name a Team in the Mission's decisions")
+	case err != nil:
+		return Decision{}, err
 	case life == 0:
 		life = DefaultLife
 	case life < 0 || life > MaxLife:
@@ -126,7 +133,7 @@ func New(i intent.Intent, team string, life time.Duration, now time.Time) (Decis
 		return Decision{}, err
 	}
 	d := about(i, life, now)
-	d.Team, d.State = team, Open
+	d.Needs, d.State = needs, Open
 	return d, nil
 }
 
@@ -148,23 +155,70 @@ func about(i intent.Intent, life time.Duration, now time.Time) Decision {
 
 // Approvers are the account ids of the people who approved: none where policy
 // did, or nobody yet.
-func (d Decision) Approvers() []string {
-	if d.By == "" {
-		return nil
+func (d Decision) Approvers() (ids []string) {
+	for _, v := range d.Votes {
+		if v.Verdict == Approve && v.Account != "" && !slices.Contains(ids, v.Account) {
+			ids = append(ids, v.Account)
+		}
 	}
-	return []string{d.By}
+	return ids
+}
+
+// Missing is who is still to be asked.
+func (d Decision) Missing() []Need { return Missing(d.Needs, d.Votes) }
+
+// SelfApproval says that a party's vote was counted, which the Mission allowed.
+func (d Decision) SelfApproval() bool {
+	return slices.ContainsFunc(d.Votes, func(v Vote) bool { return v.Self && v.Verdict == Approve })
+}
+
+// Teams are the names of those that are needed.
+func (d Decision) Teams() []string {
+	out := make([]string, len(d.Needs))
+	for i, n := range d.Needs {
+		out[i] = n.Team
+	}
+	return out
+}
+
+// TeamName is the name of a Team that is needed, by its id; "" for every other.
+func (d Decision) TeamName(id string) string {
+	if i := slices.IndexFunc(d.Needs, func(n Need) bool { return n.TeamID == id && id != "" }); i >= 0 {
+		return d.Needs[i].Team
+	}
+	return ""
+}
+
+// By are the names of the people whose votes made the Decision what it is.
+func (d Decision) By() (names []string) {
+	for _, v := range d.Votes {
+		if d.State == Rejected && v.Verdict == Reject || d.State != Rejected && v.Verdict == Approve && v.Glass == d.BreakGlass {
+			names = append(names, v.Name)
+		}
+	}
+	return names
 }
 
 // Act is the digest of one person giving one verdict on this Decision: what
 // their Factor has to be for. A Factor for a rejection approves nothing.
 func (d Decision) Act(v Verdict, account string) intent.Digest {
-	b, err := intent.Marshal(map[string]any{
-		"tenant": d.Tenant, "decision": d.ID, "intent": d.Intent, "revision": d.Revision, "digest": d.Digest,
-		"team": d.TeamID, "expires": d.ExpiresAt.UnixMilli(), "verdict": v, "account": account,
-	})
-	if err != nil {
-		return "" // equals no digest: text that is not UTF-8 is in no Decision of ours
+	needs := make([]any, len(d.Needs))
+	for i, n := range d.Needs {
+		needs[i] = map[string]any{"team": n.TeamID, "count": n.Count}
 	}
-	sum := sha256.Sum256(append([]byte("sallyport verdict v1\n"), b...))
+	return digestOf("sallyport verdict v1", map[string]any{
+		"tenant": d.Tenant, "decision": d.ID, "intent": d.Intent, "revision": d.Revision, "digest": d.Digest,
+		"needs": needs, "expires": d.ExpiresAt.UnixMilli(), "verdict": v, "account": account,
+	})
+}
+
+// digestOf is the SHA-256 of a thing that is said, or "" for what has no canonical
+// form, which equals no digest: text that is not UTF-8 is in no Decision of ours.
+func digestOf(what string, said any) intent.Digest {
+	b, err := intent.Marshal(said)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(append([]byte(what+"\n"), b...))
 	return intent.Digest(hex.EncodeToString(sum[:]))
 }

@@ -2,6 +2,7 @@ package decision_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,18 @@ type scene struct {
 	t time.Time
 }
 
-func (s *scene) judge() (bool, error) { return decision.Judge(s.d, s.i, s.c, s.v, s.p, s.t) }
+func (s *scene) judge() (self bool, err error) {
+	v, err := decision.Judge(s.d, s.i, s.c, s.v, s.p, s.t)
+	return v.Self, err
+}
+
+var one = []decision.Need{{Team: "finance", Count: 1}}
+
+// approved makes the Decision one that Ann approved.
+func (s *scene) approved() {
+	s.d.State = decision.Approved
+	s.d.Votes = []decision.Vote{{Account: "acc_ann", TeamID: "team_1", Verdict: decision.Approve, Factor: "fac_1"}}
+}
 
 func good(t *testing.T) *scene {
 	t.Helper()
@@ -36,13 +48,13 @@ func good(t *testing.T) *scene {
 		Integration: "erp", IntegrationRevision: 3, Tool: i.Tool, ToolDigest: "td", Args: i.Args, Reason: i.Reason, SecretRef: "erp", VersionRule: "active",
 		Request: intent.Request{Method: "POST", URL: "https://erp.example/v", Headers: map[string]string{"X-Ref": "int_1"}, Body: `{"a":1}`}}
 	i.Digest = digest(t, i.Bound)
-	d, err := decision.New(i, "finance", 0, now.Add(-time.Hour))
+	d, err := decision.New(i, one, 0, now.Add(-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.TeamID = "team_1"
+	d.Needs[0].TeamID = "team_1"
 	who := ident.Principal{Tenant: "acme", Kind: ident.Person, ID: "acc_ann", Name: "Ann"}
-	return &scene{d: d, i: i, v: decision.Approve, t: now, c: decision.Candidate{Principal: who, Since: now.Add(-2 * time.Hour), Seen: i.Digest,
+	return &scene{d: d, i: i, v: decision.Approve, t: now, c: decision.Candidate{Principal: who, Since: map[string]time.Time{"team_1": now.Add(-2 * time.Hour)}, Seen: i.Digest,
 		Factor: &decision.Factor{ID: "fac_1", Tenant: "acme", Account: who.ID, Method: "password+totp", At: now.Add(-time.Minute), For: d.Act(decision.Approve, who.ID)}}}
 }
 
@@ -90,7 +102,7 @@ func TestOneChangedFieldIsRefused(t *testing.T) {
 		wantCode(t, name, s, decision.Changed)
 		s.i.Digest = digest(t, s.i.Bound)
 		wantCode(t, name+", with its digest", s, decision.Changed)
-		s.d.State, s.d.By, s.d.Factor = decision.Approved, "acc_ann", "fac_1"
+		s.approved()
 		if err := s.d.Holds(s.i, now); decision.CodeOf(err) != decision.Changed {
 			t.Errorf("%s: the approval holds for it: %v", name, err)
 		}
@@ -133,9 +145,9 @@ func TestEachRefusalHasItsReason(t *testing.T) {
 		"shown reason differs":          {decision.Changed, func(s *scene) { s.i.Reason = "harmless" }},
 		"nothing was seen":              {decision.Changed, func(s *scene) { s.c.Seen = "" }},
 		"no digest at all":              {decision.Changed, func(s *scene) { s.d.Digest, s.i.Digest, s.c.Seen = "", "", "" }},
-		"not in the team":               {decision.NotInTeam, func(s *scene) { s.c.Since = time.Time{} }},
-		"a Decision of no team":         {decision.NotInTeam, func(s *scene) { s.d.TeamID = "" }},
-		"joined at the intent's time":   {decision.JoinedLater, func(s *scene) { s.c.Since = s.i.CreatedAt }},
+		"not in the team":               {decision.NotInTeam, func(s *scene) { s.c.Since = nil }},
+		"a Decision of no team":         {decision.NotInTeam, func(s *scene) { s.d.Needs[0].TeamID = "" }},
+		"joined at the intent's time":   {decision.JoinedLater, func(s *scene) { s.c.Since["team_1"] = s.i.CreatedAt }},
 		"the starter":                   {decision.OwnApproval, func(s *scene) { s.i.Starter = "acc_ann" }},
 		"the starter, as a principal":   {decision.OwnApproval, func(s *scene) { s.i.Starter = "person:acc_ann" }},
 		"the starter of the Run":        {decision.OwnApproval, func(s *scene) { s.p.Starter = "person:acc_ann" }},
@@ -144,7 +156,7 @@ func TestEachRefusalHasItsReason(t *testing.T) {
 		"the worker's owner":            {decision.OwnApproval, func(s *scene) { s.p.Owner = "acc_ann" }},
 		"a secret stands in the action": {decision.Altered, func(s *scene) { s.c.Altered = true }},
 		"also for a good factor's lack": {decision.Altered, func(s *scene) { s.c.Altered, s.c.Factor = true, nil }},
-		"not told to who may not":       {decision.NotInTeam, func(s *scene) { s.c.Altered, s.c.Since = true, time.Time{} }},
+		"not told to who may not":       {decision.NotInTeam, func(s *scene) { s.c.Altered, s.c.Since = true, nil }},
 		"no factor":                     {decision.NoFactor, func(s *scene) { s.c.Factor = nil }},
 		"a factor without id":           {decision.NoFactor, func(s *scene) { s.c.Factor.ID = "" }},
 		"a factor for nothing":          {decision.OtherFactor, func(s *scene) { s.c.Factor.For = "" }},
@@ -185,21 +197,21 @@ func TestSelfApprovalCountsWhereTheMissionAllowsItAndIsMarked(t *testing.T) {
 func TestADecisionLivesSevenDaysAndThirtyAtMost(t *testing.T) {
 	i := good(t).i
 	for life, want := range map[time.Duration]time.Duration{0: decision.DefaultLife, time.Hour: time.Hour, decision.MaxLife: decision.MaxLife} {
-		d, err := decision.New(i, "finance", life, now)
+		d, err := decision.New(i, one, life, now)
 		if err != nil || !d.ExpiresAt.Equal(now.Add(want)) || d.State != decision.Open {
 			t.Errorf("a life of %v gives %+v, %v", life, d, err)
 		}
 	}
 	for _, life := range []time.Duration{-1, decision.MaxLife + 1} {
-		if _, err := decision.New(i, "finance", life, now); !fault.Is(err, fault.Invalid) {
+		if _, err := decision.New(i, one, life, now); !fault.Is(err, fault.Invalid) {
 			t.Errorf("a life of %v: %v", life, err)
 		}
 	}
-	if _, err := decision.New(i, "", 0, now); !fault.Is(err, fault.Invalid) {
+	if _, err := decision.New(i, nil, 0, now); !fault.Is(err, fault.Invalid) {
 		t.Errorf("no Team: %v", err)
 	}
 	i.Digest = strings65(i.Digest)
-	if _, err := decision.New(i, "finance", 0, now); decision.CodeOf(err) != decision.Changed {
+	if _, err := decision.New(i, one, 0, now); decision.CodeOf(err) != decision.Changed {
 		t.Errorf("a digest that is not the Intent's: %v", err)
 	}
 }
@@ -212,7 +224,11 @@ func TestAnActIsOfOneVerdictByOnePersonOnOneDecision(t *testing.T) {
 	for name, change := range map[string]func(*decision.Decision){
 		"tenant": func(d *decision.Decision) { d.Tenant = "globex" }, "id": func(d *decision.Decision) { d.ID = "dec_2" },
 		"intent": func(d *decision.Decision) { d.Intent = "int_2" }, "revision": func(d *decision.Decision) { d.Revision++ },
-		"digest": func(d *decision.Decision) { d.Digest = "x" }, "team": func(d *decision.Decision) { d.TeamID = "team_2" },
+		"digest": func(d *decision.Decision) { d.Digest = "x" },
+		"team":   func(d *decision.Decision) { d.Needs = []decision.Need{{TeamID: "team_2", Count: 1}} }, "count": func(d *decision.Decision) { d.Needs = []decision.Need{{TeamID: "team_1", Count: 2}} },
+		"other Team too": func(d *decision.Decision) {
+			d.Needs = append(slices.Clone(d.Needs), decision.Need{TeamID: "team_2", Count: 1})
+		},
 		"expiry": func(d *decision.Decision) { d.ExpiresAt = d.ExpiresAt.Add(time.Millisecond) },
 	} {
 		c := d
@@ -233,12 +249,41 @@ func TestAnApprovalHoldsForItsIntentAlone(t *testing.T) {
 		want decision.Code
 		do   func(*scene)
 	}{
-		"it holds":                {"", func(*scene) {}},
-		"by a policy":             {"", func(s *scene) { s.d = decision.ByPolicy(s.i, []string{"p/1"}, "set", now) }},
-		"by no policy":            {decision.NotApproved, func(s *scene) { s.d = decision.ByPolicy(s.i, nil, "set", now) }},
-		"by a policy of no set":   {decision.NotApproved, func(s *scene) { s.d = decision.ByPolicy(s.i, []string{"p/1"}, "", now) }},
-		"by nobody":               {decision.NotApproved, func(s *scene) { s.d.By = "" }},
-		"without a factor":        {decision.NotApproved, func(s *scene) { s.d.Factor = "" }},
+		"it holds":              {"", func(*scene) {}},
+		"by a policy":           {"", func(s *scene) { s.d = decision.ByPolicy(s.i, []string{"p/1"}, "set", now) }},
+		"by no policy":          {decision.NotApproved, func(s *scene) { s.d = decision.ByPolicy(s.i, nil, "set", now) }},
+		"by a policy of no set": {decision.NotApproved, func(s *scene) { s.d = decision.ByPolicy(s.i, []string{"p/1"}, "", now) }},
+		"by nobody":             {decision.NotApproved, func(s *scene) { s.d.Votes = nil }},
+		"without a factor":      {decision.NotApproved, func(s *scene) { s.d.Votes[0].Factor = "" }},
+		"by one of two":         {decision.NotApproved, func(s *scene) { s.d.Needs[0].Count = 2 }},
+		"by one person twice": {decision.NotApproved, func(s *scene) {
+			s.d.Needs[0].Count = 2
+			s.d.Votes = append(s.d.Votes, s.d.Votes[0])
+		}},
+		"by one person for two Teams": {decision.NotApproved, func(s *scene) {
+			s.d.Needs = append(s.d.Needs, decision.Need{TeamID: "team_2", Count: 1})
+			s.d.Votes = append(s.d.Votes, s.d.Votes[0])
+			s.d.Votes[1].TeamID = "team_2"
+		}},
+		"by another Team":        {decision.NotApproved, func(s *scene) { s.d.Votes[0].TeamID = "team_2" }},
+		"by somebody of no Team": {decision.NotApproved, func(s *scene) { s.d.Votes[0].TeamID, s.d.Needs[0].TeamID = "", "" }},
+		"where nobody is needed": {decision.NotApproved, func(s *scene) { s.d.Needs = nil }},
+		"with a voice against it": {decision.NotApproved, func(s *scene) {
+			s.d.Votes = append(s.d.Votes, decision.Vote{Account: "acc_bob", Verdict: decision.Reject})
+		}},
+		"by an admin in its place": {decision.NotApproved, func(s *scene) { s.d.BreakGlass = true }},
+		"by one admin": {decision.NotApproved, func(s *scene) {
+			s.d.BreakGlass, s.d.Votes[0].Glass, s.d.Votes[0].Reason = true, true, "fire"
+		}},
+		"by one admin twice": {decision.NotApproved, func(s *scene) {
+			s.d.BreakGlass, s.d.Votes[0].Glass, s.d.Votes[0].Reason = true, true, "fire"
+			s.d.Votes = append(s.d.Votes, s.d.Votes[0])
+		}},
+		"by two admins": {"", func(s *scene) {
+			s.d.BreakGlass, s.d.Votes[0].Glass, s.d.Votes[0].Reason = true, true, "fire"
+			s.d.Votes = append(s.d.Votes, s.d.Votes[0])
+			s.d.Votes[1].Account = "acc_bob"
+		}},
 		"open":                    {decision.NotApproved, func(s *scene) { s.d.State = decision.Open }},
 		"void":                    {decision.NotApproved, func(s *scene) { s.d.State = decision.Void }},
 		"rejected":                {decision.NotApproved, func(s *scene) { s.d.State = decision.Rejected }},
@@ -250,7 +295,7 @@ func TestAnApprovalHoldsForItsIntentAlone(t *testing.T) {
 		"rendered in another way": {decision.Changed, func(s *scene) { s.i.Bound.Request.URL += "/" }},
 	} {
 		s := good(t)
-		s.d.State, s.d.By, s.d.Factor = decision.Approved, "acc_ann", "fac_1"
+		s.approved()
 		c.do(s)
 		if err := s.d.Holds(s.i, s.t); decision.CodeOf(err) != c.want || (err == nil) != (c.want == "") {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)

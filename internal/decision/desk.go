@@ -22,11 +22,23 @@ type Store interface {
 	// OverdueDecisions lists open ones of every tenant that expire at or before
 	// now, at most limit.
 	OverdueDecisions(ctx context.Context, now time.Time, limit int) ([]Decision, error)
-	// Settle ends an open Decision with everything that follows, in one
-	// transaction; see [Settlement]. What it finds changed is a [Refusal].
-	Settle(ctx context.Context, s Settlement) error
+	// Settle takes steps on open Decisions with everything that follows from each, in
+	// one transaction: all of them or none; see [Settlement]. What it finds changed
+	// is a [Refusal], or [ErrRaced].
+	Settle(ctx context.Context, s ...Settlement) error
 	// Refused appends the entry of a verdict that does not count.
 	Refused(ctx context.Context, ev audit.Event) error
+}
+
+// Papers keeps what belongs to an action besides the votes.
+type Papers interface {
+	// Revisions lists what an Intent was before each change, the oldest first.
+	Revisions(ctx context.Context, tenant ident.Tenant, intentID string) ([]Revision, error)
+	// Notes lists the questions and answers on an Intent, or on all of a Run where
+	// intentID is empty, the oldest first.
+	Notes(ctx context.Context, tenant ident.Tenant, run, intentID string) ([]Note, error)
+	// Tell stores a question or an answer, on an open Decision; see [Telling].
+	Tell(ctx context.Context, n Telling) error
 }
 
 // Facts is what a verdict is judged by, besides the Decision.
@@ -36,6 +48,9 @@ type Facts interface {
 	// MemberSince is when an account joined a Team, by the Team's id; NotFound
 	// when it is not in it, or is disabled.
 	MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (time.Time, error)
+	// AdminSince is since when an account has the role admin; NotFound when it has
+	// it not, or is disabled. Who got another password since has it since then.
+	AdminSince(ctx context.Context, tenant ident.Tenant, account string) (time.Time, error)
 }
 
 // Involved says who is a party to an Intent, and what its Mission allows now.
@@ -43,25 +58,33 @@ type Involved interface {
 	Parties(ctx context.Context, i intent.Intent) (Parties, error)
 }
 
-// Settlement is the end of an open Decision. The store compares, in the
-// transaction: that the Decision is open with the same digest; that the Intent is
-// parked at the Decision's revision; and where By is set, that the Decision has
-// not expired at At, that By's membership, of the Team's id, is older than the
-// Intent, and that the Factor is on record, for the same account and act, younger
-// than [FactorLife] and not used. Then it writes the Decision, uses the Factor up,
-// moves the Intent to To, appends Event and Title with Text to the Explain rail,
-// and puts the follow-up into the outbox: the dispatch of an approved Intent, the
-// next segment of the Run for every other.
+// Settlement is a step of an open Decision: a vote, or its end, or both. The store
+// compares, in the transaction: that the Decision is open with the same digest, and
+// has as many votes as it was judged with; that the Intent is parked at the
+// Decision's revision; and where there is a Vote, that the Decision has not expired
+// at At, that the person's membership, of the Team's id, is older than the Intent
+// (that they are an admin, where they break the glass), and that the Factor is on
+// record, for the same account and act, younger than [FactorLife] and not used. An
+// approval has to be one by the stored needs. Then it writes the Decision, uses the
+// Factor up, moves the Intent to To, appends Events, and Title with Text to the
+// Explain rail, and puts the follow-up of an end into the outbox: the dispatch of
+// an approved Intent, the next segment of the Run for every other.
 type Settlement struct {
-	Decision Decision // as it becomes
-	To       intent.State
-	Why      string  // what the Worker reads
-	Factor   *Factor // to use up; nil where no person decided
-	Event    audit.Event
+	Decision Decision     // as it becomes
+	Judged   int          // how many votes it had when it was judged
+	Vote     *Vote        // the new one, also in Decision; nil where no person decided
+	To       intent.State // empty: it goes on waiting
+	Why      string       // what the Worker reads
+	Factor   *Factor      // to use up, by the first of several; nil where no person decided
+	Events   []audit.Event
 	Title    string // of the Observation, scrubbed
 	Text     string // of the Observation, scrubbed
 	At       time.Time
 }
+
+// ErrRaced is Settle's answer when somebody else has voted since it was judged: it
+// is judged again.
+var ErrRaced error = fault.New(fault.Conflict, "others decided at the same moment").WithHint("look at it again, and give your verdict with a new one-time code")
 
 // Filter narrows the Decision Queue. Empty fields don't.
 type Filter struct {
@@ -79,11 +102,16 @@ type Item struct {
 	// Intent is without its arguments, reason and request while it is held.
 	Intent intent.Intent `json:"intent"`
 	Held   *Held         `json:"held,omitempty"`
+	// Edits are what the action was before approvers changed it, the oldest first.
+	Edits []Revision `json:"edits,omitempty"`
+	// Notes are the questions to who started the Run, with their answers.
+	Notes []Note `json:"notes,omitempty"`
 }
 
-// Config is what a Desk works with. All of it is needed but Altered.
+// Config is what a Desk works with. All of it is needed but Altered and OnGlass.
 type Config struct {
 	Store    Store
+	Papers   Papers
 	Facts    Facts
 	Involved Involved
 	// Clean scrubs a text with the tenant's current set.
@@ -97,6 +125,11 @@ type Config struct {
 	// Altered is told of a Decision that is held, with the whole Intent and the
 	// names of the Secrets: once, or again where that could not be recorded.
 	Altered func(ctx context.Context, d Decision, i intent.Intent, secrets []string) error
+	// NoGlass says that nobody can approve in place of the Teams here.
+	NoGlass bool
+	// OnGlass is told of each vote that breaks the glass, after it is durable; it may
+	// be nil.
+	OnGlass func(ctx context.Context, d Decision, v Vote)
 	Now     func() time.Time
 	// Wake tells who follows the Run's rail that there is something new.
 	Wake func(tenant ident.Tenant, run string)
@@ -107,7 +140,7 @@ type Desk struct{ Config }
 
 // NewDesk makes the service.
 func NewDesk(c Config) (*Desk, error) {
-	if c.Store == nil || c.Facts == nil || c.Involved == nil || c.Clean == nil || c.Known == nil || c.Hold == nil || c.Now == nil || c.Wake == nil {
+	if c.Store == nil || c.Papers == nil || c.Facts == nil || c.Involved == nil || c.Clean == nil || c.Known == nil || c.Hold == nil || c.Now == nil || c.Wake == nil {
 		return nil, fault.New(fault.Internal, "opening the Decision Queue without all that it works with")
 	}
 	return &Desk{c}, nil
@@ -135,8 +168,14 @@ func (k *Desk) Queue(ctx context.Context, tenant ident.Tenant, f Filter) ([]Item
 		if err != nil {
 			return nil, err
 		}
-		it, err := k.look(ctx, Item{Decision: d, Intent: i})
+		it, err := k.with(ctx, Item{Decision: d, Intent: i})
+		if fault.Is(err, fault.Denied) {
+			continue
+		}
 		if err != nil {
+			return nil, err
+		}
+		if it, err = k.look(ctx, it); err != nil {
 			return nil, err
 		}
 		items = append(items, it)
@@ -161,7 +200,39 @@ func (k *Desk) whole(ctx context.Context, tenant ident.Tenant, id string) (Item,
 		return Item{}, err
 	}
 	i, err := k.Facts.Intent(ctx, tenant, d.Intent)
-	return Item{Decision: d, Intent: i}, err
+	if err != nil {
+		return Item{}, err
+	}
+	return k.with(ctx, Item{Decision: d, Intent: i})
+}
+
+// with adds what the action was, and what was asked about it. Where a part of
+// either is gone, so that a page would hide it, nobody decides.
+func (k *Desk) with(ctx context.Context, it Item) (Item, error) {
+	d, err := it.Decision, error(nil)
+	if it.Intent.Edits > 0 {
+		if it.Edits, err = k.Papers.Revisions(ctx, d.Tenant, d.Intent); err != nil {
+			return Item{}, err
+		}
+	}
+	if d.Notes > 0 {
+		if it.Notes, err = k.Papers.Notes(ctx, d.Tenant, d.Run, d.Intent); err != nil {
+			return Item{}, err
+		}
+	}
+	if len(it.Edits) < it.Intent.Edits || len(it.Notes) < d.Notes {
+		return Item{}, fault.New(fault.Denied, "a part of what is on record about the action is gone").
+			WithHint("somebody else has changed the database: stop the server, and look at the audit log")
+	}
+	it.Edits = it.Edits[:it.Intent.Edits] // another one may have been made since
+	for n := range it.Edits {
+		next := it.Intent.Args
+		if n+1 < len(it.Edits) {
+			next = it.Edits[n+1].Args
+		}
+		it.Edits[n].Changes = intent.Diff(it.Edits[n].Args, next)
+	}
+	return it, nil
 }
 
 // Sees says whether the caller may see a Run: its own, a person the ones that

@@ -49,6 +49,10 @@ func (it Item) For(who ident.Principal) Item {
 
 // look holds an item whose page a known secret would alter.
 func (k *Desk) look(ctx context.Context, it Item) (Item, error) {
+	it.Decision.Votes = slices.Clone(it.Decision.Votes)
+	for n, v := range it.Decision.Votes { // a Secret may have been stored since
+		it.Decision.Votes[n].Reason = k.Clean(it.Decision.Tenant, v.Reason)
+	}
 	names, err := k.alters(ctx, it)
 	if err != nil || len(names) == 0 {
 		return it, err
@@ -68,7 +72,10 @@ func (k *Desk) look(ctx context.Context, it Item) (Item, error) {
 		Connection: shown(i.Connection), Tool: shown(i.Tool), Effect: i.Effect, State: i.State, CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt}
 	h.Intent.Bound = intent.Bound{Tenant: b.Tenant, Run: b.Run, Intent: b.Intent, Revision: b.Revision, Mission: h.Intent.Mission,
 		Connection: h.Intent.Connection, Integration: shown(b.Integration), Tool: h.Intent.Tool}
-	h.Decision.Mission, h.Decision.Team = h.Intent.Mission, shown(it.Decision.Team)
+	h.Decision.Mission, h.Decision.Needs = h.Intent.Mission, slices.Clone(it.Decision.Needs)
+	for n := range h.Decision.Needs {
+		h.Decision.Needs[n].Team = shown(h.Decision.Needs[n].Team)
+	}
 	return h, err
 }
 
@@ -109,9 +116,18 @@ func shownOf(it Item) ([][]byte, error) {
 		return nil, fault.Wrap(fault.Internal, "encoding the action", err)
 	}
 	out := [][]byte{whole, b.Args, i.Args}
-	for _, s := range []string{b.Reason, i.Reason, i.Why, d.Team, b.Mission, b.Connection, b.Tool, b.Integration, b.SecretRef, b.Field, b.Place,
+	for _, s := range []string{b.Reason, i.Reason, i.Why, d.Note, b.Mission, b.Connection, b.Tool, b.Integration, b.SecretRef, b.Field, b.Place,
 		b.Request.Method + " " + b.Request.URL, b.Request.Body} {
 		out = append(out, []byte(s))
+	}
+	for _, n := range d.Needs {
+		out = append(out, []byte(n.Team))
+	}
+	for _, r := range it.Edits {
+		out = append(out, r.Args, []byte(r.Reason))
+	}
+	for _, n := range it.Notes {
+		out = append(out, []byte(n.Text))
 	}
 	for name, value := range b.Request.Headers {
 		out = append(out, []byte(name+": "+value))
@@ -122,5 +138,5 @@ func shownOf(it Item) ([][]byte, error) {
 func heldEvent(it Item, names []string, at time.Time) audit.Event {
 	d := it.Decision
 	return audit.Event{Type: audit.DecisionHeld, Tenant: d.Tenant, At: at, Actor: "system:desk", Run: d.Run, Mission: d.Mission, Intent: d.Intent,
-		Fields: map[string]any{"decision": d.ID, "digest": d.Digest, "team": d.TeamID, "secrets": names}}
+		Fields: map[string]any{"decision": d.ID, "digest": d.Digest, "teams": teamIDs(d), "secrets": names}}
 }

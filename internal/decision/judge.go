@@ -12,11 +12,19 @@ import (
 // Candidate is who wants to decide, and what is known about them.
 type Candidate struct {
 	Principal ident.Principal
-	// Since is when they joined the Decision's Team; zero: they are not in it.
-	Since  time.Time
+	// Since is when they joined each needed Team that they are in, by its id.
+	Since map[string]time.Time
+	// Admin is since when they have the role admin; zero: they have it not, or the
+	// glass can't be broken here.
+	Admin  time.Time
 	Factor *Factor
+	// For is what the Factor is for, where that is a list that the Decision is one
+	// of ([ActAll]); empty: for this Decision alone.
+	For intent.Digest
 	// Seen is the digest on the page that they decided from.
 	Seen intent.Digest
+	// Reason is why, as they say it.
+	Reason string
 	// Altered says that a known secret stands in the action, so that no page
 	// shows it as it is.
 	Altered bool
@@ -33,41 +41,95 @@ type Parties struct {
 	AllowSelfApproval bool
 }
 
-// Judge says whether the verdict counts: nil, or a [Refusal]. self is true when
-// it counts only because the Mission allows self-approval.
-func Judge(d Decision, i intent.Intent, c Candidate, v Verdict, p Parties, now time.Time) (self bool, err error) {
+// Judge says whether the verdict counts, and as which vote, or gives a [Refusal].
+func Judge(d Decision, i intent.Intent, c Candidate, v Verdict, p Parties, now time.Time) (Vote, error) {
 	who := c.Principal
 	switch {
 	case who.Tenant == "" || who.Tenant != d.Tenant || i.Tenant != d.Tenant:
-		return false, Refuse(OtherTenant)
+		return Vote{}, Refuse(OtherTenant)
 	case who.Kind != ident.Person || who.ID == "":
-		return false, Refuse(NotAPerson)
-	case v != Approve && v != Reject:
-		return false, Refuse(NoVerdict)
+		return Vote{}, Refuse(NotAPerson)
+	case v != Approve && v != Reject && v != Glass:
+		return Vote{}, Refuse(NoVerdict)
 	case d.State != Open || i.State != intent.Parked || d.AutoBy != "":
-		return false, Refuse(NotOpen)
+		return Vote{}, Refuse(NotOpen)
 	case !now.Before(d.ExpiresAt):
-		return false, Refuse(TooLate)
+		return Vote{}, Refuse(TooLate)
 	}
 	if err := matches(d, i); err != nil {
-		return false, err
+		return Vote{}, err
 	}
 	if !c.Seen.Equal(d.Digest) {
-		return false, Refuse(Changed)
+		return Vote{}, Refuse(Changed)
+	}
+	vote := Vote{Account: who.ID, Name: who.Name, Verdict: v, At: now, Reason: c.Reason}
+	if v == Glass {
+		vote.Verdict, vote.Glass = Approve, true
+	}
+	var err error
+	if vote.TeamID, err = seat(d, i, c, v); err != nil {
+		return Vote{}, err
+	}
+	if vote.Self = involved(who, i, p); vote.Self && (v == Glass || !p.AllowSelfApproval) {
+		return Vote{}, Refuse(OwnApproval)
 	}
 	switch {
-	case d.TeamID == "" || c.Since.IsZero():
-		return false, Refuse(NotInTeam)
-	case !c.Since.Before(i.CreatedAt):
-		return false, Refuse(JoinedLater)
+	case c.Altered && v != Reject:
+		return Vote{}, Refuse(Altered)
+	case v == Glass && c.Reason == "":
+		return Vote{}, Refuse(NoReason)
 	}
-	if self = involved(who, i, p); self && !p.AllowSelfApproval {
-		return false, Refuse(OwnApproval)
+	if err := checkFactor(d, c, v, now); err != nil {
+		return Vote{}, err
 	}
-	if c.Altered && v == Approve {
-		return false, Refuse(Altered)
+	vote.Factor, vote.Method = c.Factor.ID, c.Factor.Method
+	return vote, nil
+}
+
+// seat is the id of the Team that a verdict counts for: the first that still needs
+// somebody, of those that the person was in before the Intent was made. A
+// rejection counts for any.
+func seat(d Decision, i intent.Intent, c Candidate, v Verdict) (string, error) {
+	if v == Glass {
+		switch {
+		case c.Admin.IsZero() || !c.Admin.Before(i.CreatedAt):
+			return "", Refuse(NotAdmin)
+		case voted(d, c.Principal.ID, true):
+			return "", Refuse(Voted)
+		}
+		return "", nil
 	}
-	return self, checkFactor(d, c, v, now)
+	no := NotInTeam
+	for _, n := range d.Needs {
+		since := c.Since[n.TeamID]
+		switch {
+		case n.TeamID == "" || since.IsZero():
+		case !since.Before(i.CreatedAt):
+			if no == NotInTeam {
+				no = JoinedLater
+			}
+		case v == Reject:
+			return n.TeamID, nil
+		default:
+			no = Enough
+		}
+	}
+	if no != Enough {
+		return "", Refuse(no)
+	}
+	if voted(d, c.Principal.ID, false) {
+		return "", Refuse(Voted)
+	}
+	for _, n := range d.Missing() {
+		if since := c.Since[n.TeamID]; n.TeamID != "" && !since.IsZero() && since.Before(i.CreatedAt) {
+			return n.TeamID, nil
+		}
+	}
+	return "", Refuse(Enough)
+}
+
+func voted(d Decision, account string, glass bool) bool {
+	return slices.ContainsFunc(d.Votes, func(v Vote) bool { return v.Account == account && v.Glass == glass })
 }
 
 // Holds says whether d is an approval that lets this Intent out now: nil, or a
@@ -84,10 +146,16 @@ func (d Decision) Holds(i intent.Intent, now time.Time) error {
 	return matches(d, i)
 }
 
-func (d Decision) byPerson() bool { return d.AutoBy == "" && d.By != "" && d.Factor != "" }
+// byPerson says whether enough people approved, and none was against it.
+func (d Decision) byPerson() bool {
+	if d.AutoBy != "" || slices.ContainsFunc(d.Votes, func(v Vote) bool { return v.Verdict != Approve }) {
+		return false
+	}
+	return d.BreakGlass && Broken(d.Votes) || !d.BreakGlass && Met(d.Needs, d.Votes)
+}
 
 func (d Decision) byPolicy() bool {
-	return d.AutoBy == AutoByPolicy && len(d.Policies) > 0 && d.PolicySet != "" && d.By == ""
+	return d.AutoBy == AutoByPolicy && len(d.Policies) > 0 && d.PolicySet != "" && len(d.Votes) == 0 && len(d.Needs) == 0
 }
 
 // matches says whether the Decision is about exactly this Intent.
@@ -131,11 +199,14 @@ func involved(who ident.Principal, i intent.Intent, p Parties) bool {
 // checkFactor says whether the factor is a fresh one for this verdict. That it
 // is on record and was not used is the store's part.
 func checkFactor(d Decision, c Candidate, v Verdict, now time.Time) error {
-	f := c.Factor
+	f, act := c.Factor, c.For
+	if act == "" {
+		act = d.Act(v, c.Principal.ID)
+	}
 	switch {
 	case f == nil || f.ID == "":
 		return Refuse(NoFactor)
-	case f.Tenant != d.Tenant || f.Account != c.Principal.ID || !f.For.Equal(d.Act(v, c.Principal.ID)):
+	case f.Tenant != d.Tenant || f.Account != c.Principal.ID || !f.For.Equal(act):
 		return Refuse(OtherFactor)
 	case now.Sub(f.At) > FactorLife || f.At.After(now):
 		return Refuse(StaleFactor)

@@ -2,6 +2,10 @@ package decision
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -21,9 +25,13 @@ type Request struct {
 	Factor   *Factor // made for Decision.Act(Verdict, Who.ID)
 }
 
-// Decide judges a verdict and makes it durable with what follows from it. What is
+// raceTries is how often a verdict is judged when others vote at the same moment.
+const raceTries = 8
+
+// Decide judges a verdict and makes it durable with what follows from it. It gives
+// the Decision as it then is: still open where more people are needed. What is
 // refused is on the record too: somebody tried. Errors: a [Refusal], NotFound,
-// Invalid, Unavailable.
+// Invalid, Unavailable, [ErrRaced].
 func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, error) {
 	if r.Who.Tenant != r.Tenant {
 		return Decision{}, Refuse(OtherTenant)
@@ -32,44 +40,71 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 	if err != nil {
 		return Decision{}, err
 	}
-	it, err := k.whole(ctx, r.Tenant, r.Decision)
-	if err != nil {
-		return Decision{}, err
-	}
-	d, err := k.decide(ctx, r, it, reason, now)
-	if code := CodeOf(err); code != "" {
-		if e := k.Store.Refused(ctx, refusedVerdict(it.Decision, r, code, now)); e != nil {
-			return Decision{}, fault.Wrap(fault.Unavailable, "recording a refused verdict", e)
+	for range raceTries {
+		var it Item
+		if it, err = k.whole(ctx, r.Tenant, r.Decision); err != nil {
+			return Decision{}, err
+		}
+		var s Settlement
+		if s, err = k.vote(ctx, r, it, reason, "", now); err == nil {
+			err = k.settle(ctx, now, s)
+		}
+		switch code := CodeOf(err); {
+		case err == nil:
+			return s.Decision, nil
+		case code != "":
+			return Decision{}, k.refused(ctx, it.Decision, r, code, err, now)
+		case !errors.Is(err, ErrRaced):
+			return Decision{}, err
 		}
 	}
-	return d, err
+	return Decision{}, err
 }
 
-func (k *Desk) decide(ctx context.Context, r Request, it Item, reason string, now time.Time) (Decision, error) {
-	d := it.Decision
+// refused records a verdict that does not count, and gives why.
+func (k *Desk) refused(ctx context.Context, d Decision, r Request, code Code, why error, now time.Time) error {
+	if err := k.Store.Refused(ctx, refusedVerdict(d, r, code, now)); err != nil {
+		return fault.Wrap(fault.Unavailable, "recording a refused verdict", err)
+	}
+	return why
+}
+
+// vote judges one verdict and says what follows from it. act is what the Factor is
+// for where that is a list.
+func (k *Desk) vote(ctx context.Context, r Request, it Item, reason string, act intent.Digest, now time.Time) (Settlement, error) {
 	altered, err := k.alters(ctx, it) // by the secrets that are known now, whatever a page has shown
 	if err != nil {
-		return Decision{}, err
+		return Settlement{}, err
 	}
-	c := Candidate{Principal: r.Who, Factor: r.Factor, Seen: r.Digest, Altered: len(altered) > 0}
-	if d.SelfApproval, err = k.judge(ctx, it, c, r.Verdict, now); err != nil {
-		return Decision{}, err
+	c := Candidate{Principal: r.Who, Factor: r.Factor, For: act, Seen: r.Digest, Reason: k.Clean(r.Tenant, reason), Altered: len(altered) > 0}
+	v, err := k.judge(ctx, it, c, r.Verdict, now)
+	if err != nil {
+		return Settlement{}, err
 	}
-	d.By, d.ByName, d.Factor, d.Method = r.Who.ID, r.Who.Name, r.Factor.ID, r.Factor.Method
-	d.Reason = k.Clean(d.Tenant, reason)
-	return k.settle(ctx, verdict(d, r), r.Who.String(), now)
+	return k.cast(it.Decision, v, r, now), nil
 }
 
 // judge looks up what a candidate is judged by.
-func (k *Desk) judge(ctx context.Context, it Item, c Candidate, v Verdict, now time.Time) (self bool, err error) {
+func (k *Desk) judge(ctx context.Context, it Item, c Candidate, v Verdict, now time.Time) (Vote, error) {
 	d := it.Decision
-	c.Since, err = k.Facts.MemberSince(ctx, d.Tenant, d.TeamID, c.Principal.ID)
-	if err != nil && !fault.Is(err, fault.NotFound) {
-		return false, err
+	c.Since = map[string]time.Time{}
+	for _, n := range d.Needs {
+		since, err := k.Facts.MemberSince(ctx, d.Tenant, n.TeamID, c.Principal.ID)
+		if err == nil {
+			c.Since[n.TeamID] = since
+		} else if !fault.Is(err, fault.NotFound) {
+			return Vote{}, err
+		}
+	}
+	if v == Glass && !k.NoGlass {
+		var err error
+		if c.Admin, err = k.Facts.AdminSince(ctx, d.Tenant, c.Principal.ID); err != nil && !fault.Is(err, fault.NotFound) {
+			return Vote{}, err
+		}
 	}
 	parties, err := k.Involved.Parties(ctx, it.Intent)
 	if err != nil {
-		return false, err
+		return Vote{}, err
 	}
 	return Judge(d, it.Intent, c, v, parties, now)
 }
@@ -77,7 +112,7 @@ func (k *Desk) judge(ctx context.Context, it Item, c Candidate, v Verdict, now t
 // Would says why a verdict of a person on what Get or Queue gave would not count,
 // with all but the factor judged as it will be; no is nil where it would.
 func (k *Desk) Would(ctx context.Context, who ident.Principal, it Item, v Verdict, now time.Time) (no, err error) {
-	c := Candidate{Principal: who, Seen: it.Decision.Digest, Altered: it.Held != nil}
+	c := Candidate{Principal: who, Seen: it.Decision.Digest, Altered: it.Held != nil, Reason: "to be given"}
 	if it.Held != nil { // what is shown of it can't be judged
 		if it, err = k.whole(ctx, it.Decision.Tenant, it.Decision.ID); err != nil {
 			return nil, err
@@ -93,28 +128,58 @@ func (k *Desk) Would(ctx context.Context, who ident.Principal, it Item, v Verdic
 	return nil, err
 }
 
-// verdict is what follows from a verdict that counts.
-func verdict(d Decision, r Request) Settlement {
-	s := Settlement{Decision: d, To: intent.Approved, Factor: r.Factor, Title: "approved by " + r.Who.Name}
-	s.Decision.State = Approved
-	if r.Verdict == Reject {
-		s.Decision.State, s.To = Rejected, intent.Rejected
-		s.Title, s.Why = "rejected by "+r.Who.Name, "an approver rejected it"
-		if d.Reason != "" {
-			s.Why += ": " + d.Reason
-		}
+// cast is what follows from a vote that counts.
+func (k *Desk) cast(d Decision, v Vote, r Request, now time.Time) Settlement {
+	s := Settlement{Judged: len(d.Votes), Vote: &v, Factor: r.Factor, At: now}
+	d.Votes = append(slices.Clone(d.Votes), v)
+	s.Title = "approved by " + v.Name
+	switch {
+	case v.Glass:
+		s.Title = "THE GLASS IS BROKEN by " + v.Name + ", an admin, in place of the Teams"
+	case len(d.Needs) > 1 || d.Needs[0].Count > 1:
+		s.Title += " for the Team " + d.TeamName(v.TeamID)
 	}
-	if d.SelfApproval {
+	switch {
+	case v.Verdict == Reject:
+		d.State, s.To = Rejected, intent.Rejected
+		s.Title, s.Why = "rejected by "+v.Name, "an approver rejected it"
+		if v.Reason != "" {
+			s.Why += ": " + v.Reason
+		}
+	case v.Glass && Broken(d.Votes):
+		d.State, d.BreakGlass, s.To = Approved, true, intent.Approved
+	case v.Glass:
+		s.Title += "; it takes another admin"
+	case Met(d.Needs, d.Votes):
+		d.State, s.To = Approved, intent.Approved
+	default:
+		s.Title += "; still needed: " + Says(d.Missing())
+	}
+	if d.State != Open {
+		d.Reason = v.Reason
+	}
+	if v.Self {
 		s.Title += " (self-approval, which the Mission allows)"
 	}
+	s.Decision, s.Text = d, v.Reason
+	s.Events = votedEvents(d, v, r.Who.String(), now)
 	return s
+}
+
+// Says lists needs for people: "2 of finance, 1 of cfo".
+func Says(needs []Need) string {
+	parts := make([]string, len(needs))
+	for i, n := range needs {
+		parts[i] = strconv.Itoa(n.Count) + " of " + n.Team
+	}
+	return strings.Join(parts, ", ")
 }
 
 // refusedVerdict is the entry of a verdict that does not count. The verdict and
 // the digest are the caller's words, so only those of a known form are in it.
 func refusedVerdict(d Decision, r Request, code Code, now time.Time) audit.Event {
-	f := map[string]any{"decision": d.ID, "digest": d.Digest, "team": d.TeamID, "why": string(code)}
-	if r.Verdict == Approve || r.Verdict == Reject {
+	f := map[string]any{"decision": d.ID, "digest": d.Digest, "teams": teamIDs(d), "why": string(code)}
+	if r.Verdict == Approve || r.Verdict == Reject || r.Verdict == Glass {
 		f["verdict"] = r.Verdict
 	}
 	if r.Factor != nil {
@@ -124,24 +189,72 @@ func refusedVerdict(d Decision, r Request, code Code, now time.Time) audit.Event
 		Run: d.Run, Mission: d.Mission, Intent: d.Intent, Fields: f}
 }
 
-// settle completes a settlement and hands it to the store.
-func (k *Desk) settle(ctx context.Context, s Settlement, actor string, now time.Time) (Decision, error) {
-	s.At, s.Decision.DecidedAt = now, now
-	s.Title, s.Text = k.Clean(s.Decision.Tenant, s.Title), s.Decision.Reason
-	s.Event = decided(s.Decision, actor, now)
-	if err := k.Store.Settle(ctx, s); err != nil {
-		return Decision{}, err
+// settle hands settlements to the store, all or none.
+func (k *Desk) settle(ctx context.Context, now time.Time, ss ...Settlement) error {
+	for i := range ss {
+		s := &ss[i]
+		if s.At = now; s.To != "" {
+			s.Decision.DecidedAt = now
+		}
+		s.Title = k.Clean(s.Decision.Tenant, s.Title)
 	}
-	k.Wake(s.Decision.Tenant, s.Decision.Run)
-	return s.Decision, nil
+	if err := k.Store.Settle(ctx, ss...); err != nil {
+		return err
+	}
+	for _, s := range ss {
+		k.Wake(s.Decision.Tenant, s.Decision.Run)
+		if v := s.Vote; v != nil && v.Glass && k.OnGlass != nil {
+			k.OnGlass(ctx, s.Decision, *v)
+		}
+	}
+	return nil
 }
 
-func decided(d Decision, actor string, now time.Time) audit.Event {
-	return audit.Event{Type: audit.IntentDecided, Tenant: d.Tenant, At: now, Actor: actor, Run: d.Run, Mission: d.Mission, Intent: d.Intent,
-		Fields: map[string]any{
-			"decision": d.ID, "digest": d.Digest, "revision": d.Revision, "verdict": d.State, "team": d.TeamID, "approvers": d.Approvers(),
-			"factor": d.Factor, "selfApproval": d.SelfApproval, "expires": d.ExpiresAt, "why": audit.Short(d.Reason),
-		}}
+// end settles a Decision that no person decided.
+func (k *Desk) end(ctx context.Context, d Decision, to intent.State, why, title, actor string, now time.Time) (Decision, error) {
+	s := Settlement{Decision: d, Judged: len(d.Votes), To: to, Why: why, Title: title, Text: d.Reason, Events: []audit.Event{decided(d, Vote{}, actor, now)}}
+	s.Decision.DecidedAt = now
+	return s.Decision, k.settle(ctx, now, s)
+}
+
+// votedEvents are the entries of a vote: of each one that does not end the wait, of
+// the end, and of each that breaks the glass.
+func votedEvents(d Decision, v Vote, actor string, now time.Time) (out []audit.Event) {
+	if v.Glass || d.State == Open {
+		ev := eventOf(d, audit.DecisionVoted, actor, now, map[string]any{"decision": d.ID, "digest": d.Digest, "revision": d.Revision,
+			"verdict": v.Verdict, "team": v.TeamID, "factor": v.Factor, "method": v.Method, "selfApproval": v.Self, "why": audit.Short(v.Reason)})
+		if v.Glass {
+			ev.Type = audit.DecisionBreakGlass
+			ev.Fields["state"], ev.Fields["teams"] = d.State, teamIDs(d)
+			delete(ev.Fields, "team")
+			delete(ev.Fields, "selfApproval")
+		}
+		out = append(out, ev)
+	}
+	if d.State != Open {
+		out = append(out, decided(d, v, actor, now))
+	}
+	return out
+}
+
+func decided(d Decision, v Vote, actor string, now time.Time) audit.Event {
+	return eventOf(d, audit.IntentDecided, actor, now, map[string]any{
+		"decision": d.ID, "digest": d.Digest, "revision": d.Revision, "verdict": d.State, "team": v.TeamID, "teams": teamIDs(d), "approvers": d.Approvers(),
+		"factor": v.Factor, "method": v.Method, "selfApproval": d.SelfApproval(), "breakGlass": d.BreakGlass, "expires": d.ExpiresAt, "why": audit.Short(d.Reason),
+	})
+}
+
+func eventOf(d Decision, t audit.Type, actor string, now time.Time, fields map[string]any) audit.Event {
+	return audit.Event{Type: t, Tenant: d.Tenant, At: now, Actor: actor, Run: d.Run, Mission: d.Mission, Intent: d.Intent, Fields: fields}
+}
+
+func teamIDs(d Decision) (ids []string) {
+	for _, n := range d.Needs {
+		if n.TeamID != "" {
+			ids = append(ids, n.TeamID)
+		}
+	}
+	return ids
 }
 
 // Withdraw takes an open item out of the queue: the Run's Worker, who started
@@ -169,7 +282,7 @@ func (k *Desk) Withdraw(ctx context.Context, who ident.Principal, tenant ident.T
 	if d.Reason != "" {
 		why += ": " + d.Reason
 	}
-	return k.settle(ctx, Settlement{Decision: d, To: intent.Withdrawn, Why: why, Title: "withdrawn"}, who.String(), now)
+	return k.end(ctx, d, intent.Withdrawn, why, "withdrawn", who.String(), now)
 }
 
 // sweepPage is how many expired Decisions one look takes.
@@ -186,12 +299,16 @@ func (k *Desk) Expire(ctx context.Context, now time.Time) (n int, err error) {
 		}
 		ended := 0
 		for _, d := range ds {
+			why := "nobody decided in time"
+			if len(d.Votes) > 0 {
+				why = "too few people decided in time"
+			}
 			d.State = Expired
-			_, serr := k.settle(ctx, Settlement{Decision: d, To: intent.Expired, Why: "nobody decided in time", Title: "expired: nobody decided in time"}, "system:sweeper", now)
+			_, serr := k.end(ctx, d, intent.Expired, why, "expired: "+why, "system:sweeper", now)
 			switch {
 			case serr == nil:
 				ended++
-			case err == nil && CodeOf(serr) == "": // a refusal: somebody was faster
+			case err == nil && CodeOf(serr) == "" && !errors.Is(serr, ErrRaced): // those: somebody was faster
 				err = serr
 			}
 		}

@@ -144,6 +144,17 @@ func (c *cheats) voided(p parked, to intent.State) {
 	}
 }
 
+// askedAgain says that what was approved by somebody who may not decide any more
+// waits again, and let nothing out.
+func (c *cheats) askedAgain(p parked) {
+	c.t.Helper()
+	c.eventually("it is asked again", func() bool { return c.intent(p.run, p.id()).Revision == 2 })
+	if it := c.intent(p.run, p.id()); it.State != intent.Parked {
+		c.t.Errorf("the Intent is %s (%s)", it.State, it.Why)
+	}
+	c.unsent(p)
+}
+
 // unsent says that nothing was claimed, and that the ERP saw nothing.
 func (c *cheats) unsent(p parked) {
 	c.t.Helper()

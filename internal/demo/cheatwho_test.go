@@ -116,7 +116,7 @@ func (c *cheats) outsideTheTeam() {
 	left, gate := c.approved("leaver")
 	c.team("approver", "second", "clerk")
 	gate.release()
-	c.voided(left, intent.Denied)
+	c.askedAgain(left)
 	c.refused(p, c.decide("leaver", p.item, "approve"), decision.NotInTeam)
 
 	c.staffed() // who comes back joins anew
@@ -125,12 +125,12 @@ func (c *cheats) outsideTheTeam() {
 	c.team("approver", "second", "clerk")
 	c.staffed()
 	gate.release()
-	c.voided(back, intent.Denied)
+	c.askedAgain(back)
 
 	disabled, gate := c.approved("leaver")
 	c.must(c.as("admin").Call(c.t.Context(), "POST", "/v1/accounts/"+c.principal("leaver").ID+"/disable", nil, nil))
 	gate.release()
-	c.voided(disabled, intent.Denied)
+	c.askedAgain(disabled)
 	if err := c.client(c.tokens["leaver"]).Call(c.t.Context(), "POST", "/v1/decisions/"+p.Decision.ID, map[string]any{
 		"verdict": "approve", "digest": p.Decision.Digest, "password": c.People["leaver"].Password, "code": c.code("leaver")}, nil); problemOf(err).Kind != "unauthenticated" {
 		c.t.Errorf("a disabled account's approval: %v", err)
@@ -197,7 +197,7 @@ func (c *cheats) runDecides() {
 func (c *cheats) otherTenant() {
 	p := c.park("requester")
 	for _, copied := range []struct{ table, key, id, columns string }{
-		{"decision", "intent", p.id(), `id, intent, revision, run, mission, digest, team, team_id, state, created_at, expires_at, mac`},
+		{"decision", "intent", p.id(), `id, intent, revision, run, mission, digest, needs, votes, state, created_at, expires_at, mac`},
 		{"intent", "id", p.id(), `id, run, state, revision, connection, tool, effect, args_digest, body, created_at, updated_at, mac`},
 		{"run", "id", p.run, `id, mission, starter, starter_name, via, worker, input, state, created_at, mac`},
 	} {

@@ -48,6 +48,7 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	parked := w.outside("requester", "vendor-onboarding", map[string]any{"name": "Acme", "country": "DE", "tax_id": "DE129274202"})
 	_, err := parked.propose(map[string]any{"connection": "erp-write", "tool": "createVendor", "reason": "it is wanted", "args": map[string]any{"name": "Acme", "country": "DE"}})
 	w.must(err)
+	w.discussed(parked.run, doors[0].own().Value)
 	cases, runs := w.askAll(s)
 	h.received(t)
 	w.rails(s, runs)
@@ -74,6 +75,37 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	w.planted(s, handler)
 	t.Logf("leak suite end to end: %d answers of hostile systems through %d doors, %d calls of %d routes; %d canaries searched for in %d sinks",
 		cases, len(doors), calls, routes, len(all), len(s.seen))
+}
+
+// discussed has what waits asked about, answered and changed, each with a secret
+// first: that is refused.
+func (w *world) discussed(run, secret string) {
+	w.t.Helper()
+	var q struct{ Items []item }
+	w.must(w.as("approver").Call(w.t.Context(), "GET", "/v1/decisions?run="+run, nil, &q))
+	d := q.Items[0].Decision
+	at := "/v1/decisions/" + d.ID
+	var asked struct{ ID string }
+	for _, text := range []string{"is it like " + secret, "is it new?"} {
+		said := strings.Contains(text, secret)
+		err := w.as("approver").Call(w.t.Context(), "POST", at+"/questions", map[string]any{"digest": d.Digest, "text": text}, &asked)
+		if (problemOf(err).Kind == "denied") != said || err != nil && !said {
+			w.t.Errorf("a question, with a secret %v: %v", said, err)
+		}
+	}
+	for _, text := range []string{"it is like " + secret, "it is"} {
+		said := strings.Contains(text, secret)
+		err := w.as("requester").Call(w.t.Context(), "POST", at+"/questions/"+asked.ID+"/answer", map[string]any{"text": text}, nil)
+		if (problemOf(err).Kind == "denied") != said || err != nil && !said {
+			w.t.Errorf("an answer, with a secret %v: %v", said, err)
+		}
+	}
+	for _, name := range []string{secret, "Acme GmbH"} {
+		err := w.as("approver").Call(w.t.Context(), "POST", at+"/edit", map[string]any{"digest": d.Digest, "args": map[string]any{"name": name, "country": "DE"}}, nil)
+		if (problemOf(err).Kind == "denied") != (name == secret) || err != nil && name != secret {
+			w.t.Errorf("a change to %d bytes: %v", len(name), err)
+		}
+	}
 }
 
 // rails reads all about the Runs, and the whole audit log.
@@ -117,10 +149,11 @@ func (w *world) backedUp(s *sinks) {
 
 // unused are the tables that the suite leaves empty, with the reason.
 var unused = map[string]string{
-	"factor":     "it is of people's verdicts, which TestNoSecretLeavesTheBoundary has, and searches",
-	"outbox":     "it is empty when everything was carried out; the same test searches it on the way",
-	"policy_use": "no Policy of the example has a limit; its rows have digests, ids and numbers",
-	"transcript": "it is of the built-in Worker, which the same test has, and searches",
+	"decision_waits": "it has ids alone, of what waits; at the end nothing does",
+	"factor":         "it is of people's verdicts, which TestNoSecretLeavesTheBoundary has, and searches",
+	"outbox":         "it is empty when everything was carried out; the same test searches it on the way",
+	"policy_use":     "no Policy of the example has a limit; its rows have digests, ids and numbers",
+	"transcript":     "it is of the built-in Worker, which the same test has, and searches",
 }
 
 // everyTableWasUsed says that each table had rows in it: what is empty was not

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -135,7 +134,7 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 		}
 		c.it.State, p.Decision = intent.Parked, &d
 		p.Events = []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))}
-		p.Observe = []explain.Observation{g.clean(c, explain.Decision, fmt.Sprintf("%s waits for a Decision by %s", action(c.it), d.Team), c.it.Reason, c.it.Args)}
+		p.Observe = []explain.Observation{g.clean(c, explain.Decision, waitsFor(c, d), c.it.Reason, c.it.Args)}
 	case c.it.Effect == resource.Write:
 		d := decision.ByPolicy(c.it, c.verdict.Reasons, c.verdict.Hash, g.Now())
 		c.it.State, p.Decision = intent.Approved, &d
@@ -158,7 +157,7 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 
 func parkedFields(c *candidate, d decision.Decision) map[string]any {
 	return map[string]any{
-		"teams": []string{d.Team}, "expires": d.ExpiresAt, "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "verdict": c.verdict.Effect,
+		"teams": d.Teams(), "expires": d.ExpiresAt, "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "verdict": c.verdict.Effect,
 		"digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "why": c.verdict.Why, "repeat": c.it.Repeat, "observed": c.observed(),
 	}
 }
@@ -168,40 +167,6 @@ func parkedFields(c *candidate, d decision.Decision) map[string]any {
 func slim(it intent.Intent) intent.Intent {
 	it.Args, it.Bound.Args, it.Bound.Request.Body = nil, nil, ""
 	return it
-}
-
-// ask makes the Decision that the Intent waits for.
-func (g *Gate) ask(c *candidate) (decision.Decision, error) {
-	team, expires, err := whom(c)
-	if err != nil {
-		return decision.Decision{}, err
-	}
-	return decision.New(c.it, team, expires, g.Now())
-}
-
-// whom names who decides and how long it may take: the strictest of the
-// Mission's rule and of policy. Policy's team goes before the Mission's.
-func whom(c *candidate) (team string, expires time.Duration, err error) {
-	if r := c.match.Decision; r != nil {
-		team, expires = r.Team, time.Duration(r.Expires)
-	}
-	switch len(c.verdict.Approvers) {
-	case 0:
-	case 1:
-		if team = c.verdict.Approvers[0].Team; c.verdict.Approvers[0].Count > 1 {
-			return "", 0, fault.New(fault.Denied, "the policies for this action ask for more than one approval").WithHint("let the @approvers annotations name one team")
-		}
-	default:
-		return "", 0, fault.New(fault.Denied, "the policies for this action name more than one team to decide").WithHint("let the @approvers annotations agree")
-	}
-	if team == "" {
-		return "", 0, fault.New(fault.Denied, "this action needs a Decision, and nobody is named to make it").
-			WithHint("name a team under the Mission's decisions, or with @approvers in a policy")
-	}
-	if e := c.verdict.Expires; e != 0 && (expires == 0 || e < expires) {
-		expires = e
-	}
-	return team, expires, nil
 }
 
 // refuse writes a refusal into the audit log and onto the rail. When that can't

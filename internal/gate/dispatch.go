@@ -54,7 +54,7 @@ func (g *Gate) execute(ctx context.Context, c *candidate, from intent.State, fen
 	case fault.Is(err, fault.Unavailable), fault.Is(err, fault.Internal):
 		return it, err
 	case fault.Is(err, fault.Pending):
-		return g.repark(ctx, c, approved, from, fence)
+		return g.repark(ctx, c, approved, from, fence, err)
 	}
 	c.it = approved
 	return g.void(ctx, c, from, fence, err)
@@ -92,7 +92,7 @@ func (g *Gate) void(ctx context.Context, c *candidate, from intent.State, fence 
 
 // repark asks again, for what is asked for now: a new revision of the Intent,
 // bound anew, under a new Decision. One that was claimed before can't go back.
-func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, from intent.State, fence int64) (intent.Intent, error) {
+func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, from intent.State, fence int64, cause error) (intent.Intent, error) {
 	c.it = was
 	c.it.Revision++
 	err := c.bind(c.pins())
@@ -101,18 +101,23 @@ func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, from
 		d, err = g.ask(c)
 	}
 	if err == nil && from != intent.Approved {
-		err = errAsksMore
+		err = cause
 	}
 	if err != nil {
 		c.it = was
 		return g.void(ctx, c, from, fence, err)
 	}
 	c.it.State = intent.Parked
-	return c.it, g.Intents.Repark(ctx, commit.Step{
+	err = g.Intents.Repark(ctx, commit.Step{
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: from, To: intent.Parked, Fence: fence, At: g.Now(),
 		Events:  []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))},
-		Observe: []explain.Observation{g.clean(c, explain.Decision, action(c.it)+" waits for a Decision by "+d.Team, errAsksMore.Msg, c.it.Args)},
+		Observe: []explain.Observation{g.clean(c, explain.Decision, waitsFor(c, d), cause.Error(), c.it.Args)},
 	}, c.it, d)
+	if fault.Is(err, fault.Invalid) { // nobody is there who could be asked
+		c.it = was
+		return g.void(ctx, c, from, fence, err)
+	}
+	return c.it, err
 }
 
 // Recover closes what an earlier process left behind. It is called once, after

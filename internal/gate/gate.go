@@ -120,6 +120,9 @@ type Decisions interface {
 	// MemberSince is when an account joined a Team, by the Team's id; kind
 	// NotFound when it is no member, or is disabled.
 	MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (time.Time, error)
+	// AdminSince is since when an account has the role admin; kind NotFound when it
+	// has it not, or is disabled.
+	AdminSince(ctx context.Context, tenant ident.Tenant, account string) (time.Time, error)
 }
 
 // Vault opens doors and keeps what is found; it hands out nothing else.
@@ -139,6 +142,8 @@ type Config struct {
 	Earlier   Earlier
 	Runs      Runs
 	Decisions Decisions
+	Editors   Editors
+	Edits     Edits
 	Vault     Vault
 	Machine   *commit.Machine
 	Rail      *explain.Rail

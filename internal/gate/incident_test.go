@@ -262,7 +262,7 @@ func TestASecretThatIsStoredWhileAnActionWaitsIsStoppedAtTheDoor(t *testing.T) {
 	if len(l) != 1 || l[0].Kind != incident.Carried || l[0].Place != "request: body" || l[0].Intent != it.ID {
 		t.Errorf("%+v", l)
 	}
-	s, err := w.desk().Show(t.Context(), auditor, l[0].ID)
+	s, err := w.incidentDesk().Show(t.Context(), auditor, l[0].ID)
 	if w.must(err); len(s.Story.Hypotheses) == 0 || s.Story.Hypotheses[0].Code != "after_proposal" {
 		t.Errorf("it is told as %+v", s.Story.Hypotheses)
 	}
@@ -309,16 +309,16 @@ func TestWhatLooksLikeASecretIsAnIncident(t *testing.T) {
 		t.Error("what a system answered counts against the Run")
 	}
 	for _, i := range l {
-		s, err := w.desk().Show(t.Context(), auditor, i.ID)
+		s, err := w.incidentDesk().Show(t.Context(), auditor, i.ID)
 		if w.must(err); len(s.Story.Hypotheses) == 0 || !strings.Contains(fmt.Sprint(s.Story.Next), "incident promote "+i.ID) {
 			t.Errorf("it is told as %+v", s.Story)
 		}
 	}
 	admin := auditor
 	admin.Roles = []ident.Role{ident.Admin}
-	_, _, err = w.desk().Promote(t.Context(), admin, in.ID, incident.Promotion{Name: "handed-in", AnyOrigin: true, Scope: &vault.Scope{}}, w.now)
+	_, _, err = w.incidentDesk().Promote(t.Context(), admin, in.ID, incident.Promotion{Name: "handed-in", AnyOrigin: true, Scope: &vault.Scope{}}, w.now)
 	w.must(err)
-	_, err = w.desk().Dismiss(t.Context(), admin, met.ID, "", w.now)
+	_, err = w.incidentDesk().Dismiss(t.Context(), admin, met.ID, "", w.now)
 	w.must(err)
 	if !w.realVault.Dismissed(acme, []byte(minted)) || w.realVault.Dismissed(acme, []byte(another)) {
 		t.Error("another value was let through")
@@ -374,7 +374,7 @@ func TestAKnownSecretInWhatDoesNotFitIsAnIncident(t *testing.T) {
 }
 
 // desk is where an auditor looks.
-func (w *world) desk() *incident.Desk {
+func (w *world) incidentDesk() *incident.Desk {
 	w.t.Helper()
 	d, err := incident.NewDesk(incident.Config{Store: w.store, Records: w.store, Audit: w.store.Audit(), Secrets: w.realVault, Quarantine: w.realVault,
 		Goal: func(ident.Tenant, string) string { return w.mission.Goal }})
@@ -406,7 +406,7 @@ func TestTheStoryFindsWhatWasStoredLater(t *testing.T) {
 	w.wantKind(w.Observe(t.Context(), worker(r), explain.Check, "", said), fault.Denied)
 	want := map[string]string{"answered": "stored_later", "typed": "in_input", "said": "in_goal"}
 	for _, i := range w.incidents() {
-		s, err := w.desk().Show(t.Context(), auditor, i.ID)
+		s, err := w.incidentDesk().Show(t.Context(), auditor, i.ID)
 		if w.must(err); s.Story.Hypotheses[0].Code != want[i.Secret] || s.Story.Hypotheses[0].Sure != incident.Certain {
 			t.Errorf("%s is told as %+v", i.Secret, s.Story.Hypotheses)
 		}

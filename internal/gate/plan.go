@@ -76,7 +76,7 @@ const scrubMark = "[secret:"
 
 // result is the answer as Worker, rail and store see it, bounded.
 func (g *Gate) result(c *candidate, a connector.Answer) intent.Result {
-	res := intent.Result{Status: a.Status, ContentType: a.Type, Redactions: c.redactions}
+	res := intent.Result{Status: a.Status, ContentType: a.Type, Redactions: c.redactions, Edited: c.it.Edited}
 	switch {
 	case len(a.Body) > maxShown && !c.match.Model():
 		res.Truncated = true
@@ -128,11 +128,11 @@ func (g *Gate) observed(c *candidate, to intent.State, res intent.Result) explai
 }
 
 // recheck evaluates everything again right before the claim: the Run goes on; the
-// Decision is there, not expired, for this digest, by somebody who is still in the team; the
+// Decision is there, not expired, for this digest; the
 // Mission still holds the Connection; the rendered request, the Tool, the
 // arguments and the Secret's version rule are those that were approved, and hold no
 // secret that is known by now; policy does not deny, and asks for no more than was
-// given.
+// given, by people who may still give it.
 func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, error) {
 	if c.run.State == intent.RunEnded {
 		return decision.Decision{}, fault.New(fault.Denied, "the Run has ended")
@@ -143,9 +143,6 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 		return d, fault.Wrap(fault.KindOf(err), "reading the Decision", err)
 	}
 	if err := d.Holds(c.it, g.Now()); err != nil {
-		return d, err
-	}
-	if err := g.stillMember(ctx, d, c.it); err != nil {
 		return d, err
 	}
 	if err := g.resolve(ctx, c); err != nil {
@@ -164,50 +161,10 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 	if g.judge(ctx, c); c.verdict.Effect == policy.Deny {
 		return d, denied(c.verdict)
 	}
-	return d, c.enough(d)
-}
-
-// errAsksMore: what was decided is less than policy and Mission ask for now.
-var errAsksMore = fault.New(fault.Pending, "policy or the Mission now asks for another Decision")
-
-// enough says whether the Decision is still all that is asked for: by the Team
-// that has to decide now, bound to the Secret's version where that is wanted,
-// and not by the starter where the Mission no longer allows it.
-func (c *candidate) enough(d decision.Decision) error {
-	if c.verdict.Effect != policy.Ask {
-		return nil
-	}
-	team, _, err := whom(c)
-	switch {
-	case err != nil:
-		return err
-	case d.AutoBy != "", c.world.Catalog.TeamID(team) != d.TeamID,
-		c.pins() && c.it.Bound.VersionRule == "active",
-		d.SelfApproval && !c.match.Mission.AllowSelfApproval:
-		return errAsksMore
-	}
-	return nil
+	return d, g.enough(ctx, c, d)
 }
 
 // pins says whether an approval is bound to the Secret's version.
 func (c *candidate) pins() bool {
 	return c.verdict.PinSecret || c.match.Decision != nil && c.match.Decision.PinSecret
-}
-
-// stillMember refuses an approver who has left the team since, also one who left
-// and came back.
-func (g *Gate) stillMember(ctx context.Context, d decision.Decision, it intent.Intent) error {
-	for _, account := range d.Approvers() {
-		since, err := g.Decisions.MemberSince(ctx, d.Tenant, d.TeamID, account)
-		if err == nil && !since.Before(it.CreatedAt) {
-			err = decision.Refuse(decision.JoinedLater)
-		}
-		if fault.Is(err, fault.NotFound) {
-			err = decision.Refuse(decision.NotInTeam)
-		}
-		if err != nil {
-			return fault.Wrap(fault.KindOf(err), "checking who approved", err)
-		}
-	}
-	return nil
 }

@@ -54,13 +54,13 @@ func TestWhatChangedSinceTheApprovalIsFoundBeforeTheSecretIsResolved(t *testing.
 		"the approver left the Team": {func(w *world, _ *intent.Intent) {
 			_, err := w.store.ApplyTeam(w.t.Context(), acme, resource.Team{Head: head(resource.KindTeam, "finance"), Members: []string{}}, "system:test", w.now)
 			w.must(err)
-		}, nil, intent.Denied},
+		}, nil, intent.Parked},
 		"the approver left and came back": {func(w *world, _ *intent.Intent) {
 			for _, m := range [][]string{{}, {"ann"}} {
 				_, err := w.store.ApplyTeam(w.t.Context(), acme, resource.Team{Head: head(resource.KindTeam, "finance"), Members: m}, "system:test", w.now)
 				w.must(err)
 			}
-		}, nil, intent.Denied},
+		}, nil, intent.Parked},
 		"the approval is too old": {func(w *world, _ *intent.Intent) { w.pass(8 * 24 * time.Hour) }, nil, intent.Expired},
 		"the Run has ended": {func(w *world, it *intent.Intent) {
 			w.must(w.EndRun(w.t.Context(), worker(intent.Run{Tenant: acme, ID: it.Run}), "done", ""))
@@ -71,10 +71,10 @@ func TestWhatChangedSinceTheApprovalIsFoundBeforeTheSecretIsResolved(t *testing.
 		"the approval is another tenant's":    {nil, func(d *decision.Decision) { d.Tenant = "globex" }, intent.Failed},
 		"the Decision is still open":          {nil, func(d *decision.Decision) { d.State = decision.Open }, intent.Denied},
 		"it was rejected":                     {nil, func(d *decision.Decision) { d.State = decision.Rejected }, intent.Denied},
-		"nobody decided":                      {nil, func(d *decision.Decision) { d.By = "" }, intent.Denied},
-		"it was decided without a factor":     {nil, func(d *decision.Decision) { d.Factor = "" }, intent.Denied},
-		"policy is said to have decided":      {nil, func(d *decision.Decision) { d.AutoBy, d.By = decision.AutoByPolicy, "" }, intent.Denied},
-		"an unknown account decided":          {nil, func(d *decision.Decision) { d.By = "acc_x" }, intent.Denied},
+		"nobody decided":                      {nil, func(d *decision.Decision) { d.Votes = nil }, intent.Denied},
+		"it was decided without a factor":     {nil, func(d *decision.Decision) { d.Votes[0].Factor = "" }, intent.Denied},
+		"policy is said to have decided":      {nil, func(d *decision.Decision) { d.AutoBy, d.Votes = decision.AutoByPolicy, nil }, intent.Denied},
+		"an unknown account decided":          {nil, func(d *decision.Decision) { d.Votes[0].Account = "acc_x" }, intent.Parked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -93,7 +93,7 @@ func TestWhatChangedSinceTheApprovalIsFoundBeforeTheSecretIsResolved(t *testing.
 			if got.Result != nil && strings.Contains(got.Result.Note+got.Why, "weapon") {
 				t.Errorf("the Worker is told which Secret it is: %+v", got.Result)
 			}
-			if c.to != intent.Withdrawn && (len(w.entries(audit.IntentDenied)) != 1 || got.Result == nil || !strings.HasPrefix(got.Result.Note, "Nothing was sent")) {
+			if c.to != intent.Withdrawn && c.to != intent.Parked && (len(w.entries(audit.IntentDenied)) != 1 || got.Result == nil || !strings.HasPrefix(got.Result.Note, "Nothing was sent")) {
 				t.Errorf("the record is %+v, the Worker reads %+v", w.entries(audit.IntentDenied), got.Result)
 			}
 		})
@@ -103,9 +103,9 @@ func TestWhatChangedSinceTheApprovalIsFoundBeforeTheSecretIsResolved(t *testing.
 func TestUnknownApproverFailsClosed(t *testing.T) {
 	w := newWorld(t)
 	it := w.admit(w.start(), create("x"))
-	w.approve(it, func(d *decision.Decision) { d.By = "acc_nobody" })
+	w.approve(it, func(d *decision.Decision) { d.Votes[0].Account = "acc_nobody" })
 	w.must(w.dispatch(it))
-	w.wantState(it.ID, intent.Denied)
+	w.wantState(it.ID, intent.Parked) // it is asked again
 	w.wantUntouched()
 }
 
@@ -155,7 +155,7 @@ func TestWhatPolicyNowAsksAboutIsParkedAgain(t *testing.T) {
 }
 
 // The strictest of the Mission's rule and of policy: policy's Team, the shorter
-// wait. Two Teams that policies name are no answer.
+// wait.
 func TestWhoDecidesIsTheStrictestAnswer(t *testing.T) {
 	const ask = `forbid (principal, action == Action::"call_unattended", resource == Tool::"erp/createVendor");`
 	for name, c := range map[string]struct {
@@ -176,8 +176,8 @@ func TestWhoDecidesIsTheStrictestAnswer(t *testing.T) {
 			it := w.admit(w.start(), create("x"))
 			d, err := w.store.DecisionOf(t.Context(), acme, it.ID)
 			w.must(err)
-			if d.ExpiresAt.Sub(d.CreatedAt) != c.expires || d.Team != "finance" || d.TeamID != w.teamID() {
-				t.Errorf("it waits %s for %s", d.ExpiresAt.Sub(d.CreatedAt), d.Team)
+			if d.ExpiresAt.Sub(d.CreatedAt) != c.expires || len(d.Needs) != 1 || d.Needs[0] != (decision.Need{Team: "finance", TeamID: w.teamID(), Count: 1}) {
+				t.Errorf("it waits %s for %v", d.ExpiresAt.Sub(d.CreatedAt), d.Needs)
 			}
 		})
 	}

@@ -196,7 +196,7 @@ func child(doc json.RawMessage, tok string) (json.RawMessage, error) {
 func (g *Gate) closeUnknown(ctx context.Context, c *candidate, fence int64, to intent.State, actor, why string, body json.RawMessage) error {
 	at := g.Now()
 	why = c.clip(g, why)
-	res := intent.Result{State: to, Body: body}
+	res := intent.Result{State: to, Body: body, Edited: c.it.Edited}
 	switch to {
 	case intent.Committed:
 		res.Note = "Whether it was applied was unknown for a while; it was: " + why

@@ -58,6 +58,8 @@ type world struct {
 	worldErr  error
 	tools     map[string]connector.Tool
 	ann       string // who may decide, by account id
+	desk      *decision.Desk
+	teams     map[string][]string // more of them
 
 	mu       sync.Mutex
 	opened   int      // doors
@@ -112,8 +114,11 @@ func (w *world) open() {
 		w.must(err)
 	}
 	rail := explain.New(w.store, v.Scrub)
+	w.desk, err = decision.NewDesk(decision.Config{Store: w.store, Papers: w.store, Facts: w.store, Involved: starters{}, Hold: w.store.Hold, Now: w.clock, Wake: rail.Wake,
+		Clean: func(_ ident.Tenant, s string) string { return s }, Known: func(ident.Tenant, ...[]byte) ([]string, error) { return nil, nil }})
+	w.must(err)
 	w.Gate = gate.New(gate.Config{
-		Intents: intents{w.store, w}, Earlier: w.store, Runs: runs{w.store, w}, Decisions: decisions{w.store, w}, Vault: doors{v, w},
+		Intents: intents{w.store, w}, Earlier: w.store, Runs: runs{w.store, w}, Decisions: decisions{w.store, w}, Editors: w.desk, Edits: w.store, Vault: doors{v, w},
 		Machine: commit.New(intents{w.store, w}, ident.New("proc"), w.clock, quiet), Rail: rail,
 		World:     func(ident.Tenant) (gate.World, error) { return w.compiled, w.worldErr },
 		Transport: func(*catalog.Match) http.RoundTripper { return line{w} },
@@ -169,20 +174,25 @@ func (w *world) apply() {
 			Auth: resource.Auth{Scheme: resource.SchemeBearer, Secret: secret}}
 	}
 	mission := *w.mission
+	ids, names, more := map[string]string{"finance": w.teamID()}, []string{"finance"}, []resource.Resource{}
+	for name, members := range w.teams {
+		team, err := w.store.Team(w.t.Context(), acme, name)
+		w.must(err)
+		ids[name], names, more = team.ID, append(names, name), append(more, &resource.Team{Head: head(resource.KindTeam, name), Members: members})
+	}
 	snap, err := catalog.Build(catalog.Source{
-		Resources: []resource.Resource{
+		Resources: append(more,
 			&resource.Team{Head: head(resource.KindTeam, "finance"), Members: []string{"ann"}},
 			&resource.Integration{Head: head(resource.KindIntegration, "erp"), HTTP: &resource.HTTP{BaseURL: "https://erp.example", OpenAPI: json.RawMessage(`{}`)}},
 			&resource.Integration{Head: head(resource.KindIntegration, "llm"), Model: &resource.Model{Provider: "openai", Model: "m"}},
 			conn("erp-read", "erp", "erp-key", "findVendors"), conn("erp-write", "erp", "erp-key", "createVendor", "dropVendor"),
-			conn("erp-other", "erp", "erp-key", "findVendors"), conn("model", "llm", "model-key", "complete"), &mission,
-		},
+			conn("erp-other", "erp", "erp-key", "findVendors"), conn("model", "llm", "model-key", "complete"), &mission),
 		NewKind:   func(i *resource.Integration) (connector.Kind, error) { return &system{w, i.Model != nil}, nil },
 		Revisions: map[catalog.Key]int64{{Kind: resource.KindIntegration, Name: "erp"}: 3},
-		TeamIDs:   map[string]string{"finance": w.teamID()},
+		TeamIDs:   ids,
 	})
 	w.must(err)
-	pw := policy.World{Connections: []string{"erp-read", "erp-write", "erp-other", "model"}, Missions: []string{"onboard"}, Teams: []string{"finance"}}
+	pw := policy.World{Connections: []string{"erp-read", "erp-write", "erp-other", "model"}, Missions: []string{"onboard"}, Teams: names}
 	for name, t := range w.tools {
 		in := "erp"
 		if name == "complete" {
@@ -285,6 +295,13 @@ func (l line) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
+// starters says that who starts a Run is no judge of it.
+type starters struct{}
+
+func (starters) Parties(_ context.Context, i intent.Intent) (decision.Parties, error) {
+	return decision.Parties{Starter: i.Starter}, nil
+}
+
 // The stores, each with its mishaps.
 type intents struct {
 	*sqlite.Store
@@ -342,7 +359,8 @@ func (d decisions) DecisionOf(ctx context.Context, t ident.Tenant, id string) (d
 	}
 	out, err := d.Store.DecisionOf(ctx, t, id)
 	if change := d.w.approved[id]; change != nil {
-		out.State, out.By, out.Factor = decision.Approved, d.w.ann, "fac_1"
+		out.State = decision.Approved
+		out.Votes = []decision.Vote{{Account: d.w.ann, TeamID: out.Needs[0].TeamID, Verdict: decision.Approve, Factor: "fac_1"}}
 		change(&out)
 	}
 	return out, err

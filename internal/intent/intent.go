@@ -95,6 +95,8 @@ type Intent struct {
 	State      State           `json:"state"`
 	Why        string          `json:"why,omitempty"` // of a denial, rejection, failure
 	Result     *Result         `json:"result,omitempty"`
+	Edits      int             `json:"edits,omitempty"`  // how often an approver changed it; what it was is kept
+	Edited     string          `json:"edited,omitempty"` // what is other than it was proposed; one line, scrubbed
 	CreatedAt  time.Time       `json:"createdAt"`
 	UpdatedAt  time.Time       `json:"updatedAt"`
 }
@@ -162,8 +164,9 @@ type Result struct {
 	State       State           `json:"state"`
 	Status      int             `json:"status,omitempty"` // of the system's answer
 	ContentType string          `json:"contentType,omitempty"`
-	Body        json.RawMessage `json:"body,omitempty"` // JSON; text is a JSON string
-	Note        string          `json:"note,omitempty"` // for the Worker: what it means, what to do next
+	Body        json.RawMessage `json:"body,omitempty"`   // JSON; text is a JSON string
+	Note        string          `json:"note,omitempty"`   // for the Worker: what it means, what to do next
+	Edited      string          `json:"edited,omitempty"` // what an approver changed before it was sent
 	Redactions  int             `json:"redactions,omitempty"`
 	Truncated   bool            `json:"truncated,omitempty"`
 }

@@ -95,6 +95,7 @@ func (c *checker) decision(path string, r DecisionRule, held []string) {
 		c.add(path+".tool", checkTool(r.Tool))
 	}
 	c.add(path+".team", ident.CheckName(r.Team))
+	c.between(path+".count", int64(r.Count), 20)
 	c.duration(path+".expires", r.Expires, time.Minute, MaxDecision)
 }
 

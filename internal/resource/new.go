@@ -13,6 +13,8 @@ func New(k Kind) Resource {
 		return new(Mission)
 	case KindPolicy:
 		return new(Policy)
+	case KindChannel:
+		return new(Channel)
 	}
 	return nil
 }

@@ -47,6 +47,10 @@ func References(r Resource) []Reference {
 		}
 	case *Policy:
 		add("integration", KindIntegration, r.Integration)
+	case *Channel:
+		for i, n := range r.Teams {
+			add(fmt.Sprintf("teams[%d]", i), KindTeam, n)
+		}
 	}
 	return out
 }

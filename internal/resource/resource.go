@@ -1,5 +1,5 @@
 // Package resource has the words of configuration: Integration, Connection,
-// Mission, Policy and Team, as people write them in YAML and as the API shows
+// Mission, Policy, Channel and Team, as people write them in YAML and as the API shows
 // them. They are plain values: no behaviour but checking themselves.
 //
 // It refuses a Secret's value anywhere: a resource names a Secret, and package
@@ -28,10 +28,11 @@ const (
 	KindConnection  Kind = "Connection"
 	KindMission     Kind = "Mission"
 	KindPolicy      Kind = "Policy"
+	KindChannel     Kind = "Channel"
 )
 
 // Kinds lists the kinds in that order.
-var Kinds = []Kind{KindTeam, KindIntegration, KindConnection, KindMission, KindPolicy}
+var Kinds = []Kind{KindTeam, KindIntegration, KindConnection, KindMission, KindPolicy, KindChannel}
 
 // Head is what every resource begins with.
 type Head struct {
@@ -42,7 +43,7 @@ type Head struct {
 	Description string `json:"description,omitempty" yaml:"description,omitempty"`
 }
 
-// Resource is one of *Team, *Integration, *Connection, *Mission, *Policy.
+// Resource is one of *Team, *Integration, *Connection, *Mission, *Policy, *Channel.
 type Resource interface {
 	Header() Head
 	// Check says what is wrong with the resource by itself; kind Invalid.
@@ -151,6 +152,11 @@ const (
 	SchemeBasic  Scheme = "basic"  // Authorization: Basic, fields username and password
 	SchemeHeader Scheme = "header" // NAME: FIELD
 	SchemeQuery  Scheme = "query"  // ?NAME=FIELD
+
+	// These are a Channel's, and no Connection's.
+	SchemeSignature Scheme = "signature" // signs a webhook's message
+	SchemeAddress   Scheme = "address"   // is the whole URL
+	SchemeLogin     Scheme = "login"     // signs in to a mail server
 )
 
 // Auth is a Connection's one scoped credential: the scheme and the reference.
@@ -204,6 +210,7 @@ type DecisionRule struct {
 	Connection string   `json:"connection" yaml:"connection"`
 	Tool       string   `json:"tool,omitempty" yaml:"tool,omitempty"` // empty: every Tool of the Connection
 	Team       string   `json:"team" yaml:"team"`
+	Count      int      `json:"count,omitempty" yaml:"count,omitempty"`    // how many different people of the Team, default 1, at most 20
 	Expires    Duration `json:"expires,omitzero" yaml:"expires,omitempty"` // default 7 days, at most 30
 	// PinSecret binds the approval to the Secret's version at the time of the
 	// proposal: a rotation in between voids it.

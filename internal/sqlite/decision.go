@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,13 +19,19 @@ import (
 func decisionOf(x *row) (decision.Decision, error) {
 	d := decision.Decision{
 		Tenant: x.tenant(), ID: x.text("id"), Intent: x.text("intent"), Revision: int(x.number("revision")), Run: x.text("run"), Mission: x.text("mission"),
-		Digest: x.digest("digest"), Team: x.text("team"), TeamID: x.text("team_id"), State: decision.State(x.text("state")),
-		CreatedAt: x.instant("created_at"), ExpiresAt: x.instant("expires_at"), DecidedAt: x.instant("decided_at"),
-		By: x.text("decided_by"), ByName: x.text("decided_by_name"), Factor: x.text("factor"), Method: x.text("method"), Reason: x.text("reason"),
-		AutoBy: x.text("auto_by"), PolicySet: x.text("policy_set"), SelfApproval: x.flag("self_approval"), HeldAt: x.instant("held_at"),
+		Digest: x.digest("digest"), State: decision.State(x.text("state")),
+		CreatedAt: x.instant("created_at"), ExpiresAt: x.instant("expires_at"), DecidedAt: x.instant("decided_at"), Reason: x.text("reason"),
+		AutoBy: x.text("auto_by"), PolicySet: x.text("policy_set"), Note: x.text("note"), BreakGlass: x.flag("break_glass"), Notes: int(x.number("notes")),
+		HeldAt: x.instant("held_at"),
 	}
 	if policies := x.text("policies"); policies != "" {
 		d.Policies = strings.Split(policies, "\n")
+	}
+	if err := json.Unmarshal([]byte(x.text("needs")), &d.Needs); err != nil {
+		return d, fault.Wrap(fault.Internal, "reading what a Decision needs", err)
+	}
+	if err := json.Unmarshal([]byte(x.text("votes")), &d.Votes); err != nil {
+		return d, fault.Wrap(fault.Internal, "reading the votes on a Decision", err)
 	}
 	return d, nil
 }
@@ -44,12 +52,25 @@ func (s *Store) DecisionOf(ctx context.Context, tenant ident.Tenant, intentID st
 // Decisions lists a page of a tenant's, the oldest first. What a person sees by
 // Member is not who may decide: that is looked up again with each verdict.
 func (s *Store) Decisions(ctx context.Context, tenant ident.Tenant, f decision.Filter) ([]decision.Decision, error) {
+	of := ofMember
+	if f.State == decision.Open {
+		of = waitsForMember
+	}
 	return listRows(ctx, s, tbDecision, decisionOf, `WHERE tenant = $1
 		AND ($2 = '' OR state = $2) AND ($3 = '' OR run = $3) AND ($4 = '' OR intent = $4)
-		AND ($5 = '' OR EXISTS (SELECT 1 FROM team_member m WHERE m.tenant = decision.tenant AND m.team = decision.team_id AND m.account = $5))
+		AND ($5 = '' OR `+of+`)
 		AND ($6 = '' OR (created_at, id) > (SELECT a.created_at, a.id FROM decision a WHERE a.tenant = $1 AND a.id = $6))
 		ORDER BY created_at, id LIMIT $7`, tenant, f.State, f.Run, f.Intent, f.Member, f.After, f.Limit)
 }
+
+// The conditions by which a member's Decisions are found: the open ones, and all.
+// Somebody who has changed the needs of a row has it refused when it is read.
+const (
+	waitsForMember = `id IN (SELECT w.decision FROM decision_waits w JOIN team_member m ON m.tenant = w.tenant AND m.team = w.team
+		WHERE w.tenant = $1 AND m.account = $5)`
+	ofMember = `EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(decision.needs) THEN decision.needs ELSE '[]' END) n
+		JOIN team_member m ON m.tenant = decision.tenant AND m.team = n.value ->> '$.teamId' WHERE m.account = $5)`
+)
 
 // OverdueDecisions lists open ones of every tenant whose time is over.
 func (s *Store) OverdueDecisions(ctx context.Context, now time.Time, limit int) ([]decision.Decision, error) {
@@ -57,36 +78,88 @@ func (s *Store) OverdueDecisions(ctx context.Context, now time.Time, limit int) 
 }
 
 // insertDecision stores a Decision within somebody else's transaction. It finds
-// the Team's id, and takes the place of an earlier Decision on the same Intent.
+// the Teams' ids, and takes the place of an earlier Decision on the same Intent.
 func (t *Tx) insertDecision(d decision.Decision) error {
-	if d.AutoBy == "" {
-		team, err := t.reader().teamHead(d.Tenant, d.Team)
+	if err := t.teamsOf(&d); err != nil {
+		return err
+	}
+	if _, err := t.reader().live(tbDecision, d.Tenant, d.Intent); err != nil { // one that is hidden would stay open
+		return err
+	}
+	earlier, err := t.reader().all(tbDecision, "WHERE tenant = $1 AND intent = $2", d.Tenant, d.Intent)
+	if err != nil {
+		return err
+	}
+	notes := int64(0)
+	for _, x := range earlier {
+		notes = max(notes, x.number("notes"))
+		if s := decision.State(x.text("state")); s == decision.Open || s == decision.Approved {
+			if err := t.putDecision(x, cols{"state": decision.Void}); err != nil {
+				return err
+			}
+		}
+	}
+	needs, err := encodeList(d.Needs)
+	if err != nil {
+		return err
+	}
+	votes, err := encodeList(d.Votes)
+	if err != nil {
+		return err
+	}
+	x, err := t.insert(tbDecision, cols{"tenant": d.Tenant, "id": d.ID, "intent": d.Intent, "revision": d.Revision, "run": d.Run, "mission": d.Mission,
+		"digest": d.Digest, "needs": needs, "votes": votes, "state": d.State, "created_at": d.CreatedAt, "expires_at": d.ExpiresAt,
+		"decided_at": d.DecidedAt, "reason": d.Reason, "auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet,
+		"note": d.Note, "break_glass": d.BreakGlass, "notes": notes, "held_at": d.HeldAt})
+	if err != nil || d.State != decision.Open {
+		return err
+	}
+	for _, n := range d.Needs {
+		if _, err := t.Exec(`INSERT INTO decision_waits (tenant, team, created_at, decision) VALUES ($1, $2, $3, $4)`,
+			d.Tenant, n.TeamID, x.number("created_at"), d.ID); err != nil {
+			return err
+		}
+	}
+	return t.announceWait(d)
+}
+
+// teamsOf finds the ids of the Teams that a Decision needs.
+func (t *Tx) teamsOf(d *decision.Decision) error {
+	d.Needs = slices.Clone(d.Needs)
+	if d.AutoBy == "" && len(d.Needs) == 0 {
+		return fault.New(fault.Invalid, "nobody is named who could decide")
+	}
+	for i := range d.Needs {
+		n := &d.Needs[i]
+		team, err := t.reader().teamHead(d.Tenant, n.Team)
 		if fault.Is(err, fault.NotFound) {
-			return fault.Newf(fault.Invalid, "the Team %s, which would have to decide, does not exist", fault.Quote(d.Team)).
+			return fault.Newf(fault.Invalid, "the Team %s, which would have to decide, does not exist", fault.Quote(n.Team)).
 				WithHint("apply the Team, then propose the action again")
 		}
 		if err != nil {
 			return err
 		}
-		d.TeamID = team.text("id")
+		n.TeamID = team.text("id")
 	}
-	if _, err := t.reader().live(tbDecision, d.Tenant, d.Intent); err != nil { // one that is hidden would stay open
+	return nil
+}
+
+// putDecision stores a Decision that was read in this step, and changed. One that
+// waits no more leaves the queues.
+func (t *Tx) putDecision(x *row, c cols) error {
+	if err := t.put(x, c); err != nil || x.text("state") == string(decision.Open) {
 		return err
 	}
-	earlier, err := t.reader().all(tbDecision, "WHERE tenant = $1 AND intent = $2 AND state IN ('open', 'approved')", d.Tenant, d.Intent)
-	if err != nil {
-		return err
-	}
-	for _, x := range earlier {
-		if err := t.put(x, cols{"state": decision.Void}); err != nil {
-			return err
-		}
-	}
-	_, err = t.insert(tbDecision, cols{"tenant": d.Tenant, "id": d.ID, "intent": d.Intent, "revision": d.Revision, "run": d.Run, "mission": d.Mission,
-		"digest": d.Digest, "team": d.Team, "team_id": d.TeamID, "state": d.State, "created_at": d.CreatedAt, "expires_at": d.ExpiresAt,
-		"decided_at": d.DecidedAt, "decided_by": d.By, "decided_by_name": d.ByName, "factor": d.Factor, "method": d.Method, "reason": d.Reason,
-		"auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet, "self_approval": d.SelfApproval, "held_at": d.HeldAt})
+	_, err := t.Exec(`DELETE FROM decision_waits WHERE tenant = $1 AND decision = $2`, x.tenant(), x.text("id"))
 	return err
+}
+
+// encodeList is a list as JSON; none is [].
+func encodeList[T any](list []T) (string, error) {
+	if list == nil {
+		list = []T{}
+	}
+	return encode(list)
 }
 
 // Hold marks an open Decision as one that was held, once; see decision.Config.
@@ -103,18 +176,31 @@ func (s *Store) Hold(ctx context.Context, d decision.Decision, ev audit.Event, a
 	})
 }
 
-// Settle ends an open Decision with all that follows; see decision.Settlement.
-func (s *Store) Settle(ctx context.Context, st decision.Settlement) error {
+// Settle takes steps on open Decisions with all that follows, all of them or none;
+// see decision.Settlement.
+func (s *Store) Settle(ctx context.Context, all ...decision.Settlement) error {
 	return s.write(ctx, func(t *Tx) error {
-		if err := t.closeDecision(st); err != nil {
-			return err
-		}
-		if st.Decision.By != "" {
-			if err := t.checkApprover(st); err != nil {
+		for i, st := range all {
+			if err := t.stepDecision(st); err != nil {
+				return err
+			}
+			if st.Vote != nil {
+				if i == 0 {
+					if err := t.spendFactor(st); err != nil {
+						return err
+					}
+				} else if st.Factor == nil || all[0].Factor == nil || *st.Factor != *all[0].Factor || st.Vote.Account != all[0].Vote.Account {
+					return decision.Refuse(decision.OtherFactor)
+				}
+				if err := t.checkVoter(st); err != nil {
+					return err
+				}
+			}
+			if err := t.settled(st); err != nil {
 				return err
 			}
 		}
-		return t.settled(st)
+		return nil
 	})
 }
 
@@ -123,9 +209,9 @@ func (s *Store) Refused(ctx context.Context, ev audit.Event) error {
 	return s.write(ctx, func(t *Tx) error { return t.Audit(ev) })
 }
 
-// closeDecision is the compare-and-swap: of two at the same time, the second
-// finds it closed.
-func (t *Tx) closeDecision(st decision.Settlement) error {
+// stepDecision is the compare-and-swap: of two at the same time, the second finds
+// it closed, or with a vote that it was not judged with.
+func (t *Tx) stepDecision(st decision.Settlement) error {
 	d := st.Decision
 	x, err := t.reader().byKey(tbDecision, d.Tenant, d.ID)
 	if fault.Is(err, fault.NotFound) {
@@ -134,24 +220,46 @@ func (t *Tx) closeDecision(st decision.Settlement) error {
 	if err != nil {
 		return err
 	}
-	it, err := t.reader().byKey(tbIntent, d.Tenant, x.text("intent"))
+	was, err := decisionOf(x)
+	if err != nil {
+		return err
+	}
+	it, err := t.reader().byKey(tbIntent, d.Tenant, was.Intent)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return decision.Refuse(decision.NotOpen)
 	case err != nil:
 		return err
-	case x.text("state") != string(decision.Open), x.digest("digest") != d.Digest, d.By != "" && x.number("expires_at") <= ms(st.At),
+	case was.State != decision.Open, was.Digest != d.Digest, st.Vote != nil && x.number("expires_at") <= ms(st.At),
 		it.number("revision") != x.number("revision"), it.state("state") != intent.Parked:
 		return decision.Refuse(decision.NotOpen)
 	}
-	return t.put(x, cols{"state": d.State, "decided_at": st.At, "decided_by": d.By, "decided_by_name": d.ByName, "factor": d.Factor,
-		"method": d.Method, "reason": d.Reason, "self_approval": d.SelfApproval})
+	next := cols{"state": d.State, "reason": d.Reason}
+	if d.State != decision.Open {
+		next["decided_at"] = st.At
+	}
+	if st.Vote != nil {
+		if len(was.Votes) != st.Judged {
+			return decision.ErrRaced
+		}
+		was.Votes = append(was.Votes, *st.Vote)
+		if next["votes"], err = encodeList(was.Votes); err != nil {
+			return err
+		}
+	}
+	if d.State == decision.Approved {
+		next["break_glass"] = d.BreakGlass
+		if met := decision.Met(was.Needs, was.Votes); d.BreakGlass && !decision.Broken(was.Votes) || !d.BreakGlass && !met {
+			return decision.Refuse(decision.NotApproved)
+		}
+	}
+	return t.putDecision(x, next)
 }
 
-// checkApprover uses the factor up and looks at the membership once more.
-func (t *Tx) checkApprover(st decision.Settlement) error {
+// spendFactor uses the factor up.
+func (t *Tx) spendFactor(st decision.Settlement) error {
 	d, f := st.Decision, st.Factor
-	if f == nil {
+	if f == nil || f.ID != st.Vote.Factor {
 		return decision.Refuse(decision.NoFactor)
 	}
 	x, err := t.reader().byKey(tbFactor, d.Tenant, f.ID)
@@ -160,16 +268,23 @@ func (t *Tx) checkApprover(st decision.Settlement) error {
 		return decision.Refuse(decision.FactorUsed)
 	case err != nil:
 		return err
-	case x.text("account") != d.By, x.digest("act") != f.For, x.number("used_at") != 0,
+	case x.text("account") != st.Vote.Account, x.digest("act") != f.For, x.number("used_at") != 0,
 		x.number("at") < ms(st.At.Add(-decision.FactorLife)), x.number("at") > ms(st.At):
 		return decision.Refuse(decision.FactorUsed)
 	}
-	if err := t.put(x, cols{"used_at": st.At}); err != nil {
-		return err
+	return t.put(x, cols{"used_at": st.At})
+}
+
+// checkVoter looks at the membership once more, or at the role.
+func (t *Tx) checkVoter(st decision.Settlement) error {
+	d, v, no := st.Decision, st.Vote, decision.NotInTeam
+	since, err := t.reader().memberSince(d.Tenant, v.TeamID, v.Account)
+	if v.Glass {
+		no = decision.NotAdmin
+		since, err = t.reader().adminSince(d.Tenant, v.Account)
 	}
-	since, err := t.reader().memberSince(d.Tenant, d.TeamID, d.By)
 	if fault.Is(err, fault.NotFound) {
-		return decision.Refuse(decision.NotInTeam)
+		return decision.Refuse(no)
 	}
 	if err != nil {
 		return err
@@ -179,25 +294,36 @@ func (t *Tx) checkApprover(st decision.Settlement) error {
 		return err
 	}
 	if ms(since) >= it.number("created_at") {
-		return decision.Refuse(decision.NotInTeam)
+		return decision.Refuse(no)
 	}
 	return nil
 }
 
-// settled writes what follows from the Decision.
+// settled writes what follows from the step.
 func (t *Tx) settled(st decision.Settlement) error {
 	d := st.Decision
-	if err := t.moveIntent(d.Tenant, d.Intent, "PARKED", st.To, st.Why, st.At); err != nil {
-		return err
+	if st.To != "" {
+		if err := t.moveIntent(d.Tenant, d.Intent, "PARKED", st.To, st.Why, st.At); err != nil {
+			return err
+		}
 	}
-	if err := t.Audit(st.Event); err != nil {
-		return err
+	for _, ev := range st.Events {
+		if err := t.Audit(ev); err != nil {
+			return err
+		}
 	}
 	if err := t.observe(explain.Observation{Tenant: d.Tenant, Run: d.Run, At: st.At, Kind: explain.Decision, Title: st.Title, Text: st.Text, Intent: d.Intent}); err != nil {
 		return err
 	}
-	if d.State == decision.Approved {
-		return t.enqueue(d.Tenant, commit.MsgDispatch, d.Intent, st.At)
+	if err := t.announceVerdict(d, st.At); err != nil {
+		return err
 	}
-	return t.enqueue(d.Tenant, commit.MsgSegment, d.Run, st.At)
+	switch st.To {
+	case "":
+		return nil
+	case intent.Approved:
+		return t.enqueue(d.Tenant, commit.MsgDispatch, d.Intent, st.At)
+	default:
+		return t.enqueue(d.Tenant, commit.MsgSegment, d.Run, st.At)
+	}
 }

@@ -46,7 +46,12 @@ func flag(b bool) int {
 // InsertAccount stores a new account; kind Conflict when the name is taken.
 func (s *Store) InsertAccount(ctx context.Context, r identity.Record, ev audit.Event) error {
 	return s.write(ctx, func(t *Tx) error {
-		x, err := t.insert(tbAccount, cols{"tenant": r.Tenant, "id": r.ID, "name": r.Name, "display_name": r.DisplayName, "roles": roleText(r.Roles),
+		since := time.Time{}
+		if slices.Contains(r.Roles, ident.Admin) {
+			since = r.CreatedAt
+		}
+		x, err := t.insert(tbAccount, cols{"admin_since": since,
+			"tenant": r.Tenant, "id": r.ID, "name": r.Name, "display_name": r.DisplayName, "roles": roleText(r.Roles),
 			"disabled": r.Disabled, "must_change": r.MustChange, "password": r.Password, "totp_salt": r.TOTPSalt, "totp_algorithm": r.Algorithm,
 			"totp_counter": r.Counter, "revision": 1, "created_at": r.CreatedAt})
 		if fault.Is(err, fault.Conflict) {
@@ -142,12 +147,48 @@ func (t *Tx) updateAccount(r identity.Record, ev audit.Event) error {
 	if !bytes.Equal(x.blob("totp_salt"), r.TOTPSalt) {
 		x.set(cols{"totp_counter": 0})
 	}
+	x.set(cols{"admin_since": adminSince(x, r, ev)})
 	x.add("revision", 1)
 	if err := t.put(x, cols{"display_name": r.DisplayName, "roles": roleText(r.Roles), "disabled": r.Disabled, "must_change": r.MustChange,
 		"password": r.Password, "totp_salt": r.TOTPSalt, "totp_algorithm": r.Algorithm}); err != nil {
 		return err
 	}
 	return t.auditRow(ev, x, cols{"account": r.ID})
+}
+
+// adminSince is since when an account that becomes r has the role admin: anew for
+// who gets it again, and, as with memberships, with one-time codes that a person
+// gave it.
+func adminSince(x *row, r identity.Record, ev audit.Event) time.Time {
+	switch {
+	case !slices.Contains(r.Roles, ident.Admin):
+		return time.Time{}
+	case !slices.Contains(strings.Fields(x.text("roles")), string(ident.Admin)),
+		!bytes.Equal(x.blob("totp_salt"), r.TOTPSalt) && strings.HasPrefix(ev.Actor, string(ident.Person)+":"):
+		return ev.At
+	}
+	return x.instant("admin_since")
+}
+
+// AdminSince is since when an account has the role admin; kind NotFound when it
+// has it not, or is disabled.
+func (s *Store) AdminSince(ctx context.Context, tenant ident.Tenant, account string) (at time.Time, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		at, err = r.adminSince(tenant, account)
+		return err
+	})
+	return at, err
+}
+
+func (r *reader) adminSince(tenant ident.Tenant, account string) (time.Time, error) {
+	a, err := r.byKey(tbAccount, tenant, account)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if a.flag("disabled") || a.number("admin_since") == 0 || !slices.Contains(strings.Fields(a.text("roles")), string(ident.Admin)) {
+		return time.Time{}, fault.New(fault.NotFound, "the account is not an admin's")
+	}
+	return a.instant("admin_since"), nil
 }
 
 // accountAt reads an account that has to be at a revision.

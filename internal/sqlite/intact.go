@@ -88,7 +88,7 @@ func readUpTo(path string, n int) ([]byte, error) {
 // endless are the tables that grow with every call. They are not read through at
 // a start; damage in them is found by what reads the row, and in the audit log by
 // its verification.
-var endless = []string{"audit_entry", "audit_hash", "observation", "transcript", "intent", "decision", "run"}
+var endless = []string{"audit_entry", "audit_hash", "observation", "transcript", "intent", "decision", "intent_revision", "decision_note", "run"}
 
 // verified are the tables whose every row the vault checks itself, against the
 // register that counts them: reading ten thousand Secrets twice would double the

@@ -90,6 +90,8 @@ func TestIncidentOnSQLite(t *testing.T) { storetest.Incident(t, openStore) }
 
 func TestDecisionOnSQLite(t *testing.T) { storetest.Decision(t, openStore) }
 
+func TestQuorumOnSQLite(t *testing.T) { storetest.Quorum(t, openStore) }
+
 // Who can write the database but has no key can't make one person another.
 func TestRowsThatWereMovedAuthenticateNobody(t *testing.T) {
 	dir := t.TempDir()

@@ -30,8 +30,12 @@ var recordedIn = []traffic{
 		func(id, run string) string { return fmt.Sprintf("the Run %s, its action %s", run, id) }},
 	{"SELECT rowid, created_at, id, '', input, verdict, summary FROM run" + older, 3,
 		func(id, _ string) string { return fmt.Sprintf("the Run %s, its input or its verdict", id) }},
-	{"SELECT rowid, created_at, id, '', reason FROM decision" + older, 1,
+	{"SELECT rowid, created_at, id, '', reason, votes FROM decision" + older, 2,
 		func(id, _ string) string { return fmt.Sprintf("the Decision %s, its reason", id) }},
+	{"SELECT rowid, edited_at, intent, revision, args, reason FROM intent_revision" + older, 2,
+		func(id, revision string) string { return fmt.Sprintf("the action %s, its revision %s", id, revision) }},
+	{"SELECT rowid, at, decision, '', text FROM decision_note" + older, 1,
+		func(id, _ string) string { return fmt.Sprintf("the Decision %s, a question or an answer", id) }},
 	{"SELECT rowid, applied_at, kind, name, body FROM resource" + older, 1,
 		func(kind, name string) string { return fmt.Sprintf("the %s %s, which is applied", kind, name) }},
 }

@@ -81,7 +81,7 @@ func (t *Tx) closeRestored(st commit.Step) error {
 		return err
 	}
 	for _, d := range live {
-		if err := t.put(d, cols{"state": decision.Void}); err != nil {
+		if err := t.putDecision(d, cols{"state": decision.Void}); err != nil {
 			return err
 		}
 	}
@@ -135,7 +135,7 @@ func (t *Tx) endSessions(tenants []ident.Tenant, at time.Time) (n int, err error
 
 // voidTokens takes away what only the time before the restore could use.
 func (t *Tx) voidTokens(at time.Time) error {
-	for _, text := range []string{`DELETE FROM run_token`, `DELETE FROM outbox`} {
+	for _, text := range []string{`DELETE FROM run_token`, `DELETE FROM outbox`, `DELETE FROM notice`, `DELETE FROM channel_state`} {
 		if _, err := t.Exec(text); err != nil {
 			return err
 		}

@@ -31,6 +31,7 @@ type progress struct {
 	digest string
 	fence  int64
 	run    string
+	votes  int // on the Decision that it waits for
 }
 
 // replay reads a tenant's whole log. It is read only when rows were found not to
@@ -88,8 +89,15 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 func (f *facts) follow(e audit.Entry, state intent.State, verdict, digest string) {
 	p := f.intents[e.Intent]
 	switch e.Type {
-	case audit.IntentParked:
-		state = intent.Parked
+	case audit.IntentParked, audit.IntentEdited:
+		if state = intent.Parked; p != nil {
+			p.votes = 0
+		}
+	case audit.DecisionVoted, audit.DecisionBreakGlass:
+		if p != nil {
+			p.votes++
+		}
+		return
 	case audit.IntentDecided:
 		if state = intent.State(strings.ToUpper(verdict)); p == nil {
 			p = &progress{}
@@ -255,7 +263,8 @@ func (l *loading) decisions(f *facts) {
 		if id.table != tbDecision || l.bad[id] != "" || l.a.rows[id].why != "" {
 			continue
 		}
-		if of := r.text("intent"); !waits[of] || f.intents[of].digest != r.text("digest") {
+		d, err := decisionOf(r)
+		if of := r.text("intent"); err != nil || !waits[of] || f.intents[of].digest != r.text("digest") || f.intents[of].votes != len(d.Votes) {
 			l.bad[id] = whyNotLast
 		}
 		delete(waits, r.text("intent"))

@@ -33,7 +33,7 @@ var (
 
 	tbAccount = define(3, table{name: "account", keys: 2, loose: []string{"totp_counter"},
 		columns: []string{"tenant", "id", "name", "display_name", "roles", "disabled", "must_change", "password",
-			"totp_salt", "totp_algorithm", "totp_counter", "revision", "created_at"}})
+			"totp_salt", "totp_algorithm", "totp_counter", "revision", "created_at", "admin_since"}})
 
 	tbSession = define(4, table{name: "session", keys: 2, loose: []string{"seen_at"},
 		columns: []string{"tenant", "id", "account", "hash", "bind", "created_at", "seen_at", "expires_at", "ended_at"},
@@ -46,8 +46,8 @@ var (
 		of: func(r *row) string { return r.text("account") }})
 
 	tbDecision = define(6, table{name: "decision", keys: 2,
-		columns: []string{"tenant", "id", "intent", "revision", "run", "mission", "digest", "team", "team_id", "state", "created_at", "expires_at",
-			"decided_at", "decided_by", "decided_by_name", "factor", "method", "reason", "auto_by", "policies", "policy_set", "self_approval", "held_at"},
+		columns: []string{"tenant", "id", "intent", "revision", "run", "mission", "digest", "needs", "votes", "state", "created_at", "expires_at",
+			"decided_at", "reason", "auto_by", "policies", "policy_set", "note", "break_glass", "notes", "held_at"},
 		live: func(r *row) bool { return r.text("state") == "open" }, liveSQL: "state = 'open'",
 		of: func(r *row) string { return r.text("intent") }})
 
@@ -75,10 +75,20 @@ var (
 		columns: []string{"tenant", "scope", "intent", "at", "amount", "until"},
 		of:      func(r *row) string { return r.text("scope") }})
 
+	// Rows that are written once. None is live: a changed one is found by its MAC, and
+	// one that is gone by the number that the Intent or the Decision has.
+	tbRevision = define(11, table{name: "intent_revision", keys: 2, live: never, liveSQL: "1 = 0",
+		columns: []string{"tenant", "id", "intent", "revision", "digest", "args", "edited_at", "edited_by", "edited_by_name", "reason"}})
+
+	tbNote = define(12, table{name: "decision_note", keys: 2, live: never, liveSQL: "1 = 0",
+		columns: []string{"tenant", "id", "decision", "intent", "run", "answers", "account", "name", "text", "at"}})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote}
 )
+
+func never(*row) bool { return false }
 
 // startOf names the start of a Run that a key makes one of; "" without a key.
 func startOf(mission, starter, key string) string {

@@ -127,7 +127,7 @@ func (t *Tx) withdrawOf(tenant ident.Tenant, run, actor string, at time.Time) er
 			if d.text("state") == string(decision.Open) {
 				d.set(cols{"decided_at": at})
 			}
-			if err := t.put(d, cols{"state": decision.Withdrawn}); err != nil {
+			if err := t.putDecision(d, cols{"state": decision.Withdrawn}); err != nil {
 				return err
 			}
 		}

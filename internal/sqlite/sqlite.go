@@ -63,7 +63,9 @@ type Store struct {
 	snapshots atomic.Int32
 	// outboxed has an element when a commit put something into the outbox.
 	outboxed chan struct{}
-	ledger   ledger
+	// noticed has one when a commit put something for a Channel there.
+	noticed chan struct{}
+	ledger  ledger
 
 	mu     sync.Mutex
 	broken error // set once when a commit failed in a way that leaves doubt
@@ -77,7 +79,7 @@ func Open(ctx context.Context, dir string, seq *audit.Sequencer, guard Guard) (*
 		return nil, fault.New(fault.Internal, "opening the store without an audit log, keys, a clock or a log")
 	}
 	s := &Store{dir: dir, seq: seq, guard: guard, ledger: ledger{tenants: map[ident.Tenant]*tenantRows{}, told: map[refusal]bool{}},
-		queue: make(chan *job, 1024), done: make(chan struct{}), outboxed: make(chan struct{}, 1)}
+		queue: make(chan *job, 1024), done: make(chan struct{}), outboxed: make(chan struct{}, 1), noticed: make(chan struct{}, 1)}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
 	}

@@ -23,6 +23,8 @@ type Tx struct {
 	rows *batch       // of the transaction: what becomes known of rows that steer
 	// queued is set when the step put something into the outbox.
 	queued *bool
+	// notices is set when the step put something for a Channel there.
+	notices *bool
 	// shred is set when the step overwrote what must not stay on disk.
 	shred *bool
 }
@@ -124,9 +126,9 @@ func (s *Store) transact(jobs []*job) error {
 		return storeErr("beginning a transaction", err)
 	}
 	defer tx.Rollback() // after a commit it is a no-op
-	rows, queued := s.begin(), false
+	rows, queued, notices := s.begin(), false, false
 	log := s.seq.Begin(auditTx{ctx, tx, rows.heads})
-	t := &Tx{s: s, ctx: ctx, tx: tx, log: log, rows: rows, queued: &queued, shred: &s.shred}
+	t := &Tx{s: s, ctx: ctx, tx: tx, log: log, rows: rows, queued: &queued, notices: &notices, shred: &s.shred}
 	if err := t.steps(jobs); err != nil {
 		return err
 	}
@@ -148,13 +150,20 @@ func (s *Store) transact(jobs []*job) error {
 	if s.shred && s.snapshots.Load() == 0 { // a backup would be in the way of each try
 		s.shred = !s.emptyWAL(ctx)
 	}
-	if queued {
-		select {
-		case s.outboxed <- struct{}{}:
-		default: // it is told already
-		}
-	}
+	signal(queued, s.outboxed)
+	signal(notices, s.noticed)
 	return nil
+}
+
+// signal puts an element into a channel of one, unless it has it already.
+func signal(there bool, to chan<- struct{}) {
+	if !there {
+		return
+	}
+	select {
+	case to <- struct{}{}:
+	default:
+	}
 }
 
 // emptyWAL moves everything into the database and empties the write-ahead log,
@@ -284,7 +293,10 @@ func (t *Tx) Audit(ev audit.Event) error {
 	if _, err := t.rows.of(ev.Tenant); err != nil {
 		return err // before the log moves on, the rows have to be compared with where it is
 	}
-	return t.append(ev)
+	if err := t.append(ev); err != nil {
+		return err
+	}
+	return t.announceEvent(ev)
 }
 
 func (t *Tx) append(ev audit.Event) error {

@@ -53,14 +53,14 @@ func approval(o *office) {
 	o.must(err)
 	o.Pass(time.Hour)
 	d := o.park().Decision
-	if d.TeamID != o.financeID || d.State != decision.Open || !d.ExpiresAt.Equal(o.Now.Add(decision.DefaultLife)) {
+	if d.Needs[0].TeamID != o.financeID || d.State != decision.Open || !d.ExpiresAt.Equal(o.Now.Add(decision.DefaultLife)) {
 		o.t.Fatalf("the parked Decision is %+v", d)
 	}
 	r := o.request(d, decision.Approve, o.ann)
 	got, err := o.desk.Decide(o.ctx, r, o.Now)
 	o.must(err)
 	it := o.wantState(d, decision.Approved, intent.Approved)
-	if it.Decision.By != o.ann.Account.ID || it.Decision.Factor != r.Factor.ID || it.Decision.Method != "password+totp" || got.ID != d.ID {
+	if v := it.Decision.Votes; len(v) != 1 || v[0].Account != o.ann.Account.ID || v[0].Factor != r.Factor.ID || v[0].Method != "password+totp" || v[0].TeamID != o.financeID || got.ID != d.ID {
 		o.t.Fatalf("the Decision is %+v", it.Decision)
 	}
 	o.must(it.Decision.Holds(it.Intent, o.Now))
@@ -200,9 +200,10 @@ func factorRace(o *office) {
 	// store that is asked past the Desk.
 	other := o.park().Decision
 	settle := func(d decision.Decision) error {
-		d.State, d.By, d.Factor = decision.Approved, o.ann.Account.ID, r.Factor.ID
-		return o.Store.Settle(o.ctx, decision.Settlement{Decision: d, To: intent.Approved, Factor: r.Factor, Title: "approved", At: o.Now,
-			Event: audit.Event{Type: audit.IntentDecided, Tenant: acme, At: o.Now, Actor: "person:" + o.ann.Account.ID}})
+		v := decision.Vote{Account: o.ann.Account.ID, TeamID: o.financeID, Verdict: decision.Approve, At: o.Now, Factor: r.Factor.ID}
+		d.State, d.Votes = decision.Approved, []decision.Vote{v}
+		return o.Store.Settle(o.ctx, decision.Settlement{Decision: d, Vote: &v, To: intent.Approved, Factor: r.Factor, Title: "approved", At: o.Now,
+			Events: []audit.Event{{Type: audit.IntentDecided, Tenant: acme, At: o.Now, Actor: "person:" + o.ann.Account.ID}}})
 	}
 	errs := make([]error, 2)
 	var wg sync.WaitGroup
@@ -226,15 +227,23 @@ func selfApproval(o *office) {
 	_, err := o.desk.Decide(o.ctx, o.request(d, decision.Approve, o.starter), o.Now)
 	o.must(err)
 	it := o.wantState(d, decision.Approved, intent.Approved)
-	if es := o.entries(acme, audit.IntentDecided); !it.Decision.SelfApproval || es[0].Fields["selfApproval"] != true {
+	if es := o.entries(acme, audit.IntentDecided); !it.Decision.SelfApproval() || es[0].Fields["selfApproval"] != true {
 		o.t.Fatalf("the Decision is %+v, the record has %+v", it.Decision, es[0].Fields)
 	}
 	d = o.park().Decision
 	_, err = o.desk.Decide(o.ctx, o.request(d, decision.Approve, o.ann), o.Now)
 	o.must(err)
-	if o.wantState(d, decision.Approved, intent.Approved).Decision.SelfApproval {
+	if o.wantState(d, decision.Approved, intent.Approved).Decision.SelfApproval() {
 		o.t.Fatal("somebody else's approval is marked as a self-approval")
 	}
+}
+
+// of needs one person of each Team.
+func of(teams ...string) (needs []decision.Need) {
+	for _, t := range teams {
+		needs = append(needs, decision.Need{Team: t, Count: 1})
+	}
+	return needs
 }
 
 // stale facts are those of a moment ago.
@@ -319,7 +328,7 @@ func replaced(o *office) {
 	again.Bound.Revision++
 	again.Digest, err = again.Bound.Digest()
 	o.must(err)
-	second, err := decision.New(again, "finance", time.Hour, o.Now)
+	second, err := decision.New(again, of("finance"), time.Hour, o.Now)
 	o.must(err)
 	o.must(o.repark(again, second))
 	got, err := o.Store.Decision(o.ctx, acme, first.ID)
@@ -358,7 +367,7 @@ func queue(o *office) {
 		want = append(want, o.park().Decision.ID)
 		o.Pass(time.Second)
 	}
-	o.decisionTeam = "legal"
+	o.needs = of("legal")
 	legal := o.park().Decision
 	list := func(f decision.Filter) (ids []string) {
 		items, err := o.desk.Queue(o.ctx, acme, f)
@@ -419,7 +428,7 @@ func decisionsApart(o *office) {
 
 func noTeam(o *office) {
 	i := o.newIntent(acme)
-	d, err := decision.New(i, "nobody", 0, o.Now)
+	d, err := decision.New(i, of("nobody"), 0, o.Now)
 	o.must(err)
 	o.wantKind(o.propose(i, d), fault.Invalid)
 	_, err = o.Store.Intent(o.ctx, acme, i.ID)

@@ -24,28 +24,29 @@ import (
 // office is a world with a finance Team and a Desk.
 type office struct {
 	*World
-	desk                      *decision.Desk
-	starter, ann, bob, eve    *Human
-	parties                   decision.Parties
-	tamper                    func(*intent.Intent) // what a reader of the store is made to see
-	known                     map[string]string    // by value: the name of the Secret that it is of
-	told                      []string             // of Decisions that are held, with the Secrets
-	woken                     int
-	mu                        sync.Mutex
-	lastRun                   int
-	financeID                 string
-	decisionTeam, missionName string
+	desk                   *decision.Desk
+	starter, ann, bob, eve *Human
+	parties                decision.Parties
+	tamper                 func(*intent.Intent) // what a reader of the store is made to see
+	known                  map[string]string    // by value: the name of the Secret that it is of
+	told                   []string             // of Decisions that are held, with the Secrets
+	woken                  int
+	mu                     sync.Mutex
+	lastRun                int
+	financeID              string
+	missionName            string
+	needs                  []decision.Need // of what is parked
 }
 
 func newOffice(t *testing.T, s Store) *office {
-	o := &office{World: NewWorld(t, s), decisionTeam: "finance", missionName: "vendor-onboarding"}
+	o := &office{World: NewWorld(t, s), needs: of("finance"), missionName: "vendor-onboarding"}
 	o.starter, o.ann, o.bob, o.eve = o.person(acme, "sam"), o.person(acme, "ann"), o.person(acme, "bob"), o.person(acme, "eve")
 	team, err := o.Dir.ApplyTeam(o.ctx, Admin(acme), acme, Team("finance", "ann", "bob", "sam"), o.Now)
 	o.must(err)
 	o.financeID = team.ID
 	_, err = o.Dir.ApplyTeam(o.ctx, Admin(acme), acme, Team("legal", "eve"), o.Now)
 	o.must(err)
-	o.desk, err = decision.NewDesk(decision.Config{Store: s, Facts: o, Involved: o,
+	o.desk, err = decision.NewDesk(decision.Config{Store: s, Papers: s, Facts: o, Involved: o,
 		Clean: func(_ ident.Tenant, s string) string { return strings.ReplaceAll(s, "CANARY", "[secret]") },
 		Known: o.meets, Hold: s.Hold, Now: func() time.Time { return o.Now },
 		Altered: func(_ context.Context, d decision.Decision, i intent.Intent, secrets []string) error {
@@ -74,15 +75,15 @@ func (o *office) meets(_ ident.Tenant, texts ...[]byte) (names []string, err err
 }
 
 // person has an account and no password, which would take its time to hash.
-func (o *office) person(tenant ident.Tenant, name string) *Human {
+func (o *office) person(tenant ident.Tenant, name string, roles ...ident.Role) *Human {
 	o.t.Helper()
-	r := identity.Record{Account: identity.Account{Tenant: tenant, ID: ident.New("acc"), Name: name, DisplayName: name, CreatedAt: o.Now},
+	r := identity.Record{Account: identity.Account{Tenant: tenant, ID: ident.New("acc"), Name: name, DisplayName: name, Roles: roles, CreatedAt: o.Now},
 		Password: "none", TOTPSalt: []byte("none"), Algorithm: identity.SHA1}
 	o.must(o.Store.InsertAccount(o.ctx, r, audit.Event{Type: audit.AccountCreated, Tenant: tenant, At: o.Now, Actor: "system:setup"}))
 	return &Human{w: o.World, Account: r.Account}
 }
 
-// Intent, MemberSince and Parties are the desk's facts.
+// Intent, MemberSince, AdminSince and Parties are the desk's facts.
 func (o *office) Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error) {
 	i, err := o.Store.Intent(ctx, tenant, id)
 	if o.tamper != nil {
@@ -93,6 +94,10 @@ func (o *office) Intent(ctx context.Context, tenant ident.Tenant, id string) (in
 
 func (o *office) MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (time.Time, error) {
 	return o.Store.MemberSince(ctx, tenant, team, account)
+}
+
+func (o *office) AdminSince(ctx context.Context, tenant ident.Tenant, account string) (time.Time, error) {
+	return o.Store.AdminSince(ctx, tenant, account)
 }
 
 func (o *office) Parties(context.Context, intent.Intent) (decision.Parties, error) {
@@ -124,7 +129,7 @@ func (o *office) park() decision.Item { return o.parkIn(acme) }
 func (o *office) parkIn(tenant ident.Tenant) decision.Item {
 	o.t.Helper()
 	i := o.newIntent(tenant)
-	d, err := decision.New(i, o.decisionTeam, 0, o.Now)
+	d, err := decision.New(i, o.needs, 0, o.Now)
 	o.must(err)
 	o.must(o.propose(i, d))
 	it, err := o.desk.Get(o.ctx, tenant, d.ID)
@@ -141,7 +146,11 @@ func (o *office) propose(i intent.Intent, d decision.Decision) error {
 // code.
 func (o *office) factor(d decision.Decision, v decision.Verdict, h *Human) *decision.Factor {
 	o.t.Helper()
-	act := d.Act(v, h.Account.ID)
+	return o.factorFor(d.Act(v, h.Account.ID), h)
+}
+
+func (o *office) factorFor(act intent.Digest, h *Human) *decision.Factor {
+	o.t.Helper()
 	if h.Password != "" {
 		f, err := o.Dir.Confirm(o.ctx, h.Account.Principal(), h.Password, h.NextCode(), act, o.Now)
 		o.must(err)

@@ -41,6 +41,15 @@ func Rows(t *testing.T, open func(*testing.T) Besieged) {
 		"a Decision is made approved":                           madeApproved,
 		"an approved Decision is copied to another Intent":      copiedDecision,
 		"a rejected Decision is put back as it was":             decisionPutBack,
+		"a vote is put into a Decision":                         votePutIn,
+		"a vote is put back to before it":                       votePutBack,
+		"the needs of a Decision are lowered":                   needsLowered,
+		"a Team that waits is exchanged":                        needsExchanged,
+		"what an action was is altered":                         revisionAltered,
+		"what an action was is removed":                         revisionRemoved,
+		"an answer is altered":                                  answerAltered,
+		"an answer is removed":                                  answerRemoved,
+		"an account is made an admin's for longer":              adminForLonger,
 		"a committed write is put back as APPROVED":             func(a *siege) { writePutBack(a, intent.Approved) },
 		"a committed write is put back as CLAIMED":              func(a *siege) { writePutBack(a, intent.Claimed) },
 		"a committed write is put back as SENDING":              func(a *siege) { writePutBack(a, intent.Sending) },
@@ -95,6 +104,7 @@ func (a *siege) strike(queries ...string) {
 		a.office.Store = a.Again()
 		dir := NewWorld(a.t, a.office.Store).Dir
 		a.Dir, a.desk.Store = dir, a.office.Store
+		a.desk.Papers = a.office.Store
 	}
 }
 
@@ -220,7 +230,7 @@ func takenOut(a *siege) {
 // parked is a write that waits, with all its entries.
 func (a *siege) parked() decision.Item {
 	i := a.newIntent(acme)
-	d, err := decision.New(i, "finance", 0, a.Now)
+	d, err := decision.New(i, a.needs, 0, a.Now)
 	a.must(err)
 	ev := audit.Event{Type: audit.IntentParked, Tenant: acme, At: a.Now, Actor: "run:" + i.Run, Run: i.Run, Intent: i.ID, Fields: map[string]any{"digest": i.Digest}}
 	started := audit.Event{Type: audit.RunStarted, Tenant: acme, At: a.Now, Actor: "person:x", Run: i.Run}
@@ -233,7 +243,7 @@ func (a *siege) parked() decision.Item {
 
 func madeApproved(a *siege) {
 	it, other := a.parked(), a.parked()
-	a.strike(`UPDATE decision SET state = 'approved', decided_by = '`+a.ann.Account.ID+`' WHERE id = '`+it.Decision.ID+`'`,
+	a.strike(`UPDATE decision SET state = 'approved', votes = '[{"account":"`+a.ann.Account.ID+`"}]' WHERE id = '`+it.Decision.ID+`'`,
 		`UPDATE intent SET state = 'APPROVED' WHERE id = '`+it.Intent.ID+`'`)
 	_, err := a.office.Store.DecisionOf(a.ctx, acme, it.Intent.ID)
 	if err == nil {
@@ -268,6 +278,114 @@ func decisionPutBack(a *siege) {
 	a.putBack("decision", "id = '"+it.Decision.ID+"'")
 	_, err = a.office.Store.Decision(a.ctx, acme, it.Decision.ID)
 	a.refused(err, "decision", it.Decision.ID)
+}
+
+// waiting is a Decision that needs two, and has one.
+func (a *siege) waiting() decision.Decision {
+	a.needs = []decision.Need{{Team: "finance", Count: 2}}
+	d := a.parked().Decision
+	a.approves(d, a.ann, decision.Open)
+	return d
+}
+
+func (a *siege) decision(d decision.Decision) error {
+	_, err := a.office.Store.Decision(a.ctx, acme, d.ID)
+	return err
+}
+
+func votePutIn(a *siege) {
+	d := a.waiting()
+	a.strike(`UPDATE decision SET votes = json_insert(votes, '$[#]', json_object('account', '` + a.bob.Account.ID + `', 'teamId', '` + a.financeID + `', 'verdict', 'approve', 'factor', 'fac_x')) WHERE id = '` + d.ID + `'`)
+	a.refused(a.decision(d), "decision", d.ID)
+}
+
+func votePutBack(a *siege) {
+	a.needs = []decision.Need{{Team: "finance", Count: 2}}
+	d, other := a.parked().Decision, a.parked().Decision
+	a.keep("decision", "id = '"+d.ID+"'")
+	a.approves(d, a.ann, decision.Open)
+	a.approves(other, a.ann, decision.Open)
+	a.putBack("decision", "id = '"+d.ID+"'") // she could vote once more
+	a.refused(a.decision(d), "decision", d.ID)
+	a.must(a.decision(other)) // the log says which of them it is
+	a.approves(other, a.bob, decision.Approved)
+}
+
+func needsLowered(a *siege) {
+	d := a.waiting()
+	a.strike(`UPDATE decision SET needs = replace(needs, '"count":2', '"count":1') WHERE id = '` + d.ID + `'`)
+	a.refused(a.decision(d), "decision", d.ID)
+}
+
+func needsExchanged(a *siege) {
+	d := a.waiting()
+	a.strike(`UPDATE decision SET needs = 'no list', state = 'open' WHERE id = '`+d.ID+`'`, `UPDATE decision_waits SET decision = 'dec_x'`)
+	items, err := a.desk.Queue(a.ctx, acme, decision.Filter{Member: a.ann.Account.ID})
+	a.must(err)
+	if len(items) != 0 {
+		a.t.Errorf("it is in the queue: %+v", items)
+	}
+	a.refused(a.decision(d), "decision", d.ID)
+}
+
+// altered is a Decision whose action was changed, with a question and its answer.
+func (a *siege) altered() decision.Decision {
+	a.needs = of("finance")
+	d := a.parked().Decision
+	q, err := a.desk.Ask(a.ctx, a.approver(a.ann), d.ID, d.Digest, "is it new?", a.Now)
+	a.must(err)
+	_, err = a.desk.Answer(a.ctx, a.starter.Account.Principal(), d.ID, q.ID, "no, and don't pay", a.Now)
+	a.must(err)
+	return a.edited(d)
+}
+
+// hidden says that nobody can decide on it, and that it is in no list.
+func (a *siege) hidden(d decision.Decision) {
+	a.t.Helper()
+	_, err := a.desk.Get(a.ctx, acme, d.ID)
+	a.wantKind(err, fault.Denied)
+	_, err = a.decide(d, decision.Approve, a.ann)
+	a.wantKind(err, fault.Denied)
+	items, err := a.desk.Queue(a.ctx, acme, decision.Filter{})
+	a.must(err)
+	if len(items) != 1 || items[0].Decision.ID == d.ID { // the old one, which is void, shows nothing of it
+		for _, it := range items {
+			if it.Decision.State == decision.Open {
+				a.t.Errorf("it is in the queue: %+v", it)
+			}
+		}
+	}
+}
+
+func revisionAltered(a *siege) {
+	d := a.altered()
+	a.strike(`UPDATE intent_revision SET args = replace(args, 'Siemens AG', 'Siemens Energy AG')`)
+	a.hidden(d)
+}
+
+func revisionRemoved(a *siege) {
+	d := a.altered()
+	a.strike(`DELETE FROM intent_revision`)
+	a.hidden(d)
+}
+
+func answerAltered(a *siege) {
+	d := a.altered()
+	a.strike(`UPDATE decision_note SET text = 'yes, pay' WHERE answers <> ''`)
+	a.hidden(d)
+}
+
+func answerRemoved(a *siege) {
+	d := a.altered()
+	a.strike(`DELETE FROM decision_note WHERE answers <> ''`)
+	a.hidden(d)
+}
+
+func adminForLonger(a *siege) {
+	one, _ := a.admins()
+	a.strike(`UPDATE account SET admin_since = 1 WHERE id = '` + one.Account.ID + `'`)
+	_, err := a.office.Store.AdminSince(a.ctx, acme, one.Account.ID)
+	a.refused(err, "account", one.Account.ID)
 }
 
 // stages are those of a write after its approval.
@@ -387,7 +505,7 @@ func (a *siege) met() (one, other incident.Incident) {
 
 // hidden says that an incident is refused, that the log names it, that the other
 // one is shown, and that what is missing is seen.
-func (a *siege) hidden(one, other incident.Incident) {
+func (a *siege) hides(one, other incident.Incident) {
 	a.t.Helper()
 	_, err := a.office.Store.IncidentByID(a.ctx, acme, one.ID)
 	a.refused(err, "incident", one.ID)
@@ -401,13 +519,13 @@ func (a *siege) hidden(one, other incident.Incident) {
 func incidentClosed(a *siege) {
 	one, other := a.met()
 	a.strike(`UPDATE incident SET state = 'closed', outcome = 'explained' WHERE id = '` + one.ID + `'`)
-	a.hidden(one, other)
+	a.hides(one, other)
 }
 
 func incidentOfAnother(a *siege) {
 	one, other := a.met()
 	a.strike(`UPDATE incident SET secret = 'crm-key' WHERE id = '` + one.ID + `'`)
-	a.hidden(one, other)
+	a.hides(one, other)
 }
 
 func incidentRemoved(a *siege) {
@@ -416,7 +534,7 @@ func incidentRemoved(a *siege) {
 	if a.between { // it was found at the start, and is known no more
 		a.named("incident", one.ID)
 	} else {
-		a.hidden(one, other)
+		a.hides(one, other)
 	}
 	again := one
 	again.ID = ident.New("inc")

@@ -34,6 +34,7 @@ import (
 type Store interface {
 	identity.Store
 	decision.Store
+	decision.Papers
 	explain.Store
 	incident.Store
 	Incident(ctx context.Context, in incident.Incident, ev audit.Event, o explain.Observation) (n int, err error)
@@ -44,10 +45,12 @@ type Store interface {
 	PolicyUse(ctx context.Context, tenant ident.Tenant, u policy.Use, intentID string, now time.Time) (used int64, held bool, err error)
 	SweepUses(ctx context.Context, now time.Time) error
 	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
+	Edit(ctx context.Context, e gate.Edited) error
 	Step(ctx context.Context, s commit.Step) (fence int64, err error)
 	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
 	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
 	Hold(ctx context.Context, d decision.Decision, ev audit.Event, at time.Time) error
+	AdminSince(ctx context.Context, tenant ident.Tenant, account string) (time.Time, error)
 	DecisionOf(ctx context.Context, tenant ident.Tenant, intentID string) (decision.Decision, error)
 	Audit() audit.Reader
 }

@@ -25,7 +25,7 @@ func aLimit(scope string, most, amount int64) policy.Use {
 func (o *office) use(uses ...policy.Use) (intent.Intent, error) {
 	o.t.Helper()
 	i := o.newIntent(acme)
-	d, err := decision.New(i, "finance", 0, o.Now)
+	d, err := decision.New(i, []decision.Need{{Team: "finance", Count: 1}}, 0, o.Now)
 	o.must(err)
 	started := audit.Event{Type: audit.RunStarted, Tenant: acme, At: o.Now, Actor: "person:x", Run: i.Run}
 	parked := audit.Event{Type: audit.IntentParked, Tenant: acme, At: o.Now, Actor: "run:" + i.Run, Run: i.Run, Intent: i.ID, Fields: map[string]any{"digest": i.Digest}}

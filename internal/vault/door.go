@@ -114,39 +114,52 @@ func notFound(name string) error {
 // Denied: the version is not usable, or the use is outside its usage scope.
 // Conflict: the reference pins another version than was decided on.
 func (v *Vault) Open(_ context.Context, d DoorSpec) (http.RoundTripper, error) {
+	t, err := v.take(d)
+	if err != nil {
+		return nil, err
+	}
+	// The door holds the strings that it made of the fields.
+	defer plain.Wipe(t.packed)
+	return httpcred.New(httpcred.Config{
+		Auth: d.Auth, Fields: t.fields, Origin: d.Origin, Method: d.Method, Base: d.Base,
+		Known: t.known, Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
+	})
+}
+
+// taken is a version that was decrypted for a door. Who has it wipes packed.
+type taken struct {
+	packed plain.Value
+	fields map[string]plain.Value // in packed's memory
+	known  *scrub.Set             // of the tenant
+}
+
+// take decrypts the version that a door is for; see Open for its errors.
+func (v *Vault) take(d DoorSpec) (taken, error) {
 	v.replacing.RLock()
 	defer v.replacing.RUnlock()
 	s, err := v.open()
 	if err != nil {
-		return nil, err
+		return taken{}, err
 	}
 	r, err := ParseRef(d.Secret)
 	if err != nil {
-		return nil, err
+		return taken{}, err
 	}
 	if r.Version != 0 && d.Version != 0 && r.Version != d.Version {
-		return nil, fault.New(fault.Conflict, "the reference pins another version than was decided on")
+		return taken{}, fault.New(fault.Conflict, "the reference pins another version than was decided on")
 	}
 	if d.Version != 0 {
 		r.Version = d.Version
 	}
 	ten, e, ver, err := s.find(d.Tenant, r)
 	if err != nil {
-		return nil, err
+		return taken{}, err
 	}
 	if err := ver.Scope.permits(d, v.cfg.Now()); err != nil {
-		return nil, err
+		return taken{}, err
 	}
 	packed, fields, err := v.decrypt(ten, e, ver.Version)
-	if err != nil {
-		return nil, err
-	}
-	// The door holds the strings that it made of the fields.
-	defer plain.Wipe(packed)
-	return httpcred.New(httpcred.Config{
-		Auth: d.Auth, Fields: fields, Origin: d.Origin, Method: d.Method, Base: d.Base,
-		Known: ten.set, Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
-	})
+	return taken{packed, fields, ten.set}, err
 }
 
 // Carried says whether a request failed because the door met known secrets in it,

@@ -78,8 +78,8 @@ var mayReturnBytes = map[string]string{
 // plain.Value, a scrub.Set) may be given out.
 func TestNoExportedSignatureHandsPlaintextOut(t *testing.T) {
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.LoadTypes},
-		"sallyport.dev/internal/vault", "sallyport.dev/internal/vault/kek", "sallyport.dev/internal/vault/httpcred")
-	if err != nil || len(pkgs) != 3 {
+		"sallyport.dev/internal/vault", "sallyport.dev/internal/vault/kek", "sallyport.dev/internal/vault/httpcred", "sallyport.dev/internal/vault/smtpcred")
+	if err != nil || len(pkgs) != 4 {
 		t.Fatalf("loading %d packages: %v", len(pkgs), err)
 	}
 	seen := map[string]bool{}

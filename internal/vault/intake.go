@@ -161,7 +161,11 @@ func (s Scope) normal() (Scope, error) {
 			return Scope{}, fault.New(fault.Invalid, "the usage scope's origin is not scheme://host:port").
 				WithHint("write it like https://crm.example.com or https://crm.example.com:8443, without a path")
 		}
-		o, err := resource.ParseOrigin(u)
+		parse := resource.ParseOrigin
+		if u.Scheme == resource.MailScheme && u.User == nil {
+			parse = func(u *url.URL) (resource.Origin, error) { return resource.MailOrigin(u.Host) }
+		}
+		o, err := parse(u)
 		if err != nil {
 			return Scope{}, &fault.Error{Kind: fault.Invalid, Msg: "the usage scope's origin", Err: err, Hint: "write it like https://crm.example.com"}
 		}
@@ -173,7 +177,8 @@ func (s Scope) normal() (Scope, error) {
 	}
 	for _, sch := range s.Schemes {
 		switch sch {
-		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeHeader, resource.SchemeQuery:
+		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeHeader, resource.SchemeQuery,
+			resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin:
 		default:
 			return Scope{}, fault.Newf(fault.Invalid, "the scheme %q of the usage scope is not known", fault.Quote(string(sch)))
 		}

@@ -53,10 +53,16 @@ func parts(v []byte) (shape string, out [][]byte) {
 		// Not the header: it is the same for many.
 		keep(v[bytes.LastIndexByte(v, '.')+1:])
 		return shapeToken, out
+	case bytes.HasPrefix(v, []byte("whsec_")):
+		keep(v[len("whsec_"):])
+		return "a webhook's signing key", out
 	case bytes.Contains(v, []byte("://")):
 		if p := urlPassword(string(v)); p != "" {
 			keep([]byte(p), []byte(url.QueryEscape(p)))
 			return "a connection string", out
+		}
+		if keep(addressParts(v)...); len(out) > 0 {
+			return "an address with a secret in it", out
 		}
 	case bytes.IndexByte(v, '@') > 0 && bytes.Contains(v, []byte("@tcp(")): // of MySQL's drivers
 		if _, p, ok := bytes.Cut(v[:bytes.LastIndex(v, []byte("@tcp("))], []byte(":")); ok {
@@ -75,6 +81,22 @@ func parts(v []byte) (shape string, out [][]byte) {
 		}
 	}
 	return "", nil
+}
+
+// addressParts are the path of an address and its last segment, where they are too
+// long to be names: a system that refuses a call repeats the path alone.
+func addressParts(v []byte) (out [][]byte) {
+	u, err := url.Parse(string(v))
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return nil
+	}
+	path := u.EscapedPath()
+	for _, p := range []string{path, path[strings.LastIndexByte(path, '/')+1:]} {
+		if p = strings.Trim(p, "/"); len(p) >= minLine {
+			out = append(out, []byte(p))
+		}
+	}
+	return out
 }
 
 // lines are those that say something: not a PEM header, not an end.

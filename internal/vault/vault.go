@@ -1,7 +1,8 @@
 // Package vault keeps Secrets encrypted, and opens doors with them. Values go
 // in; no function gives one back. What a Secret is for is offered as the
 // standard library's interface: a RoundTripper that authenticates the requests
-// to one origin (Open), a crypto.Signer (AuditKey).
+// to one origin (Open), a crypto.Signer (AuditKey), a mail server that somebody is
+// signed in to (OpenMail).
 //
 // The envelope: the root key is encrypted to each seal (package kek); it wraps
 // each tenant's project key; that, a data key for each version of a Secret; that,

@@ -68,17 +68,7 @@ func Transport(n resource.Network, o Options) (*Pool, error) {
 }
 
 func transport(r rules, o Options, plain, once bool) *http.Transport {
-	d := &net.Dialer{
-		Timeout:  connectTimeout,
-		Resolver: o.Resolver,
-		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-			ap, err := netip.ParseAddrPort(address)
-			if err != nil {
-				return fault.New(fault.Denied, "the system's address is not an IP address")
-			}
-			return r.check(ap.Addr(), plain)
-		},
-	}
+	d := dialer(r, o, plain)
 	t := &http.Transport{
 		Proxy:                  nil, // never the environment's
 		DialContext:            d.DialContext,
@@ -95,6 +85,37 @@ func transport(r rules, o Options, plain, once bool) *http.Transport {
 	t.Protocols.SetHTTP1(true)
 	t.Protocols.SetHTTP2(!plain && !once)
 	return t
+}
+
+// dialer checks each address right before it is connected to.
+func dialer(r rules, o Options, plain bool) *net.Dialer {
+	return &net.Dialer{
+		Timeout:  connectTimeout,
+		Resolver: o.Resolver,
+		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			ap, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return fault.New(fault.Denied, "the system's address is not an IP address")
+			}
+			return r.check(ap.Addr(), plain)
+		},
+	}
+}
+
+// Conn connects to "host:port" of a system that does not speak HTTP, under the
+// same rules. plain says that no TLS follows: then only loopback is connected to.
+// Errors are fixed sentences.
+func Conn(ctx context.Context, n resource.Network, o Options, address string, plain bool) (net.Conn, error) {
+	n.AllowLoopbackHTTP = n.AllowLoopbackHTTP || plain
+	r, err := parse(n)
+	if err != nil {
+		return nil, err
+	}
+	c, err := dialer(r, o, plain).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, explain(err, false)
+	}
+	return c, nil
 }
 
 // RoundTrip sends the request. net/http repeats a request on another

@@ -28,6 +28,7 @@ CREATE TABLE account (
 	totp_counter INTEGER NOT NULL,  -- the last step whose code was used
 	revision INTEGER NOT NULL,
 	created_at INTEGER NOT NULL,
+	admin_since INTEGER NOT NULL,   -- with these one-time codes; 0 without the role
 	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;

@@ -152,6 +152,40 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at);
 
+-- Messages for the receivers that Channels name. Each refers to what it tells of,
+-- and is rendered from that when it is sent.
+CREATE TABLE notice (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,               -- the receiver's: the same at every try
+	channel TEXT NOT NULL,
+	event TEXT NOT NULL,
+	decision TEXT NOT NULL,         -- or empty
+	run TEXT NOT NULL,
+	mission TEXT NOT NULL,
+	team TEXT NOT NULL,             -- the name, or empty
+	at INTEGER NOT NULL,            -- when it was to be sent first
+	due_at INTEGER NOT NULL,
+	tries INTEGER NOT NULL DEFAULT 0,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE INDEX notice_due ON notice (due_at, tenant, channel);
+CREATE INDEX notice_channel ON notice (tenant, channel, due_at, id);
+
+CREATE TABLE channel_state (
+	tenant TEXT NOT NULL,
+	channel TEXT NOT NULL,
+	fails INTEGER NOT NULL,         -- in a row
+	since INTEGER NOT NULL,         -- when they began
+	told_at INTEGER NOT NULL,       -- when the audit log was last told of a failure
+	failing INTEGER NOT NULL,       -- it was told, and of no recovery since
+	next_at INTEGER NOT NULL,       -- nothing is sent before
+	tried_at INTEGER NOT NULL,
+	sent_at INTEGER NOT NULL,       -- when a message was last accepted
+	dropped INTEGER NOT NULL,       -- messages that were given up
+	problem TEXT NOT NULL,          -- the last failure, in words of the product
+	PRIMARY KEY (tenant, channel)
+) STRICT;
+
 CREATE TABLE schedule_mark (
 	tenant TEXT NOT NULL,
 	mission TEXT NOT NULL,

@@ -51,7 +51,7 @@ func New(c Config) (http.RoundTripper, error) {
 	var err error
 	// The strings that net/http needs can't be wiped; made in here, they are
 	// erased once the door is let go of, in a build that erases.
-	plain.Do(func() { inject, err = injector(c.Auth, c.Fields) })
+	plain.Do(func() { inject, err = injector(c.Auth, c.Origin, c.Fields) })
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ const defaultField = "token"
 
 // injector prepares the injection: what it returns sets the one place of the
 // credential, replacing whatever a request had there.
-func injector(a resource.Auth, fields map[string]plain.Value) (func(*http.Request) error, error) {
+func injector(a resource.Auth, origin resource.Origin, fields map[string]plain.Value) (func(*http.Request) error, error) {
 	if a.Scheme == resource.SchemeBasic {
 		return basic(fields)
 	}
@@ -38,7 +38,11 @@ func injector(a resource.Auth, fields map[string]plain.Value) (func(*http.Reques
 		return header(a.Name, value)
 	case resource.SchemeQuery:
 		return query(a.Name, value)
-	case resource.SchemeBasic: // has two fields; above
+	case resource.SchemeSignature:
+		return signature(value)
+	case resource.SchemeAddress:
+		return address(value, origin)
+	case resource.SchemeBasic, resource.SchemeLogin: // the one has two fields, above; the other is not HTTP's
 	}
 	return nil, fault.Newf(fault.Invalid, "the credential scheme %q is not known", fault.Quote(string(a.Scheme)))
 }

@@ -1,0 +1,133 @@
+package sqlite
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/resource"
+)
+
+// told are the entries of the audit log that people hear of by Channels, whatever
+// step they belong to.
+var told = map[audit.Type]resource.Event{
+	audit.WorkerIncident: resource.EventIncident,
+}
+
+// announcement is something to tell. It holds references and names that a builder
+// gave: what a message says is read again when it is sent.
+type announcement struct {
+	tenant                       ident.Tenant
+	event                        resource.Event
+	decision, run, mission, team string
+	once                         string // with the event, what makes it one thing to tell
+	due                          time.Time
+}
+
+// announceWait puts into the outbox of each Channel that tells of it that a
+// Decision waits, and what is told later if it waits still: the rows are all that
+// waiting costs.
+func (t *Tx) announceWait(d decision.Decision) error {
+	return t.toChannels(d.Tenant, func(c *resource.Channel) error {
+		team, ok := served(c, resource.EventWaiting, d)
+		if !ok {
+			return nil
+		}
+		a := announcement{tenant: d.Tenant, decision: d.ID, run: d.Run, mission: d.Mission, team: team, once: d.ID}
+		for event, due := range map[resource.Event]time.Time{
+			resource.EventWaiting:  d.CreatedAt,
+			resource.EventReminder: d.CreatedAt.Add(c.Reminder()),
+			resource.EventExpiring: d.ExpiresAt.Add(-c.Warning()),
+		} {
+			if due.Before(d.CreatedAt) || !due.Before(d.ExpiresAt) {
+				continue
+			}
+			a.event, a.due = event, due
+			if err := t.announce(c, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// announceVerdict says that a Decision waits no longer.
+func (t *Tx) announceVerdict(d decision.Decision, at time.Time) error {
+	return t.toChannels(d.Tenant, func(c *resource.Channel) error {
+		team, ok := served(c, resource.EventDecided, d)
+		if !ok {
+			return nil
+		}
+		return t.announce(c, announcement{tenant: d.Tenant, event: resource.EventDecided, decision: d.ID, run: d.Run, mission: d.Mission,
+			team: team, once: d.ID, due: at})
+	})
+}
+
+// served is the first Team of the Decision that the Channel serves: one message
+// for each Channel, however many have to approve.
+func served(c *resource.Channel, e resource.Event, d decision.Decision) (string, bool) {
+	for _, n := range d.Needs {
+		if c.Serves(e, n.Team) {
+			return n.Team, true
+		}
+	}
+	return "", false
+}
+
+// announceEvent says what an entry of the audit log is about, when people hear of
+// its type; of one Run once a minute, so that a Worker can't send floods.
+func (t *Tx) announceEvent(ev audit.Event) error {
+	event, ok := told[ev.Type]
+	if !ok {
+		return nil
+	}
+	return t.toChannels(ev.Tenant, func(c *resource.Channel) error {
+		return t.announce(c, announcement{tenant: ev.Tenant, event: event, run: ev.Run, mission: ev.Mission,
+			once: ev.Run + " " + strconv.FormatInt(ev.At.Unix()/60, 10), due: ev.At})
+	})
+}
+
+// toChannels calls fn with each Channel of the tenant. One whose row is refused
+// is left out, and on the record: it must not keep a Decision from being stored.
+func (t *Tx) toChannels(tenant ident.Tenant, fn func(*resource.Channel) error) error {
+	rows, err := t.reader().good(tbResource, "WHERE tenant = $1 AND kind = $2 ORDER BY name", tenant, string(resource.KindChannel))
+	if err != nil {
+		return err
+	}
+	for _, x := range rows {
+		var c resource.Channel
+		if err := json.Unmarshal([]byte(x.text("body")), &c); err != nil {
+			return fault.Wrap(fault.Internal, "reading a Channel", err)
+		}
+		if err := fn(&c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// announce stores one message, unless the Channel does not tell of it, or it is
+// there already.
+func (t *Tx) announce(c *resource.Channel, a announcement) error {
+	if !c.Serves(a.event, a.team) {
+		return nil
+	}
+	*t.notices = true
+	_, err := t.Exec(`INSERT INTO notice (tenant, id, channel, event, decision, run, mission, team, at, due_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT DO NOTHING`,
+		a.tenant, noticeID(c.Name, a), c.Name, string(a.event), a.decision, a.run, a.mission, a.team, ms(a.due))
+	return err
+}
+
+// noticeID is the same for the same message: by it a receiver tells repeats.
+func noticeID(channel string, a announcement) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{string(a.tenant), channel, string(a.event), a.once}, "\n")))
+	return "msg_" + hex.EncodeToString(sum[:16])
+}
