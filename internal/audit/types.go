@@ -37,6 +37,9 @@ const (
 	SessionStarted    Type = "session.started"
 	SessionFailed     Type = "session.failed"
 	SessionEnded      Type = "session.ended"
+	FactorOffered     Type = "factor.offered"  // an admin's link to enrol a passkey, once
+	FactorEnrolled    Type = "factor.enrolled" // with the public key that verdicts are checked with later
+	FactorRemoved     Type = "factor.removed"
 	VaultUnsealed     Type = "vault.unsealed"
 	VaultRefused      Type = "vault.refused" // somebody tried to unseal it, with the wrong seal
 	SealAdded         Type = "seal.added"
@@ -61,65 +64,80 @@ const (
 	number       // an integer that JSON keeps exactly
 	flag         // true or false
 	instant      // a point in time, RFC 3339 in UTC with milliseconds
+	octets       // bytes that are checked again, in base64url: at most maxOctets bytes of text
 )
 
 // vocabulary is every field's form: a field's name means the same in every type.
 var vocabulary = map[string]form{
-	"account":       name,
-	"added":         names,
-	"approvers":     names, // account ids, or "policy:…" ids where policy decided
-	"args":          digest,
-	"attempt":       name,
-	"body":          digest, // SHA-256(salt || body) of a body kept outside
-	"cost":          number, // micro-units of the configured currency
-	"count":         number,
-	"decision":      name,
-	"digest":        digest, // of the Intent, or of the resource applied
-	"durationMs":    number,
-	"effect":        name,
-	"expires":       instant,
-	"factor":        name,
-	"fence":         number,
-	"fields":        names,
-	"from":          name, // where a value came from: its name in quarantine
-	"generation":    number,
-	"input":         digest,
-	"kind":          name,
-	"members":       names,
-	"method":        name,
-	"name":          name,
-	"policies":      names,  // ids of the policies that decided
-	"policySet":     digest, // of the whole set that was evaluated
-	"recorded":      flag,   // the Secret's value stands in recorded traffic, and that is meant
-	"redactions":    number,
-	"removed":       names,
-	"partly":        flag, // not all of the recorded traffic was looked through
-	"repeat":        flag,
-	"request":       digest, // of the rendered request without its credential
-	"result":        digest, // of the scrubbed result
-	"revision":      number,
-	"roles":         names,
-	"row":           digest, // keyed, of the stored row as it then is: what is there later is compared with it
-	"scope":         digest, // of the Secret's usage scope
-	"seal":          name,
-	"secret":        name, // the Secret's name; never a value
-	"secretVersion": number,
-	"secrets":       names, // as "secret"
-	"selfApproval":  flag,
-	"session":       name,
-	"source":        name, // where a caller came from: an address
-	"starter":       name,
-	"state":         name,
-	"status":        number,
-	"team":          name,
-	"teams":         names,
-	"tokens":        number,
-	"trigger":       name,
-	"turns":         number,
-	"verdict":       name,
-	"verifier":      text, // a note verifier key
-	"why":           text,
-	"worker":        name,
+	"aaguid":         name, // which model of authenticator
+	"account":        name,
+	"added":          names,
+	"algorithm":      name,
+	"approvers":      names, // account ids, or "policy:…" ids where policy decided
+	"args":           digest,
+	"attempt":        name,
+	"authenticator":  octets, // WebAuthn's authenticator data
+	"body":           digest, // SHA-256(salt || body) of a body kept outside
+	"by":             name,   // who let it happen
+	"client":         octets, // WebAuthn's client data, JSON
+	"cost":           number, // micro-units of the configured currency
+	"count":          number,
+	"credential":     octets, // a passkey's id
+	"credentialHash": digest, // SHA-256 of it
+	"decision":       name,
+	"digest":         digest, // of the Intent, or of the resource applied
+	"durationMs":     number,
+	"effect":         name,
+	"expires":        instant,
+	"factor":         name,
+	"fence":          number,
+	"fields":         names,
+	"from":           name, // where a value came from: its name in quarantine
+	"generation":     number,
+	"input":          digest,
+	"key":            octets, // a public key, SubjectPublicKeyInfo
+	"kind":           name,
+	"members":        names,
+	"method":         name,
+	"name":           name,
+	"needs":          names,  // of a verdict: ids of the Teams that have to approve
+	"nonce":          octets, // of the challenge that a passkey signed
+	"passkey":        flag,   // only a passkey's verdict counts
+	"party":          name,   // whom a passkey is for: a host's name
+	"policies":       names,  // ids of the policies that decided
+	"policySet":      digest, // of the whole set that was evaluated
+	"recorded":       flag,   // the Secret's value stands in recorded traffic, and that is meant
+	"redactions":     number,
+	"removed":        names,
+	"partly":         flag, // not all of the recorded traffic was looked through
+	"repeat":         flag,
+	"request":        digest, // of the rendered request without its credential
+	"result":         digest, // of the scrubbed result
+	"revision":       number,
+	"roles":          names,
+	"row":            digest, // keyed, of the stored row as it then is: what is there later is compared with it
+	"scope":          digest, // of the Secret's usage scope
+	"seal":           name,
+	"secret":         name, // the Secret's name; never a value
+	"secretVersion":  number,
+	"secrets":        names, // as "secret"
+	"selfApproval":   flag,
+	"session":        name,
+	"signature":      octets,
+	"source":         name, // where a caller came from: an address
+	"starter":        name,
+	"state":          name,
+	"status":         number,
+	"team":           name,
+	"teams":          names,
+	"tokens":         number,
+	"trigger":        name,
+	"turns":          number,
+	"usable":         instant, // from then on a passkey's verdicts count
+	"verdict":        name,
+	"verifier":       text, // a note verifier key
+	"why":            text,
+	"worker":         name,
 }
 
 // allowed lists the fields of each type. Those of an Intent share a base.
@@ -128,8 +146,8 @@ var allowed = map[Type][]string{
 	IntentProposed: {"args", "digest", "effect", "repeat", "request", "revision", "state", "why", "worker"},
 	IntentDenied:   {"args", "digest", "effect", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
 	IntentParked:   {"args", "digest", "effect", "expires", "policies", "policySet", "repeat", "request", "revision", "teams", "verdict", "why"},
-	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "policies", "policySet", "revision",
-		"selfApproval", "session", "state", "team", "verdict", "why"},
+	IntentDecided: {"approvers", "args", "authenticator", "client", "credential", "decision", "digest", "expires", "factor", "method", "needs", "nonce", "passkey",
+		"policies", "policySet", "revision", "selfApproval", "session", "signature", "state", "team", "verdict", "why"},
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},
 	DecisionHeld:   {"decision", "digest", "secrets", "team"},
 	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
@@ -154,6 +172,9 @@ var allowed = map[Type][]string{
 	SessionStarted:    {"account", "expires", "factor", "method", "session", "source"},
 	SessionFailed:     {"account", "factor", "method", "name", "source", "why"},
 	SessionEnded:      {"account", "session", "why"},
+	FactorOffered:     {"account", "expires", "factor"},
+	FactorEnrolled:    {"aaguid", "account", "algorithm", "by", "credentialHash", "factor", "key", "method", "name", "party", "row", "usable"},
+	FactorRemoved:     {"account", "credentialHash", "factor", "why"},
 	SecretDestroyed:   {"secret", "secretVersion", "why"},
 	SecretDescribed:   {"secret"},
 	SecretQuarantined: {"kind", "secret", "secretVersion"},
@@ -176,6 +197,9 @@ var allowed = map[Type][]string{
 var required = map[Type][]string{
 	LogOpened:     {"verifier"},
 	IntentClaimed: {"args", "digest", "effect", "fence"},
+	// Without these no verdict of the passkey can be checked.
+	FactorEnrolled: {"account", "credentialHash", "key", "party", "usable"},
+	FactorRemoved:  {"account", "credentialHash"},
 }
 
 // SecretChanges are the types that a tenant's register of Secrets counts: as

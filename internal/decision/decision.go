@@ -8,6 +8,7 @@
 //   - after its expiry, seven days by default and thirty at most;
 //   - by a session alone: it takes a [Factor] made for this very verdict by this
 //     very person at most two minutes ago, which is used up with it;
+//   - by password and code where a passkey is asked for;
 //   - by anybody outside the Team, or who joined it after the Intent was made;
 //   - by the starter, their delegate, the Worker or its owner, unless the
 //     Mission allows it, and then it is marked on the record;
@@ -24,13 +25,12 @@
 package decision
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/passkey"
 )
 
 // State is where a Decision is.
@@ -91,7 +91,8 @@ type Decision struct {
 	Policies     []string      `json:"policies,omitempty"`  // that let it through
 	PolicySet    string        `json:"policySet,omitempty"` // digest of the whole set
 	SelfApproval bool          `json:"selfApproval,omitempty"`
-	HeldAt       time.Time     `json:"heldAt,omitzero"` // when a known secret was first found in what its page shows
+	Passkey      bool          `json:"passkey,omitempty"` // only a passkey's verdict counts
+	HeldAt       time.Time     `json:"heldAt,omitzero"`   // when a known secret was first found in what its page shows
 }
 
 // Factor is a fresh proof by a person that they mean one exact act. Package
@@ -103,6 +104,8 @@ type Factor struct {
 	Method  string        `json:"method"`
 	At      time.Time     `json:"at"`
 	For     intent.Digest `json:"for"` // see [Decision.Act]
+	// Proof is what a passkey signed; nil of another method.
+	Proof *passkey.Assertion `json:"-"`
 }
 
 // AutoByPolicy marks a Decision that policy made.
@@ -153,18 +156,4 @@ func (d Decision) Approvers() []string {
 		return nil
 	}
 	return []string{d.By}
-}
-
-// Act is the digest of one person giving one verdict on this Decision: what
-// their Factor has to be for. A Factor for a rejection approves nothing.
-func (d Decision) Act(v Verdict, account string) intent.Digest {
-	b, err := intent.Marshal(map[string]any{
-		"tenant": d.Tenant, "decision": d.ID, "intent": d.Intent, "revision": d.Revision, "digest": d.Digest,
-		"team": d.TeamID, "expires": d.ExpiresAt.UnixMilli(), "verdict": v, "account": account,
-	})
-	if err != nil {
-		return "" // equals no digest: text that is not UTF-8 is in no Decision of ours
-	}
-	sum := sha256.Sum256(append([]byte("sallyport verdict v1\n"), b...))
-	return intent.Digest(hex.EncodeToString(sum[:]))
 }

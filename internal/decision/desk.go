@@ -98,6 +98,8 @@ type Config struct {
 	// names of the Secrets: once, or again where that could not be recorded.
 	Altered func(ctx context.Context, d Decision, i intent.Intent, secrets []string) error
 	Now     func() time.Time
+	// Passkeys says that only verdicts by passkey count, on every Decision.
+	Passkeys bool
 	// Wake tells who follows the Run's rail that there is something new.
 	Wake func(tenant ident.Tenant, run string)
 }

@@ -84,7 +84,9 @@ func (d Decision) Holds(i intent.Intent, now time.Time) error {
 	return matches(d, i)
 }
 
-func (d Decision) byPerson() bool { return d.AutoBy == "" && d.By != "" && d.Factor != "" }
+func (d Decision) byPerson() bool {
+	return d.AutoBy == "" && d.By != "" && d.Factor != "" && (!d.Passkey || d.Method == MethodPasskey)
+}
 
 func (d Decision) byPolicy() bool {
 	return d.AutoBy == AutoByPolicy && len(d.Policies) > 0 && d.PolicySet != "" && d.By == ""
@@ -140,5 +142,5 @@ func checkFactor(d Decision, c Candidate, v Verdict, now time.Time) error {
 	case now.Sub(f.At) > FactorLife || f.At.After(now):
 		return Refuse(StaleFactor)
 	}
-	return nil
+	return d.checkMethod(f)
 }

@@ -47,11 +47,13 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 
 func (k *Desk) decide(ctx context.Context, r Request, it Item, reason string, now time.Time) (Decision, error) {
 	d := it.Decision
+	d.Passkey = d.Passkey || k.Passkeys
 	altered, err := k.alters(ctx, it) // by the secrets that are known now, whatever a page has shown
 	if err != nil {
 		return Decision{}, err
 	}
 	c := Candidate{Principal: r.Who, Factor: r.Factor, Seen: r.Digest, Altered: len(altered) > 0}
+	it.Decision = d
 	if d.SelfApproval, err = k.judge(ctx, it, c, r.Verdict, now); err != nil {
 		return Decision{}, err
 	}
@@ -128,7 +130,7 @@ func refusedVerdict(d Decision, r Request, code Code, now time.Time) audit.Event
 func (k *Desk) settle(ctx context.Context, s Settlement, actor string, now time.Time) (Decision, error) {
 	s.At, s.Decision.DecidedAt = now, now
 	s.Title, s.Text = k.Clean(s.Decision.Tenant, s.Title), s.Decision.Reason
-	s.Event = decided(s.Decision, actor, now)
+	s.Event = decided(s.Decision, s.Factor, actor, now)
 	if err := k.Store.Settle(ctx, s); err != nil {
 		return Decision{}, err
 	}
@@ -136,12 +138,14 @@ func (k *Desk) settle(ctx context.Context, s Settlement, actor string, now time.
 	return s.Decision, nil
 }
 
-func decided(d Decision, actor string, now time.Time) audit.Event {
-	return audit.Event{Type: audit.IntentDecided, Tenant: d.Tenant, At: now, Actor: actor, Run: d.Run, Mission: d.Mission, Intent: d.Intent,
+func decided(d Decision, f *Factor, actor string, now time.Time) audit.Event {
+	ev := audit.Event{Type: audit.IntentDecided, Tenant: d.Tenant, At: now, Actor: actor, Run: d.Run, Mission: d.Mission, Intent: d.Intent,
 		Fields: map[string]any{
 			"decision": d.ID, "digest": d.Digest, "revision": d.Revision, "verdict": d.State, "team": d.TeamID, "approvers": d.Approvers(),
 			"factor": d.Factor, "selfApproval": d.SelfApproval, "expires": d.ExpiresAt, "why": audit.Short(d.Reason),
 		}}
+	addProof(ev.Fields, d, f)
+	return ev
 }
 
 // Withdraw takes an open item out of the queue: the Run's Worker, who started

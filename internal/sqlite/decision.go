@@ -20,7 +20,7 @@ func decisionOf(x *row) (decision.Decision, error) {
 		Digest: x.digest("digest"), Team: x.text("team"), TeamID: x.text("team_id"), State: decision.State(x.text("state")),
 		CreatedAt: x.instant("created_at"), ExpiresAt: x.instant("expires_at"), DecidedAt: x.instant("decided_at"),
 		By: x.text("decided_by"), ByName: x.text("decided_by_name"), Factor: x.text("factor"), Method: x.text("method"), Reason: x.text("reason"),
-		AutoBy: x.text("auto_by"), PolicySet: x.text("policy_set"), SelfApproval: x.flag("self_approval"), HeldAt: x.instant("held_at"),
+		AutoBy: x.text("auto_by"), PolicySet: x.text("policy_set"), SelfApproval: x.flag("self_approval"), Passkey: x.flag("passkey"), HeldAt: x.instant("held_at"),
 	}
 	if policies := x.text("policies"); policies != "" {
 		d.Policies = strings.Split(policies, "\n")
@@ -85,7 +85,7 @@ func (t *Tx) insertDecision(d decision.Decision) error {
 	_, err = t.insert(tbDecision, cols{"tenant": d.Tenant, "id": d.ID, "intent": d.Intent, "revision": d.Revision, "run": d.Run, "mission": d.Mission,
 		"digest": d.Digest, "team": d.Team, "team_id": d.TeamID, "state": d.State, "created_at": d.CreatedAt, "expires_at": d.ExpiresAt,
 		"decided_at": d.DecidedAt, "decided_by": d.By, "decided_by_name": d.ByName, "factor": d.Factor, "method": d.Method, "reason": d.Reason,
-		"auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet, "self_approval": d.SelfApproval, "held_at": d.HeldAt})
+		"auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet, "self_approval": d.SelfApproval, "passkey": d.Passkey, "held_at": d.HeldAt})
 	return err
 }
 
@@ -145,7 +145,7 @@ func (t *Tx) closeDecision(st decision.Settlement) error {
 		return decision.Refuse(decision.NotOpen)
 	}
 	return t.put(x, cols{"state": d.State, "decided_at": st.At, "decided_by": d.By, "decided_by_name": d.ByName, "factor": d.Factor,
-		"method": d.Method, "reason": d.Reason, "self_approval": d.SelfApproval})
+		"method": d.Method, "reason": d.Reason, "self_approval": d.SelfApproval, "passkey": d.Passkey})
 }
 
 // checkApprover uses the factor up and looks at the membership once more.
@@ -160,7 +160,7 @@ func (t *Tx) checkApprover(st decision.Settlement) error {
 		return decision.Refuse(decision.FactorUsed)
 	case err != nil:
 		return err
-	case x.text("account") != d.By, x.digest("act") != f.For, x.number("used_at") != 0,
+	case x.text("account") != d.By, x.digest("act") != f.For, x.text("method") != f.Method, x.number("used_at") != 0,
 		x.number("at") < ms(st.At.Add(-decision.FactorLife)), x.number("at") > ms(st.At):
 		return decision.Refuse(decision.FactorUsed)
 	}

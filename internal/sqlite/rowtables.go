@@ -11,6 +11,8 @@ import "sallyport.dev/internal/intent"
 //   - run's counters and whether it waits or runs. Its limits are then counted
 //     from an earlier number; who started what, and that it has not ended, are
 //     compared.
+//   - passkey.counter, which moves with each signature. A copy of a key is then
+//     found later; who verifies the audit log finds it, as the counts are in there.
 //   - session.seen_at, which idle time is counted from.
 //
 // Not covered at all: rows that can make nothing happen (an Intent in a final
@@ -43,7 +45,7 @@ var (
 
 	tbDecision = define(6, table{name: "decision", keys: 2,
 		columns: []string{"tenant", "id", "intent", "revision", "run", "mission", "digest", "team", "team_id", "state", "created_at", "expires_at",
-			"decided_at", "decided_by", "decided_by_name", "factor", "method", "reason", "auto_by", "policies", "policy_set", "self_approval", "held_at"},
+			"decided_at", "decided_by", "decided_by_name", "factor", "method", "reason", "auto_by", "policies", "policy_set", "self_approval", "passkey", "held_at"},
 		live: func(r *row) bool { return r.text("state") == "open" }, liveSQL: "state = 'open'",
 		of: func(r *row) string { return r.text("intent") }})
 
@@ -60,9 +62,18 @@ var (
 		live: func(r *row) bool { return r.state("state").Open() }, liveSQL: "state IN (" + openStates + ")",
 		of: func(r *row) string { return r.text("run") }})
 
+	tbPasskey = define(9, table{name: "passkey", keys: 2, loose: []string{"counter", "used_at"},
+		columns: []string{"tenant", "id", "account", "name", "party", "credential", "public_key", "algorithm", "aaguid", "synced", "counter",
+			"created_at", "usable_at", "used_at"},
+		of: func(r *row) string { return r.text("account") }})
+
+	tbPending = define(10, table{name: "passkey_pending", keys: 2,
+		columns: []string{"tenant", "id", "account", "kind", "act", "nonce", "given_by", "at", "expires_at"},
+		of:      func(r *row) string { return r.text("account") }})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbPasskey, tbPending}
 )
 
 // startOf names the start of a Run that a key makes one of; "" without a key.

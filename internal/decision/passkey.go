@@ -1,0 +1,51 @@
+package decision
+
+import (
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/intent"
+)
+
+// MethodPasskey is the method of a Factor of a passkey, see package identity.
+const MethodPasskey = "passkey"
+
+// Act is the digest of one person giving one verdict on this Decision: what
+// their Factor has to be for. A Factor for a rejection approves nothing.
+func (d Decision) Act(v Verdict, account string) intent.Digest {
+	return intent.Act{Tenant: d.Tenant, Decision: d.ID, Intent: d.Intent, Revision: d.Revision, Digest: d.Digest, Needs: d.needs(),
+		Expires: d.ExpiresAt, Verdict: string(v), Account: account}.Sum()
+}
+
+// needs names who has to approve, as an Act does.
+func (d Decision) needs() []string {
+	if d.TeamID == "" {
+		return nil
+	}
+	return []string{d.TeamID}
+}
+
+// checkMethod refuses a proof that is too weak for this Decision. The rest of a
+// passkey's proof is on hand too, since the audit log has to have it.
+func (d Decision) checkMethod(f *Factor) error {
+	switch {
+	case f.Method == MethodPasskey && f.Proof == nil:
+		return Refuse(OtherFactor)
+	case d.Passkey && f.Method != MethodPasskey:
+		return Refuse(NeedsPasskey)
+	}
+	return nil
+}
+
+// addProof puts what a passkey signed into the entry of its verdict, where whoever
+// verifies the log finds it; see package audit. The verdict's other fields are what
+// the challenge is computed from again.
+func addProof(fields map[string]any, d Decision, f *Factor) {
+	fields["needs"], fields["passkey"] = d.needs(), d.Passkey
+	if f == nil {
+		return
+	}
+	fields["method"] = f.Method
+	if p := f.Proof; p != nil {
+		fields["credential"], fields["authenticator"], fields["client"] = audit.Octets(p.Credential), audit.Octets(p.AuthenticatorData), audit.Octets(p.ClientData)
+		fields["signature"], fields["nonce"] = audit.Octets(p.Signature), audit.Octets(p.Nonce)
+	}
+}
