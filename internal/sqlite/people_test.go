@@ -43,6 +43,8 @@ func openStore(t *testing.T) storetest.Store { return openIn(t, t.TempDir()) }
 
 func TestIdentityOnSQLite(t *testing.T) { storetest.Identity(t, openStore) }
 
+func TestPasskeysOnSQLite(t *testing.T) { storetest.Passkeys(t, openStore) }
+
 func TestRowsOnSQLite(t *testing.T) {
 	storetest.Rows(t, func(t *testing.T) storetest.Besieged {
 		dir := t.TempDir()

@@ -48,6 +48,12 @@ func Rows(t *testing.T, open func(*testing.T) Besieged) {
 		"a row is moved to another tenant":                      movedAway,
 		"a used factor is made unused":                          factorAgain,
 		"a session that has ended is put back":                  sessionPutBack,
+		"a passkey gets another key":                            otherKey,
+		"a passkey is moved to another person":                  movedPasskey,
+		"a passkey's waiting period is shortened":               shorterWait,
+		"a passkey that was removed is put back":                passkeyPutBack,
+		"a passkey is hidden":                                   hiddenPasskey,
+		"a challenge that was used is put back":                 challengePutBack,
 		"what is known of the rows is removed, with a row back": headRemoved,
 	}
 	for _, between := range []bool{false, true} {

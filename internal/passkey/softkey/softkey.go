@@ -103,6 +103,7 @@ func (k *Key) Create(challenge []byte) (attestation, clientData []byte) {
 	data = append(append(data, k.ID...), k.cose()...)
 	b, err := cbor.Marshal(map[string]any{"fmt": "none", "attStmt": map[string]any{}, "authData": data})
 	must(err)
+	k.Counter++
 	return b, k.clientData("webauthn.create", challenge)
 }
 
