@@ -5,6 +5,7 @@ import (
 
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
 )
 
@@ -19,8 +20,9 @@ type Verdict struct {
 	Verdict  decision.Verdict `json:"verdict"` // approve or reject
 	Digest   intent.Digest    `json:"digest"`  // of the action that was looked at
 	Reason   string           `json:"reason,omitempty"`
-	Password string           `json:"password"`
-	Code     string           `json:"code"` // one-time code
+	Password string           `json:"password,omitempty"`
+	Code     string           `json:"code,omitempty"`    // one-time code
+	Passkey  *identity.Answer `json:"passkey,omitempty"` // in place of both: a passkey's answer to the route "challenge"
 }
 
 // Resolution is a person's word on a write whose outcome nothing could find out.
@@ -51,7 +53,7 @@ func (a *API) decisions() {
 	handle(a, "GET", "/v1/decisions/{decision}", "Show a Decision with the exact action", viewers, func(c *call, _ none) (decision.Item, error) {
 		return a.item(c)
 	})
-	handle(a, "POST", "/v1/decisions/{decision}", "Approve or reject, with password and one-time code", with(ident.Approver), a.decide)
+	handle(a, "POST", "/v1/decisions/{decision}", "Approve or reject, with a passkey or with password and one-time code", with(ident.Approver), a.decide)
 	handle(a, "GET", "/v1/unknown", "The writes whose outcome a person has to find out", with(ident.Admin, ident.Auditor), func(c *call, _ none) (Intents, error) {
 		l, err := a.Store.IntentsIn(c.Context(), c.who.Tenant, intent.NeedsHuman)
 		return Intents{emptied(l)}, err
@@ -80,15 +82,8 @@ func (a *API) decide(c *call, in Verdict) (decision.Decision, error) {
 		return decision.Decision{}, err
 	}
 	r := decision.Request{Tenant: c.who.Tenant, Decision: it.Decision.ID, Verdict: in.Verdict, Digest: in.Digest, Reason: in.Reason, Who: c.who}
-	// Without a proof or a verdict, or where no verdict of this kind can count, it
-	// goes to the Desk as it is, which refuses it on the record.
-	if held := it.Held != nil && in.Verdict == decision.Approve; !held && in.Password != "" && in.Code != "" && (in.Verdict == decision.Approve || in.Verdict == decision.Reject) {
-		f, err := a.Directory.Confirm(c.Context(), c.who, in.Password, in.Code, it.Decision.Act(in.Verdict, c.who.ID), a.Now())
-		if err != nil {
-			return decision.Decision{}, err
-		}
-		factor := decision.Factor(f)
-		r.Factor = &factor
+	if r.Factor, err = a.factor(c, in, it); err != nil {
+		return decision.Decision{}, err
 	}
 	return a.Desk.Decide(c.Context(), r, a.Now())
 }

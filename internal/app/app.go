@@ -66,9 +66,13 @@ type Config struct {
 	TLSCert, TLSKey string
 	// PublicURL is where people reach the server, when a proxy before it has the
 	// TLS: with https their cookies are bound to it.
-	PublicURL  string
-	LogHandler slog.Handler // where logs go, before scrubbing
-	Now        func() time.Time
+	PublicURL string
+	// PasskeyWait is how long a new passkey decides nothing; zero, not at all.
+	// OnlyPasskeys takes verdicts by passkey alone.
+	PasskeyWait  time.Duration
+	OnlyPasskeys bool
+	LogHandler   slog.Handler // where logs go, before scrubbing
+	Now          func() time.Time
 	// Crash is called between the steps of each attempt, for the tests that
 	// kill the process there.
 	Crash func(intent.Intent, commit.Point)
@@ -116,6 +120,9 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if err := ident.CheckName(string(c.Tenant)); err != nil {
 		return nil, fault.Wrap(fault.Invalid, "reading the tenant's name", err)
 	}
+	if c.PasskeyWait < 0 {
+		return nil, fault.New(fault.Invalid, "the waiting period of passkeys is less than none")
+	}
 	a := &App{cfg: c, now: c.Now, listener: c.Listener, failing: failing{done: make(chan struct{})},
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
 		rotations: rotations{jobs: make(chan rotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
@@ -146,7 +153,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 // assemble makes the parts above the store.
 func (a *App) assemble() (err error) {
 	a.Rail = explain.New(a.store, a.Vault.Scrub)
-	if a.Directory, err = identity.New(a.store, a.Vault); err != nil {
+	if a.Directory, err = identity.New(a.store, a.Vault, identity.WithPasskeys(a.party, a.cfg.PasskeyWait)); err != nil {
 		return err
 	}
 	a.Machine = commit.New(a.store, ident.New("proc"), a.now, a.log)
@@ -154,7 +161,7 @@ func (a *App) assemble() (err error) {
 	a.Desk, err = decision.NewDesk(decision.Config{
 		Store: a.store, Facts: a.store, Involved: a,
 		Clean: a.clean,
-		Known: a.known, Hold: a.store.Hold, Now: a.now,
+		Known: a.known, Hold: a.store.Hold, Now: a.now, Passkeys: a.cfg.OnlyPasskeys,
 		Wake: a.Rail.Wake,
 	})
 	if err != nil {

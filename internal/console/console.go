@@ -4,10 +4,10 @@
 //
 // It works without JavaScript: every page is HTML from the server, every action
 // is a form. One script adds new Observations to an open rail, one encrypts a
-// Secret's value before it is sent.
+// Secret's value before it is sent, one asks for a passkey.
 //
 // It refuses a form from another site, a session of anything but a person of its
-// tenant, a verdict without password and one-time code, and to show a Secret's
+// tenant, a verdict without a passkey or password and one-time code, and to show a Secret's
 // value, also one that somebody has just typed.
 //
 // # Security
@@ -102,6 +102,11 @@ func (c *Console) routes() {
 	c.handle("GET /decisions", deciders, (*visit).queue)
 	c.handle("GET /decisions/{decision}", deciders, (*visit).showDecision)
 	c.handle("POST /decisions/{decision}", with(ident.Approver), (*visit).decide)
+	c.handle("POST /decisions/{decision}/challenge", with(ident.Approver), (*visit).challengeVerdict)
+	c.handle("GET /passkeys", signedIn, (*visit).passkeys)
+	c.handle("POST /passkeys", signedIn, (*visit).enrolPasskey)
+	c.handle("POST /passkeys/challenge", signedIn, (*visit).beginPasskey)
+	c.handle("POST /passkeys/{passkey}/remove", signedIn, (*visit).removePasskey)
 	c.handle("GET /unknown", with(ident.Admin, ident.Auditor), (*visit).unknown)
 	c.handle("POST /unknown/{intent}", with(ident.Admin), (*visit).resolve)
 

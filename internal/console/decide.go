@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
 )
 
@@ -105,7 +106,6 @@ func (v *visit) verdict(it decision.Item, verdict decision.Verdict) error {
 		return err
 	}
 	seen := intent.Digest(v.PostFormValue("digest"))
-	password, code := v.PostFormValue("password"), v.PostFormValue("code")
 	switch {
 	case no != nil:
 		return no
@@ -115,19 +115,19 @@ func (v *visit) verdict(it decision.Item, verdict decision.Verdict) error {
 		return fault.New(fault.Invalid, "neither approve nor reject was chosen")
 	case verdict == decision.Approve && it.Held != nil:
 		return decision.Refuse(decision.Altered)
-	case password == "" || code == "":
-		return decision.Refuse(decision.NoFactor)
+	}
+	if err := v.unproven(it); err != nil {
+		return err
 	}
 	if _, err := decision.CleanReason(v.PostFormValue("reason")); err != nil {
 		return err
 	}
-	f, err := v.Directory.Confirm(v.Context(), v.who, password, code, it.Decision.Act(verdict, v.who.ID), v.Now())
+	f, err := v.proof(it, verdict)
 	if err != nil {
 		return err
 	}
-	factor := decision.Factor(f)
 	_, err = v.Desk.Decide(v.Context(), decision.Request{
-		Tenant: v.who.Tenant, Decision: it.Decision.ID, Verdict: verdict, Digest: seen, Reason: v.PostFormValue("reason"), Who: v.who, Factor: &factor,
+		Tenant: v.who.Tenant, Decision: it.Decision.ID, Verdict: verdict, Digest: seen, Reason: v.PostFormValue("reason"), Who: v.who, Factor: f,
 	}, v.Now())
 	return err
 }
@@ -200,8 +200,22 @@ func (v *visit) judge(p *decisionPage) error {
 	}
 	if p.Can = no == nil; !p.Can {
 		_, p.Blocked = v.explain(no)
+		return nil
 	}
-	return nil
+	p.Frame.Passkey, err = v.hasPasskey()
+	return err
+}
+
+// hasPasskey says whether who is signed in has one that counts here by now.
+func (v *visit) hasPasskey() (bool, error) {
+	if _, err := v.Directory.Party(); err != nil {
+		return false, nil //nolint:nilerr // a server without passkeys is no error of this page
+	}
+	l, err := v.Directory.Passkeys(v.Context(), v.who, v.who.ID)
+	if fault.Is(err, fault.Denied) { // its rows are refused, which is on the record: the password is still there
+		return false, nil
+	}
+	return slices.ContainsFunc(l, func(k identity.Passkey) bool { return !v.Now().Before(k.UsableAt) }), err
 }
 
 // members lists the Team with why the verdict of each would not count. A Team

@@ -31,9 +31,11 @@ type Frame struct {
 	Live  bool // it has the script that shows what happens
 	// Intake: it has the script that encrypts values.
 	Intake bool
-	Who    ident.Principal
-	Nav    []link
-	Done   string // what was just done
+	// Passkey: it has the script that asks for one.
+	Passkey bool
+	Who     ident.Principal
+	Nav     []link
+	Done    string // what was just done
 }
 
 type link struct {
@@ -52,7 +54,7 @@ type page interface {
 // pages are all of them.
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
-	&decisionPage{}, &unknownPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
+	&decisionPage{}, &unknownPage{}, &passkeysPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
 }
 
 // templates has each page with the frame and the parts, by the page's name.
@@ -95,6 +97,8 @@ var done = map[string]string{
 	"changed":   "It is changed.",
 	"destroyed": "Every version of the Secret is destroyed.",
 	"decided":   "Your verdict is on the record.",
+	"enrolled":  "The passkey is enrolled. It may have to wait before it counts: see below.",
+	"removed":   "The passkey is removed.",
 	"resolved":  "Your word is on the record.",
 	"stopped":   "The Run was stopped.",
 }
@@ -116,7 +120,7 @@ func (v *visit) render(status int, p page) {
 	}
 	h := v.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", contentPolicy(f.Nonce, f.Live, f.Intake))
+	h.Set("Content-Security-Policy", contentPolicy(f.Nonce, f.Live, f.Intake || f.Passkey))
 	v.w.WriteHeader(status)
 	_, _ = v.w.Write(b.Bytes()) // the client is gone when this fails
 }
@@ -149,6 +153,7 @@ func navigation(who ident.Principal, path string) []link {
 var assets = map[string]asset{
 	"console.css": loadAsset("console.css", "text/css; charset=utf-8"),
 	"console.js":  loadAsset("console.js", "text/javascript; charset=utf-8"),
+	"passkey.js":  loadAsset("passkey.js", "text/javascript; charset=utf-8"),
 	"intake.js":   loadAsset("intake.js", "text/javascript; charset=utf-8"),
 	"icon.svg":    loadAsset("icon.svg", "image/svg+xml"),
 }

@@ -137,7 +137,7 @@ func (k *Desk) Queue(ctx context.Context, tenant ident.Tenant, f Filter) ([]Item
 		if err != nil {
 			return nil, err
 		}
-		it, err := k.look(ctx, Item{Decision: d, Intent: i})
+		it, err := k.look(ctx, Item{Decision: k.asking(d), Intent: i})
 		if err != nil {
 			return nil, err
 		}
@@ -163,7 +163,7 @@ func (k *Desk) whole(ctx context.Context, tenant ident.Tenant, id string) (Item,
 		return Item{}, err
 	}
 	i, err := k.Facts.Intent(ctx, tenant, d.Intent)
-	return Item{Decision: d, Intent: i}, err
+	return Item{Decision: k.asking(d), Intent: i}, err
 }
 
 // Sees says whether the caller may see a Run: its own, a person the ones that

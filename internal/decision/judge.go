@@ -135,6 +135,8 @@ func involved(who ident.Principal, i intent.Intent, p Parties) bool {
 func checkFactor(d Decision, c Candidate, v Verdict, now time.Time) error {
 	f := c.Factor
 	switch {
+	case d.Passkey && (f == nil || f.Method != MethodPasskey):
+		return Refuse(NeedsPasskey)
 	case f == nil || f.ID == "":
 		return Refuse(NoFactor)
 	case f.Tenant != d.Tenant || f.Account != c.Principal.ID || !f.For.Equal(d.Act(v, c.Principal.ID)):
@@ -142,5 +144,5 @@ func checkFactor(d Decision, c Candidate, v Verdict, now time.Time) error {
 	case now.Sub(f.At) > FactorLife || f.At.After(now):
 		return Refuse(StaleFactor)
 	}
-	return d.checkMethod(f)
+	return checkProof(f)
 }

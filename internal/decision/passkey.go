@@ -23,14 +23,18 @@ func (d Decision) needs() []string {
 	return []string{d.TeamID}
 }
 
-// checkMethod refuses a proof that is too weak for this Decision. The rest of a
-// passkey's proof is on hand too, since the audit log has to have it.
-func (d Decision) checkMethod(f *Factor) error {
-	switch {
-	case f.Method == MethodPasskey && f.Proof == nil:
+// asking is a Decision with what the server asks for today, besides what was asked
+// when it was made.
+func (k *Desk) asking(d Decision) Decision {
+	d.Passkey = d.Passkey || k.Passkeys && d.State == Open
+	return d
+}
+
+// checkProof refuses a passkey's Factor without what it signed, which the audit log
+// has to have.
+func checkProof(f *Factor) error {
+	if f.Method == MethodPasskey && f.Proof == nil {
 		return Refuse(OtherFactor)
-	case d.Passkey && f.Method != MethodPasskey:
-		return Refuse(NeedsPasskey)
 	}
 	return nil
 }

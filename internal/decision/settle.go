@@ -47,13 +47,11 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 
 func (k *Desk) decide(ctx context.Context, r Request, it Item, reason string, now time.Time) (Decision, error) {
 	d := it.Decision
-	d.Passkey = d.Passkey || k.Passkeys
 	altered, err := k.alters(ctx, it) // by the secrets that are known now, whatever a page has shown
 	if err != nil {
 		return Decision{}, err
 	}
 	c := Candidate{Principal: r.Who, Factor: r.Factor, Seen: r.Digest, Altered: len(altered) > 0}
-	it.Decision = d
 	if d.SelfApproval, err = k.judge(ctx, it, c, r.Verdict, now); err != nil {
 		return Decision{}, err
 	}
@@ -87,7 +85,7 @@ func (k *Desk) Would(ctx context.Context, who ident.Principal, it Item, v Verdic
 	}
 	_, err = k.judge(ctx, it, c, v, now)
 	switch code := CodeOf(err); {
-	case code == NoFactor:
+	case code == NoFactor, code == NeedsPasskey:
 		return nil, nil
 	case code != "" || fault.Is(err, fault.Denied): // also: its Mission was removed
 		return err, nil
