@@ -45,7 +45,7 @@
     const button = document.getElementById("with-passkey");
     button.hidden = false;
     button.addEventListener("click", () => once(async () => {
-      const chosen = field(verdict, "verdict").value || (verdict.querySelector("input[name=verdict]:checked") || {}).value;
+      const chosen = (verdict.querySelector("input[name=verdict]:checked") || {}).value;
       if (!chosen) throw new Error("Choose approve or reject first.");
       const c = await ask(verdict.action + "/challenge", { verdict: chosen, digest: field(verdict, "digest").value });
       await sign(verdict, c);
