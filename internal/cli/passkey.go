@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"net"
+	"net/netip"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -22,7 +24,20 @@ func (p *program) onThePage(id string) error {
 		return err
 	}
 	return fault.New(fault.Denied, decision.Refuse(decision.NeedsPasskey).Error()).
-		WithHint("a terminal has no passkeys: decide at %s", server+"/decisions/"+url.PathEscape(id))
+		WithHint("a terminal has no passkeys: decide at %s", byName(server)+"/decisions/"+url.PathEscape(id))
+}
+
+// byName is a server's address with a name in it where it is this machine: no
+// passkey belongs to a number.
+func byName(server string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		return server
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLoopback() {
+		u.Host = net.JoinHostPort("localhost", u.Port())
+	}
+	return u.String()
 }
 
 func (p *program) accountPasskeys() *cobra.Command {
@@ -51,8 +66,12 @@ func (p *program) accountPasskeys() *cobra.Command {
 }
 
 func (p *program) accountPasskeyLink() *cobra.Command {
-	return verb("passkey-link NAME", "Make a link by which an account's owner enrols one passkey, once and within an hour",
+	var piped bool
+	c := verb("passkey-link NAME", "Make a link by which an account's owner enrols one passkey, once and within an hour",
 		"  sallyport account passkey-link bo", takes(1), func(cmd *cobra.Command, args []string) error {
+			if err := p.byHand(piped); err != nil {
+				return err
+			}
 			a, err := p.account(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -69,10 +88,16 @@ func (p *program) accountPasskeyLink() *cobra.Command {
 			p.say("shown this once: hand it to %s, who opens it in a browser and is signed in there", a.Name)
 			return p.result(raw, func() { p.pairs("link", out.Link, "until", when(out.ExpiresAt)) })
 		})
+	c.Flags().BoolVar(&piped, "stdin", false, "read password and one-time code from stdin, one a line")
+	return c
 }
 
 func (p *program) accountPasskeyRemove() *cobra.Command {
-	return verb("passkey-remove NAME PASSKEY", "Remove an account's passkey", "  sallyport account passkey-remove bo pky_abc", takes(2), func(cmd *cobra.Command, args []string) error {
+	var piped bool
+	c := verb("passkey-remove NAME PASSKEY", "Remove an account's passkey", "  sallyport account passkey-remove bo pky_abc", takes(2), func(cmd *cobra.Command, args []string) error {
+		if err := p.byHand(piped); err != nil {
+			return err
+		}
 		a, err := p.account(cmd.Context(), args[0])
 		if err != nil {
 			return err
@@ -86,4 +111,14 @@ func (p *program) accountPasskeyRemove() *cobra.Command {
 		}
 		return p.result(map[string]string{"removed": args[1]}, func() { p.line("%s: removed", args[1]) })
 	})
+	c.Flags().BoolVar(&piped, "stdin", false, "read password and one-time code from stdin, one a line")
+	return c
+}
+
+// byHand refuses to read a proof from a pipe unless that was asked for.
+func (p *program) byHand(piped bool) error {
+	if p.typing() || piped {
+		return nil
+	}
+	return &usageError{"a change of somebody's passkeys is typed on a terminal", "to read password and code from stdin, one a line, give --stdin"}
 }

@@ -107,8 +107,16 @@ func TestAPersonDecidesWithAPasskey(t *testing.T) {
 	k.d.until("location.search + document.body.innerText", "done=enrolled")
 	k.d.until("document.body.innerText", "laptop")
 
-	k.open("/decisions/" + first.Decision.ID)
+	// At the same server under another name the page says where to go.
+	k.d.call("Network.setCookie", map[string]any{"name": "sallyport", "value": ann.cookie, "url": "http://" + o.app.Addr()})
+	k.d.call("Page.navigate", map[string]any{"url": "http://" + o.app.Addr() + "/decisions/" + first.Decision.ID})
 	k.d.until(`document.getElementById("with-passkey")?.hidden`, "false")
+	k.d.text(`document.getElementById("approve").click()`)
+	k.d.text(`document.getElementById("with-passkey").click()`)
+	k.d.until(`document.getElementById("passkey-status").textContent`, "work at "+k.url)
+
+	k.open("/decisions/" + first.Decision.ID)
+	k.d.until(`location.origin + " " + document.getElementById("with-passkey")?.hidden`, k.url+" false")
 	k.d.text(`document.getElementById("with-passkey").click()`)
 	k.d.until(`document.getElementById("passkey-status").textContent`, "Choose approve or reject")
 	k.d.text(`document.getElementById("approve").click()`)

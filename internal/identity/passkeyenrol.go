@@ -67,7 +67,7 @@ func (d *Directory) BeginPasskey(ctx context.Context, who ident.Principal, now t
 		return EnrolChallenge{}, err
 	}
 	p, err := d.pend(ctx, who, PendingEnrolment, sumOf("enrol a passkey", who.Tenant, who.ID), enrolmentLife, now)
-	c := EnrolChallenge{Challenge: Challenge{ID: p.ID, Challenge: passkey.Challenge(p.Act, p.Nonce), Party: party.ID, ExpiresAt: p.ExpiresAt},
+	c := EnrolChallenge{Challenge: Challenge{ID: p.ID, Challenge: passkey.Challenge(p.Act, p.Nonce), Party: party.ID, Origin: party.Origin, ExpiresAt: p.ExpiresAt},
 		Algorithms: passkey.Algorithms, User: []byte(who.ID), Name: who.Name}
 	for _, r := range rows {
 		c.Others = append(c.Others, r.Credential)

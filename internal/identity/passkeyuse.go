@@ -18,6 +18,7 @@ type Challenge struct {
 	ID          string    `json:"id"` // "chl_…", to be given back with the answer
 	Challenge   []byte    `json:"challenge"`
 	Party       string    `json:"party"`       // the relying party's id
+	Origin      string    `json:"origin"`      // the only one where it can be answered
 	Credentials [][]byte  `json:"credentials"` // that may sign
 	ExpiresAt   time.Time `json:"expiresAt"`
 }
@@ -45,7 +46,7 @@ func (d *Directory) Challenge(ctx context.Context, who ident.Principal, act inte
 	if err != nil {
 		return Challenge{}, err
 	}
-	c := Challenge{Party: party.ID}
+	c := Challenge{Party: party.ID, Origin: party.Origin}
 	var waits time.Time
 	for _, r := range rows {
 		if now.Before(r.UsableAt) {

@@ -16,6 +16,7 @@
     const r = await fetch(path, { method: "POST", body: new URLSearchParams(fields), headers: { Accept: "application/json" }, credentials: "same-origin", redirect: "error" });
     const got = await r.json().catch(() => ({ detail: "The server gave no answer: reload the page." }));
     if (!r.ok) throw new Error([got.detail, got.hint].filter((s) => s).join(" "));
+    if (got.origin !== location.origin) throw new Error("Passkeys of this server work at " + got.origin + " alone: open this page there.");
     return got;
   };
   const sign = async (form, c) => {
