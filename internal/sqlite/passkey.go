@@ -20,7 +20,8 @@ func passkeyOf(x *row) identity.PasskeyRow {
 }
 
 // Passkeys lists an account's, the oldest first. All that are known are read: one
-// that is hidden refuses the whole.
+// that was changed or is hidden refuses the whole, and one that was put in is left
+// out.
 func (s *Store) Passkeys(ctx context.Context, tenant ident.Tenant, account string) (out []identity.PasskeyRow, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		rows, err := r.passkeys(tenant, account)
@@ -37,7 +38,7 @@ func (r *reader) passkeys(tenant ident.Tenant, account string) ([]*row, error) {
 	if _, err := r.live(tbPasskey, tenant, account); err != nil {
 		return nil, err
 	}
-	return r.all(tbPasskey, "WHERE tenant = $1 AND account = $2 ORDER BY created_at, id", tenant, account)
+	return r.good(tbPasskey, "WHERE tenant = $1 AND account = $2 ORDER BY created_at, id", tenant, account)
 }
 
 // EnrolPasskey stores a new passkey and uses up what let it in; see
