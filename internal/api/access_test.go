@@ -114,17 +114,25 @@ var matrix = map[string]expected{
 	"POST /v1/incidents/{incident}/dismiss": only(404, "admin"),
 
 	"DELETE /v1/secrets/{secret}/versions/{version}": only(404, "admin"),
-	"GET /v1/accounts":                    only(200, "admin"),
-	"POST /v1/accounts":                   only(400, "admin"),
-	"POST /v1/accounts/{account}/reset":   only(404, "admin"),
-	"POST /v1/accounts/{account}/disable": only(404, "admin"),
-	"POST /v1/backup":                     only(400, "admin"),
-	"GET /v1/channels":                    only(200, "builder", "auditor", "admin"),
-	"GET /v1/channels/{channel}":          only(404, "builder", "auditor", "admin"),
-	"POST /v1/channels/{channel}/test":    only(404, "builder", "admin"),
-	"GET /v1/resources":                   only(200, "builder", "auditor", "admin"),
-	"POST /v1/resources":                  only(200, "builder"),
-	"GET /v1/audit/entries":               only(200, "auditor", "admin"),
+	"GET /v1/accounts":                                      only(200, "admin"),
+	"POST /v1/accounts":                                     only(400, "admin"),
+	"POST /v1/accounts/{account}/reset":                     only(404, "admin"),
+	"POST /v1/accounts/{account}/disable":                   only(404, "admin"),
+	"POST /v1/backup":                                       only(400, "admin"),
+	"GET /v1/channels":                                      only(200, "builder", "auditor", "admin"),
+	"GET /v1/channels/{channel}":                            only(404, "builder", "auditor", "admin"),
+	"POST /v1/channels/{channel}/test":                      only(404, "builder", "admin"),
+	"GET /v1/resources":                                     only(200, "builder", "auditor", "admin"),
+	"POST /v1/resources":                                    only(200, "builder"),
+	"GET /v1/audit/entries":                                 only(200, "auditor", "admin"),
+	"GET /v1/me/passkeys":                                   signedIn(200),
+	"POST /v1/me/passkeys/challenge":                        signedIn(200),
+	"POST /v1/me/passkeys":                                  signedIn(400), // without a name
+	"POST /v1/me/passkeys/{passkey}/remove":                 signedIn(403), // without a password
+	"GET /v1/accounts/{account}/passkeys":                   only(404, "auditor", "admin"),
+	"POST /v1/accounts/{account}/passkey-link":              only(404, "admin"),
+	"POST /v1/accounts/{account}/passkeys/{passkey}/remove": only(403),
+	"POST /v1/decisions/{decision}/challenge":               only(404, "approver", "admin"),
 }
 
 // Routes beside the table: the document is for everybody, the log's tiles are
@@ -192,7 +200,7 @@ func TestEveryCallerGetsWhatIsExpectedOfEveryRoute(t *testing.T) {
 	}
 }
 
-var absent = strings.NewReplacer("{mission}", "nowhere", "{intent}", "int_none", "{decision}", "dec_none", "{secret}", "none", "{seal}", "seal_none", "{account}", "acc_none", "{version}", "1", "{run}", "run_none")
+var absent = strings.NewReplacer("{mission}", "nowhere", "{intent}", "int_none", "{decision}", "dec_none", "{secret}", "none", "{seal}", "seal_none", "{account}", "acc_none", "{passkey}", "pky_none", "{version}", "1", "{run}", "run_none")
 
 func (o *office) check(route, request, caller, token, body string, status int) {
 	o.t.Helper()

@@ -11,7 +11,7 @@
 // Whoever can reach the port can call the routes of unsealing: they are few, bounded
 // and slow, see unseal.go. Callers of the others authenticate with a bearer token, never with a cookie, so that a page
 // elsewhere can't make a browser call it. A session's token approves nothing: a
-// Decision, and a backup, takes the password and a one-time code with it. A Run's token
+// Decision takes a passkey, or the password and a one-time code with it, and so does a backup. A Run's token
 // opens the routes of its own Run and no other.
 package api
 
@@ -103,6 +103,7 @@ func New(c Config) *API {
 	a.seals()
 	a.keys()
 	a.accounts()
+	a.passkeys()
 	a.resources()
 	a.policy()
 	a.auditLog()

@@ -6,6 +6,7 @@ import (
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
 )
 
@@ -20,8 +21,9 @@ type Verdict struct {
 	Verdict  decision.Verdict `json:"verdict"` // approve or reject
 	Digest   intent.Digest    `json:"digest"`  // of the action that was looked at
 	Reason   string           `json:"reason,omitempty"`
-	Password string           `json:"password"`
-	Code     string           `json:"code"` // one-time code
+	Password string           `json:"password,omitempty"`
+	Code     string           `json:"code,omitempty"`    // one-time code
+	Passkey  *identity.Answer `json:"passkey,omitempty"` // in place of both: a passkey's answer to the route "challenge"
 }
 
 // Resolution is a person's word on a write whose outcome nothing could find out.
@@ -52,7 +54,7 @@ func (a *API) decisions() {
 	handle(a, "GET", "/v1/decisions/{decision}", "Show a Decision with the exact action", viewers, func(c *call, _ none) (decision.Item, error) {
 		return a.item(c)
 	})
-	handle(a, "POST", "/v1/decisions/{decision}", "Approve or reject, with password and one-time code; where several people are needed, one vote", with(ident.Approver), a.decide)
+	handle(a, "POST", "/v1/decisions/{decision}", "Approve or reject, with a passkey or with password and one-time code; where several people are needed, one vote", with(ident.Approver), a.decide)
 	a.morePeople()
 	handle(a, "GET", "/v1/unknown", "The writes whose outcome a person has to find out", with(ident.Admin, ident.Auditor), func(c *call, _ none) (Intents, error) {
 		l, err := a.Store.IntentsIn(c.Context(), c.who.Tenant, intent.NeedsHuman)
@@ -90,23 +92,8 @@ func (a *API) give(c *call, in Verdict) (decision.Decision, error) {
 		return decision.Decision{}, err
 	}
 	r := decision.Request{Tenant: c.who.Tenant, Decision: it.Decision.ID, Verdict: in.Verdict, Digest: in.Digest, Reason: in.Reason, Who: c.who}
-	// Without a proof or a verdict, or where no verdict of this kind can count, it
-	// goes to the Desk as it is, which refuses it on the record.
-	known := in.Verdict == decision.Approve || in.Verdict == decision.Reject || in.Verdict == decision.Glass
-	if held := it.Held != nil && in.Verdict != decision.Reject; !held && in.Password != "" && in.Code != "" && known {
-		if r.Factor, err = a.factor(c, in.Password, in.Code, it.Decision.Act(in.Verdict, c.who.ID)); err != nil {
-			return decision.Decision{}, err
-		}
+	if r.Factor, err = a.factor(c, in, it); err != nil {
+		return decision.Decision{}, err
 	}
 	return a.Desk.Decide(c.Context(), r, a.Now())
-}
-
-// factor confirms that a person means one act.
-func (a *API) factor(c *call, password, code string, act intent.Digest) (*decision.Factor, error) {
-	f, err := a.Directory.Confirm(c.Context(), c.who, password, code, act, a.Now())
-	if err != nil {
-		return nil, err
-	}
-	out := decision.Factor(f)
-	return &out, nil
 }

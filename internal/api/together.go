@@ -3,19 +3,22 @@ package api
 import (
 	"cmp"
 	"encoding/json"
+	"slices"
 
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
 )
 
 // Glass is an admin's approval in place of the Teams; it takes two admins.
 type Glass struct {
-	Digest   intent.Digest `json:"digest"` // of the action that was looked at
-	Reason   string        `json:"reason"`
-	Password string        `json:"password"`
-	Code     string        `json:"code"`
+	Digest   intent.Digest    `json:"digest"` // of the action that was looked at
+	Reason   string           `json:"reason"`
+	Password string           `json:"password,omitempty"`
+	Code     string           `json:"code,omitempty"`
+	Passkey  *identity.Answer `json:"passkey,omitempty"` // in place of both
 }
 
 // Verdicts is one verdict on several Decisions that are alike: all count, or none.
@@ -60,7 +63,7 @@ func (a *API) morePeople() {
 	handle(a, "POST", "/v1/decisions", "Approve or reject several of one Connection and Tool, with one confirmation: all or none", with(ident.Approver), a.decideAll)
 	handle(a, "POST", "/v1/decisions/{decision}/break-glass", "Approve in place of the Teams, with a reason; it takes two admins", with(ident.Admin),
 		func(c *call, in Glass) (decision.Decision, error) {
-			return a.give(c, Verdict{Verdict: decision.Glass, Digest: in.Digest, Reason: in.Reason, Password: in.Password, Code: in.Code})
+			return a.give(c, Verdict{Verdict: decision.Glass, Digest: in.Digest, Reason: in.Reason, Password: in.Password, Code: in.Code, Passkey: in.Passkey})
 		})
 	handle(a, "POST", "/v1/decisions/{decision}/edit", "Change the arguments of what waits: votes are void, and it is voted on anew", with(ident.Approver),
 		func(c *call, in Edit) (decision.Decision, error) {
@@ -103,8 +106,9 @@ func (a *API) decideAll(c *call, in Verdicts) (Decided, error) {
 			return Decided{}, cmp.Or(err, decision.Refuse(decision.OtherTenant))
 		}
 	}
-	if in.Password != "" && in.Code != "" {
-		if r.Factor, err = a.factor(c, in.Password, in.Code, act); err != nil {
+	spend := in.Password != "" && in.Code != "" && !slices.ContainsFunc(items, func(it decision.Item) bool { return it.Decision.Passkey })
+	if spend { // else the Desk refuses it on the record
+		if r.Factor, err = a.freshly(c, in.Password, in.Code, act); err != nil {
 			return Decided{}, err
 		}
 	}

@@ -74,6 +74,10 @@ type Config struct {
 	PublicURL string
 	// NoBreakGlass says that admins can't approve in place of the Teams.
 	NoBreakGlass bool
+	// PasskeyWait is how long a new passkey decides nothing; zero, not at all.
+	// OnlyPasskeys takes verdicts by passkey alone.
+	PasskeyWait  time.Duration
+	OnlyPasskeys bool
 	LogHandler   slog.Handler // where logs go, before scrubbing
 	Now          func() time.Time
 	// Crash is called between the steps of each attempt, for the tests that
@@ -130,6 +134,9 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if err := ident.CheckName(string(c.Tenant)); err != nil {
 		return nil, fault.Wrap(fault.Invalid, "reading the tenant's name", err)
 	}
+	if c.PasskeyWait < 0 {
+		return nil, fault.New(fault.Invalid, "the waiting period of passkeys is less than none")
+	}
 	a := &App{cfg: c, now: c.Now, listener: c.Listener, failing: failing{done: make(chan struct{})},
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
 		rotations: rotations{jobs: make(chan rotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
@@ -160,7 +167,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 // assemble makes the parts above the store.
 func (a *App) assemble() (err error) {
 	a.Rail = explain.New(a.store, a.Vault.Scrub)
-	if a.Directory, err = identity.New(a.store, a.Vault); err != nil {
+	if a.Directory, err = identity.New(a.store, a.Vault, identity.WithPasskeys(a.party, a.cfg.PasskeyWait)); err != nil {
 		return err
 	}
 	a.Machine = commit.New(a.store, ident.New("proc"), a.now, a.log)
@@ -169,7 +176,7 @@ func (a *App) assemble() (err error) {
 		Store: a.store, Papers: a.store, Facts: a.store, Involved: a,
 		Clean: a.clean,
 		Known: a.known, Hold: a.store.Hold, Altered: a.altered, Now: a.now,
-		NoGlass: a.cfg.NoBreakGlass, OnGlass: a.glass,
+		NoGlass: a.cfg.NoBreakGlass, OnGlass: a.glass, Passkeys: a.cfg.OnlyPasskeys,
 		Wake: a.Rail.Wake,
 	})
 	if err != nil {

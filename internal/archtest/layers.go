@@ -86,7 +86,10 @@ var Layers = []Layer{
 		},
 	}},
 	{Name: "1", For: "record and scrubbing", Chains: []Chain{
-		one("internal/audit", "the append-only Merkle log and its verifier"),
+		{
+			{{"internal/audit", "the append-only Merkle log and its verifier"}},
+			{{"internal/passkey", "checks what a person's authenticator says and signs"}},
+		},
 		{
 			{{"internal/scrub/deltas", "finds what is cut into the events of a stream"}},
 			{{"internal/scrub", "takes known secrets out of what leaves"}},
@@ -105,6 +108,7 @@ var Layers = []Layer{
 	{Name: beside, For: "tests and the example company", Chains: []Chain{
 		one("internal/archtest", "this list, and the tests that hold it"),
 		one("internal/storetest", "the conformance suite that every store passes"),
+		one("internal/passkey/softkey", "an authenticator in memory, for tests"),
 		one("internal/leaktest", "canaries, encodings, hostile answers, and the search for what came through"),
 		one("internal/mailtest", "a mail server for tests, good and bad"),
 		one("internal/doctest", "runs the commands of the documentation"),

@@ -64,7 +64,7 @@ var Reserved = []OnlyBy{
 // Pure are the packages that touch no network, disk, logger or clock: functions
 // of their inputs, so that they can be fuzzed and trusted.
 var Pure = []string{
-	"internal/fault", "internal/ident", "internal/crash", "internal/intent", "internal/resource",
+	"internal/fault", "internal/ident", "internal/crash", "internal/intent", "internal/resource", "internal/passkey",
 	"internal/scrub", "internal/scrub/unknown", "internal/policy", "internal/blast", "internal/wire/...",
 }
 
@@ -121,6 +121,7 @@ var Goroutines = []Goroutine{
 // pureModules are the modules from outside that pure packages may import. Layer
 // 0 has none.
 var pureModules = map[string]string{
+	"github.com/fxamacker/cbor/v2":     "WebAuthn's binary form; the library does no I/O",
 	"github.com/cedar-policy/cedar-go": "policy evaluates Cedar; the library does no I/O",
 	"golang.org/x/text":                "Unicode tables",
 }

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"reflect"
 	"slices"
@@ -18,6 +19,7 @@ const (
 	maxName   = maxShort // bytes of an id or a name
 	maxNames  = 1000     // names in a list
 	maxText   = 4 << 10  // bytes of a reason
+	maxOctets = 6 << 10  // bytes of base64url
 	maxNumber = 1 << 53  // what JSON's numbers keep exactly
 )
 
@@ -95,7 +97,7 @@ func normal(f form, v any) (any, bool) {
 
 func normalString(f form, s string) (any, bool) {
 	if s == "" {
-		return nil, f == name || f == text || f == digest
+		return nil, f == name || f == text || f == digest || f == octets
 	}
 	switch f {
 	case name:
@@ -104,6 +106,9 @@ func normalString(f form, s string) (any, bool) {
 		return s, len(s) <= maxText && utf8.ValidString(s)
 	case digest:
 		return s, len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+	case octets:
+		_, err := base64.RawURLEncoding.Strict().DecodeString(s)
+		return s, len(s) <= maxOctets && err == nil && !strings.ContainsAny(s, "\r\n")
 	case names, number, flag, instant: // no strings
 	}
 	return nil, false
@@ -124,6 +129,9 @@ func normalList(f form, r reflect.Value) (any, bool) {
 	}
 	return out, true
 }
+
+// Octets is bytes in the form that a field has them.
+func Octets(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 // isName says whether s can be a name in an entry: short, and printable, so
 // that it can't disguise itself on a terminal.

@@ -29,6 +29,15 @@ const (
 	Truncated        FindingKind = "truncated"         // shorter than the kept checkpoint says it was
 	Forked           FindingKind = "forked"            // not a continuation of the kept checkpoint
 	KeptUnverifiable FindingKind = "kept-unverifiable" // the kept checkpoint is not signed by the log's key
+
+	// Of verdicts by passkey, see proof.go.
+	ProofMissing  FindingKind = "proof-missing"  // an entry says that a passkey was used, or had to be, and has no proof of it
+	ProofBad      FindingKind = "proof-bad"      // it does not prove this verdict by this key
+	ProofReplayed FindingKind = "proof-replayed" // the same nonce was signed for before
+	ProofCounter  FindingKind = "proof-counter"  // the authenticator's count went back: the key was copied
+	ProofEarly    FindingKind = "proof-early"    // the passkey's waiting period was not over
+	KeyUnknown    FindingKind = "key-unknown"    // no such passkey of this account was enrolled before, or it was removed
+	KeyBad        FindingKind = "key-bad"        // what was enrolled is no key that counts
 )
 
 // Finding is one thing that is wrong.

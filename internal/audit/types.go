@@ -43,6 +43,9 @@ const (
 	SessionStarted     Type = "session.started"
 	SessionFailed      Type = "session.failed"
 	SessionEnded       Type = "session.ended"
+	FactorOffered      Type = "factor.offered"  // an admin's link to enrol a passkey, once
+	FactorEnrolled     Type = "factor.enrolled" // with the public key that verdicts are checked with later
+	FactorRemoved      Type = "factor.removed"
 	VaultUnsealed      Type = "vault.unsealed"
 	VaultRefused       Type = "vault.refused" // somebody tried to unseal it, with the wrong seal
 	SealAdded          Type = "seal.added"
@@ -73,72 +76,87 @@ const (
 	number       // an integer that JSON keeps exactly
 	flag         // true or false
 	instant      // a point in time, RFC 3339 in UTC with milliseconds
+	octets       // bytes that are checked again, in base64url: at most maxOctets bytes of text
 )
 
 // vocabulary is every field's form: a field's name means the same in every type.
 var vocabulary = map[string]form{
-	"account":       name,
-	"added":         names,
-	"approvers":     names, // account ids, or "policy:…" ids where policy decided
-	"args":          digest,
-	"attempt":       name,
-	"breakGlass":    flag,
-	"body":          digest, // SHA-256(salt || body) of a body kept outside
-	"cost":          number, // micro-units of the configured currency
-	"count":         number,
-	"decision":      name,
-	"digest":        digest, // of the Intent, or of the resource applied
-	"durationMs":    number,
-	"effect":        name,
-	"expires":       instant,
-	"factor":        name,
-	"fence":         number,
-	"fields":        names,
-	"from":          name, // where a value came from: its name in quarantine
-	"generation":    number,
-	"incident":      name,
-	"input":         digest,
-	"kind":          name,
-	"members":       names,
-	"method":        name,
-	"name":          name,
-	"observed":      names, // ids of policies in observe mode that would have changed the verdict, each with what it would have been
-	"outcome":       name,
-	"place":         text,   // where a secret was met: a JSON pointer, or a word; scrubbed
-	"policies":      names,  // ids of the policies that decided
-	"policySet":     digest, // of the whole set that was evaluated
-	"redacted":      names,  // Secrets whose marks are in an answer; a system can write such a mark itself
-	"recorded":      flag,   // the Secret's value stands in recorded traffic, and that is meant
-	"redactions":    number,
-	"removed":       names,
-	"partly":        flag, // not all of the recorded traffic was looked through
-	"repeat":        flag,
-	"request":       digest, // of the rendered request without its credential
-	"result":        digest, // of the scrubbed result
-	"revision":      number,
-	"roles":         names,
-	"rule":          name,   // that found what looks like a secret
-	"row":           digest, // keyed, of the stored row as it then is: what is there later is compared with it
-	"scope":         digest, // of the Secret's usage scope
-	"seal":          name,
-	"secret":        name, // the Secret's name; never a value
-	"secretVersion": number,
-	"secrets":       names, // as "secret"
-	"selfApproval":  flag,
-	"session":       name,
-	"source":        name, // where a caller came from: an address
-	"starter":       name,
-	"state":         name,
-	"status":        number,
-	"team":          name,
-	"teams":         names,
-	"tokens":        number,
-	"trigger":       name,
-	"turns":         number,
-	"verdict":       name,
-	"verifier":      text, // a note verifier key
-	"why":           text,
-	"worker":        name,
+	"aaguid":         name, // which model of authenticator
+	"account":        name,
+	"added":          names,
+	"algorithm":      name,
+	"approvers":      names, // account ids, or "policy:…" ids where policy decided
+	"args":           digest,
+	"attempt":        name,
+	"authenticator":  octets, // WebAuthn's authenticator data
+	"breakGlass":     flag,
+	"body":           digest, // SHA-256(salt || body) of a body kept outside
+	"by":             name,   // who let it happen
+	"client":         octets, // WebAuthn's client data, JSON
+	"cost":           number, // micro-units of the configured currency
+	"count":          number,
+	"credential":     octets, // a passkey's id
+	"credentialHash": digest, // SHA-256 of it
+	"decision":       name,
+	"digest":         digest, // of the Intent, or of the resource applied
+	"durationMs":     number,
+	"effect":         name,
+	"expires":        instant,
+	"factor":         name,
+	"fence":          number,
+	"fields":         names,
+	"from":           name, // where a value came from: its name in quarantine
+	"generation":     number,
+	"incident":       name,
+	"input":          digest,
+	"key":            octets, // a public key, SubjectPublicKeyInfo
+	"kind":           name,
+	"members":        names,
+	"method":         name,
+	"name":           name,
+	"needs":          names,  // of a verdict: who has to approve, as "TEAM:COUNT"
+	"nonce":          octets, // of the challenge that a passkey signed
+	"passkey":        flag,   // only a passkey's verdict counts
+	"party":          name,   // whom a passkey is for: a host's name
+	"observed":       names,  // ids of policies in observe mode that would have changed the verdict, each with what it would have been
+	"outcome":        name,
+	"place":          text,   // where a secret was met: a JSON pointer, or a word; scrubbed
+	"policies":       names,  // ids of the policies that decided
+	"policySet":      digest, // of the whole set that was evaluated
+	"redacted":       names,  // Secrets whose marks are in an answer; a system can write such a mark itself
+	"recorded":       flag,   // the Secret's value stands in recorded traffic, and that is meant
+	"redactions":     number,
+	"removed":        names,
+	"partly":         flag, // not all of the recorded traffic was looked through
+	"repeat":         flag,
+	"request":        digest, // of the rendered request without its credential
+	"result":         digest, // of the scrubbed result
+	"revision":       number,
+	"roles":          names,
+	"rule":           name,   // that found what looks like a secret
+	"row":            digest, // keyed, of the stored row as it then is: what is there later is compared with it
+	"scope":          digest, // of the Secret's usage scope
+	"seal":           name,
+	"secret":         name, // the Secret's name; never a value
+	"secretVersion":  number,
+	"secrets":        names, // as "secret"
+	"selfApproval":   flag,
+	"session":        name,
+	"signature":      octets,
+	"source":         name, // where a caller came from: an address
+	"starter":        name,
+	"state":          name,
+	"status":         number,
+	"team":           name,
+	"teams":          names,
+	"tokens":         number,
+	"trigger":        name,
+	"turns":          number,
+	"usable":         instant, // from then on a passkey's verdicts count
+	"verdict":        name,
+	"verifier":       text, // a note verifier key
+	"why":            text,
+	"worker":         name,
 }
 
 // allowed lists the fields of each type. Those of an Intent share a base.
@@ -148,8 +166,9 @@ var allowed = map[Type][]string{
 	IntentDenied:   {"args", "digest", "effect", "observed", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
 	IntentParked: {"args", "digest", "effect", "expires", "observed", "policies", "policySet", "repeat", "request", "revision",
 		"teams", "verdict", "why"},
-	IntentDecided: {"approvers", "args", "breakGlass", "decision", "digest", "expires", "factor", "method", "observed", "policies",
-		"policySet", "revision", "selfApproval", "session", "state", "team", "teams", "verdict", "why"},
+	IntentDecided: {"approvers", "args", "authenticator", "breakGlass", "client", "credential", "decision", "digest", "expires",
+		"factor", "method", "needs", "nonce", "observed", "passkey", "policies", "policySet", "revision", "selfApproval", "session",
+		"signature", "state", "team", "teams", "verdict", "why"},
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "teams", "verdict", "why"},
 	DecisionHeld:   {"decision", "digest", "secrets", "team", "teams"},
 	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "observed", "policies", "policySet",
@@ -157,50 +176,56 @@ var allowed = map[Type][]string{
 	IntentSending: {"attempt", "digest", "fence"},
 	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret",
 		"secretVersion", "state", "status", "why"},
-	IntentSwept:        {"attempt", "digest", "fence", "state", "why"},
-	IntentResolved:     {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
-	RunStarted:         {"input", "revision", "starter", "trigger", "worker"},
-	RunEnded:           {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
-	SecretSet:          {"fields", "from", "kind", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretRotated:      {"expires", "fields", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretDisabled:     {"secret", "secretVersion", "state", "why"},
-	SecretRemoved:      {"secret", "secretVersion", "why"},
-	SecretOpened:       {"fence", "scope", "secret", "secretVersion", "why"},
-	ResourceApplied:    {"digest", "kind", "name", "revision", "row", "state"},
-	ResourceRemoved:    {"digest", "kind", "name", "revision", "why"},
-	AccountCreated:     {"account", "factor", "name", "roles", "row", "teams"},
-	AccountChanged:     {"account", "factor", "name", "roles", "row", "state", "teams", "why"},
-	TeamChanged:        {"added", "digest", "members", "name", "removed", "revision", "row", "team", "why"},
-	SessionStarted:     {"account", "expires", "factor", "method", "session", "source"},
-	SessionFailed:      {"account", "factor", "method", "name", "source", "why"},
-	SessionEnded:       {"account", "session", "why"},
-	SecretDestroyed:    {"secret", "secretVersion", "why"},
-	SecretDescribed:    {"secret"},
-	SecretQuarantined:  {"kind", "secret", "secretVersion"},
-	SecretDismissed:    {"kind", "secret"},
-	SecretRekeyed:      {"count", "generation", "kind"},
-	VaultUnsealed:      {"generation", "kind", "seal", "source"},
-	VaultRefused:       {"count", "kind", "source", "why"},
-	SealAdded:          {"generation", "kind", "seal"},
-	SealRenewed:        {"generation", "kind", "seal"},
-	SealRemoved:        {"generation", "kind", "seal"},
-	RootRotated:        {"count", "generation", "why"},
-	RowRefused:         {"kind", "name", "secret", "why"},
-	BackupMade:         {"factor", "name", "why"},
-	BackupRestored:     {"count", "name", "why"},
-	WorkerIncident:     {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
-	IncidentOpened:     {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
-	IncidentClosed:     {"incident", "kind", "outcome", "why"},
-	ChannelFailed:      {"kind", "name", "why"},
-	ChannelRecovered:   {"kind", "name"},
-	ChannelDropped:     {"count", "kind", "name"},
-	ChannelTested:      {"kind", "name", "why"},
-	DecisionVoted:      {"decision", "digest", "factor", "method", "revision", "selfApproval", "team", "verdict", "why"},
-	DecisionBreakGlass: {"decision", "digest", "factor", "method", "revision", "state", "teams", "verdict", "why"},
-	DecisionAsked:      {"decision", "digest", "name", "result"},
-	DecisionAnswered:   {"decision", "digest", "name", "result"},
-	IntentEdited: {"args", "decision", "digest", "expires", "from", "policies", "policySet", "result", "revision", "teams",
+	IntentSwept:       {"attempt", "digest", "fence", "state", "why"},
+	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
+	RunStarted:        {"input", "revision", "starter", "trigger", "worker"},
+	RunEnded:          {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
+	SecretSet:         {"fields", "from", "kind", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
+	SecretRotated:     {"expires", "fields", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
+	SecretDisabled:    {"secret", "secretVersion", "state", "why"},
+	SecretRemoved:     {"secret", "secretVersion", "why"},
+	SecretOpened:      {"fence", "scope", "secret", "secretVersion", "why"},
+	ResourceApplied:   {"digest", "kind", "name", "revision", "row", "state"},
+	ResourceRemoved:   {"digest", "kind", "name", "revision", "why"},
+	AccountCreated:    {"account", "factor", "name", "roles", "row", "teams"},
+	AccountChanged:    {"account", "factor", "name", "roles", "row", "state", "teams", "why"},
+	TeamChanged:       {"added", "digest", "members", "name", "removed", "revision", "row", "team", "why"},
+	SessionStarted:    {"account", "expires", "factor", "method", "session", "source"},
+	SessionFailed:     {"account", "factor", "method", "name", "source", "why"},
+	SessionEnded:      {"account", "session", "why"},
+	SecretDestroyed:   {"secret", "secretVersion", "why"},
+	SecretDescribed:   {"secret"},
+	SecretQuarantined: {"kind", "secret", "secretVersion"},
+	SecretDismissed:   {"kind", "secret"},
+	SecretRekeyed:     {"count", "generation", "kind"},
+	VaultUnsealed:     {"generation", "kind", "seal", "source"},
+	VaultRefused:      {"count", "kind", "source", "why"},
+	SealAdded:         {"generation", "kind", "seal"},
+	SealRenewed:       {"generation", "kind", "seal"},
+	SealRemoved:       {"generation", "kind", "seal"},
+	RootRotated:       {"count", "generation", "why"},
+	RowRefused:        {"kind", "name", "secret", "why"},
+	BackupMade:        {"factor", "name", "why"},
+	BackupRestored:    {"count", "name", "why"},
+	WorkerIncident:    {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
+	IncidentOpened:    {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
+	IncidentClosed:    {"incident", "kind", "outcome", "why"},
+	ChannelFailed:     {"kind", "name", "why"},
+	ChannelRecovered:  {"kind", "name"},
+	ChannelDropped:    {"count", "kind", "name"},
+	ChannelTested:     {"kind", "name", "why"},
+	DecisionVoted: {"authenticator", "client", "credential", "decision", "digest", "expires", "factor", "method", "needs", "nonce", "passkey",
+		"revision", "selfApproval", "signature", "team", "verdict", "why"},
+	DecisionBreakGlass: {"authenticator", "client", "credential", "decision", "digest", "expires", "factor", "method", "needs", "nonce", "passkey",
+		"revision", "signature", "state", "teams", "verdict", "why"},
+	DecisionAsked:    {"decision", "digest", "name", "result"},
+	DecisionAnswered: {"decision", "digest", "name", "result"},
+	IntentEdited: {"args", "decision", "digest", "expires", "from", "observed", "policies", "policySet", "result", "revision", "teams",
 		"verdict", "why"},
+	FactorOffered: {"account", "expires", "factor"},
+	FactorEnrolled: {"aaguid", "account", "algorithm", "by", "credentialHash", "factor", "key", "method", "name", "party", "row",
+		"usable"},
+	FactorRemoved: {"account", "credentialHash", "factor", "why"},
 }
 
 // required lists what an entry is worthless without. Who acts must be able to
@@ -208,6 +233,9 @@ var allowed = map[Type][]string{
 var required = map[Type][]string{
 	LogOpened:     {"verifier"},
 	IntentClaimed: {"args", "digest", "effect", "fence"},
+	// Without these no verdict of the passkey can be checked.
+	FactorEnrolled: {"account", "credentialHash", "key", "party", "usable"},
+	FactorRemoved:  {"account", "credentialHash"},
 }
 
 // SecretChanges are the types that a tenant's register of Secrets counts: as

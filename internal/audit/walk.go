@@ -34,6 +34,7 @@ type walk struct {
 	offEntries      tally   // stored hashes that are not those of the entries' tree
 	offStored       tally   // stored inner hashes that are not those of the stored leaves' tree
 	keptRoots       []tlog.Hash
+	proofs          proofs
 }
 
 // tally is a bounded list.
@@ -201,6 +202,7 @@ func (w *walk) check(i int64, row Row) {
 	if first := i == 0; first != (e.Type == LogOpened) || first && !w.open && !opens(e, w.verifier) {
 		w.log.find(KeyChanged, i, "the log has to begin, once, with the key that signs it")
 	}
+	w.proofs.check(i, e, &w.log)
 }
 
 // rest finds what the checkpoint does not cover.

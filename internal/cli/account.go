@@ -13,7 +13,8 @@ import (
 )
 
 func (p *program) accountCmd() *cobra.Command {
-	return noun("account", "Manage people's accounts", p.accountAdd(), p.accountList(), p.accountReset(), p.accountDisable())
+	return noun("account", "Manage people's accounts", p.accountAdd(), p.accountList(), p.accountReset(), p.accountDisable(),
+		p.accountPasskeys(), p.accountPasskeyLink(), p.accountPasskeyRemove())
 }
 
 func (p *program) accountAdd() *cobra.Command {

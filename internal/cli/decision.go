@@ -102,6 +102,9 @@ func (p *program) decide(v decision.Verdict, short string) *cobra.Command {
 			if item.Held != nil && v == decision.Approve {
 				return decision.Refuse(decision.Altered)
 			}
+			if item.Decision.Passkey {
+				return p.onThePage(id)
+			}
 			if !p.json {
 				p.action(item)
 			}

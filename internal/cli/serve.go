@@ -25,6 +25,8 @@ type serveFlags struct {
 	logFormat, logLevel  string
 	seals                sealFlags
 	noGlass              bool
+	passkeyWait          time.Duration
+	onlyPasskeys         bool
 }
 
 func (p *program) serveCmd() *cobra.Command {
@@ -34,7 +36,9 @@ func (p *program) serveCmd() *cobra.Command {
 		takes(0), func(cmd *cobra.Command, _ []string) error { return p.serve(cmd.Context(), f) })
 	c.Flags().StringVar(&f.data, "data", "", "the data directory; made when it is not there")
 	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:7411", "address; beyond loopback it takes TLS")
-	c.Flags().StringVar(&f.public, "public-url", "", "where people reach it, when a proxy before it has the TLS, like https://sallyport.example.com")
+	c.Flags().StringVar(&f.public, "public-url", "", "where people reach it, like https://sallyport.example.com: for a proxy before it that has the TLS, and for passkeys")
+	c.Flags().DurationVar(&f.passkeyWait, "passkey-wait", identity.WaitingPeriod, "how long a new passkey decides nothing")
+	c.Flags().BoolVar(&f.onlyPasskeys, "only-passkeys", false, "take verdicts by passkey alone, none by password and one-time code")
 	c.Flags().StringVar(&f.cert, "tls-cert", "", "file with the certificate chain, PEM")
 	c.Flags().StringVar(&f.key, "tls-key", "", "file with its key, PEM")
 	f.seals.add(c, "what the vault is sealed with (default DIR/seal.key; keep it apart from the data)")
@@ -60,7 +64,8 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public, LogHandler: h, Now: time.Now, NoBreakGlass: f.noGlass}
+	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public,
+		PasskeyWait: f.passkeyWait, OnlyPasskeys: f.onlyPasskeys, NoBreakGlass: f.noGlass, LogHandler: h, Now: time.Now}
 	// What is wrong with the address or the certificate is said before anything is
 	// made or unsealed.
 	if cfg.Listener, err = app.Listen(ctx, cfg); err != nil {

@@ -104,7 +104,7 @@ func (v *visit) glass(it decision.Item, reason string) error {
 	if clean == "" {
 		return decision.Refuse(decision.NoReason)
 	}
-	f, err := v.factor(it.Decision.Act(decision.Glass, v.who.ID))
+	f, err := v.proof(it, decision.Glass)
 	if err != nil {
 		return err
 	}

@@ -4,10 +4,10 @@
 //
 // It works without JavaScript: every page is HTML from the server, every action
 // is a form. One script adds new Observations to an open rail, one encrypts a
-// Secret's value before it is sent.
+// Secret's value before it is sent, one asks for a passkey.
 //
 // It refuses a form from another site, a session of anything but a person of its
-// tenant, a verdict without password and one-time code, and to show a Secret's
+// tenant, a verdict without a passkey or password and one-time code, and to show a Secret's
 // value, also one that somebody has just typed.
 //
 // # Security
@@ -110,6 +110,11 @@ func (c *Console) routes() {
 	c.handle("POST /decisions/{decision}/questions", with(ident.Approver), (*visit).ask)
 	c.handle("POST /decisions/{decision}/break-glass", with(ident.Admin), (*visit).breakGlass)
 	c.handle("POST /runs/{run}/questions/{question}", signedIn, (*visit).answer)
+	c.handle("POST /decisions/{decision}/challenge", with(ident.Approver, ident.Admin), (*visit).challengeVerdict)
+	c.handle("GET /passkeys", signedIn, (*visit).passkeys)
+	c.handle("POST /passkeys", signedIn, (*visit).enrolPasskey)
+	c.handle("POST /passkeys/challenge", signedIn, (*visit).beginPasskey)
+	c.handle("POST /passkeys/{passkey}/remove", signedIn, (*visit).removePasskey)
 	c.handle("GET /unknown", with(ident.Admin, ident.Auditor), (*visit).unknown)
 	c.handle("POST /unknown/{intent}", with(ident.Admin), (*visit).resolve)
 

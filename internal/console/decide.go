@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
 )
 
@@ -129,12 +130,12 @@ func (v *visit) verdict(it decision.Item, verdict decision.Verdict) error {
 	if _, err := decision.CleanReason(v.PostFormValue("reason")); err != nil {
 		return err
 	}
-	factor, err := v.factor(it.Decision.Act(verdict, v.who.ID))
+	f, err := v.proof(it, verdict)
 	if err != nil {
 		return err
 	}
 	_, err = v.Desk.Decide(v.Context(), decision.Request{
-		Tenant: v.who.Tenant, Decision: it.Decision.ID, Verdict: verdict, Digest: seen, Reason: v.PostFormValue("reason"), Who: v.who, Factor: factor,
+		Tenant: v.who.Tenant, Decision: it.Decision.ID, Verdict: verdict, Digest: seen, Reason: v.PostFormValue("reason"), Who: v.who, Factor: f,
 	}, v.Now())
 	return err
 }
@@ -220,7 +221,22 @@ func (v *visit) judge(p *decisionPage) error {
 	if !p.Approves {
 		_, p.Blocked = v.explain(no)
 	}
-	return nil
+	if p.Can || p.CanBreak {
+		p.Frame.Passkey, err = v.hasPasskey()
+	}
+	return err
+}
+
+// hasPasskey says whether who is signed in has one that counts here by now.
+func (v *visit) hasPasskey() (bool, error) {
+	if _, err := v.Directory.Party(); err != nil {
+		return false, nil //nolint:nilerr // a server without passkeys is no error of this page
+	}
+	l, err := v.Directory.Passkeys(v.Context(), v.who, v.who.ID)
+	if fault.Is(err, fault.Denied) { // its rows are refused, which is on the record: the password is still there
+		return false, nil
+	}
+	return slices.ContainsFunc(l, func(k identity.Passkey) bool { return !v.Now().Before(k.UsableAt) }), err
 }
 
 // ballots lists the Teams that are needed, with why the verdict of each member

@@ -43,6 +43,7 @@ var setup = ident.Principal{Tenant: tenant, Kind: ident.System, ID: "setup", Nam
 type office struct {
 	t       *testing.T
 	app     *app.App
+	dir     string // the server's data
 	handler http.Handler
 	passed  atomic.Int64                       // nanoseconds by which the clock is ahead
 	created atomic.Int64                       // vendors that the system has made
@@ -58,10 +59,10 @@ func consoleOf(a *app.App, tenant ident.Tenant, now func() time.Time, secure boo
 
 func open(t *testing.T) *office {
 	t.Helper()
-	o := &office{t: t}
 	dir := t.TempDir()
+	o := &office{t: t, dir: filepath.Join(dir, "data")}
 	var err error
-	o.app, err = app.New(t.Context(), app.Config{Dir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Tenant: tenant, LogHandler: slog.DiscardHandler,
+	o.app, err = app.New(t.Context(), app.Config{Dir: o.dir, Listen: "127.0.0.1:0", Tenant: tenant, LogHandler: slog.DiscardHandler,
 		Now: o.now, Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(dir, "seal.key"))},
 		Crash: func(_ intent.Intent, p commit.Point) {
 			if f := o.between.Load(); f != nil {

@@ -61,12 +61,12 @@ func setHeaders(h http.Header, secure bool) {
 	}
 }
 
-// contentPolicy is that of a page. Only a live page, and one with the script that
-// encrypts values, has a script, by its nonce; a live page's one way to make
-// markup is the policy "rail", and the other makes none.
-func contentPolicy(nonce string, live, intake bool) string {
+// contentPolicy is that of a page. Only a live page, and one with a script that
+// encrypts values or asks for a passkey, has a script, by its nonce; a live page's
+// one way to make markup is the policy "rail", and the others make none.
+func contentPolicy(nonce string, live, form bool) string {
 	p := "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-	if live || intake {
+	if live || form {
 		p += "script-src 'nonce-" + nonce + "'; connect-src 'self'; "
 	}
 	if live {

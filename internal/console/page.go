@@ -31,9 +31,11 @@ type Frame struct {
 	Live  bool // it has the script that shows what happens
 	// Intake: it has the script that encrypts values.
 	Intake bool
-	Who    ident.Principal
-	Nav    []link
-	Done   string // what was just done
+	// Passkey: it has the script that asks for one.
+	Passkey bool
+	Who     ident.Principal
+	Nav     []link
+	Done    string // what was just done
 }
 
 type link struct {
@@ -52,7 +54,7 @@ type page interface {
 // pages are all of them.
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
-	&decisionPage{}, &togetherPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
+	&decisionPage{}, &togetherPage{}, &passkeysPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
 }
 
 // templates has each page with the frame and the parts, by the page's name.
@@ -102,6 +104,8 @@ var done = map[string]string{
 	"answered":  "Your answer is on the record, and on the Decision's page.",
 	"decided":   "Your verdict is on the record.",
 	"closed":    "The incident is closed.",
+	"enrolled":  "The passkey is enrolled. It may have to wait before it counts: see below.",
+	"removed":   "The passkey is removed.",
 	"resolved":  "Your word is on the record.",
 	"stopped":   "The Run was stopped.",
 }
@@ -125,7 +129,7 @@ func (v *visit) render(status int, p page) {
 	out, _ := v.Vault.Scrub(v.who.Tenant).Bytes(b.Bytes())
 	h := v.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", contentPolicy(f.Nonce, f.Live, f.Intake))
+	h.Set("Content-Security-Policy", contentPolicy(f.Nonce, f.Live, f.Intake || f.Passkey))
 	v.w.WriteHeader(status)
 	_, _ = v.w.Write(out) // the client is gone when this fails
 }
@@ -159,6 +163,7 @@ func navigation(who ident.Principal, path string) []link {
 var assets = map[string]asset{
 	"console.css": loadAsset("console.css", "text/css; charset=utf-8"),
 	"console.js":  loadAsset("console.js", "text/javascript; charset=utf-8"),
+	"passkey.js":  loadAsset("passkey.js", "text/javascript; charset=utf-8"),
 	"intake.js":   loadAsset("intake.js", "text/javascript; charset=utf-8"),
 	"icon.svg":    loadAsset("icon.svg", "image/svg+xml"),
 }

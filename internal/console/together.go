@@ -118,26 +118,16 @@ func (v *visit) verdictTogether(ids, digests []string, verdict decision.Verdict)
 		}
 		r.List = append(r.List, decision.Seen{Decision: ids[i], Digest: seen})
 	}
-	if r.Factor, err = v.factor(act); err != nil {
+	for _, it := range items {
+		if it.Decision.Passkey { // it signs for one action at a time
+			return decision.Refuse(decision.NeedsPasskey)
+		}
+	}
+	if r.Factor, err = v.freshly(act); err != nil {
 		return err
 	}
 	_, err = v.Desk.DecideAll(v.Context(), r, v.Now())
 	return err
-}
-
-// factor confirms, by the form's password and code, that who is signed in means one
-// act.
-func (v *visit) factor(act intent.Digest) (*decision.Factor, error) {
-	password, code := v.PostFormValue("password"), v.PostFormValue("code")
-	if password == "" || code == "" {
-		return nil, decision.Refuse(decision.NoFactor)
-	}
-	f, err := v.Directory.Confirm(v.Context(), v.who, password, code, act, v.Now())
-	if err != nil {
-		return nil, err
-	}
-	out := decision.Factor(f)
-	return &out, nil
 }
 
 // Choosable says whether a line of the queue can be chosen together with others.

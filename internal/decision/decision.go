@@ -10,6 +10,7 @@
 //   - after its expiry, seven days by default and thirty at most;
 //   - by a session alone: it takes a [Factor] made for this very verdict by this
 //     very person at most two minutes ago, which is used up with it;
+//   - by password and code where a passkey is asked for;
 //   - by anybody outside the Teams, or who joined after the Intent was made;
 //   - a second one of the same person, and one that is needed no more: a person
 //     counts for one Team;
@@ -30,14 +31,13 @@
 package decision
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/passkey"
 )
 
 // State is where a Decision is.
@@ -67,6 +67,9 @@ const (
 	Glass Verdict = "break-glass"
 )
 
+// Known says whether it is one of them.
+func (v Verdict) Known() bool { return v == Approve || v == Reject || v == Glass }
+
 // How long a Decision can wait for a person, and then for its use.
 const (
 	DefaultLife = 7 * 24 * time.Hour
@@ -93,6 +96,7 @@ type Decision struct {
 	DecidedAt  time.Time     `json:"decidedAt,omitzero"`
 	Reason     string        `json:"reason,omitempty"`     // of what ended it: one line; the Worker reads it
 	BreakGlass bool          `json:"breakGlass,omitempty"` // two admins approved it in place of the Teams
+	Passkey    bool          `json:"passkey,omitempty"`    // only votes by passkey count
 	AutoBy     string        `json:"autoBy,omitempty"`     // "policy", or empty where a person decides
 	Policies   []string      `json:"policies,omitempty"`   // that let it through, or that ask
 	PolicySet  string        `json:"policySet,omitempty"`  // digest of the whole set
@@ -110,6 +114,8 @@ type Factor struct {
 	Method  string        `json:"method"`
 	At      time.Time     `json:"at"`
 	For     intent.Digest `json:"for"` // see [Decision.Act]
+	// Proof is what a passkey signed; nil of another method.
+	Proof *passkey.Assertion `json:"-"`
 }
 
 // AutoByPolicy marks a Decision that policy made.
@@ -156,7 +162,7 @@ func about(i intent.Intent, life time.Duration, now time.Time) Decision {
 // Approvers are the account ids of the people who approved: none where policy
 // did, or nobody yet.
 func (d Decision) Approvers() (ids []string) {
-	for _, v := range d.Votes {
+	for _, v := range d.Counted() {
 		if v.Verdict == Approve && v.Account != "" && !slices.Contains(ids, v.Account) {
 			ids = append(ids, v.Account)
 		}
@@ -165,7 +171,13 @@ func (d Decision) Approvers() (ids []string) {
 }
 
 // Missing is who is still to be asked.
-func (d Decision) Missing() []Need { return Missing(d.Needs, d.Votes) }
+func (d Decision) Missing() []Need { return Missing(d.Needs, d.Counted()) }
+
+// Enough says whether the votes make the Decision an approval: of the Teams, or of
+// the admins who broke the glass.
+func (d Decision) Enough() bool {
+	return d.BreakGlass && Broken(d.Counted()) || !d.BreakGlass && Met(d.Needs, d.Counted())
+}
 
 // SelfApproval says that a party's vote was counted, which the Mission allowed.
 func (d Decision) SelfApproval() bool {
@@ -197,28 +209,4 @@ func (d Decision) By() (names []string) {
 		}
 	}
 	return names
-}
-
-// Act is the digest of one person giving one verdict on this Decision: what
-// their Factor has to be for. A Factor for a rejection approves nothing.
-func (d Decision) Act(v Verdict, account string) intent.Digest {
-	needs := make([]any, len(d.Needs))
-	for i, n := range d.Needs {
-		needs[i] = map[string]any{"team": n.TeamID, "count": n.Count}
-	}
-	return digestOf("sallyport verdict v1", map[string]any{
-		"tenant": d.Tenant, "decision": d.ID, "intent": d.Intent, "revision": d.Revision, "digest": d.Digest,
-		"needs": needs, "expires": d.ExpiresAt.UnixMilli(), "verdict": v, "account": account,
-	})
-}
-
-// digestOf is the SHA-256 of a thing that is said, or "" for what has no canonical
-// form, which equals no digest: text that is not UTF-8 is in no Decision of ours.
-func digestOf(what string, said any) intent.Digest {
-	b, err := intent.Marshal(said)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(append([]byte(what+"\n"), b...))
-	return intent.Digest(hex.EncodeToString(sum[:]))
 }

@@ -131,6 +131,8 @@ type Config struct {
 	// be nil.
 	OnGlass func(ctx context.Context, d Decision, v Vote)
 	Now     func() time.Time
+	// Passkeys says that only verdicts by passkey count, on every Decision.
+	Passkeys bool
 	// Wake tells who follows the Run's rail that there is something new.
 	Wake func(tenant ident.Tenant, run string)
 }
@@ -168,7 +170,7 @@ func (k *Desk) Queue(ctx context.Context, tenant ident.Tenant, f Filter) ([]Item
 		if err != nil {
 			return nil, err
 		}
-		it, err := k.with(ctx, Item{Decision: d, Intent: i})
+		it, err := k.with(ctx, Item{Decision: k.asking(d), Intent: i})
 		if fault.Is(err, fault.Denied) {
 			continue
 		}
@@ -203,7 +205,7 @@ func (k *Desk) whole(ctx context.Context, tenant ident.Tenant, id string) (Item,
 	if err != nil {
 		return Item{}, err
 	}
-	return k.with(ctx, Item{Decision: d, Intent: i})
+	return k.with(ctx, Item{Decision: k.asking(d), Intent: i})
 }
 
 // with adds what the action was, and what was asked about it. Where a part of

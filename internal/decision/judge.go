@@ -49,7 +49,7 @@ func Judge(d Decision, i intent.Intent, c Candidate, v Verdict, p Parties, now t
 		return Vote{}, Refuse(OtherTenant)
 	case who.Kind != ident.Person || who.ID == "":
 		return Vote{}, Refuse(NotAPerson)
-	case v != Approve && v != Reject && v != Glass:
+	case !v.Known():
 		return Vote{}, Refuse(NoVerdict)
 	case d.State != Open || i.State != intent.Parked || d.AutoBy != "":
 		return Vote{}, Refuse(NotOpen)
@@ -129,7 +129,7 @@ func seat(d Decision, i intent.Intent, c Candidate, v Verdict) (string, error) {
 }
 
 func voted(d Decision, account string, glass bool) bool {
-	return slices.ContainsFunc(d.Votes, func(v Vote) bool { return v.Account == account && v.Glass == glass })
+	return slices.ContainsFunc(d.Counted(), func(v Vote) bool { return v.Account == account && v.Glass == glass })
 }
 
 // Holds says whether d is an approval that lets this Intent out now: nil, or a
@@ -151,7 +151,7 @@ func (d Decision) byPerson() bool {
 	if d.AutoBy != "" || slices.ContainsFunc(d.Votes, func(v Vote) bool { return v.Verdict != Approve }) {
 		return false
 	}
-	return d.BreakGlass && Broken(d.Votes) || !d.BreakGlass && Met(d.Needs, d.Votes)
+	return d.Enough()
 }
 
 func (d Decision) byPolicy() bool {
@@ -204,6 +204,8 @@ func checkFactor(d Decision, c Candidate, v Verdict, now time.Time) error {
 		act = d.Act(v, c.Principal.ID)
 	}
 	switch {
+	case d.Passkey && (f == nil || f.Method != MethodPasskey):
+		return Refuse(NeedsPasskey)
 	case f == nil || f.ID == "":
 		return Refuse(NoFactor)
 	case f.Tenant != d.Tenant || f.Account != c.Principal.ID || !f.For.Equal(act):
@@ -211,5 +213,5 @@ func checkFactor(d Decision, c Candidate, v Verdict, now time.Time) error {
 	case now.Sub(f.At) > FactorLife || f.At.After(now):
 		return Refuse(StaleFactor)
 	}
-	return nil
+	return checkProof(f)
 }

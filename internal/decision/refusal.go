@@ -12,54 +12,56 @@ type Code string
 
 // The codes.
 const (
-	OtherTenant Code = "other_tenant"
-	NotAPerson  Code = "not_a_person"
-	NoVerdict   Code = "no_verdict"
-	OtherIntent Code = "other_intent" // another Run, Intent or revision
-	Changed     Code = "changed"      // the digest is not that of what was shown
-	NotOpen     Code = "not_open"
-	TooLate     Code = "expired"
-	NotInTeam   Code = "not_in_team"
-	JoinedLater Code = "joined_later"
-	OwnApproval Code = "own_approval"
-	NoFactor    Code = "no_factor"
-	OtherFactor Code = "other_factor"
-	StaleFactor Code = "stale_factor"
-	FactorUsed  Code = "factor_used"
-	NotApproved Code = "not_approved"
-	Altered     Code = "altered" // it is held, see [Held]
-	Voted       Code = "voted"
-	Enough      Code = "enough"    // of their Team enough people have approved
-	NotAdmin    Code = "not_admin" // who wants to break the glass
-	NoReason    Code = "no_reason" // to break the glass for
-	Unlike      Code = "unlike"    // what is decided together is not alike
+	OtherTenant  Code = "other_tenant"
+	NotAPerson   Code = "not_a_person"
+	NoVerdict    Code = "no_verdict"
+	OtherIntent  Code = "other_intent" // another Run, Intent or revision
+	Changed      Code = "changed"      // the digest is not that of what was shown
+	NotOpen      Code = "not_open"
+	TooLate      Code = "expired"
+	NotInTeam    Code = "not_in_team"
+	JoinedLater  Code = "joined_later"
+	OwnApproval  Code = "own_approval"
+	NoFactor     Code = "no_factor"
+	OtherFactor  Code = "other_factor"
+	StaleFactor  Code = "stale_factor"
+	FactorUsed   Code = "factor_used"
+	NeedsPasskey Code = "needs_passkey" // password and one-time code are not enough
+	NotApproved  Code = "not_approved"
+	Altered      Code = "altered" // it is held, see [Held]
+	Voted        Code = "voted"
+	Enough       Code = "enough"    // of their Team enough people have approved
+	NotAdmin     Code = "not_admin" // who wants to break the glass
+	NoReason     Code = "no_reason" // to break the glass for
+	Unlike       Code = "unlike"    // what is decided together is not alike
 )
 
 // confirmAgain is what helps where a factor was not good.
 const confirmAgain = "confirm this very verdict with your password and a new one-time code"
 
 var refusals = map[Code]*fault.Error{
-	OtherTenant: fault.New(fault.NotFound, "there is no such Decision"),
-	NotAPerson:  fault.New(fault.Denied, "only a person can decide"),
-	NoVerdict:   fault.New(fault.Invalid, "the verdict is none of approve, reject and break-glass"),
-	OtherIntent: fault.New(fault.Conflict, "the Decision is about another Run, Intent or revision"),
-	Changed:     fault.New(fault.Conflict, "the action is not the one that was shown").WithHint("look at it again before deciding"),
-	NotOpen:     fault.New(fault.Conflict, "the Decision was made already, or is void"),
-	TooLate:     fault.New(fault.Conflict, "the Decision has expired"),
-	NotInTeam:   fault.New(fault.Denied, "only a member of a Team that the Decision needs can decide"),
-	JoinedLater: fault.New(fault.Denied, "who joined the Team after the action was proposed can't decide on it"),
-	OwnApproval: fault.New(fault.Denied, "who started the Run, their delegate, the Worker and its owner can't decide on it").WithHint("ask another member of the Team"),
-	NoFactor:    fault.New(fault.Denied, "a session alone decides nothing").WithHint(confirmAgain),
-	OtherFactor: fault.New(fault.Denied, "the confirmation is for something else or from somebody else").WithHint(confirmAgain),
-	StaleFactor: fault.New(fault.Denied, "the confirmation is too old").WithHint(confirmAgain),
-	FactorUsed:  fault.New(fault.Denied, "the confirmation was used before, or is not on record").WithHint(confirmAgain),
-	NotApproved: fault.New(fault.Denied, "the action has no approval that holds"),
-	Altered:     fault.New(fault.Conflict, heldWhy).WithHint(heldHint),
-	Voted:       fault.New(fault.Conflict, "a person's vote counts once, and theirs is on the record").WithHint("another member has to decide too; a rejection ends it at any time"),
-	Enough:      fault.New(fault.Conflict, "enough members of that Team have approved; it waits for others"),
-	NotAdmin:    fault.New(fault.Denied, "only who was an admin before the action was proposed can break the glass, where the server's configuration lets it be broken"),
-	NoReason:    fault.New(fault.Invalid, "breaking the glass takes a reason"),
-	Unlike:      fault.New(fault.Conflict, "only Decisions on the same Connection and Tool, for which the same policies ask the same Teams, are decided together").WithHint("decide on the others one by one"),
+	OtherTenant:  fault.New(fault.NotFound, "there is no such Decision"),
+	NotAPerson:   fault.New(fault.Denied, "only a person can decide"),
+	NoVerdict:    fault.New(fault.Invalid, "the verdict is none of approve, reject and break-glass"),
+	OtherIntent:  fault.New(fault.Conflict, "the Decision is about another Run, Intent or revision"),
+	Changed:      fault.New(fault.Conflict, "the action is not the one that was shown").WithHint("look at it again before deciding"),
+	NotOpen:      fault.New(fault.Conflict, "the Decision was made already, or is void"),
+	TooLate:      fault.New(fault.Conflict, "the Decision has expired"),
+	NotInTeam:    fault.New(fault.Denied, "only a member of a Team that the Decision needs can decide"),
+	JoinedLater:  fault.New(fault.Denied, "who joined the Team after the action was proposed can't decide on it"),
+	OwnApproval:  fault.New(fault.Denied, "who started the Run, their delegate, the Worker and its owner can't decide on it").WithHint("ask another member of the Team"),
+	NoFactor:     fault.New(fault.Denied, "a session alone decides nothing").WithHint(confirmAgain),
+	OtherFactor:  fault.New(fault.Denied, "the confirmation is for something else or from somebody else").WithHint(confirmAgain),
+	StaleFactor:  fault.New(fault.Denied, "the confirmation is too old").WithHint(confirmAgain),
+	FactorUsed:   fault.New(fault.Denied, "the confirmation was used before, or is not on record").WithHint(confirmAgain),
+	NeedsPasskey: fault.New(fault.Denied, "this Decision takes a passkey; a password and a one-time code do not count").WithHint("decide on its page in the console, with a passkey"),
+	NotApproved:  fault.New(fault.Denied, "the action has no approval that holds"),
+	Altered:      fault.New(fault.Conflict, heldWhy).WithHint(heldHint),
+	Voted:        fault.New(fault.Conflict, "a person's vote counts once, and theirs is on the record").WithHint("another member has to decide too; a rejection ends it at any time"),
+	Enough:       fault.New(fault.Conflict, "enough members of that Team have approved; it waits for others"),
+	NotAdmin:     fault.New(fault.Denied, "only who was an admin before the action was proposed can break the glass, where the server's configuration lets it be broken"),
+	NoReason:     fault.New(fault.Invalid, "breaking the glass takes a reason"),
+	Unlike:       fault.New(fault.Conflict, "only Decisions on the same Connection and Tool, for which the same policies ask the same Teams, are decided together").WithHint("decide on the others one by one"),
 }
 
 // Refusal is why a verdict does not count. It wraps a fault.

@@ -120,7 +120,7 @@ func (k *Desk) Would(ctx context.Context, who ident.Principal, it Item, v Verdic
 	}
 	_, err = k.judge(ctx, it, c, v, now)
 	switch code := CodeOf(err); {
-	case code == NoFactor:
+	case code == NoFactor, code == NeedsPasskey:
 		return nil, nil
 	case code != "" || fault.Is(err, fault.Denied): // also: its Mission was removed
 		return err, nil
@@ -146,11 +146,11 @@ func (k *Desk) cast(d Decision, v Vote, r Request, now time.Time) Settlement {
 		if v.Reason != "" {
 			s.Why += ": " + v.Reason
 		}
-	case v.Glass && Broken(d.Votes):
+	case v.Glass && Broken(d.Counted()):
 		d.State, d.BreakGlass, s.To = Approved, true, intent.Approved
 	case v.Glass:
 		s.Title += "; it takes another admin"
-	case Met(d.Needs, d.Votes):
+	case Met(d.Needs, d.Counted()):
 		d.State, s.To = Approved, intent.Approved
 	default:
 		s.Title += "; still needed: " + Says(d.Missing())
@@ -162,7 +162,7 @@ func (k *Desk) cast(d Decision, v Vote, r Request, now time.Time) Settlement {
 		s.Title += " (self-approval, which the Mission allows)"
 	}
 	s.Decision, s.Text = d, v.Reason
-	s.Events = votedEvents(d, v, r.Who.String(), now)
+	s.Events = votedEvents(d, v, r.Factor, r.Who.String(), now)
 	return s
 }
 
@@ -179,7 +179,7 @@ func Says(needs []Need) string {
 // the digest are the caller's words, so only those of a known form are in it.
 func refusedVerdict(d Decision, r Request, code Code, now time.Time) audit.Event {
 	f := map[string]any{"decision": d.ID, "digest": d.Digest, "teams": teamIDs(d), "why": string(code)}
-	if r.Verdict == Approve || r.Verdict == Reject || r.Verdict == Glass {
+	if r.Verdict.Known() {
 		f["verdict"] = r.Verdict
 	}
 	if r.Factor != nil {
@@ -212,36 +212,42 @@ func (k *Desk) settle(ctx context.Context, now time.Time, ss ...Settlement) erro
 
 // end settles a Decision that no person decided.
 func (k *Desk) end(ctx context.Context, d Decision, to intent.State, why, title, actor string, now time.Time) (Decision, error) {
-	s := Settlement{Decision: d, Judged: len(d.Votes), To: to, Why: why, Title: title, Text: d.Reason, Events: []audit.Event{decided(d, Vote{}, actor, now)}}
+	s := Settlement{Decision: d, Judged: len(d.Votes), To: to, Why: why, Title: title, Text: d.Reason, Events: []audit.Event{decided(d, Vote{}, nil, actor, now)}}
 	s.Decision.DecidedAt = now
 	return s.Decision, k.settle(ctx, now, s)
 }
 
 // votedEvents are the entries of a vote: of each one that does not end the wait, of
-// the end, and of each that breaks the glass.
-func votedEvents(d Decision, v Vote, actor string, now time.Time) (out []audit.Event) {
+// the end, and of each that breaks the glass. What a passkey signed is in the first,
+// once.
+func votedEvents(d Decision, v Vote, f *Factor, actor string, now time.Time) (out []audit.Event) {
 	if v.Glass || d.State == Open {
 		ev := eventOf(d, audit.DecisionVoted, actor, now, map[string]any{"decision": d.ID, "digest": d.Digest, "revision": d.Revision,
+			"needs": d.needs(), "passkey": d.Passkey, "expires": d.ExpiresAt,
 			"verdict": v.Verdict, "team": v.TeamID, "factor": v.Factor, "method": v.Method, "selfApproval": v.Self, "why": audit.Short(v.Reason)})
 		if v.Glass {
 			ev.Type = audit.DecisionBreakGlass
-			ev.Fields["state"], ev.Fields["teams"] = d.State, teamIDs(d)
+			ev.Fields["verdict"], ev.Fields["state"], ev.Fields["teams"] = Glass, d.State, teamIDs(d)
 			delete(ev.Fields, "team")
 			delete(ev.Fields, "selfApproval")
 		}
-		out = append(out, ev)
+		addProof(ev.Fields, f)
+		out, f = append(out, ev), nil
 	}
 	if d.State != Open {
-		out = append(out, decided(d, v, actor, now))
+		out = append(out, decided(d, v, f, actor, now))
 	}
 	return out
 }
 
-func decided(d Decision, v Vote, actor string, now time.Time) audit.Event {
-	return eventOf(d, audit.IntentDecided, actor, now, map[string]any{
+func decided(d Decision, v Vote, f *Factor, actor string, now time.Time) audit.Event {
+	ev := eventOf(d, audit.IntentDecided, actor, now, map[string]any{
 		"decision": d.ID, "digest": d.Digest, "revision": d.Revision, "verdict": d.State, "team": v.TeamID, "teams": teamIDs(d), "approvers": d.Approvers(),
+		"needs": d.needs(), "passkey": d.Passkey,
 		"factor": v.Factor, "method": v.Method, "selfApproval": d.SelfApproval(), "breakGlass": d.BreakGlass, "expires": d.ExpiresAt, "why": audit.Short(d.Reason),
 	})
+	addProof(ev.Fields, f)
+	return ev
 }
 
 func eventOf(d Decision, t audit.Type, actor string, now time.Time, fields map[string]any) audit.Event {

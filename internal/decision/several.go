@@ -2,6 +2,8 @@ package decision
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"time"
@@ -40,6 +42,17 @@ func ActAll(ds []Decision, v Verdict, account string) intent.Digest {
 		acts[i] = d.Act(v, account)
 	}
 	return digestOf("sallyport verdicts v1", acts)
+}
+
+// digestOf is the SHA-256 of a thing that is said, or "" for what has no canonical
+// form, which equals no digest: text that is not UTF-8 is in no Decision of ours.
+func digestOf(what string, said any) intent.Digest {
+	b, err := intent.Marshal(said)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(append([]byte(what+"\n"), b...))
+	return intent.Digest(hex.EncodeToString(sum[:]))
 }
 
 // Alike gives the items of a list with what a person's Factor for all of them has to

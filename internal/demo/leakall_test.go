@@ -54,6 +54,7 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	w.rails(s, runs)
 	w.must(parked.call("POST", "/v1/runs/"+parked.run+"/end", map[string]any{"verdict": "done"}, nil))
 	w.incite()
+	w.enrolPasskey("approver")
 	routes, calls := w.crawlRoutes(s, []string{parked.run, runs[0]}, doors[0].own().Value)
 	w.hourPasses()
 	w.outside("requester", "leak", nil) // it goes on, so that there is a token

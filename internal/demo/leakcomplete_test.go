@@ -18,16 +18,18 @@ import (
 // unprinted are the commands that the suite does not run against a server, with
 // the reason: of every other one the output is searched.
 var unprinted = map[string]string{
-	"account add":       "it shows a new person's password, once, to who makes the account",
-	"backup":            "it asks for a person's factor at a terminal; the backup itself is a sink of its own",
-	"demo":              "it runs a server; its standard error is searched when it is killed",
-	"demo code":         "it shows a demo person's one-time code, which is what it is for",
-	"help":              "text of the binary alone",
-	"login":             "it asks for a person's factor at a terminal; its scripts search the transcript",
-	"logout":            "it ends the session that the others are run with",
-	"restore":           "it reads a backup, without a server",
-	"seal recovery-key": "it makes a key, without a server",
-	"serve":             "it runs a server; its standard streams are searched",
+	"account add":            "it shows a new person's password, once, to who makes the account",
+	"account passkey-link":   "it asks for a person's factor at a terminal, and shows a link once",
+	"account passkey-remove": "it asks for a person's factor at a terminal",
+	"backup":                 "it asks for a person's factor at a terminal; the backup itself is a sink of its own",
+	"demo":                   "it runs a server; its standard error is searched when it is killed",
+	"demo code":              "it shows a demo person's one-time code, which is what it is for",
+	"help":                   "text of the binary alone",
+	"login":                  "it asks for a person's factor at a terminal; its scripts search the transcript",
+	"logout":                 "it ends the session that the others are run with",
+	"restore":                "it reads a backup, without a server",
+	"seal recovery-key":      "it makes a key, without a server",
+	"serve":                  "it runs a server; its standard streams are searched",
 }
 
 // TestLeakEveryCommandIsSearched asks the program which commands there are: the

@@ -19,7 +19,7 @@ import (
 // standing for what there is, and for a known secret.
 var commands = []string{
 	"run list", "run show RUN", "run intents RUN", "rail follow RUN", "run follow RUN", "intent show RUN INTENT", "decision list --state all", "decision show SECRET",
-	"secret list", "secret show SECRET", "mission list", "account list", "unknown list", "audit tail", "audit tail --run RUN", "audit verify", "whoami", "health",
+	"secret list", "secret show SECRET", "mission list", "account list", "account passkeys SECRET", "unknown list", "audit tail", "audit tail --run RUN", "audit verify", "whoami", "health",
 	"run stop SECRET", "run start SECRET", "run start vendor-onboarding --input name=SECRET --input country=DE --input tax_id=DE129274202",
 	"secret edit SECRET --description x", "secret rollback SECRET", "account disable SECRET", "unknown resolve SECRET --applied --why SECRET", "SECRET", "run SECRET",
 	"secret intake-key", "secret activate SECRET", "secret disable SECRET", "secret destroy SECRET --yes", "secret rotate SECRET", "secret set SECRET", "secret import SECRET",

@@ -147,7 +147,7 @@ func (w *world) everything(runs []string, secret string) map[string][]string {
 	there := map[string][]string{
 		"mission": {"leak", "vendor-onboarding"}, "secret": {"leak-bearer", "leak-bearer-0"}, "hash": {"x"}, "name": {"console.css"},
 		"action": {"rotate", "activate", "rollback", "disable", "destroy", "remove", "close", "promote", "dismiss"}, "version": {"1"}, "path": {"0/000", "entries/000", "0/x000/000"},
-		"run": runs, "account": {w.People["requester"].Account.ID}, "seal": {"seal_none"}, "channel": {"ops"}, "question": {"note_none"},
+		"run": runs, "account": {w.People["requester"].Account.ID}, "seal": {"seal_none"}, "channel": {"ops"}, "question": {"note_none"}, "passkey": {"pky_none"},
 	}
 	for _, run := range runs {
 		for i, it := range w.intents(run) {
@@ -222,7 +222,8 @@ var spared = []string{"DELETE /v1/sessions/current", "POST /v1/me/password", "PO
 
 // fields are the members and form fields that requests have: each gets the secret.
 var fields = []string{"name", "password", "code", "next", "new", "again", "verdict", "digest", "reason", "value", "field", "description", "owner", "label",
-	"displayName", "roles", "input", "key", "connection", "tool", "title", "text", "kind", "summary", "why", "applied", "version", "resources", "fields", "scope", "note", "outcome", "origins", "sure", "labels", "run", "mission", "worker", "args", "decisions"}
+	"displayName", "roles", "input", "key", "connection", "tool", "title", "text", "kind", "summary", "why", "applied", "version", "resources", "fields", "scope", "note", "outcome", "origins", "sure", "labels", "run", "mission", "worker", "args", "decisions",
+	"challenge", "link", "attestation", "clientData", "created", "credential", "authenticator", "authenticatorData", "client", "signature", "passkey", "answer"}
 
 func (w *world) callRoute(s *sinks, browser *http.Client, who, method, path, secret string) {
 	w.t.Helper()

@@ -211,11 +211,3 @@ func TestASourceIsNotBelievedToWhoeverForwards(t *testing.T) {
 		t.Error("no address is one")
 	}
 }
-
-func TestSeveralApproversAreMoreThanCanBeAskedYet(t *testing.T) {
-	w := newWorld(t)
-	w.policy(`@approvers("finance:2") forbid (principal, action == Action::"call_unattended", resource);`)
-	_, err := w.Admit(t.Context(), w.start(), create("a"))
-	w.wantKind(err, fault.Denied)
-	w.wantUntouched()
-}

@@ -23,7 +23,7 @@ func (g *Gate) ask(c *candidate) (decision.Decision, error) {
 		return decision.Decision{}, err
 	}
 	d, err := decision.New(c.it, needs, expires, g.Now())
-	d.Policies, d.PolicySet, d.Note = c.verdict.Reasons, c.verdict.Hash, c.verdict.Why
+	d.Policies, d.PolicySet, d.Note, d.Passkey = c.verdict.Reasons, c.verdict.Hash, c.verdict.Why, c.verdict.Passkey
 	return d, err
 }
 
@@ -80,7 +80,7 @@ func (g *Gate) enough(ctx context.Context, c *candidate, d decision.Decision) er
 		return errLeft
 	case !asks:
 		return nil
-	case c.pins() && c.it.Bound.VersionRule == "active", d.SelfApproval() && !c.match.Mission.AllowSelfApproval:
+	case c.verdict.Passkey && !d.Passkey, c.pins() && c.it.Bound.VersionRule == "active", d.SelfApproval() && !c.match.Mission.AllowSelfApproval:
 		return errAsksMore
 	case d.BreakGlass:
 		return nil
@@ -102,7 +102,7 @@ func (g *Gate) enough(ctx context.Context, c *candidate, d decision.Decision) er
 // since may not, also when they came back, nor who is no admin any more.
 func (g *Gate) standing(ctx context.Context, d decision.Decision, it intent.Intent) ([]decision.Vote, error) {
 	var failed error
-	votes := slices.DeleteFunc(slices.Clone(d.Votes), func(v decision.Vote) bool {
+	votes := slices.DeleteFunc(slices.Clone(d.Counted()), func(v decision.Vote) bool {
 		var since time.Time
 		var err error
 		if v.Glass {

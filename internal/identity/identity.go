@@ -7,7 +7,10 @@
 //     exists: every refused sign-in has the same error and does the same work;
 //   - a one-time code that was used before, for whatever it was used;
 //   - to let a session approve anything: an approval takes a [Factor], a fresh
-//     proof of password and code, made for one exact act and usable once;
+//     proof of password and code or of a passkey, made for one exact act and usable
+//     once;
+//   - a new passkey without an admin's link or another passkey, and password and
+//     code; and verdicts of a passkey whose waiting period is not over;
 //   - a Run's token after the Run has ended, and a Run's token for anything
 //     but being that Run.
 //
@@ -32,6 +35,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/passkey"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/vault"
 )
@@ -42,7 +46,7 @@ type Keys interface {
 	MAC(p vault.Purpose, t ident.Tenant, parts ...string) ([]byte, error)
 }
 
-// Store is what identity needs of a store, in five parts. Every method is one
+// Store is what identity needs of a store, in parts. Every method is one
 // transaction; one that is given an event appends it in that transaction.
 type Store interface {
 	Accounts
@@ -50,6 +54,8 @@ type Store interface {
 	Sessions
 	RunTokens
 	Teams
+	Passkeys
+	Pendings
 }
 
 // Accounts keeps people.
@@ -161,9 +167,11 @@ type Factor struct {
 	ID      string        `json:"id"` // "fac_…"
 	Tenant  ident.Tenant  `json:"tenant"`
 	Account string        `json:"account"`
-	Method  string        `json:"method"` // "password+totp"
+	Method  string        `json:"method"` // "password+totp", "passkey"
 	At      time.Time     `json:"at"`
 	For     intent.Digest `json:"for"` // the digest of the act
+	// Proof is what a passkey signed, for the audit log; nil of another method.
+	Proof *passkey.Assertion `json:"-"`
 }
 
 // MethodTOTP is the method of a Factor of password and one-time code.
@@ -174,6 +182,8 @@ type Directory struct {
 	store Store
 	keys  Keys
 	work  chan struct{} // bounds how many passwords are hashed at once
+
+	passkeys passkeys
 }
 
 // maxHashing bounds the memory that strangers can make the server use: each
@@ -181,9 +191,13 @@ type Directory struct {
 const maxHashing = 4
 
 // New makes the service.
-func New(store Store, keys Keys) (*Directory, error) {
+func New(store Store, keys Keys, opts ...Option) (*Directory, error) {
 	if store == nil || keys == nil {
 		return nil, fault.New(fault.Internal, "opening the directory of people without a store or keys")
 	}
-	return &Directory{store: store, keys: keys, work: make(chan struct{}, maxHashing)}, nil
+	d := &Directory{store: store, keys: keys, work: make(chan struct{}, maxHashing)}
+	for _, o := range opts {
+		o(d)
+	}
+	return d, nil
 }

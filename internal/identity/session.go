@@ -75,8 +75,11 @@ func (d *Directory) Authenticate(ctx context.Context, token string, now time.Tim
 	if err != nil {
 		return ident.Principal{}, err
 	}
-	if prefix == RunPrefix {
+	switch prefix {
+	case RunPrefix:
 		return d.authenticateRun(ctx, token, now)
+	case LinkPrefix: // is nobody
+		return ident.Principal{}, signInNeeded()
 	}
 	s, err := d.session(ctx, token, now)
 	if err != nil {

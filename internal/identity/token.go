@@ -14,6 +14,7 @@ import (
 const (
 	SessionPrefix = "sps_"
 	RunPrefix     = "spr_"
+	LinkPrefix    = "spl_" // an admin's link to enrol a passkey
 )
 
 const (
@@ -36,8 +37,8 @@ func tokenSum(s string) string {
 	return tokenText.EncodeToString(b[:])
 }
 
-// ParseToken says which kind of token s is, [SessionPrefix] or [RunPrefix], or
-// that it is none: kind Unauthenticated. It accepts one spelling only. A well
+// ParseToken says which kind of token s is, [SessionPrefix], [RunPrefix] or
+// [LinkPrefix], or that it is none: kind Unauthenticated. It accepts one spelling only. A well
 // formed token is not a valid one.
 func ParseToken(s string) (prefix string, err error) {
 	bad := fault.New(fault.Unauthenticated, "the token is not one of ours").
@@ -49,6 +50,8 @@ func ParseToken(s string) (prefix string, err error) {
 		prefix = SessionPrefix
 	case strings.HasPrefix(s, RunPrefix):
 		prefix = RunPrefix
+	case strings.HasPrefix(s, LinkPrefix):
+		prefix = LinkPrefix
 	default:
 		return "", bad
 	}

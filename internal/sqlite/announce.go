@@ -36,20 +36,17 @@ type announcement struct {
 // waiting costs.
 func (t *Tx) announceWait(d decision.Decision) error {
 	return t.toChannels(d.Tenant, func(c *resource.Channel) error {
-		team, ok := served(c, resource.EventWaiting, d)
-		if !ok {
-			return nil
-		}
-		a := announcement{tenant: d.Tenant, decision: d.ID, run: d.Run, mission: d.Mission, team: team, once: d.ID}
+		a := announcement{tenant: d.Tenant, decision: d.ID, run: d.Run, mission: d.Mission, once: d.ID}
 		for event, due := range map[resource.Event]time.Time{
 			resource.EventWaiting:  d.CreatedAt,
 			resource.EventReminder: d.CreatedAt.Add(c.Reminder()),
 			resource.EventExpiring: d.ExpiresAt.Add(-c.Warning()),
 		} {
-			if due.Before(d.CreatedAt) || !due.Before(d.ExpiresAt) {
+			team, ok := served(c, event, d)
+			if !ok || due.Before(d.CreatedAt) || !due.Before(d.ExpiresAt) {
 				continue
 			}
-			a.event, a.due = event, due
+			a.event, a.due, a.team = event, due, team
 			if err := t.announce(c, a); err != nil {
 				return err
 			}

@@ -21,7 +21,7 @@ func decisionOf(x *row) (decision.Decision, error) {
 		Tenant: x.tenant(), ID: x.text("id"), Intent: x.text("intent"), Revision: int(x.number("revision")), Run: x.text("run"), Mission: x.text("mission"),
 		Digest: x.digest("digest"), State: decision.State(x.text("state")),
 		CreatedAt: x.instant("created_at"), ExpiresAt: x.instant("expires_at"), DecidedAt: x.instant("decided_at"), Reason: x.text("reason"),
-		AutoBy: x.text("auto_by"), PolicySet: x.text("policy_set"), Note: x.text("note"), BreakGlass: x.flag("break_glass"), Notes: int(x.number("notes")),
+		AutoBy: x.text("auto_by"), PolicySet: x.text("policy_set"), Note: x.text("note"), BreakGlass: x.flag("break_glass"), Passkey: x.flag("passkey"), Notes: int(x.number("notes")),
 		HeldAt: x.instant("held_at"),
 	}
 	if policies := x.text("policies"); policies != "" {
@@ -110,7 +110,7 @@ func (t *Tx) insertDecision(d decision.Decision) error {
 	x, err := t.insert(tbDecision, cols{"tenant": d.Tenant, "id": d.ID, "intent": d.Intent, "revision": d.Revision, "run": d.Run, "mission": d.Mission,
 		"digest": d.Digest, "needs": needs, "votes": votes, "state": d.State, "created_at": d.CreatedAt, "expires_at": d.ExpiresAt,
 		"decided_at": d.DecidedAt, "reason": d.Reason, "auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet,
-		"note": d.Note, "break_glass": d.BreakGlass, "notes": notes, "held_at": d.HeldAt})
+		"note": d.Note, "break_glass": d.BreakGlass, "passkey": d.Passkey, "notes": notes, "held_at": d.HeldAt})
 	if err != nil || d.State != decision.Open {
 		return err
 	}
@@ -247,9 +247,11 @@ func (t *Tx) stepDecision(st decision.Settlement) error {
 			return err
 		}
 	}
+	was.Passkey, was.BreakGlass = was.Passkey || d.Passkey, d.BreakGlass
+	next["passkey"] = was.Passkey
 	if d.State == decision.Approved {
 		next["break_glass"] = d.BreakGlass
-		if met := decision.Met(was.Needs, was.Votes); d.BreakGlass && !decision.Broken(was.Votes) || !d.BreakGlass && !met {
+		if !was.Enough() {
 			return decision.Refuse(decision.NotApproved)
 		}
 	}
@@ -268,7 +270,7 @@ func (t *Tx) spendFactor(st decision.Settlement) error {
 		return decision.Refuse(decision.FactorUsed)
 	case err != nil:
 		return err
-	case x.text("account") != st.Vote.Account, x.digest("act") != f.For, x.number("used_at") != 0,
+	case x.text("account") != st.Vote.Account, x.digest("act") != f.For, x.text("method") != f.Method, x.number("used_at") != 0,
 		x.number("at") < ms(st.At.Add(-decision.FactorLife)), x.number("at") > ms(st.At):
 		return decision.Refuse(decision.FactorUsed)
 	}

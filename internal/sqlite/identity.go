@@ -91,14 +91,29 @@ func (s *Store) UpdateAccount(ctx context.Context, r identity.Record, endSession
 		if err := t.rejoin(r, ev); err != nil {
 			return err
 		}
+		renewed, err := t.renewed(r)
+		if err != nil {
+			return err
+		}
 		if err := t.updateAccount(r, ev); err != nil {
 			return err
+		}
+		if renewed {
+			if err := t.forgetPasskeys(r.Tenant, r.ID, ev.Actor, ev.At); err != nil {
+				return err
+			}
 		}
 		if endSessions {
 			return t.endSessionsOf(r.Tenant, r.ID, ev.At)
 		}
 		return nil
 	})
+}
+
+// renewed says whether a change gives the account other one-time codes.
+func (t *Tx) renewed(r identity.Record) (bool, error) {
+	x, err := t.accountAt(r.Tenant, r.ID, r.Revision)
+	return err == nil && !bytes.Equal(x.blob("totp_salt"), r.TOTPSalt), err
 }
 
 // rejoin lets the memberships of an account begin anew when a person gives it
@@ -219,8 +234,17 @@ func (t *Tx) endSessionsOf(tenant ident.Tenant, account string, now time.Time) e
 			return err
 		}
 	}
+	pending, err := t.reader().good(tbPending, "WHERE tenant = $1 AND account = $2", tenant, account)
+	if err != nil {
+		return err
+	}
+	for _, x := range pending {
+		if err := t.remove(x); err != nil {
+			return err
+		}
+	}
 	// What is left was hidden, or is refused: put back as it was, it is worth nothing.
-	for _, tb := range []*table{tbSession, tbFactor} {
+	for _, tb := range []*table{tbSession, tbFactor, tbPending} {
 		for _, id := range t.reader().ids(tb, tenant, account) {
 			t.rows.change(id, nil)
 		}

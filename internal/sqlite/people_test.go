@@ -45,6 +45,13 @@ func TestIdentityOnSQLite(t *testing.T) { storetest.Identity(t, openStore) }
 
 func TestUsesOfLimitsOnSQLite(t *testing.T) { storetest.Uses(t, openStore) }
 
+func TestPasskeysOnSQLite(t *testing.T) {
+	storetest.Passkeys(t, func(t *testing.T) (storetest.Store, func() (audit.Source, error)) {
+		dir := t.TempDir()
+		return openIn(t, dir), func() (audit.Source, error) { return sqlite.OpenAudit(t.Context(), dir) }
+	})
+}
+
 func TestRowsOnSQLite(t *testing.T) {
 	storetest.Rows(t, func(t *testing.T) storetest.Besieged {
 		dir := t.TempDir()

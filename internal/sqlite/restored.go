@@ -124,7 +124,11 @@ func (t *Tx) endSessions(tenants []ident.Tenant, at time.Time) (n int, err error
 		if err != nil {
 			return 0, err
 		}
-		for _, x := range unused {
+		pending, err := t.reader().good(tbPending, "WHERE tenant = $1", tenant)
+		if err != nil {
+			return 0, err
+		}
+		for _, x := range append(unused, pending...) {
 			if err := t.remove(x); err != nil {
 				return 0, err
 			}

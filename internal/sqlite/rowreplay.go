@@ -18,7 +18,7 @@ import (
 // like. The log was read whole, and its entries are those that were signed; nil
 // when they are not.
 type facts struct {
-	prints    map[rowID]string // of resources, accounts and Teams
+	prints    map[rowID]string // of resources, accounts, Teams and passkeys
 	runs      map[string]bool  // that have not ended
 	intents   map[string]*progress
 	incidents map[string]bool // that are open
@@ -72,6 +72,10 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		} else {
 			f.prints[id(tbTeam, text("team"))] = text("row")
 		}
+	case audit.FactorEnrolled:
+		f.prints[id(tbPasskey, text("factor"))] = text("row")
+	case audit.FactorRemoved:
+		delete(f.prints, id(tbPasskey, text("factor")))
 	case audit.RunStarted:
 		f.runs[e.Run] = true
 	case audit.RunEnded:
@@ -135,10 +139,10 @@ func (f *facts) follow(e audit.Entry, state intent.State, verdict, digest string
 // says are there and are not. genuine says that the sums are: then something is
 // wrong with each of these tables, and where the log does not show what, any of
 // the rows may be it, so all are refused. Without sums the log alone decides; of
-// sessions and factors it does not say enough, so they end.
+// sessions, factors and challenges it does not say enough, so they end.
 func (l *loading) compare(f *facts, differ []*table, genuine bool) {
 	for _, tb := range differ {
-		if f != nil && tb != tbSession && tb != tbFactor {
+		if f != nil && tb != tbSession && tb != tbFactor && tb != tbPending {
 			// While rows are lost, the sum of the Intents is without theirs, and the log
 			// alone says what they have to be.
 			if l.against(f, tb); !genuine || l.found(tb) || tb == tbIntent && l.a.lost {
@@ -168,7 +172,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount:
+	case tbResource, tbAccount, tbPasskey:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

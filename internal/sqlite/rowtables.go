@@ -14,6 +14,8 @@ import (
 //   - run's counters and whether it waits or runs. Its limits are then counted
 //     from an earlier number; who started what, and that it has not ended, are
 //     compared.
+//   - passkey.counter, which moves with each signature. A copy of a key is then
+//     found later; who verifies the audit log finds it, as the counts are in there.
 //   - session.seen_at, which idle time is counted from.
 //   - incident.count and last_at, of one that is open: it was met less often.
 //
@@ -47,7 +49,7 @@ var (
 
 	tbDecision = define(6, table{name: "decision", keys: 2,
 		columns: []string{"tenant", "id", "intent", "revision", "run", "mission", "digest", "needs", "votes", "state", "created_at", "expires_at",
-			"decided_at", "reason", "auto_by", "policies", "policy_set", "note", "break_glass", "notes", "held_at"},
+			"decided_at", "reason", "auto_by", "policies", "policy_set", "note", "break_glass", "passkey", "notes", "held_at"},
 		live: func(r *row) bool { return r.text("state") == "open" }, liveSQL: "state = 'open'",
 		of: func(r *row) string { return r.text("intent") }})
 
@@ -83,9 +85,18 @@ var (
 	tbNote = define(12, table{name: "decision_note", keys: 2, live: never, liveSQL: "1 = 0",
 		columns: []string{"tenant", "id", "decision", "intent", "run", "answers", "account", "name", "text", "at"}})
 
+	tbPasskey = define(13, table{name: "passkey", keys: 2, loose: []string{"counter", "used_at"},
+		columns: []string{"tenant", "id", "account", "name", "party", "credential", "public_key", "algorithm", "aaguid", "synced", "counter",
+			"created_at", "usable_at", "used_at"},
+		of: func(r *row) string { return r.text("account") }})
+
+	tbPending = define(14, table{name: "passkey_pending", keys: 2,
+		columns: []string{"tenant", "id", "account", "kind", "act", "nonce", "given_by", "at", "expires_at"},
+		of:      func(r *row) string { return r.text("account") }})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending}
 )
 
 func never(*row) bool { return false }

@@ -119,6 +119,7 @@ func (s *Store) SweepIdentity(ctx context.Context, before time.Time) error {
 		}{
 			{tbSession, "WHERE expires_at < $1 OR ended_at > 0 AND ended_at < $1"},
 			{tbFactor, "WHERE used_at = 0 AND at < $1"},
+			{tbPending, "WHERE expires_at < $1"},
 		} {
 			rows, err := t.reader().good(old.tb, old.cond, ms(before))
 			if err != nil {

@@ -23,6 +23,7 @@ import (
 
 // office is a world with a finance Team and a Desk.
 type office struct {
+	log func() (audit.Source, error) // as who has a copy of it reads it
 	*World
 	desk                   *decision.Desk
 	starter, ann, bob, eve *Human

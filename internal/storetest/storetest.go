@@ -25,6 +25,7 @@ import (
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/passkey"
 	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault"
@@ -87,7 +88,8 @@ var Start = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 // NewWorld makes the services over a store.
 func NewWorld(t *testing.T, s Store) *World {
 	t.Helper()
-	dir, err := identity.New(s, Keys{"a key of the store tests alone"})
+	dir, err := identity.New(s, Keys{"a key of the store tests alone"},
+		identity.WithPasskeys(func() (passkey.Party, error) { return party, nil }, identity.WaitingPeriod))
 	if err != nil {
 		t.Fatal(err)
 	}

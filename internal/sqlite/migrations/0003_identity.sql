@@ -76,6 +76,46 @@ CREATE TABLE factor (
 ) STRICT;
 CREATE INDEX factor_account ON factor (tenant, account);
 
+-- WebAuthn credentials.
+CREATE TABLE passkey (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	account TEXT NOT NULL,
+	name TEXT NOT NULL,
+	party TEXT NOT NULL,            -- the host's name that it is for
+	credential BLOB NOT NULL,
+	public_key BLOB NOT NULL,       -- SubjectPublicKeyInfo
+	algorithm TEXT NOT NULL,
+	aaguid TEXT NOT NULL,
+	synced INTEGER NOT NULL,
+	counter INTEGER NOT NULL,       -- of the last signature
+	created_at INTEGER NOT NULL,
+	usable_at INTEGER NOT NULL,
+	used_at INTEGER NOT NULL,
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, id),
+	FOREIGN KEY (tenant, account) REFERENCES account (tenant, id)
+) STRICT;
+CREATE UNIQUE INDEX passkey_credential ON passkey (tenant, credential);
+CREATE INDEX passkey_account ON passkey (tenant, account);
+
+-- Challenges and links: each is removed when it is used.
+CREATE TABLE passkey_pending (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,               -- of a link, the keyed hash of its token
+	account TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	act TEXT NOT NULL,
+	nonce BLOB NOT NULL,
+	given_by TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	expires_at INTEGER NOT NULL,
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, id),
+	FOREIGN KEY (tenant, account) REFERENCES account (tenant, id)
+) STRICT;
+CREATE INDEX passkey_pending_account ON passkey_pending (tenant, account, kind);
+
 CREATE TABLE run_token (
 	tenant TEXT NOT NULL,
 	id TEXT NOT NULL,

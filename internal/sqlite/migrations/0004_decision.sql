@@ -20,6 +20,7 @@ CREATE TABLE decision (
 	policy_set TEXT NOT NULL DEFAULT '',
 	note TEXT NOT NULL DEFAULT '',  -- why it asks, in policy's words
 	break_glass INTEGER NOT NULL DEFAULT 0, -- two admins approved it in place of the Teams
+	passkey INTEGER NOT NULL DEFAULT 0, -- only votes by passkey count
 	notes INTEGER NOT NULL DEFAULT 0, -- how many questions and answers there are on its Intent
 	held_at INTEGER NOT NULL DEFAULT 0, -- when a known secret was first found in what its page shows
 	mac BLOB NOT NULL,

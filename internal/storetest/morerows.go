@@ -1,0 +1,99 @@
+package storetest
+
+import (
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/incident"
+)
+
+// met has a Worker send a known secret, in two places.
+func (a *siege) met() (one, other incident.Incident) {
+	it := a.parked()
+	for _, place := range []string{"reason", "arguments: /note"} {
+		one, other = other, incident.New(incident.Sent, acme, "run:"+it.Intent.Run, place, a.Now).Of([]string{"erp-key"})
+		other.Run = it.Intent.Run
+		ev := audit.Event{Type: audit.WorkerIncident, Tenant: acme, At: a.Now, Actor: other.Actor, Run: other.Run}
+		_, err := a.office.Store.Incident(a.ctx, other, ev, explain.Observation{Tenant: acme, Run: other.Run, At: a.Now, Kind: explain.Check})
+		a.must(err)
+	}
+	return one, other
+}
+
+// hidden says that an incident is refused, that the log names it, that the other
+// one is shown, and that what is missing is seen.
+func (a *siege) hides(one, other incident.Incident) {
+	a.t.Helper()
+	_, err := a.office.Store.IncidentByID(a.ctx, acme, one.ID)
+	a.refused(err, "incident", one.ID)
+	l, err := a.office.Store.Incidents(a.ctx, acme, incident.Filter{State: incident.Open, Limit: 50})
+	a.must(err)
+	if len(l) != 1 || l[0].ID != other.ID {
+		a.t.Errorf("the list has %+v", l)
+	}
+}
+
+func incidentClosed(a *siege) {
+	one, other := a.met()
+	a.strike(`UPDATE incident SET state = 'closed', outcome = 'explained' WHERE id = '` + one.ID + `'`)
+	a.hides(one, other)
+}
+
+func incidentOfAnother(a *siege) {
+	one, other := a.met()
+	a.strike(`UPDATE incident SET secret = 'crm-key' WHERE id = '` + one.ID + `'`)
+	a.hides(one, other)
+}
+
+func incidentRemoved(a *siege) {
+	one, other := a.met()
+	a.strike(`DELETE FROM incident WHERE id = '` + one.ID + `'`)
+	if a.between { // it was found at the start, and is known no more
+		a.named("incident", one.ID)
+	} else {
+		a.hides(one, other)
+	}
+	again := one
+	again.ID = ident.New("inc")
+	ev := audit.Event{Type: audit.WorkerIncident, Tenant: acme, At: a.Now, Actor: one.Actor, Run: one.Run}
+	_, err := a.office.Store.Incident(a.ctx, again, ev, explain.Observation{})
+	a.must(err) // what goes on is on record again
+	_, err = a.office.Store.IncidentByID(a.ctx, acme, again.ID)
+	a.must(err)
+}
+
+func incidentPutBack(a *siege) {
+	one, _ := a.met()
+	a.keep("incident", "id = '"+one.ID+"'")
+	a.must(a.office.Store.CloseIncident(a.ctx, incident.Closing{Tenant: acme, ID: one.ID, By: "person:x", Outcome: incident.Explained, At: a.Now,
+		Event: audit.Event{Type: audit.IncidentClosed, Tenant: acme, At: a.Now, Actor: "person:x"}}))
+	a.putBack("incident", "id = '"+one.ID+"'")
+	_, err := a.office.Store.IncidentByID(a.ctx, acme, one.ID)
+	a.refused(err, "incident", one.ID)
+}
+
+func factorAgain(a *siege) {
+	it, other := a.parked(), a.parked()
+	r := a.request(it.Decision, decision.Approve, a.ann)
+	_, err := a.desk.Decide(a.ctx, r, a.Now)
+	a.must(err)
+	a.strike(`UPDATE factor SET used_at = 0, act = '` + string(other.Decision.Act(decision.Approve, a.ann.Account.ID)) + `' WHERE id = '` + r.Factor.ID + `'`)
+	again := decision.Request{Tenant: acme, Decision: other.Decision.ID, Verdict: decision.Approve, Digest: other.Decision.Digest, Who: r.Who, Factor: r.Factor}
+	again.Factor.For = other.Decision.Act(decision.Approve, a.ann.Account.ID)
+	_, err = a.desk.Decide(a.ctx, again, a.Now)
+	a.refused(err, "factor", r.Factor.ID)
+}
+
+func sessionPutBack(a *siege) {
+	rea := a.Human(acme, "rea", ident.Requester)
+	s, token := rea.SignIn()
+	a.keep("session", "id = '"+s.ID+"'")
+	a.must(a.Dir.SignOut(a.ctx, token, a.Now))
+	a.putBack("session", "id = '"+s.ID+"'")
+	_, err := a.Dir.Authenticate(a.ctx, token, a.Now)
+	a.wantKind(err, fault.Unauthenticated)
+	a.named("session", s.ID)
+	a.unharmed()
+}
