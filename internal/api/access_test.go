@@ -80,6 +80,9 @@ var matrix = map[string]expected{
 	"POST /v1/decisions/{decision}":        only(404, "approver"),
 	"GET /v1/unknown":                      only(200, "auditor", "admin"),
 	"POST /v1/intents/{intent}/resolution": only(404, "admin"),
+	"GET /v1/stops":                        only(200, "approver", "auditor", "admin"),
+	"POST /v1/stops":                       only(400, "approver", "admin"),
+	"POST /v1/stops/resume":                only(403, "admin"), // without a proof, also an admin
 	"GET /v1/secrets":                      only(200, "builder", "auditor", "admin"),
 	"GET /v1/secrets/{secret}":             only(404, "builder", "auditor", "admin"),
 	"PUT /v1/secrets/{secret}":             only(400, "admin"),

@@ -94,6 +94,7 @@ func New(c Config) *API {
 	a.runs()
 	a.workers()
 	a.decisions()
+	a.stops()
 	a.secrets()
 	a.seals()
 	a.keys()

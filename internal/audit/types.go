@@ -45,6 +45,8 @@ const (
 	RowRefused        Type = "row.refused"     // a stored row is not the one that was written last
 	BackupMade        Type = "backup.made"     // begun: its snapshot has this entry
 	BackupRestored    Type = "backup.restored" // what was after it is gone
+	StopSet           Type = "stop.set"        // the kill switch was thrown
+	StopLifted        Type = "stop.lifted"
 	WorkerIncident    Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
 )
 
@@ -127,7 +129,7 @@ var allowed = map[Type][]string{
 	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "policies", "policySet", "revision",
 		"selfApproval", "session", "state", "team", "verdict", "why"},
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},
-	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
+	IntentClaimed: {"approvers", "args", "attempt", "count", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
 		"revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
 	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redactions", "result", "secret", "secretVersion",
@@ -163,6 +165,8 @@ var allowed = map[Type][]string{
 	RowRefused:        {"kind", "name", "secret", "why"},
 	BackupMade:        {"factor", "name", "why"},
 	BackupRestored:    {"count", "name", "why"},
+	StopSet:           {"kind", "name", "row", "why"},
+	StopLifted:        {"factor", "kind", "name", "why"},
 	WorkerIncident:    {"args", "digest", "kind", "secret", "source", "why", "worker"},
 }
 

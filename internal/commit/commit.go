@@ -7,6 +7,11 @@
 // and to hand out an answer whose outcome could not be recorded. After such a
 // failure it refuses everything until the process is started again.
 //
+// What is tried again, and nothing else: a connection that could not be made, so
+// that not one byte was written; a read; and a write whose outcome is unknown,
+// under the key that it was sent with, where the operator has declared that the
+// system knows such keys. See docs/commit.md.
+//
 // # Security
 //
 // The fence is a number that each claim raises. A claimant that was taken for
@@ -37,7 +42,10 @@ type Step struct {
 	Intent   string
 	Run      string
 	From, To intent.State
-	Fence    int64  // compared; a claim raises it by one
+	Fence    int64 // compared; a claim raises it by one, and so does a resend
+	// Uses says that from this step on a credential is used or bytes leave: it is
+	// refused, with an [intent.Stopped], while a person has stopped that.
+	Uses     bool
 	Claimant string // of a claim: this process
 	Why      string
 	Result   *intent.Result
@@ -46,6 +54,16 @@ type Step struct {
 	Observe  []explain.Observation // cleaned
 	Outbox   []Message
 	At       time.Time
+}
+
+// Attempt is how far the attempts at an Intent have come.
+type Attempt struct {
+	Fence int64
+	// Sent is when bytes of this revision could leave for the first time; zero:
+	// never.
+	Sent time.Time
+	// Resent is how often it was sent again under its key.
+	Resent int
 }
 
 // Message is work that has to follow a step, at least once, even when the
@@ -72,8 +90,15 @@ type Store interface {
 // Plan is what one attempt needs, made by the gate for exactly one Intent.
 type Plan struct {
 	Intent intent.Intent
-	From   intent.State // PROPOSED (the claim was part of the proposal), APPROVED or CLAIMED
-	Fence  int64
+	// From is PROPOSED (the claim was part of the proposal), APPROVED, CLAIMED, or
+	// UNKNOWN: then it is sent again, under the key of the earlier attempts.
+	From  intent.State
+	Fence int64
+	// Earlier says that bytes of this Intent may have left before this attempt.
+	Earlier bool
+	// Seen is the status by which the system says that it has carried out a
+	// request with this key before; 0: it never says so.
+	Seen func() int
 	// Outcome makes the audit entry of the end.
 	Outcome func(to intent.State, res intent.Result, ans connector.Answer) audit.Event
 	// Recheck evaluates policy, grant, expiry, membership and digest again,
@@ -84,6 +109,9 @@ type Plan struct {
 	Open func(ctx context.Context) (http.RoundTripper, error)
 	// Send makes the one call.
 	Send func(ctx context.Context, door http.RoundTripper) connector.Answer
+	// Stopped says whether a person has stopped what the attempt is about. It is
+	// asked between tries; before the claim Recheck asks it, and with it the store.
+	Stopped func(ctx context.Context) error
 	// Clean scrubs and bounds an answer's body as the Worker will see it.
 	Clean func(connector.Answer) intent.Result
 	// Why is an answer's error, scrubbed and bounded; "" when there is none.
@@ -104,6 +132,8 @@ type Machine struct {
 	// Crash is called between the steps. Tests kill the process there; it is
 	// nil otherwise.
 	Crash func(intent.Intent, Point)
+	// Wait passes the time between tries; nil: it really passes.
+	Wait func(context.Context, time.Duration)
 }
 
 // Point is a moment between two steps of an attempt.
@@ -168,19 +198,24 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 	// From here on the caller's patience no longer counts: what was claimed
 	// ends in a recorded state.
 	ctx = context.WithoutCancel(ctx)
+	from := intent.Claimed
+	if p.From == intent.Unknown {
+		from = intent.Sending
+	}
 	door, err := p.Open(ctx)
 	if err != nil {
-		return m.finish(ctx, p, fence, intent.Claimed, connector.Answer{Outcome: connector.NotSent, Err: err})
+		return m.finish(ctx, p, fence, from, connector.Answer{Outcome: connector.NotSent, Err: err})
 	}
-	from := intent.Claimed
-	if it.Effect == resource.Write {
+	if it.Effect == resource.Write && from == intent.Claimed {
 		if err := m.sending(ctx, p, fence); err != nil {
 			return it, err
 		}
 		from = intent.Sending
+	}
+	if from == intent.Sending {
 		m.crash(it, BeforeBytes)
 	}
-	ans := p.Send(ctx, door)
+	ans := m.send(ctx, p, door)
 	m.crash(it, AfterAnswer)
 	return m.finish(ctx, p, fence, from, ans)
 }
@@ -191,13 +226,20 @@ func (m *Machine) crash(it intent.Intent, p Point) {
 	}
 }
 
-// claim takes the attempt, with the audit entry, in one transaction.
+// claim takes the attempt, with the audit entry, in one transaction. A write that
+// is sent again goes to SENDING in the same one: were it ever CLAIMED, the next
+// process would take it for one of which nothing has left.
 func (m *Machine) claim(ctx context.Context, p Plan, entry audit.Event) (int64, error) {
-	return m.store.Step(ctx, Step{
+	s := Step{
 		Tenant: p.Intent.Tenant, Intent: p.Intent.ID, Run: p.Intent.Run,
 		From: p.From, To: intent.Claimed, Fence: p.Fence, Claimant: m.claimant,
-		Events: []audit.Event{entry}, At: m.now(),
-	})
+		Events: []audit.Event{entry}, At: m.now(), Uses: true,
+	}
+	if p.From == intent.Unknown {
+		s.To = intent.Sending
+		s.Events = append(s.Events, m.sendingEvent(p.Intent, p.Fence+1, s.At))
+	}
+	return m.store.Step(ctx, s)
 }
 
 // sending makes it durable that bytes may leave from now on, and has it on the
@@ -206,19 +248,23 @@ func (m *Machine) sending(ctx context.Context, p Plan, fence int64) error {
 	it, at := p.Intent, m.now()
 	_, err := m.store.Step(ctx, Step{
 		Tenant: it.Tenant, Intent: it.ID, Run: it.Run,
-		From: intent.Claimed, To: intent.Sending, Fence: fence, At: at,
-		Events: []audit.Event{{
-			Type: audit.IntentSending, Tenant: it.Tenant, At: at, Actor: "run:" + it.Run, Run: it.Run, Mission: it.Mission, Intent: it.ID,
-			Connection: it.Connection, Tool: it.Tool, Fields: map[string]any{"attempt": m.claimant, "digest": it.Digest, "fence": fence},
-		}},
+		From: intent.Claimed, To: intent.Sending, Fence: fence, At: at, Uses: true,
+		Events: []audit.Event{m.sendingEvent(it, fence, at)},
 	})
 	return err
+}
+
+func (m *Machine) sendingEvent(it intent.Intent, fence int64, at time.Time) audit.Event {
+	return audit.Event{
+		Type: audit.IntentSending, Tenant: it.Tenant, At: at, Actor: "run:" + it.Run, Run: it.Run, Mission: it.Mission, Intent: it.ID,
+		Connection: it.Connection, Tool: it.Tool, Fields: map[string]any{"attempt": m.claimant, "digest": it.Digest, "fence": fence},
+	}
 }
 
 // finish records the outcome; only then is the answer handed out.
 func (m *Machine) finish(ctx context.Context, p Plan, fence int64, from intent.State, ans connector.Answer) (intent.Intent, error) {
 	it := p.Intent
-	to := settle(from, it.Effect, ans)
+	to := settle(p, from, ans)
 	res := p.Clean(ans)
 	res.State = to
 	if res.Body != nil && !json.Valid(res.Body) {
@@ -227,6 +273,9 @@ func (m *Machine) finish(ctx context.Context, p Plan, fence int64, from intent.S
 	reason := p.Why(ans)
 	if res.Note == "" {
 		res.Note = note(to, it.Effect, ans)
+		if p.From == intent.Unknown && to == intent.Committed {
+			res.Note = "Whether it was applied was unknown for a while; the same request was sent again under the same key, and it is applied once."
+		}
 	}
 	at := m.now()
 	_, err := m.store.Step(ctx, Step{
@@ -245,23 +294,22 @@ func (m *Machine) finish(ctx context.Context, p Plan, fence int64, from intent.S
 }
 
 // settle decides the state that an answer leads to.
-func settle(from intent.State, effect resource.Effect, ans connector.Answer) intent.State {
-	switch ans.Outcome {
-	case connector.Done:
+func settle(p Plan, from intent.State, ans connector.Answer) intent.State {
+	seen := p.Earlier && p.Seen != nil && ans.Outcome == connector.Refused && ans.Status != 0 && ans.Status == p.Seen()
+	switch {
+	case ans.Outcome == connector.Done, seen:
 		return intent.Committed
-	case connector.Refused, connector.NotSent:
+	case p.From == intent.Unknown:
+		// Whatever this attempt came to, it says nothing about the one before: a
+		// refusal may be of the credential, of the rate, or of the day.
+		return intent.Unknown
+	case ans.Outcome == connector.Refused, ans.Outcome == connector.NotSent:
 		return intent.Failed
-	case connector.Unclear:
-		if effect == resource.Read || from == intent.Claimed {
-			return intent.Failed
-		}
-		return intent.Unknown
+	case p.Intent.Effect == resource.Read, from == intent.Claimed:
+		return intent.Failed
 	}
-	// An answer that nobody classified is not a yes.
-	if from == intent.Sending {
-		return intent.Unknown
-	}
-	return intent.Failed
+	// Unclear, or an answer that nobody classified: that is not a yes.
+	return intent.Unknown
 }
 
 // note tells the Worker what the state means. UNKNOWN is neither an error nor a

@@ -105,6 +105,10 @@ func (c *Console) routes() {
 	c.handle("GET /unknown", with(ident.Admin, ident.Auditor), (*visit).unknown)
 	c.handle("POST /unknown/{intent}", with(ident.Admin), (*visit).resolve)
 
+	c.handle("GET /stops", deciders, (*visit).showStops)
+	c.handle("POST /stops", with(ident.Admin, ident.Approver), (*visit).stop)
+	c.handle("POST /stops/resume", with(ident.Admin), (*visit).resume)
+
 	c.handle("GET /secrets", with(ident.Admin, ident.Builder, ident.Auditor), (*visit).secrets)
 	c.handle("POST /secrets", with(ident.Admin), (*visit).storeSecret)
 	c.handle("GET /intake-key", with(ident.Admin), (*visit).intakeKey)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/vault"
 )
 
@@ -33,12 +34,18 @@ type Frame struct {
 	Who    ident.Principal
 	Nav    []link
 	Done   string // what was just done
+	// Stops is what a person has stopped; NoStops says that it can't be read.
+	Stops   []intent.Stop
+	NoStops bool
 }
 
 type link struct {
 	Path, Label string
 	Here        bool
 }
+
+// Resumes says whether who is signed in may lift a stop.
+func (f *Frame) Resumes() bool { return f.Who.Has(ident.Admin) }
 
 func (f *Frame) frame() *Frame { return f }
 
@@ -51,7 +58,7 @@ type page interface {
 // pages are all of them.
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
-	&decisionPage{}, &unknownPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
+	&decisionPage{}, &unknownPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &stopsPage{}, &problemPage{},
 }
 
 // templates has each page with the frame and the parts, by the page's name.
@@ -94,6 +101,8 @@ var done = map[string]string{
 	"decided":   "Your verdict is on the record.",
 	"resolved":  "Your word is on the record.",
 	"stopped":   "The Run was stopped.",
+	"switched":  "It is stopped. What was claimed before may still end; nothing more is begun.",
+	"resumed":   "It goes on.",
 }
 
 // render writes a page. It is made whole before the first byte leaves, so that
@@ -102,6 +111,7 @@ func (v *visit) render(status int, p page) {
 	f := p.frame()
 	f.Now, f.Nonce, f.Who = v.Now(), rand.Text(), v.who
 	f.Nav = navigation(v.who, v.URL.Path)
+	f.Stops, f.NoStops = v.stopped()
 	if f.Done == "" && v.Method == http.MethodGet {
 		f.Done = done[v.FormValue("done")]
 	}
@@ -133,6 +143,7 @@ func navigation(who ident.Principal, path string) []link {
 	add("/runs", "Runs", signedIn)
 	add("/decisions", "Decision Queue", deciders)
 	add("/unknown", "Unknown outcomes", with(ident.Admin, ident.Auditor))
+	add("/stops", "Kill switch", deciders)
 	add("/secrets", "Secrets", with(ident.Admin, ident.Builder, ident.Auditor))
 	add("/audit", "Audit log", with(ident.Auditor, ident.Admin))
 	for i, l := range nav {

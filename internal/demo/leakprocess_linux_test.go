@@ -21,7 +21,7 @@ var commands = []string{
 	"run list", "run show RUN", "run intents RUN", "rail follow RUN", "run follow RUN", "intent show RUN INTENT", "decision list --state all", "decision show SECRET",
 	"secret list", "secret show SECRET", "mission list", "account list", "unknown list", "audit tail", "audit tail --run RUN", "audit verify", "whoami", "health",
 	"run stop SECRET", "run start SECRET", "run start vendor-onboarding --input name=SECRET --input country=DE --input tax_id=DE129274202",
-	"secret edit SECRET --description x", "secret rollback SECRET", "account disable SECRET", "unknown resolve SECRET --applied --why SECRET", "SECRET", "run SECRET",
+	"secret edit SECRET --description x", "secret rollback SECRET", "account disable SECRET", "intent resolve SECRET applied --why SECRET --stdin", "stop run SECRET --reason SECRET", "resume connection SECRET --reason SECRET --stdin", "SECRET", "run SECRET",
 }
 
 // TestLeakAProcessShowsNoSecret looks at a server as the machine sees it: the

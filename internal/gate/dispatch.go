@@ -26,7 +26,7 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 	if it.State != intent.Approved && it.State != intent.Claimed {
 		return nil
 	}
-	fence, _, err := g.Intents.Fence(ctx, tenant, id)
+	at, err := g.Intents.Attempt(ctx, tenant, id)
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 	if err != nil {
 		return err
 	}
-	_, err = g.execute(ctx, &candidate{run: run, it: it}, it.State, fence)
+	_, err = g.execute(ctx, &candidate{run: run, it: it}, it.State, at)
 	if fault.Is(err, fault.Conflict) {
 		return nil // somebody else took the step
 	}
@@ -43,10 +43,10 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 
 // execute runs the attempt; what does not pass the recheck is closed, so that
 // the Worker learns of it and nothing waits for ever.
-func (g *Gate) execute(ctx context.Context, c *candidate, from intent.State, fence int64) (intent.Intent, error) {
-	approved := c.it
+func (g *Gate) execute(ctx context.Context, c *candidate, from intent.State, at commit.Attempt) (intent.Intent, error) {
+	approved, fence := c.it, at.Fence
 	defer g.Rail.Wake(c.it.Tenant, c.it.Run)
-	it, err := g.Machine.Execute(ctx, g.plan(c, from, fence))
+	it, err := g.Machine.Execute(ctx, g.plan(c, from, at))
 	if err == nil || g.Machine.Halted() != nil {
 		return it, err
 	}

@@ -48,6 +48,9 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if err != nil {
 		return none, err
 	}
+	if err := g.stopped(ctx, &candidate{run: intent.Run{Mission: m.Name}, it: intent.Intent{Tenant: who.Tenant}}, ""); err != nil {
+		return none, err
+	}
 	if len(g.Vault.Scrub(who.Tenant).Contains([]byte(s.Key))) > 0 {
 		return none, fault.New(fault.Denied, "the key holds a known secret").WithHint("a key is stored and shown: leave credentials out")
 	}
