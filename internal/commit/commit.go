@@ -285,6 +285,9 @@ func (m *Machine) finish(ctx context.Context, p Plan, fence int64, from intent.S
 		Observe: []explain.Observation{p.Observe(to, res)},
 		Outbox:  p.Follow(to, at), At: at,
 	})
+	if err != nil && from == intent.Claimed && it.Effect == resource.Write && fault.Is(err, fault.Conflict) {
+		return it, err // nothing of this attempt has left, and somebody else has taken it over
+	}
 	if err != nil {
 		return it, m.halt(ctx, err)
 	}

@@ -286,7 +286,7 @@ func (t *Tx) step(st commit.Step) (int64, error) {
 		return 0, errIntentChanged
 	}
 	if st.Uses {
-		if err := t.stoppedAttempt(x); err != nil {
+		if err := t.mayUse(x, st); err != nil {
 			return 0, err
 		}
 	}

@@ -127,17 +127,17 @@ func stopUnread(err error) error {
 	return fault.Wrap(fault.Unavailable, "reading what is stopped", err)
 }
 
-// stoppedAttempt does so for a stored Intent.
-func (t *Tx) stoppedAttempt(x *row) error {
-	tenant, run := x.tenant(), x.text("run")
-	if list, err := t.reader().stops(tenant); err == nil && len(list) == 0 {
-		return nil
-	}
-	r, err := t.reader().byKey(tbRun, tenant, run)
+// mayUse refuses a step of a stored Intent that is held up, and a claim in a Run
+// that has ended: whoever looked before may have looked too early.
+func (t *Tx) mayUse(x *row, st commit.Step) error {
+	r, err := t.reader().byKey(tbRun, x.tenant(), x.text("run"))
 	if err != nil {
 		return err
 	}
-	return t.stopped(tenant, run, r.text("mission"), x.text("connection"))
+	if claims := st.To == intent.Claimed || st.From == intent.Unknown; claims && r.text("state") == string(intent.RunEnded) {
+		return fault.New(fault.Denied, "the Run has ended")
+	}
+	return t.stopped(x.tenant(), x.text("run"), r.text("mission"), x.text("connection"))
 }
 
 // stopLost makes up for a stop that was removed, or changed, while no server ran:
