@@ -23,6 +23,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,7 +64,8 @@ type Attempt struct {
 	// never.
 	Sent time.Time
 	// Resent is how often it was sent again under its key.
-	Resent int
+	Resent   int
+	Claimant string // whose attempt the last one was
 }
 
 // Message is work that has to follow a step, at least once, even when the
@@ -129,6 +131,8 @@ type Machine struct {
 	now      func() time.Time
 	log      *slog.Logger
 	halted   atomic.Pointer[fault.Error]
+	mu       sync.Mutex
+	under    map[attemptKey]int // the attempts under way
 	// Crash is called between the steps. Tests kill the process there; it is
 	// nil otherwise.
 	Crash func(intent.Intent, Point)
@@ -153,7 +157,7 @@ var Points = []Point{BeforeClaim, AfterClaim, BeforeBytes, AfterAnswer, AfterRec
 
 // New makes a machine. claimant names this process's life: a new one at every start.
 func New(store Store, claimant string, now func() time.Time, log *slog.Logger) *Machine {
-	return &Machine{store: store, claimant: claimant, now: now, log: log}
+	return &Machine{store: store, claimant: claimant, now: now, log: log, under: map[attemptKey]int{}}
 }
 
 // Halted is why nothing is admitted any more, or nil.
@@ -183,6 +187,7 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 	if err := m.Halted(); err != nil {
 		return it, err
 	}
+	defer m.begin(it.Tenant, it.ID)()
 	fence := p.Fence
 	if p.From != intent.Proposed {
 		m.crash(it, BeforeClaim)
@@ -218,6 +223,34 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 	ans := m.send(ctx, p, door)
 	m.crash(it, AfterAnswer)
 	return m.finish(ctx, p, fence, from, ans)
+}
+
+type attemptKey struct {
+	tenant ident.Tenant
+	intent string
+}
+
+// begin notes that an attempt is under way, until what it returns is called.
+func (m *Machine) begin(tenant ident.Tenant, id string) (end func()) {
+	k := attemptKey{tenant, id}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.under[k]++
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.under[k]--; m.under[k] == 0 {
+			delete(m.under, k)
+		}
+	}
+}
+
+// Abandoned says that an attempt is this process's and that nothing is at it any
+// more: SENDING was written, and the store said that it was not.
+func (m *Machine) Abandoned(tenant ident.Tenant, id string, at Attempt) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.under[attemptKey{tenant, id}] == 0 && at.Claimant == m.claimant
 }
 
 func (m *Machine) crash(it intent.Intent, p Point) {

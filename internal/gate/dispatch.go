@@ -23,12 +23,19 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 	if err != nil {
 		return err
 	}
-	if it.State != intent.Approved && it.State != intent.Claimed {
+	if it.State != intent.Approved && it.State != intent.Claimed && it.State != intent.Sending {
 		return nil
 	}
 	at, err := g.Intents.Attempt(ctx, tenant, id)
 	if err != nil {
 		return err
+	}
+	if it.State == intent.Sending {
+		if !g.Machine.Abandoned(tenant, id, at) {
+			return nil
+		}
+		// Nothing has left, but the record says that it may have: it is found out.
+		return g.Recover(ctx, []commit.Left{{Intent: it, Fence: at.Fence}})
 	}
 	run, err := g.Runs.Run(ctx, tenant, it.Run)
 	if err != nil {

@@ -132,8 +132,10 @@ func (w *simWorld) Attempt(context.Context, ident.Tenant, string) (commit.Attemp
 	if w.sc.fine {
 		w.yield("read the attempt")
 	}
-	w.current.saw("%+v", w.at)
-	return w.at, nil
+	at := w.at
+	at.Claimant = w.owner
+	w.current.saw("%+v", at)
+	return at, nil
 }
 
 func (w *simWorld) Repark(_ context.Context, s commit.Step, it intent.Intent, d decision.Decision) error {

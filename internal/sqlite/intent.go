@@ -61,7 +61,7 @@ func (r *reader) intentByKey(tenant ident.Tenant, run, key string) (*row, error)
 // Attempt is how far the attempts at an Intent have come.
 func (s *Store) Attempt(ctx context.Context, tenant ident.Tenant, id string) (commit.Attempt, error) {
 	return oneRow(ctx, s, func(x *row) (commit.Attempt, error) {
-		return commit.Attempt{Fence: x.number("fence"), Sent: x.instant("sent_at"), Resent: int(x.number("resent"))}, nil
+		return commit.Attempt{Fence: x.number("fence"), Sent: x.instant("sent_at"), Resent: int(x.number("resent")), Claimant: x.text("claimant")}, nil
 	}, func(r *reader) (*row, error) { return r.byKey(tbIntent, tenant, id) })
 }
 
