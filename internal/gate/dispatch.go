@@ -31,8 +31,13 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 		return err
 	}
 	if it.State == intent.Sending {
-		if !g.Machine.Abandoned(tenant, id, at) {
+		switch {
+		case at.Claimant != g.Machine.Claimant():
 			return nil
+		case !g.Machine.Abandoned(tenant, id, at):
+			// Should SENDING turn out not to have been written, as far as that attempt
+			// is told, nobody else would come back to it.
+			return fault.New(fault.Unavailable, "an attempt is under way")
 		}
 		// Nothing has left, but the record says that it may have: it is found out.
 		return g.Recover(ctx, []commit.Left{{Intent: it, Fence: at.Fence}})

@@ -97,7 +97,7 @@ type message struct {
 var simConfigs sync.Map
 
 func simConfig(sc scenario) gate.World {
-	key := fmt.Sprintf("%v %+v", sc.lookup, sc.keys)
+	key := fmt.Sprintf("%v %+v %s", sc.lookup, sc.keys, sc.spoil)
 	if w, ok := simConfigs.Load(key); ok {
 		return w.(gate.World)
 	}
