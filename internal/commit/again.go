@@ -2,8 +2,8 @@ package commit
 
 import (
 	"context"
+	"hash/fnv"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -31,7 +31,7 @@ func (m *Machine) send(ctx context.Context, p Plan, door http.RoundTripper) conn
 		if n == maxSends || !harmless(p.Intent.Effect, ans) {
 			return ans
 		}
-		wait := againFirst<<(2*(n-1)) + rand.N(againFirst) //nolint:gosec // G404: so that callers don't come back all at once
+		wait := againFirst<<(2*(n-1)) + jitter(p.Intent.ID)
 		if ans.RetryAfter > wait {
 			wait = ans.RetryAfter
 		}
@@ -44,6 +44,13 @@ func (m *Machine) send(ctx context.Context, p Plan, door http.RoundTripper) conn
 			return ans
 		}
 	}
+}
+
+// jitter keeps callers from coming back all at once; less than the first wait.
+func jitter(id string) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return time.Duration(h.Sum32()) % againFirst
 }
 
 // harmless says whether a call can be made again after this answer: nothing of it

@@ -18,8 +18,7 @@ type sim struct {
 	trace   []string
 	visited map[uint64]bool
 	tasks   []*task
-	current *task // whose step it is
-	pruned  bool
+	current *task  // whose step it is
 	wrong   string // the property that does not hold
 	seed    maphash.Seed
 }
@@ -100,10 +99,7 @@ func (s *sim) spawn(name string, proc int, fn func(*task)) *task {
 func (t *task) wait(at string) bool {
 	t.at = at
 	t.parked <- true
-	if !<-t.resume {
-		return false
-	}
-	return true
+	return <-t.resume
 }
 
 // yield parks the current task before it does something.

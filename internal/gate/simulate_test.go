@@ -103,7 +103,7 @@ func TestTheExplorationSeesWhatIsMissing(t *testing.T) {
 		"SENDING":                      {in: "two crashes", spoil: "SENDING"},
 		"one verdict for one Decision": {in: "two verdicts, and time that ends", spoil: "once"},
 		"the stop in the claim":        {in: "the kill switch", spoil: "stop", want: "stopped"},
-		"the time to settle":           {in: "two dispatchers and a crash", spoil: "settling", want: "and the system has it"},
+		"the time to settle":           {in: "one dispatcher, any answer", spoil: "settling", want: "and the system has it"},
 		"that a system knows the key":  {in: "a key that replays", want: "2 times", change: func(sc *scenario) { sc.forgetful = true }},
 	} {
 		if long[c.in] && c.spoil == "fence" && os.Getenv("SALLYPORT_CHAOS") == "" {

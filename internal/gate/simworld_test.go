@@ -494,7 +494,7 @@ func (v simVault) Open(context.Context, vault.DoorSpec) (http.RoundTripper, erro
 		v.w.current.saw("no door")
 		return nil, fault.New(fault.Unavailable, "no door")
 	}
-	return simDoor{v.w}, nil
+	return simDoor(v), nil
 }
 func (simVault) Scrub(ident.Tenant) *scrub.Set                           { return new(scrub.Holder).Load() }
 func (simVault) Quarantine(context.Context, vault.Found) (string, error) { return "", nil }
