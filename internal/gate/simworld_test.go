@@ -398,7 +398,7 @@ func (w *simWorld) deliver(kind string) {
 			now.due = noon.Add(10000 * time.Hour) // until it is lifted
 		case stopped:
 		case err != nil:
-			now.due, now.tries = w.now.Add(time.Second), now.tries+1
+			now.due = w.now // at once: how long it waits changes nothing, and would make no end of states
 		case again.IsZero():
 			delete(w.outbox, kind)
 			return
