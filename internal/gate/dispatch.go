@@ -47,8 +47,13 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 		return err
 	}
 	_, err = g.execute(ctx, &candidate{run: run, it: it}, it.State, at)
-	if fault.Is(err, fault.Conflict) {
-		return nil // somebody else took the step
+	if !fault.Is(err, fault.Conflict) {
+		return err
+	}
+	// Somebody else took the step. Until that has come to an end, this message is
+	// what comes back should it not.
+	if it, err = g.Intents.Intent(ctx, tenant, id); err == nil && (it.State == intent.Claimed || it.State == intent.Sending) {
+		err = fault.New(fault.Unavailable, "another attempt is under way")
 	}
 	return err
 }
