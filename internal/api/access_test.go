@@ -57,8 +57,10 @@ var matrix = map[string]expected{
 	"POST /v1/me/password":        signedIn(400),
 	"GET /v1/me":                  signedIn(200),
 
-	"GET /v1/missions":                 signedIn(200),
-	"POST /v1/missions/{mission}/runs": only(404, "requester"),
+	"GET /v1/missions":                    signedIn(200),
+	"POST /v1/missions/{mission}/runs":    only(404, "requester"),
+	"POST /v1/missions/{mission}/hand-in": only(404, "requester"),
+	"POST /v1/policy/explain":             signedIn(400),
 
 	"GET /v1/runs":             signedIn(200),
 	"POST /v1/runs/{run}/stop": signedIn(403).but(204, "requester", "admin").but(404, "builder", "approver"),
@@ -83,6 +85,9 @@ var matrix = map[string]expected{
 	"GET /v1/stops":                        only(200, "approver", "auditor", "admin"),
 	"POST /v1/stops":                       only(400, "approver", "admin"),
 	"POST /v1/stops/resume":                only(403, "admin"), // without a proof, also an admin
+	"GET /v1/incidents":                    only(200, "auditor", "admin"),
+	"GET /v1/incidents/{incident}":         only(404, "auditor", "admin"),
+	"POST /v1/incidents/{incident}/close":  only(404, "admin"),
 	"GET /v1/secrets":                      only(200, "builder", "auditor", "admin"),
 	"GET /v1/secrets/{secret}":             only(404, "builder", "auditor", "admin"),
 	"PUT /v1/secrets/{secret}":             only(400, "admin"),
@@ -99,6 +104,9 @@ var matrix = map[string]expected{
 	"GET /v1/keys":                         only(200, "auditor", "admin"),
 	"POST /v1/keys/rotate":                 only(400, "admin"),
 	"GET /v1/intake-key":                   only(200, "admin"),
+
+	"POST /v1/incidents/{incident}/promote": only(404, "admin"),
+	"POST /v1/incidents/{incident}/dismiss": only(404, "admin"),
 
 	"DELETE /v1/secrets/{secret}/versions/{version}": only(404, "admin"),
 	"GET /v1/accounts":                    only(200, "admin"),

@@ -28,6 +28,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/vault"
@@ -60,6 +61,7 @@ type Config struct {
 	Directory *identity.Directory
 	Gate      *gate.Gate
 	Desk      *decision.Desk
+	Incidents *incident.Desk
 	Vault     *vault.Vault
 	Rail      *explain.Rail
 	Audit     audit.Reader
@@ -95,11 +97,13 @@ func New(c Config) *API {
 	a.workers()
 	a.decisions()
 	a.stops()
+	a.incidents()
 	a.secrets()
 	a.seals()
 	a.keys()
 	a.accounts()
 	a.resources()
+	a.policy()
 	a.auditLog()
 	a.backups()
 	a.mux.HandleFunc("GET /v1/openapi.json", a.serveOpenAPI)

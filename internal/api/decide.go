@@ -47,6 +47,9 @@ func (a *API) decisions() {
 			f.Member = c.who.ID
 		}
 		items, err := a.Desk.Queue(c.Context(), c.who.Tenant, f)
+		for i := range items {
+			items[i] = items[i].For(c.who)
+		}
 		return Queue{emptied(items)}, err
 	})
 	handle(a, "GET", "/v1/decisions/{decision}", "Show a Decision with the exact action", viewers, func(c *call, _ none) (decision.Item, error) {
@@ -87,7 +90,7 @@ func (a *API) item(c *call) (decision.Item, error) {
 	if sees, err := a.Desk.SeesDecision(c.Context(), c.who, it.Decision); err != nil || !sees {
 		return decision.Item{}, cmp.Or(err, decision.Refuse(decision.OtherTenant))
 	}
-	return it, nil
+	return it.For(c.who), nil
 }
 
 func (a *API) decide(c *call, in Verdict) (decision.Decision, error) {
@@ -96,9 +99,9 @@ func (a *API) decide(c *call, in Verdict) (decision.Decision, error) {
 		return decision.Decision{}, err
 	}
 	r := decision.Request{Tenant: c.who.Tenant, Decision: it.Decision.ID, Verdict: in.Verdict, Digest: in.Digest, Reason: in.Reason, Who: c.who}
-	// Without a proof or a verdict it goes to the Desk as it is, which refuses it
-	// on the record.
-	if in.Password != "" && in.Code != "" && (in.Verdict == decision.Approve || in.Verdict == decision.Reject) {
+	// Without a proof or a verdict, or where no verdict of this kind can count, it
+	// goes to the Desk as it is, which refuses it on the record.
+	if held := it.Held != nil && in.Verdict == decision.Approve; !held && in.Password != "" && in.Code != "" && (in.Verdict == decision.Approve || in.Verdict == decision.Reject) {
 		f, err := a.Directory.Confirm(c.Context(), c.who, in.Password, in.Code, it.Decision.Act(in.Verdict, c.who.ID), a.Now())
 		if err != nil {
 			return decision.Decision{}, err

@@ -26,7 +26,10 @@ type SecretValue struct {
 	// Without Scope a version may be used where the one before it may.
 	Scope     *vault.Scope `json:"scope,omitempty"`
 	AnyOrigin bool         `json:"anyOrigin,omitempty"`
-	Expires   time.Time    `json:"expires,omitzero"` // of this version
+	// AlthoughRecorded stores a value that stands in recorded traffic, which is
+	// refused otherwise.
+	AlthoughRecorded bool      `json:"althoughRecorded,omitempty"`
+	Expires          time.Time `json:"expires,omitzero"` // of this version
 }
 
 // Value is a Secret's field as it is taken in: bytes that can be wiped, and that
@@ -153,7 +156,8 @@ func hasAll(s vault.Secret, labels []string) bool {
 
 func write(c *call, in SecretValue) vault.Write {
 	w := vault.Write{Tenant: c.who.Tenant, Name: c.PathValue("secret"), Fields: make(map[string][]byte, len(in.Fields)), Sealed: in.Sealed,
-		Description: in.Description, Owner: in.Owner, Labels: in.Labels, Scope: in.Scope, AnyOrigin: in.AnyOrigin, Expires: in.Expires, Actor: c.who}
+		Description: in.Description, Owner: in.Owner, Labels: in.Labels, Scope: in.Scope, AnyOrigin: in.AnyOrigin,
+		AlthoughRecorded: in.AlthoughRecorded, Expires: in.Expires, Actor: c.who}
 	for k, v := range in.Fields {
 		w.Fields[k] = v
 	}

@@ -64,7 +64,7 @@ func (a *API) missions() {
 			via = "cli"
 		}
 		r, err := a.Gate.StartRun(c.Context(), c.who, gate.Start{
-			Mission: c.PathValue("mission"), Input: input, Via: via, Outside: in.Outside, Key: in.Key,
+			Mission: c.PathValue("mission"), Input: input, Via: via, Source: gate.Source(c.Request), Outside: in.Outside, Key: in.Key,
 		})
 		if err != nil {
 			return Started{}, err
@@ -219,6 +219,7 @@ func (a *API) workers() {
 		return a.Gate.Brief(c.Context(), c.who)
 	})
 	handle(a, "POST", "/v1/runs/{run}/intents", "Propose an action; 202 when it waits for a Decision", worker, func(c *call, in intent.Proposal) (intent.Intent, error) {
+		in.Source = gate.Source(c.Request)
 		it, err := a.Gate.Admit(c.Context(), c.who, in)
 		if it.State.Open() {
 			c.status = http.StatusAccepted

@@ -28,6 +28,7 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/catalog"
 	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/engine/dbos"
 	"sallyport.dev/internal/explain"
@@ -35,6 +36,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/mission"
 	"sallyport.dev/internal/scrub"
@@ -83,6 +85,7 @@ type App struct {
 	Vault     *vault.Vault
 	Directory *identity.Directory
 	Desk      *decision.Desk
+	Incidents *incident.Desk
 	Gate      *gate.Gate
 	Rail      *explain.Rail
 	Machine   *commit.Machine
@@ -97,12 +100,14 @@ type App struct {
 	applying   sync.Mutex // one apply at a time
 	backing    sync.Mutex // one backup at a time
 	pump       *pump
+	looked     map[ident.Tenant]*scrub.Set // with which the sweep looked at what waits
 	engine     *dbos.Engine
 	listener   net.Listener
 	server     *http.Server
 	stop       context.CancelFunc
 	endStreams context.CancelFunc // ends every request that has no end of its own
-	wg         sync.WaitGroup
+	wg         crash.Group
+	failing    failing
 }
 
 // New opens the data directory and makes every part. Nothing runs yet.
@@ -113,10 +118,10 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if err := ident.CheckName(string(c.Tenant)); err != nil {
 		return nil, fault.Wrap(fault.Invalid, "reading the tenant's name", err)
 	}
-	a := &App{cfg: c, now: c.Now, listener: c.Listener,
+	a := &App{cfg: c, now: c.Now, listener: c.Listener, failing: failing{done: make(chan struct{})},
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
-		rotations: rotations{jobs: make(chan rotation, 1)}}
-	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler)})
+		rotations: rotations{jobs: make(chan rotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
+	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded})
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +156,14 @@ func (a *App) assemble() (err error) {
 	a.Desk, err = decision.NewDesk(decision.Config{
 		Store: a.store, Facts: a.store, Involved: a,
 		Clean: a.clean,
-		Wake:  a.Rail.Wake,
+		Known: a.known, Hold: a.store.Hold, Altered: a.altered, Now: a.now,
+		Wake: a.Rail.Wake,
+	})
+	if err != nil {
+		return err
+	}
+	a.Incidents, err = incident.NewDesk(incident.Config{
+		Store: a.store, Records: a.store, Audit: a.store.Audit(), Secrets: a.Vault, Quarantine: a.Vault, Goal: a.goal,
 	})
 	if err != nil {
 		return err
@@ -181,7 +193,10 @@ func (a *App) Start(ctx context.Context) error {
 			var waiting context.Context
 			waiting, a.opening.end = context.WithCancel(context.WithoutCancel(ctx))
 			a.log.InfoContext(ctx, "sealed", slog.String("address", a.Addr()))
-			go a.await(waiting)
+			crash.Go(func() { a.await(waiting) }, func(p *crash.Panic) {
+				a.fail(waiting, p)
+				_ = a.opening.settle(p) // for who waits
+			})
 			return nil
 		}
 	}
@@ -211,7 +226,7 @@ func (a *App) open(ctx context.Context) error {
 	if a.engine, err = dbos.New(context.WithoutCancel(ctx), a.cfg.Dir, loop, a.engineLog(ctx)); err != nil {
 		return err
 	}
-	a.pump = &pump{store: a.store, gate: a.Gate, engine: a.engine, now: a.now, log: a.log}
+	a.pump = &pump{store: a.store, gate: a.Gate, engine: a.engine, now: a.now, log: a.log, fail: func(p *crash.Panic) { a.fail(ctx, p) }}
 	if err := a.pump.resume(ctx); err != nil {
 		return err
 	}
@@ -223,11 +238,9 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	a.wg.Go(func() { a.pump.run(bg) })
-	a.wg.Go(func() { a.sweep(bg) })
-	a.wg.Go(func() { a.schedules(bg) })
-	a.wg.Go(func() { a.rotateKeys(bg) })
-	a.wg.Go(func() { a.watchKeys(bg) })
+	for _, loop := range []func(context.Context){a.pump.run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys} {
+		a.background(bg, func() { loop(bg) })
+	}
 	a.warnOutdated(ctx)
 	a.log.InfoContext(ctx, "ready", slog.String("address", a.Addr()), slog.Any("tenant", a.cfg.Tenant), slog.String("fips140", fipsMode()))
 	return nil
@@ -272,7 +285,7 @@ func (a *App) Stop(ctx context.Context) error {
 // next start asks the system.
 func (a *App) wait(ctx context.Context) error {
 	done := make(chan struct{})
-	go func() { a.wg.Wait(); close(done) }()
+	crash.Go(func() { defer close(done); a.wg.Wait() }, func(p *crash.Panic) { a.fail(ctx, p) })
 	select {
 	case <-done:
 		return nil
@@ -309,12 +322,10 @@ func (a *App) sweep(ctx context.Context) {
 			said = true
 			a.log.ErrorContext(ctx, "the store takes no writes any more; restart when this is mended", slog.String("why", err.Error()), slog.String("hint", fault.HintOf(err)))
 		}
-		if _, err := a.Desk.Expire(ctx, a.now()); err != nil && ctx.Err() == nil {
-			a.log.ErrorContext(ctx, "expired Decisions can't be closed", slog.Any("kind", fault.KindOf(err)))
-		}
-		if err := a.Directory.Sweep(ctx, a.now()); err != nil && ctx.Err() == nil {
-			a.log.ErrorContext(ctx, "old sessions can't be removed", slog.Any("kind", fault.KindOf(err)))
-		}
+		a.round(ctx, "expired Decisions can't be closed", func() error { _, err := a.Desk.Expire(ctx, a.now()); return err })
+		a.round(ctx, "what waits can't be looked through for new Secrets", func() error { return a.holdAltered(ctx) })
+		a.round(ctx, "old uses of limits can't be removed", func() error { return a.store.SweepUses(ctx, a.now()) })
+		a.round(ctx, "old sessions can't be removed", func() error { return a.Directory.Sweep(ctx, a.now()) })
 		select {
 		case <-ctx.Done():
 			return

@@ -215,11 +215,16 @@ func (a *App) watchKeys(ctx context.Context) {
 	t := time.NewTicker(keysEvery)
 	defer t.Stop()
 	for {
-		if k, err := a.Vault.Keys(a.cfg.Tenant); err == nil {
+		a.round(ctx, "the age of keys can't be looked at", func() error {
+			k, err := a.Vault.Keys(a.cfg.Tenant)
+			if err != nil {
+				return nil // it is sealed, or has none yet
+			}
 			for _, hint := range api.KeyHints(k, a.now()) {
 				a.log.WarnContext(ctx, "keys are due for a rotation", slog.String("which", hint))
 			}
-		}
+			return nil
+		})
 		select {
 		case <-ctx.Done():
 			return

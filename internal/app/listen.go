@@ -52,11 +52,11 @@ func (a *App) serve(ctx context.Context) (err error) {
 	requests, end := context.WithCancel(context.WithoutCancel(ctx))
 	a.endStreams = end
 	a.server = &http.Server{
-		Handler: &a.front, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
+		Handler: a.guarded(&a.front), ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return requests },
 	}
-	a.wg.Go(func() {
+	a.background(ctx, func() {
 		if err := a.server.Serve(a.listener); err != http.ErrServerClosed {
 			a.log.ErrorContext(ctx, "the server stopped serving", slog.Any("error", err))
 		}
@@ -78,7 +78,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/healthz", h)
 	mux.Handle("/readyz", h)
 	mux.Handle("/", console.New(console.Config{
-		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Vault: a.Vault, Rail: a.Rail,
+		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
 		Audit: a.store.Audit(), Store: a.store, Now: a.now, Log: a.log, Secure: a.secure(),
 	}))
 	return mux
@@ -87,7 +87,7 @@ func (a *App) handler() http.Handler {
 // API makes the JSON interface.
 func (a *App) API() *api.API {
 	return api.New(api.Config{
-		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Vault: a.Vault, Rail: a.Rail,
+		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
 		Audit: a.store.Audit(), Store: a.store, Applier: a, Keeper: a, Backuper: a, Now: a.now, Log: a.log, Health: a.health, Version: Version,
 	})
 }

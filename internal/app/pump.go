@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/engine/dbos"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
@@ -38,20 +39,22 @@ type pump struct {
 	log    *slog.Logger
 	busy   sync.Map      // of messages that a worker is at
 	freed  chan struct{} // has an element when a worker has become free
+	fail   func(*crash.Panic)
 }
 
 // run works until ctx ends, then waits for what is under way.
 func (p *pump) run(ctx context.Context) {
 	p.freed = make(chan struct{}, 1)
 	systems, runs := make(chan sqlite.Due), make(chan sqlite.Due)
-	var wg sync.WaitGroup
+	var wg crash.Group
+	work := func(f func()) { wg.Go(func() { crash.Guard(f, p.fail) }) }
 	for range pumpSystems {
-		wg.Go(func() { p.work(ctx, systems) })
+		work(func() { p.work(ctx, systems) })
 	}
 	for range pumpRuns {
-		wg.Go(func() { p.work(ctx, runs) })
+		work(func() { p.work(ctx, runs) })
 	}
-	wg.Go(func() { p.resumeLost(ctx) })
+	work(func() { p.resumeLost(ctx) })
 	for ctx.Err() == nil {
 		next, other := p.offer(ctx, runs, true), p.offer(ctx, systems, false)
 		if next.IsZero() || !other.IsZero() && other.Before(next) {
@@ -122,7 +125,11 @@ func key(d sqlite.Due) messageKey { return messageKey{string(d.Tenant), d.Kind, 
 // asked without a pause.
 func (p *pump) handle(ctx context.Context, d sqlite.Due) {
 	defer p.busy.Delete(key(d))
-	again, err := p.carry(ctx, d)
+	var again time.Time
+	err := crash.Try(ctx, p.log, func() (err error) {
+		again, err = p.carry(ctx, d)
+		return err
+	})
 	later := p.store.RetryMessage
 	if _, stopped := errors.AsType[*intent.Stopped](err); stopped {
 		again, err, later = p.now().Add(pumpStopped), nil, p.store.PostponeMessage
@@ -243,7 +250,7 @@ func (p *pump) resumeLost(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		if err := p.reviveRunning(ctx); err != nil && ctx.Err() == nil {
+		if err := crash.Try(ctx, p.log, func() error { return p.reviveRunning(ctx) }); err != nil && ctx.Err() == nil {
 			p.log.WarnContext(ctx, "Runs that were lost can't be taken up", slog.Any("kind", fault.KindOf(err)))
 		}
 	}

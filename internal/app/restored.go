@@ -15,6 +15,8 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/sqlite"
 	"sallyport.dev/internal/vault"
 )
@@ -42,7 +44,7 @@ func (c RestoreConfig) bring(ctx context.Context, b *vault.Backup, dir string, r
 	if err != nil {
 		return err
 	}
-	store, err := sqlite.Open(ctx, dir, seq, sqlite.Guard{Keys: v, Now: c.Now, Log: slog.New(c.LogHandler)})
+	store, err := sqlite.Open(ctx, dir, seq, sqlite.Guard{Keys: v, Now: c.Now, Log: slog.New(scrub.Handler(c.LogHandler, v.Holder(), unknown.String))})
 	if err != nil {
 		return err
 	}

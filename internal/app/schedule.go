@@ -9,6 +9,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
@@ -45,7 +46,7 @@ func (a *App) startDue(ctx context.Context) {
 			continue
 		}
 		for _, s := range m.Schedule {
-			err := a.startScheduled(ctx, m, s)
+			err := crash.Try(ctx, a.log, func() error { return a.startScheduled(ctx, m, s) })
 			if _, stopped := errors.AsType[*intent.Stopped](err); stopped {
 				continue // it is started when that is lifted: once, however many times were missed
 			}

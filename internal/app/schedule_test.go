@@ -154,7 +154,7 @@ func TestAScheduleWithABadInputStartsNothing(t *testing.T) {
 	bad := resource.Schedule{Cron: "30 5 * * 1", Input: map[string]any{"what": "the password is cnry-8wz3n6t4y1-schedule"}}
 	c.apply(bad, weekly())
 	_, err := c.Vault.Set(t.Context(), vault.Write{Tenant: "acme", Name: "later", Actor: ident.Principal{Tenant: "acme", Kind: ident.System, ID: "test"},
-		Fields: map[string][]byte{"token": []byte("cnry-8wz3n6t4y1-schedule")}})
+		Fields: map[string][]byte{"token": []byte("cnry-8wz3n6t4y1-schedule")}, AlthoughRecorded: true})
 	c.must(err) // from now on it is known for a secret
 	c.at(c.time)
 	runs := c.at(monday)

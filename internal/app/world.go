@@ -36,6 +36,19 @@ func (a *App) World(t ident.Tenant) (gate.World, error) {
 	return w, nil
 }
 
+// goal is a Mission's goal, as it is applied now.
+func (a *App) goal(t ident.Tenant, mission string) string {
+	w, err := a.World(t)
+	if err != nil {
+		return ""
+	}
+	m, ok := w.Catalog.Mission(mission)
+	if !ok {
+		return ""
+	}
+	return m.Goal
+}
+
 // loadWorlds compiles what every tenant has applied.
 func (a *App) loadWorlds(ctx context.Context) error {
 	tenants, err := a.store.Tenants(ctx)
@@ -69,15 +82,10 @@ func (a *App) loadWorlds(ctx context.Context) error {
 // compile makes a world of resources; nothing is stored.
 func (a *App) compile(ctx context.Context, t ident.Tenant, stored []sqlite.StoredResource) (gate.World, error) {
 	prev, _ := a.worlds.Get(t)
-	src := catalog.Source{NewKind: newKind, Previous: prev.Catalog, Revisions: map[catalog.Key]int64{}, TeamIDs: map[string]string{}}
-	var policies []resource.Policy
+	src := catalog.Source{Previous: prev.Catalog, Revisions: map[catalog.Key]int64{}, TeamIDs: map[string]string{}}
 	for _, s := range stored {
-		h := s.Resource.Header()
 		src.Resources = append(src.Resources, s.Resource)
-		src.Revisions[catalog.Key{Kind: h.Kind, Name: h.Name}] = s.Revision
-		if p, ok := s.Resource.(*resource.Policy); ok {
-			policies = append(policies, *p)
-		}
+		src.Revisions[keyOf(s.Resource)] = s.Revision
 	}
 	teams, err := a.Directory.Teams(ctx, t)
 	if err != nil {
@@ -86,12 +94,30 @@ func (a *App) compile(ctx context.Context, t ident.Tenant, stored []sqlite.Store
 	for _, team := range teams {
 		src.TeamIDs[team.Name] = team.ID
 	}
+	return compile(src)
+}
+
+// Compile checks resources as an apply of them, and of nothing else, would. The
+// error joins everything that is wrong, each part a [*catalog.Problem] or a
+// [*policy.Problem].
+func Compile(rs []resource.Resource) (gate.World, error) {
+	return compile(catalog.Source{Resources: rs, Revisions: map[catalog.Key]int64{}, TeamIDs: map[string]string{}})
+}
+
+func compile(src catalog.Source) (gate.World, error) {
+	src.NewKind = newKind
 	snap, err := catalog.Build(src)
 	if err != nil {
 		return gate.World{}, err
 	}
 	if err := checkAuth(snap); err != nil {
 		return gate.World{}, err
+	}
+	var policies []resource.Policy
+	for _, r := range src.Resources {
+		if p, ok := r.(*resource.Policy); ok {
+			policies = append(policies, *p)
+		}
 	}
 	set, err := policy.Compile(policies, policyWorld(snap))
 	if err != nil {

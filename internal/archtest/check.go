@@ -22,6 +22,7 @@ var Checks = []Check{
 	{"layer 0 needs the standard library only", standardOnly},
 	{"pure packages import pure packages only", pureImports},
 	{"pure packages touch no network, disk, logger or clock", pureUses},
+	{"goroutines are begun by package crash, which catches their panics", guarded},
 	{"the vault exports no plaintext", exportsNoPlaintext},
 	{"a file of more than 500 lines has a reason", shortFiles},
 }
@@ -158,6 +159,27 @@ func pureUses(g Graph) (bad []string) {
 		needed[Exceptions[i]] = true
 	}
 	for _, e := range Exceptions {
+		if !needed[e] {
+			bad = append(bad, fmt.Sprintf("the exception for %s in %s is not needed", e.Object, e.Package))
+		}
+	}
+	return bad
+}
+
+func guarded(g Graph) (bad []string) {
+	needed := map[Goroutine]bool{}
+	for _, u := range g.Uses {
+		if !slices.Contains(begin, u.Object) || u.By == "internal/crash" {
+			continue
+		}
+		i := slices.IndexFunc(Goroutines, func(e Goroutine) bool { return e.Package == u.By && e.Object == u.Object })
+		if i < 0 {
+			bad = append(bad, fmt.Sprintf("%s: %s begins a goroutine with %s; a panic in it would end the process", u.At, u.By, u.Object))
+			continue
+		}
+		needed[Goroutines[i]] = true
+	}
+	for _, e := range Goroutines {
 		if !needed[e] {
 			bad = append(bad, fmt.Sprintf("the exception for %s in %s is not needed", e.Object, e.Package))
 		}

@@ -92,6 +92,11 @@ func TestEveryCheckCanFail(t *testing.T) {
 			{uses(graph(), "internal/resource", "os.ReadFile"), "uses os.ReadFile"},
 			{graph(), "the exception for net/http.Header in internal/scrub is not needed"},
 		},
+		"goroutines are begun by package crash, which catches their panics": {
+			{uses(graph(), "internal/gate", "go"), "internal/gate begins a goroutine with go"},
+			{uses(graph(), "internal/vault", "sync.WaitGroup.Go"), "with sync.WaitGroup.Go"},
+			{graph(), "the exception for context.AfterFunc in internal/cli is not needed"},
+		},
 		"the vault exports no plaintext": {
 			{leak, "vault.Vault.Reveal gives string"},
 			{graph(), "is in NotPlaintext but is not exported any more"},

@@ -54,6 +54,7 @@ var Layers = []Layer{
 		one("internal/catalog", "what a tenant applied, resolved; the one match of a call"),
 		one("internal/policy", "Cedar: may it happen, and may it happen without a person"),
 		one("internal/decision", "a verdict on one exact Intent, by a fresh factor"),
+		one("internal/incident", "a secret where none belongs: the record, and how it could get there"),
 		one("internal/explain", "the Explain rail: scrubbed Observations in order"),
 		one("internal/identity", "people, Runs, sessions, factors, Teams"),
 	}},
@@ -84,7 +85,10 @@ var Layers = []Layer{
 	}},
 	{Name: "1", For: "record and scrubbing", Chains: []Chain{
 		one("internal/audit", "the append-only Merkle log and its verifier"),
-		one("internal/scrub", "takes known secrets out of what leaves"),
+		{
+			{{"internal/scrub/deltas", "finds what is cut into the events of a stream"}},
+			{{"internal/scrub", "takes known secrets out of what leaves"}},
+		},
 		one("internal/intake", "how a Secret's value travels: encrypted to the vault's key"),
 		one("internal/secretfile", "reads .env and JSON files of Secrets, strictly"),
 		one("internal/scrub/unknown", "finds secrets that nobody told us"),
@@ -92,6 +96,7 @@ var Layers = []Layer{
 	{Name: "0", For: "words", Chains: []Chain{{
 		{{"internal/intent", "what a Worker proposes, and its digest"}},
 		{{"internal/resource", "Integration, Connection, Mission, Policy, Team"}},
+		{{"internal/crash", "what becomes of a panic: a record without its value"}},
 		{{"internal/ident", "ids, tenants, principals"}},
 		{{"internal/fault", "the closed kinds of errors"}},
 	}}},

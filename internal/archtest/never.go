@@ -60,7 +60,7 @@ var Reserved = []OnlyBy{
 // Pure are the packages that touch no network, disk, logger or clock: functions
 // of their inputs, so that they can be fuzzed and trusted.
 var Pure = []string{
-	"internal/fault", "internal/ident", "internal/intent", "internal/resource",
+	"internal/fault", "internal/ident", "internal/crash", "internal/intent", "internal/resource",
 	"internal/scrub", "internal/scrub/unknown", "internal/policy", "internal/blast", "internal/wire/...",
 }
 
@@ -97,6 +97,19 @@ var Exceptions = []Exception{
 	{"internal/scrub", "log/slog.Level", "which records are enabled"},
 	{"internal/scrub", "log/slog.StringValue", "the scrubbed text"},
 	{"internal/scrub", "log/slog.GroupValue", "the scrubbed group"},
+}
+
+// begin are the ways to begin a goroutine.
+var begin = []string{goStatement, "sync.WaitGroup.Go", "context.AfterFunc", "time.AfterFunc", "golang.org/x/sync/errgroup.Group.Go", "golang.org/x/sync/errgroup.Group.TryGo"}
+
+// Goroutine is one that a package may begin by itself.
+type Goroutine struct{ Package, Object, Why string }
+
+// Goroutines are all of them.
+var Goroutines = []Goroutine{
+	{"internal/cli", "context.AfterFunc", "it runs the standard library's stop, which is a no-op when it ran before"},
+	{"internal/doctest", goStatement, "it is for tests, which a panic may end"},
+	{"internal/storetest", "sync.WaitGroup.Go", "it is for tests, which a panic may end"},
 }
 
 // pureModules are the modules from outside that pure packages may import. Layer

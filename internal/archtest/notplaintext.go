@@ -45,6 +45,7 @@ var NotPlaintext = byName(
 			"httpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
 			"kek.Transit.Unwrap", "kek.Exec.Unwrap", "kek.Recovery.Unwrap", "kek.Decrypt", "kek.NewSecret",
 		}},
+	words{"ids of Runs and the like; the value is taken out of them", []string{"vault.Trace.Places"}},
 	words{"the id of a seal", []string{"vault.Vault.Which"}},
 	words{"a backup's header, which whoever has the file can read: ids, a key under the root key, signed notes of the audit log",
 		[]string{
@@ -53,6 +54,7 @@ var NotPlaintext = byName(
 		}},
 	words{"the database of a backup, for who has a seal of it: Secrets are ciphertext in it as in every database",
 		[]string{"vault.Backup.Open"}},
+	words{"names of Secrets, and one of three words for a part of a request", []string{"vault.Carried", "httpcred.Carried.Names", "httpcred.Carried.Part"}},
 	words{"a value of the caller's own context", []string{"httpcred.quietCtx.Value"}},
 )
 

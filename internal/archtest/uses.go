@@ -3,10 +3,12 @@ package archtest
 import (
 	"context"
 	"fmt"
+	"go/ast"
 	"go/token"
 	"go/types"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/tools/go/packages"
 )
@@ -44,12 +46,15 @@ func typeCheck(ctx context.Context, root, module string, g *Graph) error {
 			if name == "" {
 				continue
 			}
-			at := fset.Position(ident.Pos())
-			rel, err := filepath.Rel(root, at.Filename)
-			if err != nil {
-				return err
-			}
-			g.Uses = append(g.Uses, Use{By: by, Object: name, At: fmt.Sprintf("%s:%d", filepath.ToSlash(rel), at.Line)})
+			g.Uses = append(g.Uses, Use{By: by, Object: name, At: position(fset, root, ident.Pos())})
+		}
+		for _, file := range p.Syntax {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if _, is := n.(*ast.GoStmt); is {
+					g.Uses = append(g.Uses, Use{By: by, Object: goStatement, At: position(fset, root, n.Pos())})
+				}
+				return true
+			})
 		}
 		if slices.Contains(vaultAPI, by) {
 			vault[by] = p.Types
@@ -65,6 +70,15 @@ func typeCheck(ctx context.Context, root, module string, g *Graph) error {
 		g.Exports = append(g.Exports, exports(vault[path])...)
 	}
 	return nil
+}
+
+// goStatement stands among the uses for the statement, which is no object.
+const goStatement = "go"
+
+// position is "file:line", below the module's directory.
+func position(fset *token.FileSet, root string, pos token.Pos) string {
+	at := fset.Position(pos)
+	return fmt.Sprintf("%s:%d", filepath.ToSlash(strings.TrimPrefix(at.Filename, root+string(filepath.Separator))), at.Line)
 }
 
 // objectName names a function, type, variable or method of a package:

@@ -11,6 +11,7 @@ const (
 	IntentParked      Type = "intent.parked"
 	IntentDecided     Type = "intent.decided"  // approved, rejected, expired, withdrawn
 	VerdictRefused    Type = "verdict.refused" // somebody tried to decide, and it does not count
+	DecisionHeld      Type = "decision.held"   // a known secret stands in what its page would show
 	IntentClaimed     Type = "intent.claimed"  // durable before the secret is resolved
 	IntentSending     Type = "intent.sending"  // a write's, durable before a byte leaves
 	IntentOutcome     Type = "intent.outcome"
@@ -48,6 +49,8 @@ const (
 	StopSet           Type = "stop.set"        // the kill switch was thrown
 	StopLifted        Type = "stop.lifted"
 	WorkerIncident    Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
+	IncidentOpened    Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
+	IncidentClosed    Type = "incident.closed"
 )
 
 // form is what a field's value has to look like.
@@ -84,25 +87,34 @@ var vocabulary = map[string]form{
 	"fields":        names,
 	"from":          name, // where a value came from: its name in quarantine
 	"generation":    number,
+	"incident":      name,
 	"input":         digest,
 	"kind":          name,
 	"members":       names,
 	"method":        name,
 	"name":          name,
+	"observed":      names, // ids of policies in observe mode that would have changed the verdict, each with what it would have been
+	"outcome":       name,
+	"place":         text,   // where a secret was met: a JSON pointer, or a word; scrubbed
 	"policies":      names,  // ids of the policies that decided
 	"policySet":     digest, // of the whole set that was evaluated
+	"redacted":      names,  // Secrets whose marks are in an answer; a system can write such a mark itself
+	"recorded":      flag,   // the Secret's value stands in recorded traffic, and that is meant
 	"redactions":    number,
 	"removed":       names,
+	"partly":        flag, // not all of the recorded traffic was looked through
 	"repeat":        flag,
 	"request":       digest, // of the rendered request without its credential
 	"result":        digest, // of the scrubbed result
 	"revision":      number,
 	"roles":         names,
+	"rule":          name,   // that found what looks like a secret
 	"row":           digest, // keyed, of the stored row as it then is: what is there later is compared with it
 	"scope":         digest, // of the Secret's usage scope
 	"seal":          name,
 	"secret":        name, // the Secret's name; never a value
 	"secretVersion": number,
+	"secrets":       names, // as "secret"
 	"selfApproval":  flag,
 	"session":       name,
 	"source":        name, // where a caller came from: an address
@@ -124,22 +136,23 @@ var vocabulary = map[string]form{
 var allowed = map[Type][]string{
 	LogOpened:      {"verifier"},
 	IntentProposed: {"args", "digest", "effect", "repeat", "request", "revision", "state", "why", "worker"},
-	IntentDenied:   {"args", "digest", "effect", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
-	IntentParked:   {"args", "digest", "effect", "expires", "policies", "policySet", "repeat", "request", "revision", "teams", "verdict", "why"},
-	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "policies", "policySet", "revision",
+	IntentDenied:   {"args", "digest", "effect", "observed", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
+	IntentParked: {"args", "digest", "effect", "expires", "observed", "policies", "policySet", "repeat", "request", "revision",
+		"teams", "verdict", "why"},
+	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "observed", "policies", "policySet", "revision",
 		"selfApproval", "session", "state", "team", "verdict", "why"},
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},
-	IntentClaimed: {"approvers", "args", "attempt", "count", "decision", "digest", "effect", "fence", "policies", "policySet", "request",
-		"revision", "secret", "secretVersion", "selfApproval", "verdict"},
+	IntentClaimed: {"approvers", "args", "attempt", "count", "decision", "digest", "effect", "fence", "observed", "policies",
+		"policySet", "request", "revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
-	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redactions", "result", "secret", "secretVersion",
-		"state", "status", "why"},
+	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret",
+		"secretVersion", "state", "status", "why"},
 	IntentSwept:       {"attempt", "digest", "fence", "state", "why"},
 	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
 	RunStarted:        {"input", "revision", "starter", "trigger", "worker"},
 	RunEnded:          {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
-	SecretSet:         {"fields", "from", "kind", "scope", "secret", "secretVersion", "state"},
-	SecretRotated:     {"expires", "fields", "scope", "secret", "secretVersion", "state", "why"},
+	SecretSet:         {"fields", "from", "kind", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
+	SecretRotated:     {"expires", "fields", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
 	SecretDisabled:    {"secret", "secretVersion", "state", "why"},
 	SecretRemoved:     {"secret", "secretVersion", "why"},
 	SecretOpened:      {"fence", "scope", "secret", "secretVersion", "why"},
@@ -167,7 +180,10 @@ var allowed = map[Type][]string{
 	BackupRestored:    {"count", "name", "why"},
 	StopSet:           {"kind", "name", "row", "why"},
 	StopLifted:        {"factor", "kind", "name", "why"},
-	WorkerIncident:    {"args", "digest", "kind", "secret", "source", "why", "worker"},
+	WorkerIncident:    {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
+	DecisionHeld:      {"decision", "digest", "secrets", "team"},
+	IncidentOpened:    {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
+	IncidentClosed:    {"incident", "kind", "outcome", "why"},
 }
 
 // required lists what an entry is worthless without. Who acts must be able to

@@ -56,7 +56,7 @@ func (p *program) apply(ctx context.Context, from string, vars map[string]string
 		_, err := p.call(ctx, "GET", "/v1/resources", nil, out)
 		return err
 	}, prune: prune}
-	bundle, err := config.Load(from, config.Options{Vars: vars, Known: known.has})
+	bundle, err := config.Load(config.Options{Vars: vars, Known: known.has}, from)
 	if err != nil {
 		return err
 	}

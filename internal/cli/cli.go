@@ -21,6 +21,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -31,6 +32,7 @@ import (
 	"golang.org/x/term"
 
 	"sallyport.dev/internal/app"
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/vault"
 )
 
@@ -59,10 +61,16 @@ func Main(args []string, in, out, errw *os.File) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // from here on a signal has its usual effect
-	root := p.root()
-	root.SetArgs(args)
-	cmd, err := root.ExecuteContextC(ctx)
-	return p.fail(p.advised(cmd, err))
+	code := exitFailed
+	crash.Guard(func() {
+		root := p.root()
+		root.SetArgs(args)
+		cmd, err := root.ExecuteContextC(ctx)
+		code = p.fail(p.advised(cmd, err))
+	}, func(c *crash.Panic) {
+		fmt.Fprintf(p.err, "%s the program has a fault: %s\n%s", paint(p.errColour, red, "error:"), c.What, c.Stack)
+	})
+	return code
 }
 
 // root makes the tree of commands.
@@ -93,10 +101,10 @@ Results go to stdout, talk to stderr. Exit codes: 0 ok, 1 failed, 2 usage,
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "print results as JSON, one object a line where it is a stream")
 	root.PersistentFlags().StringVar(&p.server, "server", "", "the server's URL (default $SALLYPORT_SERVER, or where you signed in last)")
 	root.AddCommand(
-		p.serveCmd(), p.demoCmd(), p.demoSystemCmd(),
+		p.serveCmd(), p.crashReportCmd(), p.demoCmd(), p.demoSystemCmd(),
 		p.loginCmd(), p.logoutCmd(), p.whoamiCmd(), p.accountCmd(),
-		p.applyCmd(), p.schemaCmd(), p.secretCmd(), p.sealCmd(), p.keyCmd(),
-		p.missionCmd(), p.runCmd(), p.intentCmd(), p.decisionCmd(), p.unknownCmd(), p.stopCmd(), p.resumeCmd(),
+		p.applyCmd(), p.policyCmd(), p.schemaCmd(), p.secretCmd(), p.sealCmd(), p.keyCmd(),
+		p.missionCmd(), p.runCmd(), p.intentCmd(), p.decisionCmd(), p.unknownCmd(), p.incidentCmd(), p.stopCmd(), p.resumeCmd(),
 		p.auditCmd(), p.backupCmd(), p.restoreCmd(), p.healthCmd(),
 	)
 	return root

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,11 @@ func (p *program) decisionList() *cobra.Command {
 			var rows [][]string
 			for _, i := range out.Items {
 				d := i.Decision
-				rows = append(rows, []string{d.ID, string(d.State), d.Team, i.Intent.Connection + "/" + i.Intent.Tool, when(d.ExpiresAt), i.Intent.Reason})
+				why := i.Intent.Reason
+				if i.Held != nil {
+					why = decision.HeldText
+				}
+				rows = append(rows, []string{d.ID, string(d.State), d.Team, i.Intent.Connection + "/" + i.Intent.Tool, when(d.ExpiresAt), why})
 			}
 			p.table("nothing waits", []string{"DECISION", "STATE", "TEAM", "ACTION", "UNTIL", "REASON"}, rows)
 		})
@@ -58,12 +63,16 @@ func (p *program) decisionShow() *cobra.Command {
 }
 
 // item loads a Decision, and checks that what would be shown is what it is bound
-// to: whoever alters the one on the way has to find the digest of the other.
+// to: whoever alters the one on the way has to find the digest of the other. One
+// that is held shows nothing, and can't be approved.
 func (p *program) item(ctx context.Context, id string) (decision.Item, json.RawMessage, error) {
 	var item decision.Item
 	raw, err := p.call(ctx, "GET", route("v1", "decisions", id), nil, &item)
 	if err != nil {
 		return item, nil, err
+	}
+	if item.Held != nil && item.Decision.ID == id {
+		return item, raw, nil
 	}
 	digest, err := item.Intent.Bound.Digest()
 	if err != nil || !digest.Equal(item.Decision.Digest) || item.Decision.ID != id {
@@ -75,6 +84,12 @@ func (p *program) item(ctx context.Context, id string) (decision.Item, json.RawM
 // action prints what is decided on: only what the digest covers.
 func (p *program) action(item decision.Item) {
 	d, b := item.Decision, item.Intent.Bound
+	if h := item.Held; h != nil {
+		p.pairs("decision", d.ID, "state", string(d.State), "team", d.Team, "until", when(d.ExpiresAt), "run", b.Run, "mission", b.Mission,
+			"connection", b.Connection, "tool", b.Tool, "held since", when(d.HeldAt), "secrets", strings.Join(h.Secrets, " "))
+		fmt.Fprint(p.out, block(h.Why), block(h.Hint))
+		return
+	}
 	p.pairs("decision", d.ID, "state", string(d.State), "decided by", d.ByName, "because", d.Reason, "team", d.Team, "until", when(d.ExpiresAt),
 		"run", b.Run, "mission", b.Mission, "connection", b.Connection, "tool", b.Tool, "secret", b.SecretRef+" ("+b.VersionRule+"), "+credential(b), "digest", string(d.Digest))
 	fmt.Fprint(p.out, "reason\n", block(b.Reason))
@@ -101,6 +116,9 @@ func (p *program) decide(v decision.Verdict, short string) *cobra.Command {
 		item, _, err := p.item(cmd.Context(), args[0])
 		if err != nil {
 			return err
+		}
+		if item.Held != nil && v == decision.Approve {
+			return decision.Refuse(decision.Altered)
 		}
 		if !p.json {
 			p.action(item)

@@ -121,6 +121,9 @@ func (p *program) demo(ctx context.Context, f demoFlags) (err error) {
 	if _, err := demo.ReadPeople(dir); err == nil {
 		p.say("going on with the data of an earlier demo; to begin anew, end it and remove them: rm -r %s", dir)
 	}
+	if err := p.shield(ctx, "text"); err != nil {
+		return err
+	}
 	p.say("starting the example company")
 	d, err := demo.Start(ctx, cfg)
 	if err != nil {
@@ -131,8 +134,12 @@ func (p *program) demo(ctx context.Context, f demoFlags) (err error) {
 	} else {
 		err = p.welcome(d, dir)
 		if err == nil {
-			<-ctx.Done()
-			p.say("stopping; a second Ctrl-C ends it at once")
+			select {
+			case <-ctx.Done():
+				p.say("stopping; a second Ctrl-C ends it at once")
+			case <-d.App.Failed():
+				err = d.App.Failure()
+			}
 		}
 	}
 	return errors.Join(err, d.Stop(context.WithoutCancel(ctx)))

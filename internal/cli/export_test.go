@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"io"
+	"os"
 
 	"sallyport.dev/internal/app"
 )
@@ -47,4 +49,9 @@ func Understands(args []string) error {
 		return nounOnly(c, c.Flags().Args())
 	}
 	return c.ValidateArgs(c.Flags().Args())
+}
+
+// Shield is what serve does with standard error.
+func Shield(ctx context.Context, errw *os.File) error {
+	return (&program{err: errw, out: io.Discard}).shield(ctx, "text")
 }

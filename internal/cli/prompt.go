@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 )
 
@@ -63,10 +64,10 @@ func (p *program) patiently(ctx context.Context, read func() ([]byte, error)) ([
 		err error
 	}
 	done := make(chan answer, 1)
-	go func() {
+	crash.Go(func() {
 		b, err := read()
 		done <- answer{b, err}
-	}()
+	}, func(p *crash.Panic) { done <- answer{nil, p} })
 	select {
 	case a := <-done:
 		return a.b, a.err

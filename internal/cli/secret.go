@@ -66,6 +66,7 @@ func (p *program) secretWrite(name, method, short string) *cobra.Command {
 	c.Flags().StringVar(&body.Owner, "owner", "", "whom to ask about it")
 	c.Flags().StringArrayVar(&labels, "label", nil, "a label, NAME=VALUE; give it again for several (they replace those of a known name)")
 	scope.add(c)
+	meantFlag(c, &body.AlthoughRecorded)
 	pinFlag(c, &pin)
 	return c
 }

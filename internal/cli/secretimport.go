@@ -26,6 +26,7 @@ type importing struct {
 	scope      scopeFlags
 	rotate     bool
 	dryRun     bool
+	meant      bool // also what stands in recorded traffic
 	pin        string
 }
 
@@ -70,6 +71,7 @@ func (p *program) secretImport() *cobra.Command {
 	f.BoolVar(&im.rotate, "rotate", false, "store values of Secrets that exist as their next version, active at once; without it they are skipped")
 	f.BoolVar(&im.dryRun, "dry-run", false, "say what would happen, and store nothing")
 	im.scope.add(c)
+	meantFlag(c, &im.meant)
 	pinFlag(c, &im.pin)
 	return c
 }
@@ -187,7 +189,7 @@ func (im *importing) one(e secretfile.Entry, name string, now time.Time) (todo, 
 	if name == "" {
 		t.name = im.prefix + secretName(e.Key)
 	}
-	t.body = api.SecretValue{Description: e.Description, Owner: e.Owner, Labels: e.Labels}
+	t.body = api.SecretValue{Description: e.Description, Owner: e.Owner, Labels: e.Labels, AlthoughRecorded: im.meant}
 	scope := im.scope
 	if own := e.Scope; len(own.Origins)+len(own.Integrations)+len(own.Schemes)+len(own.Methods)+len(own.Missions) > 0 || own.AnyOrigin {
 		scope = scopeFlags{origins: own.Origins, integrations: own.Integrations, schemes: own.Schemes, methods: own.Methods, missions: own.Missions,

@@ -23,6 +23,11 @@ type sending struct {
 	body   api.SecretValue
 }
 
+// meantFlag is for a value that is stored although it was recorded somewhere.
+func meantFlag(c *cobra.Command, meant *bool) {
+	c.Flags().BoolVar(meant, "although-recorded", false, "store the value also when it stands in recorded traffic: it is taken out of everything that is shown from then on (it is on the record that you said so)")
+}
+
 func pinFlag(c *cobra.Command, pin *string) {
 	c.Flags().StringVar(pin, "intake-key", "", "the id that the server's intake key has to have: nothing is sent to another (see: sallyport secret intake-key)")
 }
@@ -45,7 +50,7 @@ func (p *program) store(ctx context.Context, s sending, fields map[string][]byte
 	if err != nil {
 		return nil, out, err
 	}
-	about, err := vault.About{Scope: s.body.Scope, Expires: s.body.Expires, AnyOrigin: s.body.AnyOrigin}.Text()
+	about, err := vault.About{Scope: s.body.Scope, Expires: s.body.Expires, AnyOrigin: s.body.AnyOrigin, AlthoughRecorded: s.body.AlthoughRecorded}.Text()
 	if err != nil {
 		return nil, out, err
 	}

@@ -48,6 +48,12 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	if f.data == "" {
 		return &usageError{"the data directory is missing", "name it with --data"}
 	}
+	if _, err := logHandler(p.err, f.logFormat, f.logLevel); err != nil {
+		return err
+	}
+	if err := p.shield(ctx, f.logFormat); err != nil {
+		return err
+	}
 	h, err := logHandler(p.err, f.logFormat, f.logLevel)
 	if err != nil {
 		return err
@@ -117,8 +123,12 @@ func (p *program) until(ctx context.Context, a *app.App, f serveFlags) error {
 	if err := p.event("ready", url, f.tenant); err != nil {
 		return err
 	}
-	<-ctx.Done()
-	return nil
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-a.Failed():
+		return a.Failure()
+	}
 }
 
 // event says how far the start has come.

@@ -29,6 +29,7 @@ import (
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -199,7 +200,6 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 			return it, err
 		}
 	}
-	m.crash(it, AfterClaim)
 	// From here on the caller's patience no longer counts: what was claimed
 	// ends in a recorded state.
 	ctx = context.WithoutCancel(ctx)
@@ -207,22 +207,42 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 	if p.From == intent.Unknown {
 		from = intent.Sending
 	}
+	var ans connector.Answer
+	var err error
+	crash.Guard(func() { ans, err = m.attempt(ctx, p, fence, &from) }, func(c *crash.Panic) {
+		c.Log(ctx, m.log)
+		ans, err = connector.Answer{Outcome: connector.NotSent, Err: c}, nil
+		if from == intent.Sending {
+			ans.Outcome = connector.Unclear
+		}
+	})
+	if err != nil {
+		return it, err
+	}
+	return m.finish(ctx, p, fence, from, ans)
+}
+
+// attempt opens the door and makes the call; from becomes SENDING when that is
+// durable. An error is one of making it so: nothing was sent.
+func (m *Machine) attempt(ctx context.Context, p Plan, fence int64, from *intent.State) (connector.Answer, error) {
+	it := p.Intent
+	m.crash(it, AfterClaim)
 	door, err := p.Open(ctx)
 	if err != nil {
-		return m.finish(ctx, p, fence, from, connector.Answer{Outcome: connector.NotSent, Err: err})
+		return connector.Answer{Outcome: connector.NotSent, Err: err}, nil
 	}
-	if it.Effect == resource.Write && from == intent.Claimed {
+	if it.Effect == resource.Write && *from == intent.Claimed {
 		if err := m.sending(ctx, p, fence); err != nil {
-			return it, err
+			return connector.Answer{}, err
 		}
-		from = intent.Sending
+		*from = intent.Sending
 	}
-	if from == intent.Sending {
+	if *from == intent.Sending {
 		m.crash(it, BeforeBytes)
 	}
 	ans := m.send(ctx, p, door)
 	m.crash(it, AfterAnswer)
-	return m.finish(ctx, p, fence, from, ans)
+	return ans, nil
 }
 
 type attemptKey struct {
@@ -294,16 +314,34 @@ func (m *Machine) sendingEvent(it intent.Intent, fence int64, at time.Time) audi
 	}
 }
 
-// finish records the outcome; only then is the answer handed out.
-func (m *Machine) finish(ctx context.Context, p Plan, fence int64, from intent.State, ans connector.Answer) (intent.Intent, error) {
+// finish records the outcome; only then is the answer handed out. What panics in
+// it is an outcome that could not be recorded.
+func (m *Machine) finish(ctx context.Context, p Plan, fence int64, from intent.State, ans connector.Answer) (it intent.Intent, err error) {
+	crash.Guard(func() { it, err = m.record(ctx, p, fence, from, ans) }, func(c *crash.Panic) {
+		c.Log(ctx, m.log)
+		it, err = p.Intent, m.halt(ctx, c)
+	})
+	return it, err
+}
+
+// clean is what the Worker sees of an answer, and why it is one. What panics here
+// does so by what the system sent, which must not stop everything: it is not shown.
+func (m *Machine) clean(ctx context.Context, p Plan, ans connector.Answer) (res intent.Result, why string) {
+	crash.Guard(func() { res, why = p.Clean(ans), p.Why(ans) }, func(c *crash.Panic) {
+		c.Log(ctx, m.log)
+		res, why = intent.Result{Status: ans.Status, Note: "The answer is not shown: what reads it has " + c.Error() + "."}, c.Error()
+	})
+	return res, why
+}
+
+func (m *Machine) record(ctx context.Context, p Plan, fence int64, from intent.State, ans connector.Answer) (intent.Intent, error) {
 	it := p.Intent
 	to := settle(p, from, ans)
-	res := p.Clean(ans)
+	res, reason := m.clean(ctx, p, ans)
 	res.State = to
 	if res.Body != nil && !json.Valid(res.Body) {
 		res.Body, res.Note = nil, "The answer is not shown: it can't be recorded as JSON."
 	}
-	reason := p.Why(ans)
 	if res.Note == "" {
 		res.Note = note(to, it.Effect, ans)
 		if p.From == intent.Unknown && to == intent.Committed {

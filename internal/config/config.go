@@ -22,6 +22,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -48,6 +49,9 @@ type Options struct {
 	// Known says whether a resource that is not in the files exists anyway,
 	// because it was applied before. nil: none does.
 	Known func(resource.Kind, string) bool
+	// Cases has files with cases for policies read too; without it, those of a
+	// directory are passed over.
+	Cases bool
 }
 
 // Bundle is what was loaded.
@@ -55,7 +59,11 @@ type Bundle struct {
 	// Resources in the order of kinds, then names.
 	Resources []resource.Resource
 	places    map[catalog.Key]places
+	cases     []Case
 }
+
+// Cases are those that were read, in the order of the files.
+func (b *Bundle) Cases() []Case { return b.cases }
 
 // Error is one thing that is wrong with a file.
 type Error struct {
@@ -104,6 +112,7 @@ type place struct {
 	file      string
 	line, col int
 	block     bool // a block of text, which begins on the next line
+	indent    int  // of a block: the spaces before each line
 }
 
 func (p place) err(f *fault.Error) *Error {
@@ -112,6 +121,14 @@ func (p place) err(f *fault.Error) *Error {
 
 // places are where a resource's fields stand, by path.
 type places map[string]place
+
+// within puts the directory before each file's name.
+func (p places) within(dir string) {
+	for path, at := range p {
+		at.file = filepath.Join(dir, at.file)
+		p[path] = at
+	}
+}
 
 // at finds the place of a path, or of the nearest thing around it.
 func (p places) at(path string) place {
@@ -137,7 +154,7 @@ func (b *Bundle) Locate(err error) error {
 			if at, ok := b.places[catalog.Key{Kind: resource.KindPolicy, Name: p.Policy}]; ok {
 				e := at.at("cedar").err(p.Err)
 				if p.Line > 0 && at.at("cedar").block {
-					e.Line, e.Column = e.Line+p.Line, p.Column
+					e.Line, e.Column = e.Line+p.Line, p.Column+at.at("cedar").indent
 				}
 				err = e
 			}

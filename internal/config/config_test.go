@@ -160,7 +160,7 @@ func TestDocumentsStayInTheDirectory(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(res, "r.yaml"), []byte(integration(name)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if b, err := config.Load(res, config.Options{}); err == nil {
+		if b, err := config.Load(config.Options{}, res); err == nil {
 			t.Errorf("%s was read: %s", name, b.Resources[0].(*resource.Integration).HTTP.OpenAPI)
 		} else if !strings.Contains(err.Error(), "r.yaml:6:12: ") {
 			t.Errorf("%s: %v", name, err)
@@ -256,7 +256,7 @@ func TestLocateFindsTheLine(t *testing.T) {
 	cerr := &catalog.Problem{Key: catalog.Key{Kind: resource.KindTeam, Name: "finance"}, Problem: resource.Problem{Path: "members[0]", Err: fault.New(fault.Invalid, "who is that")}}
 	other := errors.New("something else")
 	got := b.Locate(errors.Join(perr, cerr, other))
-	for _, want := range []string{`p.yaml:6:1: there is no Tool "x/y"`, "t.yaml:4:11: who is that", "something else"} {
+	for _, want := range []string{`p.yaml:6:3: there is no Tool "x/y"`, "t.yaml:4:11: who is that", "something else"} {
 		if !strings.Contains(got.Error(), want) {
 			t.Errorf("%q is not in %q", want, got)
 		}
@@ -267,10 +267,10 @@ func TestLocateFindsTheLine(t *testing.T) {
 }
 
 func TestLoadNamesWhatIsNotThere(t *testing.T) {
-	if _, err := config.Load(filepath.Join(t.TempDir(), "no"), config.Options{}); !fault.Is(err, fault.Invalid) {
+	if _, err := config.Load(config.Options{}, filepath.Join(t.TempDir(), "no")); !fault.Is(err, fault.Invalid) {
 		t.Error(err)
 	}
-	if _, err := config.Load(t.TempDir(), config.Options{}); err == nil || !strings.Contains(err.Error(), "no file *.yaml") {
+	if _, err := config.Load(config.Options{}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "no file *.yaml") {
 		t.Error(err)
 	}
 }

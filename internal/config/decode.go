@@ -21,6 +21,10 @@ type decoder struct {
 
 func (d *decoder) decode(n *node, v reflect.Value, path string) {
 	d.places[path] = n.at
+	if v.Type() == reflect.TypeFor[json.RawMessage]() {
+		d.exact(n, v)
+		return
+	}
 	if n.kind == aNothing {
 		d.add(n.at, fault.New(fault.Invalid, "it has no value").WithHint("leave the key out, or give it a value"))
 		return
@@ -66,6 +70,16 @@ func (d *decoder) free(n *node, v reflect.Value) {
 	if err != nil {
 		d.addf(n.at, "it is not plain data")
 	}
+}
+
+// exact sets a value as JSON, numbers as they are written.
+func (d *decoder) exact(n *node, v reflect.Value) {
+	b, err := json.Marshal(n.exact())
+	if err != nil {
+		d.addf(n.at, "it is not plain data")
+		return
+	}
+	v.SetBytes(b)
 }
 
 func (d *decoder) is(n *node, want kind) bool {

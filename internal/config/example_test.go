@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"testing"
+	"time"
 
 	"sallyport.dev/internal/catalog"
 	"sallyport.dev/internal/config"
@@ -15,9 +16,9 @@ import (
 // The example loads, every reference leads somewhere, its policy fits its tools,
 // and there is one human gate: the vendor's creation.
 func TestTheExampleHolds(t *testing.T) {
-	b, err := config.Load("../../examples/vendor-onboarding/resources", config.Options{Vars: map[string]string{
+	b, err := config.Load(config.Options{Vars: map[string]string{
 		"TAXVERIFY_URL": "http://127.0.0.1:1", "ERP_URL": "http://127.0.0.1:2", "TICKETING_URL": "http://127.0.0.1:3", "MODEL_URL": "http://127.0.0.1:4",
-	}})
+	}}, "../../examples/vendor-onboarding/resources")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,8 @@ func TestTheExampleHolds(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := set.Evaluate(policy.Question{Tenant: "acme", Run: "run_1", Mission: mission, Starter: "acc_1", Connection: o.Connection,
-			Integration: m.Integration.Name, Tool: o.Tool.Name, Effect: o.Tool.Effect, Args: []byte(`{}`)})
+			Integration: m.Integration.Name, Tool: o.Tool.Name, Effect: o.Tool.Effect, Args: []byte(`{}`),
+			Worker: "built-in", Now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)})
 		switch v.Effect {
 		case policy.Allow:
 		case policy.Ask:

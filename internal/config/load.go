@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -17,13 +18,25 @@ import (
 	"sallyport.dev/internal/resource"
 )
 
-// Load reads a file, or all *.yaml and *.yml files of a directory (not of those
+// Load reads files, and of each directory all *.yaml and *.yml files (not of those
 // below it). The error, of kind Invalid, joins an [*Error] for everything that
-// is wrong; then there is no Bundle.
-func Load(name string, opts Options) (*Bundle, error) {
+// is wrong; then there is no Bundle. Where there are several names, the places of
+// errors have the directory.
+func Load(opts Options, names ...string) (*Bundle, error) {
+	l := newLoader(opts)
+	for _, name := range names {
+		if err := l.open(name, len(names) > 1); err != nil {
+			return nil, err
+		}
+	}
+	return l.bundle()
+}
+
+// open reads a file or a directory.
+func (l *loader) open(name string, several bool) error {
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, fault.Newf(fault.Invalid, "%s can't be read", fault.Quote(name)).WithHint("name a file or a directory with resources in YAML")
+		return fault.Newf(fault.Invalid, "%s can't be read", fault.Quote(name)).WithHint("name a file or a directory with resources in YAML")
 	}
 	dir, files := name, []string(nil)
 	if !info.IsDir() {
@@ -31,17 +44,46 @@ func Load(name string, opts Options) (*Bundle, error) {
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fault.Newf(fault.Invalid, "%s can't be opened", fault.Quote(dir))
+		return fault.Newf(fault.Invalid, "%s can't be opened", fault.Quote(dir))
 	}
 	defer root.Close()
-	return LoadFS(root.FS(), files, opts)
+	was, before := len(l.errs), len(l.b.cases)
+	known := maps.Clone(l.b.places)
+	l.read(root.FS(), files)
+	if !several {
+		return nil
+	}
+	for _, e := range l.errs[was:] {
+		e.File = filepath.Join(dir, e.File)
+	}
+	for i := range l.b.cases[before:] {
+		l.b.cases[before+i].within(dir)
+	}
+	for k, at := range l.b.places {
+		if _, old := known[k]; !old {
+			at.within(dir)
+		}
+	}
+	return nil
 }
 
 // LoadFS reads the named files of a file system; without names, as [Load] does
 // of a directory.
 func LoadFS(fsys fs.FS, names []string, opts Options) (*Bundle, error) {
-	l := &loader{fsys: fsys, opts: opts, report: &report{}, used: map[string]bool{}, wrong: map[catalog.Key]bool{}, b: &Bundle{places: map[catalog.Key]places{}}}
-	if names == nil {
+	l := newLoader(opts)
+	l.read(fsys, names)
+	return l.bundle()
+}
+
+func newLoader(opts Options) *loader {
+	return &loader{opts: opts, report: &report{}, wrong: map[catalog.Key]bool{}, b: &Bundle{places: map[catalog.Key]places{}}}
+}
+
+// read reads the named files, or all of the directory.
+func (l *loader) read(fsys fs.FS, names []string) {
+	l.fsys, l.used = fsys, map[string]bool{}
+	listed := names == nil
+	if listed {
 		names = l.list()
 	}
 	var documents []string
@@ -49,6 +91,10 @@ func LoadFS(fsys fs.FS, names []string, opts Options) (*Bundle, error) {
 		if b := l.readFile(place{file: name}, name, maxFile); b != nil {
 			if isDocument(b) && len(names) > 1 {
 				documents = append(documents, name) // may be the OpenAPI document of an Integration
+				continue
+			}
+			if isCases(b) {
+				l.caseFile(name, b, listed)
 				continue
 			}
 			l.file(name, b)
@@ -59,6 +105,10 @@ func LoadFS(fsys fs.FS, names []string, opts Options) (*Bundle, error) {
 			l.addf(place{file: name}, "it is an OpenAPI document, and no Integration in the files names it")
 		}
 	}
+}
+
+// bundle is what was read, when nothing is wrong.
+func (l *loader) bundle() (*Bundle, error) {
 	l.references()
 	if err := l.err(); err != nil {
 		return nil, err

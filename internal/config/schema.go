@@ -126,8 +126,8 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"Network.allowLoopbackHTTP": "Permit plain HTTP, to a loopback address only.", "Network.allowPrivate": "Address ranges beyond public ones that the host may resolve to, like 10.20.0.0/16.",
 
 	"ToolRule.effect":          "GET and HEAD are reads and all else writes, unless said.",
+	"ToolRule.notSecret":       "JSON pointers into the answer, with * for any name or index: values there look like secrets and are none, such as a cursor.",
 	"ToolRule.referenceHeader": "Header in which a write carries the Intent's id.", "ToolRule.idempotency": "What the system does with idempotency keys; a wrong declaration is a second write.",
-	"ToolRule.notSecret": "Places in the answer whose values look like secrets and are none, as JSON pointers.",
 	"Idempotency.header": "Header that carries the key.", "Idempotency.window": "How long the system knows a key, from the first request on.",
 	"Idempotency.semantics": "What it answers to a known key: replays (the first answer) or rejects (a status).", "Idempotency.status": "Status of rejects, such as 409.",
 	"ToolRule.lookup": "How to ask whether a write was applied whose outcome is unknown.",

@@ -170,7 +170,7 @@ func (r *reader) node(n ast.Node, depth int) *node {
 		quoted := n.Token != nil && (n.Token.Type == token.SingleQuoteType || n.Token.Type == token.DoubleQuoteType)
 		r.text(out, n.Value, !quoted)
 	case *ast.LiteralNode:
-		out.at.block = true
+		out.at.block, out.at.indent = true, indentOf(n.Value.GetToken())
 		r.text(out, n.Value.Value, false)
 	case *ast.BoolNode:
 		out.kind, out.value = aBoolean, n.Value
@@ -185,6 +185,19 @@ func (r *reader) node(n ast.Node, depth int) *node {
 		return nil
 	}
 	return out
+}
+
+// indentOf is how far the first line of a block of text is indented.
+func indentOf(t *token.Token) int {
+	if t == nil {
+		return 0
+	}
+	for line := range strings.SplitSeq(t.Origin, "\n") {
+		if text := strings.TrimLeft(line, " "); text != "" {
+			return len(line) - len(text)
+		}
+	}
+	return 0
 }
 
 // member adds one key and its value; a repeated key is an error, because of two
@@ -286,6 +299,28 @@ func (n *node) any() any {
 	case aNothing:
 	}
 	return nil
+}
+
+// exact is the value with numbers as they are written.
+func (n *node) exact() any {
+	switch n.kind {
+	case aNumber:
+		return json.Number(n.text)
+	case aList:
+		out := make([]any, 0, len(n.items))
+		for _, e := range n.items {
+			out = append(out, e.exact())
+		}
+		return out
+	case aMapping:
+		out := map[string]any{}
+		for i, k := range n.keys {
+			out[k.text] = n.items[i].exact()
+		}
+		return out
+	case aText, aBoolean, aNothing:
+	}
+	return n.any()
 }
 
 // get finds a mapping's value; nil when it is not there.

@@ -31,6 +31,8 @@ type auditRow struct {
 	audit.Row
 	Who    string
 	Secret string // with its version, where the entry has one
+	// Incident is the id of the one that the entry is about.
+	Incident string
 }
 
 func (v *visit) auditRows(rows []audit.Row) []auditRow {
@@ -51,6 +53,7 @@ func (v *visit) auditRows(rows []audit.Row) []auditRow {
 		if err != nil {
 			continue // shown as it is; verifying the log names it
 		}
+		out[i].Incident, _ = e.Fields["incident"].(string)
 		if s, ok := e.Fields["secret"].(string); ok {
 			out[i].Secret = s
 			if n, ok := e.Fields["secretVersion"]; ok {
@@ -70,7 +73,7 @@ const (
 // auditTypes are offered as a filter.
 var auditTypes = []audit.Type{
 	audit.IntentProposed, audit.IntentDenied, audit.IntentParked, audit.IntentDecided, audit.IntentClaimed, audit.IntentOutcome, audit.IntentSwept,
-	audit.IntentResolved, audit.RunStarted, audit.RunEnded, audit.WorkerIncident, audit.SecretSet, audit.SecretRotated, audit.SecretDisabled,
+	audit.IntentResolved, audit.RunStarted, audit.RunEnded, audit.WorkerIncident, audit.IncidentOpened, audit.IncidentClosed, audit.SecretSet, audit.SecretRotated, audit.SecretDisabled,
 	audit.SecretDescribed, audit.SecretDestroyed, audit.SecretRemoved, audit.SecretOpened, audit.ResourceApplied, audit.ResourceRemoved, audit.TeamChanged, audit.AccountCreated,
 	audit.AccountChanged, audit.SessionStarted, audit.SessionFailed, audit.SessionEnded, audit.VaultUnsealed, audit.LogOpened,
 }

@@ -1,5 +1,5 @@
 // Package console is the pages: sign-in, the Portal, Runs with their live
-// Explain rail, the Decision Queue, Secrets, the audit log. It shows what the
+// Explain rail, the Decision Queue, incidents, Secrets, the audit log. It shows what the
 // services know and hands them what people say; it decides nothing itself.
 //
 // It works without JavaScript: every page is HTML from the server, every action
@@ -33,6 +33,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/vault"
 )
@@ -51,6 +52,7 @@ type Config struct {
 	Directory *identity.Directory
 	Gate      *gate.Gate
 	Desk      *decision.Desk
+	Incidents *incident.Desk
 	Vault     *vault.Vault
 	Rail      *explain.Rail
 	Audit     audit.Reader
@@ -108,6 +110,9 @@ func (c *Console) routes() {
 	c.handle("GET /stops", deciders, (*visit).showStops)
 	c.handle("POST /stops", with(ident.Admin, ident.Approver), (*visit).stop)
 	c.handle("POST /stops/resume", with(ident.Admin), (*visit).resume)
+	c.handle("GET /incidents", incidentReaders, (*visit).incidents)
+	c.handle("GET /incidents/{incident}", incidentReaders, (*visit).showIncident)
+	c.handle("POST /incidents/{incident}/{action}", with(ident.Admin), (*visit).changeIncident)
 
 	c.handle("GET /secrets", with(ident.Admin, ident.Builder, ident.Auditor), (*visit).secrets)
 	c.handle("POST /secrets", with(ident.Admin), (*visit).storeSecret)

@@ -26,7 +26,7 @@ type decisionPage struct {
 	// known secret in it.
 	Odd, Redacted bool
 	SelfApproval  bool     // the Mission allows it
-	Can           bool     // who is signed in may decide
+	Can           bool     // who is signed in may decide; on what is held, reject
 	Blocked       *problem // why not
 	Verdict       decision.Verdict
 	Reason        string
@@ -63,7 +63,7 @@ func (v *visit) decision() (decision.Item, error) {
 	if !ok {
 		return decision.Item{}, fault.Newf(fault.NotFound, "there is no Decision %q that you may see", fault.Quote(id))
 	}
-	return it, nil
+	return it.For(v.who), nil
 }
 
 func (v *visit) showDecision() error {
@@ -113,6 +113,8 @@ func (v *visit) verdict(it decision.Item, verdict decision.Verdict) error {
 		return decision.Refuse(decision.Changed)
 	case verdict != decision.Approve && verdict != decision.Reject:
 		return fault.New(fault.Invalid, "neither approve nor reject was chosen")
+	case verdict == decision.Approve && it.Held != nil:
+		return decision.Refuse(decision.Altered)
 	case password == "" || code == "":
 		return decision.Refuse(decision.NoFactor)
 	}
@@ -154,6 +156,16 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 	b := it.Intent.Bound
 	p := &decisionPage{Frame: Frame{Title: "Decision on " + b.Tool + " with " + b.Connection}, Item: it}
 	var err error
+	if p.Members, err = v.members(it); err != nil {
+		return nil, err
+	}
+	if p.Run, err = v.Store.Run(v.Context(), v.who.Tenant, it.Decision.Run); err != nil {
+		return nil, err
+	}
+	if it.Held != nil { // neither the action nor the evidence, which has the arguments too
+		p.Seen = it.Decision.Digest // to be rejected by
+		return p, v.judge(p)
+	}
 	if p.Seen, err = b.Digest(); err != nil {
 		return nil, err
 	}
@@ -163,12 +175,6 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 		shown = append(shown, k, h)
 	}
 	p.Odd, p.Redacted = hasOdd(shown...), redacted(shown...)
-	if p.Members, err = v.members(it); err != nil {
-		return nil, err
-	}
-	if p.Run, err = v.Store.Run(v.Context(), v.who.Tenant, it.Decision.Run); err != nil {
-		return nil, err
-	}
 	if p.Rail, err = v.latest(p.Run); err != nil {
 		return nil, err
 	}

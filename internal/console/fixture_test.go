@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/html"
 
 	"sallyport.dev/internal/app"
+	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/console"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/explain"
@@ -43,14 +44,15 @@ type office struct {
 	t       *testing.T
 	app     *app.App
 	handler http.Handler
-	passed  atomic.Int64 // nanoseconds by which the clock is ahead
-	created atomic.Int64 // vendors that the system has made
+	passed  atomic.Int64                       // nanoseconds by which the clock is ahead
+	created atomic.Int64                       // vendors that the system has made
+	between atomic.Pointer[func(commit.Point)] // what happens between the steps of an attempt
 }
 
 // consoleOf is what the console of a running program is made of.
 func consoleOf(a *app.App, tenant ident.Tenant, now func() time.Time, secure bool) console.Config {
 	c := a.API().Config
-	return console.Config{Tenant: tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Vault: a.Vault, Rail: a.Rail,
+	return console.Config{Tenant: tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
 		Audit: c.Audit, Store: c.Store, Now: now, Log: slog.New(slog.DiscardHandler), Secure: secure}
 }
 
@@ -60,7 +62,12 @@ func open(t *testing.T) *office {
 	dir := t.TempDir()
 	var err error
 	o.app, err = app.New(t.Context(), app.Config{Dir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Tenant: tenant, LogHandler: slog.DiscardHandler,
-		Now: o.now, Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(dir, "seal.key"))}})
+		Now: o.now, Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(dir, "seal.key"))},
+		Crash: func(_ intent.Intent, p commit.Point) {
+			if f := o.between.Load(); f != nil {
+				(*f)(p)
+			}
+		}})
 	o.must(err)
 	o.must(o.app.Start(t.Context()))
 	t.Cleanup(func() { o.must(o.app.Stop(context.Background())) })

@@ -18,6 +18,7 @@ type homePage struct {
 	More     bool            // than are listed
 	Resolves bool
 	Unknown  int
+	Open     int // incidents, for who may see them
 }
 
 func (*homePage) name() string { return "home" }
@@ -50,6 +51,9 @@ func (v *visit) home() (err error) {
 			return err
 		}
 		p.Unknown = len(l)
+	}
+	if p.Open, err = v.Incidents.Open(v.Context(), v.who); err != nil {
+		return err
 	}
 	v.render(http.StatusOK, p)
 	return nil

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/vault"
@@ -58,7 +59,7 @@ type page interface {
 // pages are all of them.
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
-	&decisionPage{}, &unknownPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &stopsPage{}, &problemPage{},
+	&decisionPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &stopsPage{}, &problemPage{},
 }
 
 // templates has each page with the frame and the parts, by the page's name.
@@ -86,7 +87,11 @@ var functions = template.FuncMap{
 	"ms":      time.UnixMilli,
 	"string":  func(b []byte) string { return string(b) },
 	"near":    near,
+	"says":    sentence,
+	"held":    func() string { return decision.HeldText },
 	"short":   func(id string) string { return id[:min(len(id), 10)] },
+	"inside":  localPath,
+	"after":   func(index int64) int64 { return index + 1 },
 	"last":    func(v []vault.Version) vault.Version { return v[len(v)-1] },
 }
 
@@ -99,6 +104,7 @@ var done = map[string]string{
 	"changed":   "It is changed.",
 	"destroyed": "Every version of the Secret is destroyed.",
 	"decided":   "Your verdict is on the record.",
+	"closed":    "The incident is closed.",
 	"resolved":  "Your word is on the record.",
 	"stopped":   "The Run was stopped.",
 	"switched":  "It is stopped. What was claimed before may still end; nothing more is begun.",
@@ -144,6 +150,7 @@ func navigation(who ident.Principal, path string) []link {
 	add("/decisions", "Decision Queue", deciders)
 	add("/unknown", "Unknown outcomes", with(ident.Admin, ident.Auditor))
 	add("/stops", "Kill switch", deciders)
+	add("/incidents", "Incidents", incidentReaders)
 	add("/secrets", "Secrets", with(ident.Admin, ident.Builder, ident.Auditor))
 	add("/audit", "Audit log", with(ident.Auditor, ident.Admin))
 	for i, l := range nav {

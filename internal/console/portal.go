@@ -201,7 +201,7 @@ func (v *visit) startRun() error {
 		return v.handIn(p, m, body)
 	}
 	// The account in the key: nobody gets at another's Run with a key of theirs.
-	r, err := v.Gate.StartRun(v.Context(), v.who, gate.Start{Mission: m.Name, Input: body, Via: "portal", Key: "portal:" + v.who.ID + ":" + p.Key})
+	r, err := v.Gate.StartRun(v.Context(), v.who, gate.Start{Mission: m.Name, Input: body, Via: "portal", Source: gate.Source(v.Request), Key: "portal:" + v.who.ID + ":" + p.Key})
 	if err != nil {
 		var status int
 		status, p.Problem = v.explain(err)

@@ -84,23 +84,12 @@ func (v *visit) sees(d decision.Decision) (bool, error) {
 }
 
 // refusal is why a verdict of this person would not count, with everything but
-// the factor judged as the desk will judge it; nil: it would.
+// the factor judged as the desk will judge it; nil: it would. Of what is held a
+// rejection is asked about.
 func (v *visit) refusal(who ident.Principal, it decision.Item) (no, err error) {
-	d := it.Decision
-	c := decision.Candidate{Principal: who, Seen: d.Digest}
-	c.Since, err = v.Desk.Facts.MemberSince(v.Context(), d.Tenant, d.TeamID, who.ID)
-	if err != nil && !fault.Is(err, fault.NotFound) {
-		return nil, err
+	verdict := decision.Approve
+	if it.Held != nil {
+		verdict = decision.Reject
 	}
-	parties, err := v.Desk.Involved.Parties(v.Context(), it.Intent)
-	if fault.Is(err, fault.Denied) {
-		return err, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if _, no = decision.Judge(d, it.Intent, c, decision.Approve, parties, v.Now()); decision.CodeOf(no) == decision.NoFactor {
-		return nil, nil
-	}
-	return no, nil
+	return v.Desk.Would(v.Context(), who, it, verdict, v.Now())
 }

@@ -43,6 +43,7 @@ type facts struct {
 	Mission  string // its title, or its name where it has been removed
 	Scripted bool
 	Intents  []action
+	Seen     int // incidents that the viewer may look at
 }
 
 // action is an Intent with the way to its Decision.
@@ -186,6 +187,9 @@ func (v *visit) facts(id string) (f facts, err error) {
 			s := shown(w, m)
 			f.Mission, f.Scripted = s.Title, s.Scripted && f.Run.Worker == intent.BuiltIn
 		}
+	}
+	if f.Seen, err = v.incidentsOf(id); err != nil {
+		return f, err
 	}
 	l, err := v.Store.Intents(v.Context(), v.who.Tenant, id)
 	if err != nil {

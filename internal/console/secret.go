@@ -19,7 +19,7 @@ type secretsPage struct {
 	TLS     bool // the form goes over TLS
 	// What was filled in, without the values: those are never sent back.
 	Name, Description, Form, How, Origins, Expires string
-	AnyOrigin                                      bool
+	AnyOrigin, Meant                               bool
 	Problem                                        *problem
 }
 
@@ -59,7 +59,8 @@ func (v *visit) intakeKey() error {
 // collector's.
 func (v *visit) storeSecret() error {
 	p := &secretsPage{Name: v.PostFormValue("name"), Description: v.PostFormValue("description"), Form: v.PostFormValue("form"), How: v.PostFormValue("how"),
-		Origins: v.PostFormValue("origins"), Expires: v.PostFormValue("expires"), AnyOrigin: v.PostFormValue("anywhere") == "yes"}
+		Origins: v.PostFormValue("origins"), Expires: v.PostFormValue("expires"), AnyOrigin: v.PostFormValue("anywhere") == "yes",
+		Meant: v.PostFormValue("recorded") == "yes"}
 	w, err := v.filledIn(p)
 	clear(v.PostForm)
 	clear(v.Form)
@@ -85,7 +86,7 @@ func (v *visit) storeSecret() error {
 // filledIn is the form as a Write. Where and how long the value may be used is
 // made as the page's script makes it.
 func (v *visit) filledIn(p *secretsPage) (vault.Write, error) {
-	w := vault.Write{Tenant: v.who.Tenant, Name: p.Name, Description: p.Description, AnyOrigin: p.AnyOrigin, Actor: v.who}
+	w := vault.Write{Tenant: v.who.Tenant, Name: p.Name, Description: p.Description, AnyOrigin: p.AnyOrigin, AlthoughRecorded: p.Meant, Actor: v.who}
 	if o := strings.Fields(p.Origins); len(o) > 0 || p.AnyOrigin {
 		w.Scope = &vault.Scope{Origins: o}
 	}

@@ -144,7 +144,7 @@ func TestTheValueThatThePagesScriptEncryptsIsStored(t *testing.T) {
 		Checked *bool  `json:"checked,omitempty"`
 	}
 	run := func(cookie string, secure, anywhere bool, values map[string]string) (said string, sent url.Values) {
-		fields := map[string]field{"anywhere": {Checked: &anywhere}}
+		fields := map[string]field{"anywhere": {Checked: &anywhere}, "recorded": {Checked: &anywhere}}
 		for _, n := range []string{"name", "description", "sealed", "form", "token", "username", "password", "origins", "expires", "how"} {
 			fields[n] = field{Value: values[n]}
 		}

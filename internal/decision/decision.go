@@ -11,7 +11,9 @@
 //   - by anybody outside the Team, or who joined it after the Intent was made;
 //   - by the starter, their delegate, the Worker or its owner, unless the
 //     Mission allows it, and then it is marked on the record;
-//   - by anything that is not a person.
+//   - by anything that is not a person;
+//   - an approval of what can't be shown as it is, because a Secret's value stands
+//     in it ([Held]): who is asked to approve must read what is sent.
 //
 // # Security
 //
@@ -89,6 +91,7 @@ type Decision struct {
 	Policies     []string      `json:"policies,omitempty"`  // that let it through
 	PolicySet    string        `json:"policySet,omitempty"` // digest of the whole set
 	SelfApproval bool          `json:"selfApproval,omitempty"`
+	HeldAt       time.Time     `json:"heldAt,omitzero"` // when a known secret was first found in what its page shows
 }
 
 // Factor is a fresh proof by a person that they mean one exact act. Package

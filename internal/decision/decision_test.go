@@ -142,6 +142,9 @@ func TestEachRefusalHasItsReason(t *testing.T) {
 		"a delegate":                    {decision.OwnApproval, func(s *scene) { s.p.Delegates = []string{"acc_x", "acc_ann"} }},
 		"the worker":                    {decision.OwnApproval, func(s *scene) { s.p.Worker = "acc_ann" }},
 		"the worker's owner":            {decision.OwnApproval, func(s *scene) { s.p.Owner = "acc_ann" }},
+		"a secret stands in the action": {decision.Altered, func(s *scene) { s.c.Altered = true }},
+		"also for a good factor's lack": {decision.Altered, func(s *scene) { s.c.Altered, s.c.Factor = true, nil }},
+		"not told to who may not":       {decision.NotInTeam, func(s *scene) { s.c.Altered, s.c.Since = true, time.Time{} }},
 		"no factor":                     {decision.NoFactor, func(s *scene) { s.c.Factor = nil }},
 		"a factor without id":           {decision.NoFactor, func(s *scene) { s.c.Factor.ID = "" }},
 		"a factor for nothing":          {decision.OtherFactor, func(s *scene) { s.c.Factor.For = "" }},
@@ -156,6 +159,17 @@ func TestEachRefusalHasItsReason(t *testing.T) {
 		c.do(s)
 		wantCode(t, name, s, c.want)
 	}
+}
+
+func TestWhatIsHeldCanBeRejected(t *testing.T) {
+	s := good(t)
+	s.c.Altered, s.v = true, decision.Reject
+	s.c.Factor.For = s.d.Act(decision.Reject, s.c.Principal.ID)
+	if _, err := s.judge(); err != nil {
+		t.Fatal(err)
+	}
+	s.p.AllowSelfApproval, s.i.Starter, s.v = true, s.c.Principal.ID, decision.Approve
+	wantCode(t, "an approval that the Mission allows the starter", s, decision.Altered)
 }
 
 func TestSelfApprovalCountsWhereTheMissionAllowsItAndIsMarked(t *testing.T) {

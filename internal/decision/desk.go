@@ -75,17 +75,29 @@ type Filter struct {
 
 // Item is one item of the Decision Queue.
 type Item struct {
-	Decision Decision      `json:"decision"`
-	Intent   intent.Intent `json:"intent"`
+	Decision Decision `json:"decision"`
+	// Intent is without its arguments, reason and request while it is held.
+	Intent intent.Intent `json:"intent"`
+	Held   *Held         `json:"held,omitempty"`
 }
 
-// Config is what a Desk works with. All of it is needed.
+// Config is what a Desk works with. All of it is needed but Altered.
 type Config struct {
 	Store    Store
 	Facts    Facts
 	Involved Involved
 	// Clean scrubs a text with the tenant's current set.
 	Clean func(ident.Tenant, string) string
+	// Known gives the names of the tenant's Secrets whose values stand in the
+	// texts, in any encoding, by the current set. Unavailable: nobody can say.
+	Known func(t ident.Tenant, texts ...[]byte) ([]string, error)
+	// Hold marks an open Decision as one that was held, with its entry, in one
+	// transaction. On one that is marked already, or not open, it does nothing.
+	Hold func(ctx context.Context, d Decision, ev audit.Event, at time.Time) error
+	// Altered is told of a Decision that is held, with the whole Intent and the
+	// names of the Secrets: once, or again where that could not be recorded.
+	Altered func(ctx context.Context, d Decision, i intent.Intent, secrets []string) error
+	Now     func() time.Time
 	// Wake tells who follows the Run's rail that there is something new.
 	Wake func(tenant ident.Tenant, run string)
 }
@@ -95,13 +107,14 @@ type Desk struct{ Config }
 
 // NewDesk makes the service.
 func NewDesk(c Config) (*Desk, error) {
-	if c.Store == nil || c.Facts == nil || c.Involved == nil || c.Clean == nil || c.Wake == nil {
+	if c.Store == nil || c.Facts == nil || c.Involved == nil || c.Clean == nil || c.Known == nil || c.Hold == nil || c.Now == nil || c.Wake == nil {
 		return nil, fault.New(fault.Internal, "opening the Decision Queue without all that it works with")
 	}
 	return &Desk{c}, nil
 }
 
-// Queue lists a page of Decisions with their Intents, the oldest first.
+// Queue lists a page of Decisions with their Intents, the oldest first. One that
+// is held has nothing of its action.
 func (k *Desk) Queue(ctx context.Context, tenant ident.Tenant, f Filter) ([]Item, error) {
 	switch {
 	case f.Limit <= 0:
@@ -122,19 +135,33 @@ func (k *Desk) Queue(ctx context.Context, tenant ident.Tenant, f Filter) ([]Item
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, Item{d, i})
+		it, err := k.look(ctx, Item{Decision: d, Intent: i})
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, it)
 	}
 	return items, nil
 }
 
-// Get is one Decision with its Intent; kind NotFound.
+// Get is one Decision with its Intent, without its action where it is held; kind
+// NotFound.
 func (k *Desk) Get(ctx context.Context, tenant ident.Tenant, id string) (Item, error) {
+	it, err := k.whole(ctx, tenant, id)
+	if err != nil {
+		return it, err
+	}
+	return k.look(ctx, it)
+}
+
+// whole is Get, held or not: for what is judged, and never for what is shown.
+func (k *Desk) whole(ctx context.Context, tenant ident.Tenant, id string) (Item, error) {
 	d, err := k.Store.Decision(ctx, tenant, id)
 	if err != nil {
 		return Item{}, err
 	}
 	i, err := k.Facts.Intent(ctx, tenant, d.Intent)
-	return Item{d, i}, err
+	return Item{Decision: d, Intent: i}, err
 }
 
 // Sees says whether the caller may see a Run: its own, a person the ones that

@@ -17,6 +17,9 @@ type Candidate struct {
 	Factor *Factor
 	// Seen is the digest on the page that they decided from.
 	Seen intent.Digest
+	// Altered says that a known secret stands in the action, so that no page
+	// shows it as it is.
+	Altered bool
 }
 
 // Parties are those whose verdict does not count, besides the Intent's starter.
@@ -60,6 +63,9 @@ func Judge(d Decision, i intent.Intent, c Candidate, v Verdict, p Parties, now t
 	}
 	if self = involved(who, i, p); self && !p.AllowSelfApproval {
 		return false, Refuse(OwnApproval)
+	}
+	if c.Altered && v == Approve {
+		return false, Refuse(Altered)
 	}
 	return self, checkFactor(d, c, v, now)
 }

@@ -27,6 +27,7 @@ const (
 	StaleFactor Code = "stale_factor"
 	FactorUsed  Code = "factor_used"
 	NotApproved Code = "not_approved"
+	Altered     Code = "altered" // it is held, see [Held]
 )
 
 // confirmAgain is what helps where a factor was not good.
@@ -48,6 +49,7 @@ var refusals = map[Code]*fault.Error{
 	StaleFactor: fault.New(fault.Denied, "the confirmation is too old").WithHint(confirmAgain),
 	FactorUsed:  fault.New(fault.Denied, "the confirmation was used before, or is not on record").WithHint(confirmAgain),
 	NotApproved: fault.New(fault.Denied, "the action has no approval that holds"),
+	Altered:     fault.New(fault.Conflict, heldWhy).WithHint(heldHint),
 }
 
 // Refusal is why a verdict does not count. It wraps a fault.

@@ -32,7 +32,7 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 	if err != nil {
 		return Decision{}, err
 	}
-	it, err := k.Get(ctx, r.Tenant, r.Decision)
+	it, err := k.whole(ctx, r.Tenant, r.Decision)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -47,24 +47,50 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 
 func (k *Desk) decide(ctx context.Context, r Request, it Item, reason string, now time.Time) (Decision, error) {
 	d := it.Decision
-	since, err := k.Facts.MemberSince(ctx, r.Tenant, d.TeamID, r.Who.ID)
-	if fault.Is(err, fault.NotFound) {
-		since, err = time.Time{}, nil
-	}
+	altered, err := k.alters(ctx, it) // by the secrets that are known now, whatever a page has shown
 	if err != nil {
 		return Decision{}, err
 	}
-	parties, err := k.Involved.Parties(ctx, it.Intent)
-	if err != nil {
-		return Decision{}, err
-	}
-	c := Candidate{Principal: r.Who, Since: since, Factor: r.Factor, Seen: r.Digest}
-	if d.SelfApproval, err = Judge(d, it.Intent, c, r.Verdict, parties, now); err != nil {
+	c := Candidate{Principal: r.Who, Factor: r.Factor, Seen: r.Digest, Altered: len(altered) > 0}
+	if d.SelfApproval, err = k.judge(ctx, it, c, r.Verdict, now); err != nil {
 		return Decision{}, err
 	}
 	d.By, d.ByName, d.Factor, d.Method = r.Who.ID, r.Who.Name, r.Factor.ID, r.Factor.Method
 	d.Reason = k.Clean(d.Tenant, reason)
 	return k.settle(ctx, verdict(d, r), r.Who.String(), now)
+}
+
+// judge looks up what a candidate is judged by.
+func (k *Desk) judge(ctx context.Context, it Item, c Candidate, v Verdict, now time.Time) (self bool, err error) {
+	d := it.Decision
+	c.Since, err = k.Facts.MemberSince(ctx, d.Tenant, d.TeamID, c.Principal.ID)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return false, err
+	}
+	parties, err := k.Involved.Parties(ctx, it.Intent)
+	if err != nil {
+		return false, err
+	}
+	return Judge(d, it.Intent, c, v, parties, now)
+}
+
+// Would says why a verdict of a person on what Get or Queue gave would not count,
+// with all but the factor judged as it will be; no is nil where it would.
+func (k *Desk) Would(ctx context.Context, who ident.Principal, it Item, v Verdict, now time.Time) (no, err error) {
+	c := Candidate{Principal: who, Seen: it.Decision.Digest, Altered: it.Held != nil}
+	if it.Held != nil { // what is shown of it can't be judged
+		if it, err = k.whole(ctx, it.Decision.Tenant, it.Decision.ID); err != nil {
+			return nil, err
+		}
+	}
+	_, err = k.judge(ctx, it, c, v, now)
+	switch code := CodeOf(err); {
+	case code == NoFactor:
+		return nil, nil
+	case code != "" || fault.Is(err, fault.Denied): // also: its Mission was removed
+		return err, nil
+	}
+	return nil, err
 }
 
 // verdict is what follows from a verdict that counts.
@@ -128,7 +154,7 @@ func (k *Desk) Withdraw(ctx context.Context, who ident.Principal, tenant ident.T
 	if err != nil {
 		return Decision{}, err
 	}
-	it, err := k.Get(ctx, tenant, id)
+	it, err := k.whole(ctx, tenant, id)
 	if err != nil {
 		return Decision{}, err
 	}

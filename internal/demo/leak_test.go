@@ -109,7 +109,7 @@ func TestNoSecretLeavesTheBoundary(t *testing.T) {
 	w.must(err)
 	_, _ = s.at("what the model received").Write(seen)
 	s.clean(t, wanted, "logs", "answers of the API", "what the model received", "file server/"+sqlite.File, "file server/"+sqlite.File+"-wal",
-		"file server/engine.db", "table "+sqlite.File+" observation", "table "+sqlite.File+" audit_entry", "file company/erp/vendors.jsonl")
+		"file server/engine.db", "table "+sqlite.File+" observation", "table "+sqlite.File+" audit_entry", "table "+sqlite.File+" transcript", "table "+sqlite.File+" factor", "table "+sqlite.File+" outbox", "file company/erp/vendors.jsonl")
 }
 
 // echoed says that the systems did echo: where the credential was, its mark is.

@@ -36,9 +36,11 @@ var dataFiles = []string{sqlite.File, sqlite.File + "-wal", sqlite.File + "-shm"
 // exceptions are what comes out and is known to: each is said with its reason, and
 // fails when it does not come out any more.
 var exceptions = []struct {
-	why, sink, near string
+	why, sink string
+	near      []string // one of these: what was around it can be cut where a stretch begins
 }{
-	{"a form that is refused shows what was typed into it, to who typed it: a mark in its place would say that the guess is right", pages, `name="name" type="text" value="`},
+	{"a form that is refused shows what was typed into it, to who typed it: a mark in its place would say that the guess is right", pages,
+		[]string{`name="name" type="text" value="`, `" autocomplete="username"`}},
 }
 
 // excepted takes the exceptions out of the hits.
@@ -46,7 +48,9 @@ func excepted(t *testing.T, found map[string][]leaktest.Hit) {
 	t.Helper()
 	for _, e := range exceptions {
 		n := len(found[e.sink])
-		found[e.sink] = slices.DeleteFunc(found[e.sink], func(h leaktest.Hit) bool { return strings.Contains(h.Near, e.near) })
+		found[e.sink] = slices.DeleteFunc(found[e.sink], func(h leaktest.Hit) bool {
+			return slices.ContainsFunc(e.near, func(near string) bool { return strings.Contains(h.Near, near) })
+		})
 		if n == len(found[e.sink]) {
 			t.Errorf("an exception is not needed any more: in %s, %s", e.sink, e.why)
 		}
@@ -72,8 +76,13 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	h.received(t)
 	w.rails(s, runs)
 	w.must(parked.call("POST", "/v1/runs/"+parked.run+"/end", map[string]any{"verdict": "done"}, nil))
+	w.incite()
 	routes, calls := w.crawlRoutes(s, []string{parked.run, runs[0]}, doors[0].own().Value)
+	w.outside("requester", "leak", nil) // it goes on, so that there is a token
+	w.eventually("the schedule is looked at", func() bool { return len(query(w.t, w.open(sqlite.File), "SELECT * FROM schedule_mark")) > 0 })
 	w.stored(s)
+	w.backedUp(s)
+	w.everyTableWasUsed(s)
 
 	var all []leaktest.Canary
 	for _, d := range doors {
@@ -119,6 +128,34 @@ func (w *world) stored(s *sinks) {
 		}
 		return true
 	})
+}
+
+// backedUp takes in a backup as its reader gets it.
+func (w *world) backedUp(s *sinks) {
+	w.t.Helper()
+	w.must(w.App.Backup(w.t.Context(), w.principal("admin"), w.People["admin"].Password, w.code("admin"), "to be searched", s.at("backup")))
+	if len(s.tail("backup", 0)) < 1<<10 {
+		w.t.Error("the backup is empty")
+	}
+}
+
+// unused are the tables that the suite leaves empty, with the reason.
+var unused = map[string]string{
+	"factor":     "it is of people's verdicts, which TestNoSecretLeavesTheBoundary has, and searches",
+	"outbox":     "it is empty when everything was carried out; the same test searches it on the way",
+	"transcript": "it is of the built-in Worker, which the same test has, and searches",
+}
+
+// everyTableWasUsed says that each table had rows in it: what is empty was not
+// searched for anything.
+func (w *world) everyTableWasUsed(s *sinks) {
+	w.t.Helper()
+	for _, table := range w.tables(sqlite.File) {
+		empty := len(s.tail("table "+sqlite.File+" "+table, 0)) == 0
+		if why := unused[table]; empty != (why != "") {
+			w.t.Errorf("the table %s is empty: %v; why it may be: %q. Drive the suite through what fills it, or say why not in unused", table, empty, why)
+		}
+	}
 }
 
 // planted puts a canary into each sink, through the sink's own way past the

@@ -216,7 +216,7 @@ func (w *world) openDoors(h *hostile) {
 	w.t.Helper()
 	resources := []resource.Resource{&resource.Policy{Head: head(resource.KindPolicy, "leak-unattended"), Integration: "leak-write",
 		Cedar: `permit (principal in Mission::"leak", action == Action::"call_unattended", resource == Tool::"leak-write/submit");`}}
-	mission := &resource.Mission{Head: head(resource.KindMission, "leak"), Goal: "Have the systems say what they know.", Limits: resource.Limits{Turns: 1000, Calls: 100_000, Tokens: 1_000_000_000, Parked: 1000}}
+	mission := &resource.Mission{Head: head(resource.KindMission, "leak"), Goal: "Have the systems say what they know.", Schedule: []resource.Schedule{{Cron: "0 0 1 1 *"}}, Limits: resource.Limits{Turns: 1000, Calls: 100_000, Tokens: 1_000_000_000, Parked: 1000}}
 	for _, d := range doors {
 		fields := map[string]string{"token": d.own().Value}
 		if d.scheme == resource.SchemeBasic {

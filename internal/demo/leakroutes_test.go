@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/demo"
 )
 
@@ -145,7 +146,7 @@ func (w *world) everything(runs []string, secret string) map[string][]string {
 	w.t.Helper()
 	there := map[string][]string{
 		"mission": {"leak", "vendor-onboarding"}, "secret": {"leak-bearer", "leak-bearer-0"}, "hash": {"x"}, "name": {"console.css"},
-		"action": {"rotate", "activate", "rollback", "disable", "destroy", "remove"}, "version": {"1"}, "path": {"0/000", "entries/000", "0/x000/000"},
+		"action": {"rotate", "activate", "rollback", "disable", "destroy", "remove", "close", "promote", "dismiss"}, "version": {"1"}, "path": {"0/000", "entries/000", "0/x000/000"},
 		"run": runs, "account": {w.People["requester"].Account.ID}, "seal": {"seal_none"},
 	}
 	for _, run := range runs {
@@ -159,6 +160,11 @@ func (w *world) everything(runs []string, secret string) map[string][]string {
 	w.must(w.as("approver").Call(w.t.Context(), "GET", "/v1/decisions?state=all&limit=20", nil, &q))
 	for _, it := range q.Items {
 		there["decision"] = append(there["decision"], it.Decision.ID)
+	}
+	var l api.Incidents
+	w.must(w.as("auditor").Call(w.t.Context(), "GET", "/v1/incidents?limit=12", nil, &l))
+	for _, i := range l.Incidents {
+		there["incident"] = append(there["incident"], i.ID)
 	}
 	for k := range there {
 		there[k] = append(there[k], url.PathEscape(secret))
@@ -216,7 +222,7 @@ var spared = []string{"DELETE /v1/sessions/current", "POST /v1/me/password", "PO
 
 // fields are the members and form fields that requests have: each gets the secret.
 var fields = []string{"name", "password", "code", "next", "new", "again", "verdict", "digest", "reason", "value", "field", "description", "owner", "label",
-	"displayName", "roles", "input", "key", "connection", "tool", "title", "text", "kind", "summary", "why", "finding", "version", "resources", "fields", "scope"}
+	"displayName", "roles", "input", "key", "connection", "tool", "title", "text", "kind", "summary", "why", "finding", "version", "resources", "fields", "scope", "note", "outcome", "origins", "sure", "labels", "run", "mission", "worker", "args"}
 
 func (w *world) callRoute(s *sinks, browser *http.Client, who, method, path, secret string) {
 	w.t.Helper()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport.dev/examples/vendor-onboarding/company"
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 )
 
@@ -104,10 +105,10 @@ func (d *Demo) startSystem(ctx context.Context, name, addr string) (*System, err
 // ready waits for the line in which the system says where it listens.
 func (s *System) ready(ctx context.Context, out io.Reader) error {
 	line := make(chan []byte, 1)
-	go func() {
+	crash.Go(func() {
 		b, _ := bufio.NewReader(out).ReadBytes('\n') // an early end leaves an empty line
 		line <- b
-	}()
+	}, func(*crash.Panic) { line <- nil })
 	select {
 	case b := <-line:
 		var r struct{ Addr, Control string }
@@ -127,10 +128,10 @@ func (s *System) ready(ctx context.Context, out io.Reader) error {
 func (s *System) stop() error {
 	_ = s.stdin.Close() // it ends when its input does
 	done := make(chan struct{})
-	go func() {
+	crash.Go(func() {
+		defer close(done)
 		_ = s.cmd.Wait() // its status is of no interest any more
-		close(done)
-	}()
+	}, func(*crash.Panic) {})
 	select {
 	case <-done:
 	case <-time.After(5 * time.Second):

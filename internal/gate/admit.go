@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,13 +39,13 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 	}
 	c := &candidate{run: run, it: intent.Intent{
 		Tenant: who.Tenant, ID: ident.New("int"), Revision: 1, Run: run.ID, Mission: run.Mission, Starter: run.Starter,
-		Connection: p.Connection, Tool: p.Tool, Reason: p.Reason, Repeat: p.Repeat, Key: p.Key, CreatedAt: g.Now(),
+		Connection: p.Connection, Tool: p.Tool, Reason: p.Reason, Repeat: p.Repeat, Key: p.Key, Source: sourceOf(run, p), CreatedAt: g.Now(),
 	}}
 	c.it.UpdatedAt = c.it.CreatedAt
 	bad := p.Check()
 	// Also what is malformed is searched: the refusal must not hide the incident,
 	// nor repeat a part of what the Worker wrote that is too short to be found.
-	if err := g.incident(ctx, c, p); err != nil {
+	if err := g.incident(ctx, c, p.Args, texts(p.Reason, p.Key, p.Connection, p.Tool)...); err != nil {
 		return c.it, err
 	}
 	if bad != nil {
@@ -68,13 +69,7 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 	if err := g.withinLimits(c); err != nil {
 		return c.it, g.refuse(ctx, c, err)
 	}
-	if g.judge(c); c.verdict.Effect == policy.Deny {
-		return c.it, g.refuse(ctx, c, denied(c.verdict))
-	}
-	if p.Repeat && c.it.Effect == resource.Write {
-		c.verdict.Effect = policy.Ask // a second write of the same is never let through unattended
-	}
-	return g.propose(ctx, c)
+	return g.judged(ctx, c)
 }
 
 // earlier is the Intent that the proposal's key stands for already. It comes
@@ -99,10 +94,6 @@ var (
 	errKeyUsed = fault.New(fault.Conflict, "the key was used for another proposal of this Run").WithHint("use a new key for each action")
 )
 
-func denied(v policy.Verdict) error {
-	return fault.New(fault.Denied, "policy denies this action").WithHint("%s", v.Why)
-}
-
 // propose stores the Intent in the state that policy gave it, and executes it
 // when nobody has to be asked.
 func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error) {
@@ -111,6 +102,9 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 		return c.it, g.refuse(ctx, c, err)
 	}
 	it, fresh, err := g.Intents.Propose(ctx, prop)
+	if errors.Is(err, ErrUsedUp) {
+		return c.it, err // it is judged once more
+	}
 	switch fault.KindOf(err) {
 	case "":
 	case fault.Unavailable, fault.Internal:
@@ -125,7 +119,7 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 	}
 	switch it.State {
 	case intent.Claimed:
-		return g.Machine.Execute(ctx, g.plan(c, intent.Proposed, commit.Attempt{Fence: 1}))
+		return g.attempt(ctx, c, g.plan(c, intent.Proposed, commit.Attempt{Fence: 1}))
 	case intent.Approved:
 		return g.execute(ctx, c, intent.Approved, commit.Attempt{})
 	default:
@@ -154,7 +148,7 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 		d := decision.ByPolicy(c.it, c.verdict.Reasons, c.verdict.Hash, g.Now())
 		c.it.State, p.Decision = intent.Approved, &d
 		p.Events = []audit.Event{g.event(c, audit.IntentDecided, map[string]any{
-			"decision": d.ID, "verdict": "approved", "approvers": d.Approvers(), "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "digest": c.it.Digest,
+			"decision": d.ID, "verdict": "approved", "approvers": d.Approvers(), "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "digest": c.it.Digest, "observed": c.observed(),
 		})}
 		// Should the process die before the execution that follows, the outbox does it.
 		p.Outbox = []commit.Message{{Kind: commit.MsgDispatch, Ref: c.it.ID, Due: g.Now().Add(inlineDispatch)}}
@@ -162,6 +156,7 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 		c.it.State, p.Claimant = intent.Claimed, g.Machine.Claimant()
 		p.Events = []audit.Event{g.claimEvent(c, nil, 1)}
 	}
+	p.Uses, p.Observe = c.verdict.Uses, append(p.Observe, g.wouldHave(c)...)
 	p.Intent = c.it
 	if c.it.State == intent.Claimed {
 		p.Intent = slim(c.it)
@@ -172,7 +167,7 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 func parkedFields(c *candidate, d decision.Decision) map[string]any {
 	return map[string]any{
 		"teams": []string{d.Team}, "expires": d.ExpiresAt, "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "verdict": c.verdict.Effect,
-		"digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "why": c.verdict.Why, "repeat": c.it.Repeat,
+		"digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "why": c.verdict.Why, "repeat": c.it.Repeat, "observed": c.observed(),
 	}
 }
 
@@ -201,7 +196,9 @@ func whom(c *candidate) (team string, expires time.Duration, err error) {
 	switch len(c.verdict.Approvers) {
 	case 0:
 	case 1:
-		team = c.verdict.Approvers[0]
+		if team = c.verdict.Approvers[0].Team; c.verdict.Approvers[0].Count > 1 {
+			return "", 0, fault.New(fault.Denied, "the policies for this action ask for more than one approval").WithHint("let the @approvers annotations name one team")
+		}
 	default:
 		return "", 0, fault.New(fault.Denied, "the policies for this action name more than one team to decide").WithHint("let the @approvers annotations agree")
 	}
@@ -220,7 +217,7 @@ func whom(c *candidate) (team string, expires time.Duration, err error) {
 func (g *Gate) refuse(ctx context.Context, c *candidate, err error) error {
 	kind := fault.KindOf(err)
 	title := action(c.it) + " was refused"
-	ev := g.event(c, audit.IntentDenied, map[string]any{"verdict": kind, "why": c.clip(g, err.Error()), "policies": c.verdict.Reasons, "policySet": c.verdict.Hash})
+	ev := g.event(c, audit.IntentDenied, map[string]any{"verdict": kind, "why": c.clip(g, err.Error()), "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "observed": c.observed()})
 	n, e := g.Runs.Refuse(ctx, c.it.Run, ev, g.clean(c, explain.Check, title, err.Error(), nil))
 	if e != nil {
 		return fault.Wrap(fault.Unavailable, "recording a refusal", e)
@@ -239,25 +236,6 @@ func (g *Gate) stopAfter(ctx context.Context, c *candidate, n, most int, why str
 		return e
 	}
 	return fault.New(fault.Denied, "the Run was stopped: "+why)
-}
-
-// incident stops what holds a known secret. It does not say which, nor whose:
-// the scrubber must not become an oracle.
-func (g *Gate) incident(ctx context.Context, c *candidate, p intent.Proposal) error {
-	set := g.Vault.Scrub(c.it.Tenant)
-	met := set.Contains(p.Args)
-	met = append(met, set.Contains([]byte(p.Reason+"\n"+p.Key+"\n"+p.Connection+"\n"+p.Tool))...)
-	if len(met) == 0 {
-		return nil
-	}
-	err := fault.New(fault.Denied, "the proposal holds a known secret, so it was stopped").
-		WithHint("a credential is never part of the arguments: the Connection has it")
-	ev := g.event(c, audit.WorkerIncident, map[string]any{"kind": "known-secret-in-proposal", "secret": met[0], "worker": c.run.Worker})
-	n, e := g.Runs.Incident(ctx, c.it.Tenant, c.it.Run, ev, g.clean(c, explain.Check, "A known secret was met in what the Worker sent", err.Error(), nil))
-	if e != nil {
-		return fault.Wrap(fault.Unavailable, "recording an incident", e)
-	}
-	return g.stopAfter(ctx, c, n, maxIncidents, "a known secret was met in what its Worker sent, three times", err)
 }
 
 // clean makes an Observation about the candidate.

@@ -63,7 +63,7 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 func (g *Gate) execute(ctx context.Context, c *candidate, from intent.State, at commit.Attempt) (intent.Intent, error) {
 	approved, fence := c.it, at.Fence
 	defer g.Rail.Wake(c.it.Tenant, c.it.Run)
-	it, err := g.Machine.Execute(ctx, g.plan(c, from, at))
+	it, err := g.attempt(ctx, c, g.plan(c, from, at))
 	if err == nil || g.Machine.Halted() != nil {
 		return it, err
 	}

@@ -1,11 +1,14 @@
 package gate
 
 import (
+	"regexp"
+	"slices"
 	"strconv"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/scrub/unknown"
 )
@@ -44,7 +47,7 @@ func (g *Gate) claimEvent(c *candidate, d *decision.Decision, fence int64) audit
 	f := map[string]any{
 		"effect": c.it.Effect, "digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "fence": fence,
 		"secret": c.meta.Name, "secretVersion": c.meta.Version, "verdict": c.verdict.Effect,
-		"policies": c.verdict.Reasons, "policySet": c.verdict.Hash,
+		"policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "observed": c.observed(),
 	}
 	if d != nil {
 		f["decision"], f["approvers"] = d.ID, d.Approvers()
@@ -57,11 +60,32 @@ func (g *Gate) outcomeEvent(c *candidate) func(intent.State, intent.Result, conn
 	return func(to intent.State, res intent.Result, ans connector.Answer) audit.Event {
 		f := map[string]any{
 			"state": to, "status": res.Status, "effect": c.it.Effect, "result": intent.SHA256(res.Body), "redactions": res.Redactions,
-			"digest": c.it.Digest, "secret": c.meta.Name, "secretVersion": c.meta.Version,
+			"digest": c.it.Digest, "secret": c.meta.Name, "secretVersion": c.meta.Version, "redacted": redacted(ans.Body, res.Body),
 		}
 		if ans.Err != nil {
 			f["why"] = c.why(g, ans)
 		}
 		return g.event(c, audit.IntentOutcome, f)
 	}
+}
+
+// mark is what is written in a secret's place, with its name.
+var mark = regexp.MustCompile(`\[secret:([a-z0-9-]{1,80})\]`)
+
+// maxRedacted bounds how many names an outcome's entry has.
+const maxRedacted = 20
+
+// redacted names the Secrets whose marks are in an answer: what the door has taken
+// out, and what the second pass has. A system can write such a mark itself, so it
+// is a hint for who looks into an incident, and proves nothing.
+func redacted(bodies ...[]byte) (names []string) {
+	for _, b := range bodies {
+		for _, m := range mark.FindAllSubmatch(b, -1) {
+			if name := string(m[1]); ident.CheckName(name) == nil && len(names) < maxRedacted && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
 }

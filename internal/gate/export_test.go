@@ -22,3 +22,6 @@ var (
 	Fits    = fits
 	Spelled = spelled
 )
+
+// PlaceIn says where in a document a secret stands.
+var PlaceIn = placeIn

@@ -20,7 +20,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -30,6 +29,7 @@ import (
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
@@ -56,7 +56,9 @@ type Proposed struct {
 	Limits     resource.Limits // of a Turn
 	// Own marks a lookup of the Boundary's own, which no limit of the Worker's
 	// and no end of the Run keeps from finding out what became of a write.
-	Own     bool
+	Own bool
+	// Uses are counted again, and stored; see ErrUsedUp. Of an Own one there are none.
+	Uses    []policy.Use
 	Events  []audit.Event
 	Observe []explain.Observation
 	Outbox  []commit.Message
@@ -67,8 +69,8 @@ type Intents interface {
 	commit.Store
 	// Propose stores a new Intent, or returns the earlier one that it repeats.
 	// Conflict: its key was used for something else, and must not be answered
-	// with another's result. Limit: too many calls, or parked ones. Denied: the
-	// Run has ended.
+	// with another's result. Limit: too many calls, or parked ones; ErrUsedUp: a
+	// rate or a budget has no room for it any more. Denied: the Run has ended.
 	Propose(ctx context.Context, p Proposed) (it intent.Intent, fresh bool, err error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
 	Attempt(ctx context.Context, tenant ident.Tenant, id string) (commit.Attempt, error)
@@ -77,11 +79,14 @@ type Intents interface {
 	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
 }
 
-// Earlier finds what a key stands for.
+// Earlier is what was proposed before: what a key stands for, and what was used.
 type Earlier interface {
 	// IntentByKey is the Run's Intent with that key, and the digest of its
 	// arguments; kind NotFound when there is none.
 	IntentByKey(ctx context.Context, tenant ident.Tenant, run, key string) (intent.Intent, intent.Digest, error)
+	// PolicyUse is what other Intents have used of a limit within its window before
+	// now, and whether this one has its place already.
+	PolicyUse(ctx context.Context, tenant ident.Tenant, u policy.Use, intentID string, now time.Time) (used int64, held bool, err error)
 }
 
 // NewRun is a Run to be stored with what becomes true with it.
@@ -99,7 +104,10 @@ type Runs interface {
 	// CreateRun stores a Run, or returns the one that was started with its key.
 	CreateRun(ctx context.Context, n NewRun) (intent.Run, error)
 	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
-	Incident(ctx context.Context, tenant ident.Tenant, run string, ev audit.Event, o explain.Observation) (int, error)
+	// Incident writes one down, with its entry and, where it has a Run, with its
+	// Observation; n is how many of those that count the Run has now. One that goes
+	// on is counted, and is not always on the record again.
+	Incident(ctx context.Context, in incident.Incident, ev audit.Event, o explain.Observation) (n int, err error)
 	// Refuse counts a refused proposal against the Run and writes it down.
 	Refuse(ctx context.Context, run string, ev audit.Event, o explain.Observation) (int, error)
 }
@@ -173,6 +181,7 @@ type candidate struct {
 	own     bool // a lookup of the Boundary's own
 
 	redactions int // places that were taken out of the answer
+	incidents  int // how many the Run has, after one of this very attempt
 }
 
 // resolve finds the one match, checks the arguments and names the Secret's
@@ -197,16 +206,6 @@ func (g *Gate) resolve(ctx context.Context, c *candidate) (err error) {
 		return fault.Wrap(kind, "looking up the Connection's Secret", err)
 	}
 	return nil
-}
-
-// judge asks policy.
-func (g *Gate) judge(c *candidate) {
-	it := c.it
-	c.verdict = c.world.Policy.Evaluate(policy.Question{
-		Tenant: it.Tenant, Run: it.Run, Mission: c.run.Mission, Starter: strings.TrimPrefix(c.run.Starter, string(ident.Person)+":"),
-		Connection: it.Connection, Integration: c.match.Integration.Name,
-		Tool: it.Tool, Effect: it.Effect, Args: it.Args,
-	})
 }
 
 // bind renders the request and digests everything that decides what is sent and

@@ -87,7 +87,7 @@ func (g *Gate) HandIn(ctx context.Context, who ident.Principal, s Start) (Handed
 	if err != nil {
 		return out, err
 	}
-	input, err := g.readInput(who.Tenant, m, s.Input)
+	input, err := g.readInput(ctx, who, m, s.Input)
 	if err != nil {
 		return out, err
 	}
@@ -102,8 +102,10 @@ func (g *Gate) HandIn(ctx context.Context, who ident.Principal, s Start) (Handed
 			kept, why = g.keep(ctx, vault.Found{Tenant: who.Tenant, Value: t.value, Note: "typed into the form of the Mission " + m.Name,
 				What: whatOf(t.Finding), Actor: who})
 		}
-		if err := g.handedIn(ctx, who, m.Name, t, kept, why); err != nil {
-			return out, err
+		if i <= maxMet { // the last of these stands for all that were too many
+			if err := g.handedIn(ctx, who, m.Name, t, kept, why); err != nil {
+				return out, err
+			}
 		}
 		out.Taken = append(out.Taken, Taken{Place: t.pointer, Rule: t.Rule, Kept: kept != "", Why: why})
 	}

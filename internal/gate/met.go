@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"slices"
 
+	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/explain"
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/vault"
 )
@@ -27,7 +32,10 @@ type met struct {
 // exact bytes, and without what looks like a secret. A model's answer keeps the
 // latter: it is the Worker's own words, and an action in them must stay exact.
 func (g *Gate) seen(ctx context.Context, c *candidate, a connector.Answer) connector.Answer {
-	body, rep := g.Vault.Scrub(c.it.Tenant).Bytes(a.Body)
+	set := g.Vault.Scrub(c.it.Tenant)
+	body, events := streamed(set, a)
+	body, rep := set.Bytes(body)
+	rep.Add(events)
 	c.redactions = rep.Total() + bytes.Count(a.Body, []byte(scrubMark))
 	if !c.match.Model() {
 		body = spelled(body)
@@ -99,12 +107,40 @@ func (g *Gate) quarantine(ctx context.Context, c *candidate, found []met) {
 				What: whatOf(m.Finding), Actor: ident.Principal{Tenant: c.it.Tenant, Kind: ident.System, ID: "gate"},
 			})
 		}
-		g.report(ctx, c, m, kept, why)
+		if i <= maxMet { // the last of these stands for all that were too many
+			g.report(ctx, c, m, kept, why, i == 0)
+		}
 	}
 }
 
-func (g *Gate) report(context.Context, *candidate, met, string, string) {}
+// report puts what was met on the record, as an incident; first: of this answer.
+func (g *Gate) report(ctx context.Context, c *candidate, m met, kept, why string, first bool) {
+	place := "answer"
+	if m.pointer != "" {
+		place = "answer: " + spellOut(m.pointer)
+	}
+	in := g.about(c, incident.Met, place)
+	in.Rule, in.Family, in.Confidence, in.Quarantine, in.NotKept = m.Rule, m.Family, m.Confidence.String(), kept, why
+	ev := g.event(c, audit.IncidentOpened, map[string]any{"kind": in.Kind, "place": in.Place, "rule": m.Rule, "name": kept, "why": why})
+	var o explain.Observation
+	if first {
+		o = g.clean(c, explain.Check, "What looks like a secret was taken out of the answer", "", nil)
+	}
+	if _, err := g.Runs.Incident(ctx, in, ev, o); err != nil {
+		g.Log.ErrorContext(ctx, "an incident could not be recorded", slog.String("intent", c.it.ID), slog.Any("error", err))
+	}
+}
 
-func (g *Gate) handedIn(context.Context, ident.Principal, string, met, string, string) error {
-	return nil
+// handedIn puts it on the record that a person handed in what looks like a secret.
+func (g *Gate) handedIn(ctx context.Context, who ident.Principal, mission string, m met, kept, why string) error {
+	place := "input"
+	if m.pointer != "" {
+		place = audit.Short("input: " + spellOut(m.pointer))
+	}
+	in := incident.New(incident.HandedIn, who.Tenant, who.String(), place, g.Now())
+	in.Mission, in.Rule, in.Family, in.Confidence, in.Quarantine, in.NotKept = mission, m.Rule, m.Family, m.Confidence.String(), kept, why
+	ev := audit.Event{Type: audit.IncidentOpened, Tenant: who.Tenant, At: in.At, Actor: in.Actor, Mission: mission,
+		Fields: map[string]any{"kind": in.Kind, "place": in.Place, "rule": m.Rule, "name": kept, "why": why}}
+	_, err := g.Runs.Incident(ctx, in, ev, explain.Observation{})
+	return fault.Wrap(fault.Unavailable, "recording an incident", err)
 }

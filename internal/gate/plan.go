@@ -49,7 +49,7 @@ func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.P
 			})
 		},
 		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {
-			a := c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request)
+			a := g.carried(ctx, c, c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request))
 			if fault.Is(a.Err, fault.Internal) {
 				g.Log.ErrorContext(ctx, "a call ended with an error that nobody classified", slog.String("intent", c.it.ID), slog.Any("error", a.Err))
 			}
@@ -138,8 +138,9 @@ func (g *Gate) observed(c *candidate, to intent.State, res intent.Result) explai
 // recheck evaluates everything again right before the claim: the Run goes on; the
 // Decision is there, not expired, for this digest, by somebody who is still in the team; the
 // Mission still holds the Connection; the rendered request, the Tool, the
-// arguments and the Secret's version rule are those that were approved; policy
-// does not deny, and asks for no more than was given.
+// arguments and the Secret's version rule are those that were approved, and hold no
+// secret that is known by now; policy does not deny, and asks for no more than was
+// given.
 func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, error) {
 	if c.run.State == intent.RunEnded {
 		return decision.Decision{}, fault.New(fault.Denied, "the Run has ended")
@@ -165,7 +166,10 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 		return d, fault.New(fault.Conflict, "the action is no longer the one that was approved, so nothing was sent").
 			WithHint("the Tool, its Integration, the Connection or a pinned Secret changed; propose it again")
 	}
-	if g.judge(c); c.verdict.Effect == policy.Deny {
+	if err := g.free(ctx, c); err != nil {
+		return d, err
+	}
+	if g.judge(ctx, c); c.verdict.Effect == policy.Deny {
 		return d, denied(c.verdict)
 	}
 	if err := c.enough(d); err != nil {

@@ -11,7 +11,11 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/vault"
 )
+
+// approvedName is what the approved action is about.
+const approvedName = "DE89370400440532013000"
 
 // The matrix of what may have changed between the approval and the claim.
 func TestWhatChangedSinceTheApprovalIsFoundBeforeTheSecretIsResolved(t *testing.T) {
@@ -29,6 +33,10 @@ func TestWhatChangedSinceTheApprovalIsFoundBeforeTheSecretIsResolved(t *testing.
 			_, err := w.realVault.Rotate(w.t.Context(), write(setup, "-rotated"))
 			w.must(err)
 		}, nil, intent.Committed},
+		"the value became a Secret": {func(w *world, _ *intent.Intent) {
+			_, err := w.realVault.Set(w.t.Context(), vault.Write{Tenant: acme, Name: "weapon", Actor: setup, Fields: map[string][]byte{"token": []byte(approvedName)}})
+			w.must(err)
+		}, nil, intent.Denied},
 		"policy denies now": {func(w *world, _ *intent.Intent) {
 			w.policy(`@id("frozen") forbid (principal, action, resource);`)
 		}, nil, intent.Denied},
@@ -70,7 +78,7 @@ func TestWhatChangedSinceTheApprovalIsFoundBeforeTheSecretIsResolved(t *testing.
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			it := w.admit(w.start(), create("Siemens"))
+			it := w.admit(w.start(), create("to "+approvedName))
 			w.approve(it, c.spoil)
 			if c.change != nil {
 				c.change(w, &it)
@@ -82,6 +90,9 @@ func TestWhatChangedSinceTheApprovalIsFoundBeforeTheSecretIsResolved(t *testing.
 				return
 			}
 			w.wantUntouched()
+			if got.Result != nil && strings.Contains(got.Result.Note+got.Why, "weapon") {
+				t.Errorf("the Worker is told which Secret it is: %+v", got.Result)
+			}
 			if c.to != intent.Withdrawn && (len(w.entries(audit.IntentDenied)) != 1 || got.Result == nil || !strings.HasPrefix(got.Result.Note, "Nothing was sent")) {
 				t.Errorf("the record is %+v, the Worker reads %+v", w.entries(audit.IntentDenied), got.Result)
 			}

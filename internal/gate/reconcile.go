@@ -11,6 +11,7 @@ import (
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -52,7 +53,12 @@ func (g *Gate) Reconcile(ctx context.Context, tenant ident.Tenant, id string, tr
 	}
 	c := &candidate{run: run, it: it}
 	asked := g.Now()
-	found, settle, err := g.lookup(ctx, c)
+	var found json.RawMessage
+	var settle time.Duration
+	err = crash.Try(ctx, g.Log, func() (err error) { // what a hostile answer brings about is for a person, not for another try
+		found, settle, err = g.lookup(ctx, c)
+		return err
+	})
 	_, stopped := errors.AsType[*intent.Stopped](err)
 	switch {
 	case stopped:
@@ -117,7 +123,7 @@ func (g *Gate) read(ctx context.Context, c *candidate) (*intent.Result, error) {
 	if err := g.resolve(ctx, c); err != nil {
 		return nil, err
 	}
-	if g.judge(c); c.it.Effect != resource.Read || c.verdict.Effect != policy.Allow {
+	if g.judge(ctx, c); c.it.Effect != resource.Read || c.verdict.Effect != policy.Allow {
 		return nil, fault.New(fault.Denied, "the lookup is not a read that policy allows")
 	}
 	it, err := g.propose(ctx, c)

@@ -122,7 +122,7 @@ func (g *Gate) tryAgain(ctx context.Context, c *candidate, at commit.Attempt, en
 	if err := g.resolve(ctx, c); err != nil {
 		return err
 	}
-	if g.judge(c); c.verdict.Effect == policy.Deny {
+	if g.judge(ctx, c); c.verdict.Effect == policy.Deny {
 		return denied(c.verdict)
 	}
 	c.verdict.Effect = policy.Ask

@@ -14,6 +14,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
 )
@@ -166,7 +167,7 @@ func (simRuns) CreateRun(context.Context, gate.NewRun) (r intent.Run, err error)
 func (simRuns) EndRun(context.Context, ident.Tenant, string, string, string, time.Time, audit.Event, explain.Observation) error {
 	return nil
 }
-func (simRuns) Incident(context.Context, ident.Tenant, string, audit.Event, explain.Observation) (int, error) {
+func (simRuns) Incident(context.Context, incident.Incident, audit.Event, explain.Observation) (int, error) {
 	return 0, nil
 }
 func (simRuns) Refuse(context.Context, string, audit.Event, explain.Observation) (int, error) {

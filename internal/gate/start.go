@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -21,6 +22,7 @@ type Start struct {
 	Mission string          `json:"mission"`
 	Input   json.RawMessage `json:"input,omitempty"` // an object; the Mission's form says which fields
 	Via     string          `json:"-"`               // portal, api, cli, schedule
+	Source  netip.Addr      `json:"-"`               // the address that it came from, where it is known
 	Outside bool            `json:"outside,omitempty"`
 	// Key makes the start idempotent for its starter within the Mission; at most
 	// 100 bytes. The same key with another Worker or input is a Conflict.
@@ -51,17 +53,17 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if err := g.stopped(ctx, &candidate{run: intent.Run{Mission: m.Name}, it: intent.Intent{Tenant: who.Tenant}}, ""); err != nil {
 		return none, err
 	}
-	if len(g.Vault.Scrub(who.Tenant).Contains([]byte(s.Key))) > 0 {
-		return none, fault.New(fault.Denied, "the key holds a known secret").WithHint("a key is stored and shown: leave credentials out")
+	if met := g.Vault.Scrub(who.Tenant).Contains([]byte(s.Key)); len(met) > 0 {
+		return none, g.typedKnown(ctx, who, m.Name, "key", met, fault.New(fault.Denied, "the key holds a known secret").WithHint("a key is stored and shown: leave credentials out"))
 	}
-	input, err := g.input(who.Tenant, m, s.Input)
+	input, err := g.input(ctx, who, m, s.Input)
 	if err != nil {
 		return none, err
 	}
 	now := g.Now()
 	r := intent.Run{
 		Tenant: who.Tenant, ID: ident.New("run"), Mission: m.Name, Starter: who.String(), StarterName: who.Name, Via: s.Via,
-		Worker: intent.BuiltIn, Input: input, State: intent.RunWaiting, CreatedAt: now,
+		Worker: intent.BuiltIn, Source: address(s.Source), Input: input, State: intent.RunWaiting, CreatedAt: now,
 	}
 	msgs := []commit.Message{{Kind: commit.MsgSegment, Ref: r.ID, Due: now}}
 	if s.Outside {
@@ -124,8 +126,8 @@ func (g *Gate) mission(ctx context.Context, who ident.Principal, s Start) (*reso
 }
 
 // input checks what a person filled in, the whole of it.
-func (g *Gate) input(tenant ident.Tenant, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
-	c, err := g.readInput(tenant, m, in)
+func (g *Gate) input(ctx context.Context, who ident.Principal, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
+	c, err := g.readInput(ctx, who, m, in)
 	if err == nil {
 		err = refuseTyped(c)
 	}
@@ -133,22 +135,28 @@ func (g *Gate) input(tenant ident.Tenant, m *resource.Mission, in json.RawMessag
 }
 
 // readInput checks what a person filled in, but for what only looks like a secret.
-func (g *Gate) readInput(tenant ident.Tenant, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
+// Also what does not fit is searched: the refusal must not hide the incident.
+func (g *Gate) readInput(ctx context.Context, who ident.Principal, m *resource.Mission, in json.RawMessage) (json.RawMessage, error) {
 	if len(in) == 0 {
 		in = json.RawMessage("{}")
 	}
 	if len(in) > 2*maxInput {
 		return nil, fault.Newf(fault.Invalid, "the input is larger than %d KiB", maxInput>>10)
 	}
-	c, err := intent.Canonical(in)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, "reading the input", err)
+	c, bad := intent.Canonical(in)
+	if bad == nil {
+		bad = m.CheckInput(c)
+	} else {
+		c, bad = in, fault.Wrap(fault.Invalid, "reading the input", bad)
 	}
-	if err := m.CheckInput(c); err != nil {
-		return nil, err
+	if place, met := where(g.Vault.Scrub(who.Tenant), "input", c, nil); len(met) > 0 {
+		if bad == nil {
+			bad = fault.New(fault.Denied, "the input holds a known secret; a model would read it").WithHint("leave credentials out: the Mission's Connections have them")
+		}
+		bad = g.typedKnown(ctx, who, m.Name, place, met, bad)
 	}
-	if len(g.Vault.Scrub(tenant).Contains(c)) > 0 {
-		return nil, fault.New(fault.Denied, "the input holds a known secret; a model would read it").WithHint("leave credentials out: the Mission's Connections have them")
+	if bad != nil {
+		return nil, bad
 	}
 	return c, nil
 }
@@ -162,7 +170,7 @@ func (g *Gate) EndRun(ctx context.Context, who ident.Principal, verdict, summary
 	if err := g.Machine.Halted(); err != nil {
 		return err // a restart goes on with the Run
 	}
-	if err := g.incident(ctx, ofRun(r), intent.Proposal{Reason: verdict + "\n" + summary}); err != nil {
+	if err := g.incident(ctx, ofRun(r), nil, sent{"verdict", verdict}, sent{"summary", summary}); err != nil {
 		return err
 	}
 	if len(verdict) > 40 || len(summary) > intent.MaxReason {
@@ -234,7 +242,7 @@ func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Ki
 	default:
 		return fault.Newf(fault.Invalid, "a Worker can't record an observation of the kind %q", fault.Quote(string(kind)))
 	}
-	if err := g.incident(ctx, ofRun(r), intent.Proposal{Reason: title + "\n" + text}); err != nil {
+	if err := g.incident(ctx, ofRun(r), nil, sent{"title of an observation", title}, sent{"observation", text}); err != nil {
 		return err // the rail must not show a guess with the right part marked
 	}
 	if len(title) > maxWhy || len(text) > 16*intent.MaxReason {

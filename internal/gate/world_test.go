@@ -25,9 +25,11 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/sqlite"
 	"sallyport.dev/internal/vault"
 	"sallyport.dev/internal/vault/kek"
@@ -66,6 +68,8 @@ type world struct {
 	approved map[string]func(*decision.Decision)
 
 	inQuarantine map[string]bool
+	looked       int  // times that the vault was asked what is known
+	joins        bool // the system's requests put the arguments a and b together
 }
 
 func newWorld(t *testing.T) *world {
@@ -248,7 +252,14 @@ func (s *system) Render(tool string, args json.RawMessage, reference string) (in
 	if s.w.tools[tool].Effect == resource.Read {
 		method = http.MethodGet
 	}
-	return intent.Request{Method: method, URL: "https://erp.example/" + tool, Headers: map[string]string{"X-Reference": reference}, Body: string(args)}, nil
+	url := "https://erp.example/" + tool
+	if s.w.joins {
+		var a struct{ A, B string }
+		if json.Unmarshal(args, &a) == nil {
+			url += "?q=" + a.A + a.B
+		}
+	}
+	return intent.Request{Method: method, URL: url, Headers: map[string]string{"X-Reference": reference}, Body: string(args)}, nil
 }
 func (s *system) Do(ctx context.Context, door http.RoundTripper, tool string, req intent.Request) connector.Answer {
 	r, err := http.NewRequestWithContext(ctx, req.Method, req.URL, strings.NewReader(req.Body))
@@ -316,11 +327,11 @@ func (r runs) Refuse(ctx context.Context, run string, ev audit.Event, o explain.
 	return r.Store.Refuse(ctx, run, ev, o)
 }
 
-func (r runs) Incident(ctx context.Context, t ident.Tenant, run string, ev audit.Event, o explain.Observation) (int, error) {
+func (r runs) Incident(ctx context.Context, in incident.Incident, ev audit.Event, o explain.Observation) (int, error) {
 	if err := r.w.broken["Incident"]; err != nil {
 		return 0, err
 	}
-	return r.Store.Incident(ctx, t, run, ev, o)
+	return r.Store.Incident(ctx, in, ev, o)
 }
 
 type decisions struct {
@@ -357,6 +368,13 @@ func (d doors) Head(ctx context.Context, t ident.Tenant, ref string) (vault.Meta
 		return vault.Meta{}, err
 	}
 	return d.Vault.Head(ctx, t, ref)
+}
+
+func (d doors) Scrub(t ident.Tenant) *scrub.Set {
+	d.w.mu.Lock()
+	d.w.looked++
+	d.w.mu.Unlock()
+	return d.Vault.Scrub(t)
 }
 
 func (d doors) Open(ctx context.Context, s vault.DoorSpec) (http.RoundTripper, error) {

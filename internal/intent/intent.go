@@ -17,6 +17,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
+	"net/netip"
 	"time"
 
 	"sallyport.dev/internal/fault"
@@ -36,6 +37,9 @@ type Proposal struct {
 	// Key makes the proposal idempotent within its Run: the same key gives the
 	// same Intent. Optional; at most 100 bytes.
 	Key string `json:"key,omitempty"`
+	// Source is the address that the proposal came from, where it is known. The
+	// door that it came through says so, never the Worker.
+	Source netip.Addr `json:"-"`
 }
 
 // Limits on what a Worker sends.
@@ -85,6 +89,7 @@ type Intent struct {
 	Reason     string          `json:"reason"`
 	Repeat     bool            `json:"repeat,omitempty"`
 	Key        string          `json:"key,omitempty"`
+	Source     string          `json:"source,omitempty"` // the address that it came from, where it is known
 	Bound      Bound           `json:"bound"`
 	Digest     Digest          `json:"digest"`
 	State      State           `json:"state"`

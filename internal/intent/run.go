@@ -15,8 +15,9 @@ type Run struct {
 	Mission     string          `json:"mission"`
 	Starter     string          `json:"starter"` // "person:acc_…" or "system:schedule"
 	StarterName string          `json:"starterName"`
-	Via         string          `json:"via"`    // portal, api, cli, schedule
-	Worker      string          `json:"worker"` // "built-in" or "outside"
+	Via         string          `json:"via"`              // portal, api, cli, schedule
+	Worker      string          `json:"worker"`           // "built-in" or "outside"
+	Source      string          `json:"source,omitempty"` // the address that the start came from, where it is known
 	Input       json.RawMessage `json:"input"`
 	State       RunState        `json:"state"`
 	Verdict     string          `json:"verdict,omitempty"`

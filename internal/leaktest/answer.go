@@ -7,6 +7,7 @@ import (
 	"compress/zlib"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -100,7 +101,9 @@ func raw(name, format string) Carrier {
 }
 
 // Carriers are every place of an answer that text can come in.
-var Carriers = []Carrier{
+var Carriers = slices.Concat(places, streams)
+
+var places = []Carrier{
 	body("JSON", func(t string, _ func(string) []string) string {
 		return sized("200 OK", "application/json", `{"ok":true,"note":"`+t+`","n":1}`)
 	}),

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"io"
-	"regexp"
 	"strconv"
 	"unicode/utf16"
 )
@@ -208,29 +207,6 @@ func inflate(t []byte) (out []byte) {
 			d, _ := io.ReadAll(io.LimitReader(r, 1<<20)) // as far as it goes
 			out = append(append(out, d...), '\n')
 		}
-	}
-	return out
-}
-
-var member = regexp.MustCompile(`"([a-z_]+)":\s*"((?:[^"\\]|\\.)*)"`)
-
-// deltas joins what an event stream says in pieces: a model's answer comes as
-// many small texts, one in each event.
-func deltas(t []byte) (out []byte) {
-	if bytes.Count(t, []byte("data:")) < 3 {
-		return nil
-	}
-	joined := map[string][]byte{}
-	var order []string
-	for _, m := range member.FindAllSubmatch(t, -1) {
-		key := string(m[1])
-		if joined[key] == nil {
-			order = append(order, key)
-		}
-		joined[key] = append(joined[key], m[2]...)
-	}
-	for _, key := range order {
-		out = append(append(out, joined[key]...), '\n')
 	}
 	return out
 }

@@ -3,7 +3,9 @@ package policy
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
@@ -20,13 +22,14 @@ type compiler struct {
 	fits   map[string]*fit // by the tools that a statement can be about
 	global []scoped
 	local  map[string][]scoped // by Integration
+	all    []Statement
 	errs   []error
 }
 
 type scoped struct {
 	statement
 	call, unattended bool
-	needsArgs        bool
+	needs            needs
 }
 
 func newCompiler(w World) (*compiler, error) {
@@ -62,7 +65,8 @@ func (c *compiler) add(p resource.Policy, builtin bool) {
 	}
 	list, err := cedar.NewPolicyListFromBytes(p.Name, []byte(p.Cedar))
 	if err != nil {
-		c.problem(p.Name, 0, 0, fault.Newf(fault.Invalid, "it is not Cedar: %s", clip(err.Error())))
+		line, col, msg := syntax(err.Error())
+		c.problem(p.Name, line, col, fault.Newf(fault.Invalid, "it is not Cedar: %s", clip(msg)))
 		return
 	}
 	if len(list) == 0 {
@@ -87,6 +91,9 @@ func (c *compiler) add(p resource.Policy, builtin bool) {
 			continue
 		}
 		s.id = cedar.PolicyID(p.Name + "/" + id)
+		if !builtin {
+			c.all = append(c.all, describe(&s.statement, s.asked(), ""))
+		}
 		if p.Integration == "" {
 			c.global = append(c.global, s)
 		} else {
@@ -95,17 +102,26 @@ func (c *compiler) add(p resource.Policy, builtin bool) {
 	}
 }
 
+// asked names the questions that a statement's scope can match.
+func (s scoped) asked() string {
+	switch {
+	case s.call && s.unattended:
+		return string(actionCall.ID + ", " + actionUnattended.ID)
+	case s.unattended:
+		return string(actionUnattended.ID)
+	}
+	return string(actionCall.ID)
+}
+
 func (c *compiler) statement(p resource.Policy, one *cedar.Policy, builtin bool) (scoped, *fault.Error) {
 	tree := (*xast.Policy)(one.AST())
 	s := scoped{statement: statement{policy: one}}
 	s.call, s.unattended = questions(tree.Action)
-	// A statement that never looks at the arguments spares their conversion.
-	// The text is the canonical one, so an escape can't hide the word.
-	s.needsArgs = strings.Contains(string(one.MarshalCedar()), "args")
 	var err error
 	if s.notes, err = c.readNotes(tree); err != nil {
 		return s, asFault(err)
 	}
+	s.needs = looksAt(string(one.MarshalCedar()), s.notes)
 	if builtin {
 		return s, nil // it has to hold in an empty world too; a test validates it
 	}
@@ -119,7 +135,19 @@ func (c *compiler) statement(p resource.Policy, one *cedar.Policy, builtin bool)
 	if err := f.check(tree); err != nil {
 		return s, err
 	}
-	return s, nil
+	return s, f.limits(s.notes.limits)
+}
+
+// looksAt says what a statement's canonical text has to do with, in which an
+// escape can't hide a word: one that never looks at the arguments spares their
+// conversion. A word too many costs time only.
+func looksAt(text string, n notes) needs {
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+	}
+	budget := slices.ContainsFunc(n.limits, func(l limit) bool { return l.kind == Budget })
+	return needs{args: budget || has("args"), clock: has("now", "hour", "weekday"), worker: has("worker"),
+		source: strings.Count(text, "source") > strings.Count(text, "resource")}
 }
 
 func asFault(err error) *fault.Error {
@@ -201,11 +229,15 @@ func (c *compiler) known(t cedar.EntityType) []string {
 
 // set freezes what was gathered.
 func (c *compiler) set(sorted []resource.Policy) *Set {
-	s := &Set{hash: digest(sorted), tools: c.tools, bundles: map[string]*bundle{}}
+	s := &Set{hash: digest(sorted), tools: c.tools, all: c.all, bundles: map[string]*bundle{}}
 	for integration, local := range c.local {
 		b := &bundle{}
 		for _, st := range slices.Concat(c.global, local) {
-			b.needsArgs = b.needsArgs || st.needsArgs
+			b.needs.add(st.needs)
+			if st.notes.observe {
+				b.observed = append(b.observed, observed{st.statement, st.call, st.unattended})
+				continue
+			}
 			if st.call {
 				b.call = append(b.call, st.statement)
 			}
@@ -216,6 +248,19 @@ func (c *compiler) set(sorted []resource.Policy) *Set {
 		s.bundles[integration] = b
 	}
 	return s
+}
+
+var parseError = regexp.MustCompile(`^(?:parser error: )?parse error at [^ ]*?:?([0-9]+):([0-9]+) (.*)$`)
+
+// syntax takes the place out of what Cedar's parser says; 0 where it has none.
+func syntax(msg string) (line, col int, rest string) {
+	m := parseError.FindStringSubmatch(clip(msg))
+	if m == nil {
+		return 0, 0, msg
+	}
+	line, _ = strconv.Atoi(m[1]) // digits; one that is too large is no place
+	col, _ = strconv.Atoi(m[2])
+	return line, col, m[3]
 }
 
 // clip bounds what Cedar says about the author's own text.

@@ -54,13 +54,14 @@ func (c *compiler) fit(integration string, scope xast.IsResourceScopeNode) (*fit
 	for _, k := range keys[1:] {
 		merged = merge(merged, c.tools[k].args)
 	}
-	v, err := newValidator(merged)
+	context := contextOf(merged)
+	v, err := newValidator(context)
 	if err != nil {
 		return nil, err
 	}
 	text := member{&shape{kind: isString}, true}
 	f := &fit{v, map[string]*shape{
-		"context":   {kind: isRecord, fields: map[string]member{"args": {merged, true}, "connection": text, "tool": text, "mission": text, "starter": text}},
+		"context":   context,
 		"principal": {kind: isRecord, fields: map[string]member{"starter": text}},
 		"resource":  {kind: isRecord, fields: map[string]member{"effect": text}},
 	}}
@@ -126,4 +127,29 @@ func (f *fit) path(n xast.IsNode) (*shape, bool) {
 		return s.fields[string(n.Value)].shape, ok
 	}
 	return nil, false
+}
+
+// limits checks that the argument that a budget adds up is a number of every Tool
+// that has it.
+func (f *fit) limits(all []limit) *fault.Error {
+	for _, l := range all {
+		if l.kind != Budget {
+			continue
+		}
+		at := f.vars["context"].fields["args"].shape
+		for _, name := range l.path {
+			if at == nil || at.fields[name].shape == nil {
+				var names []string
+				if at != nil {
+					names = slices.Collect(maps.Keys(at.fields))
+				}
+				return fault.Newf(fault.Invalid, "@budget: there is no argument %q that policy could add up", fault.Quote(l.arg)).WithHint("%s", resource.DidYouMean(name, names))
+			}
+			at = at.fields[name].shape
+		}
+		if at.kind != isLong && at.kind != isDecimal {
+			return fault.Newf(fault.Invalid, "@budget: the argument %q is no number", fault.Quote(l.arg))
+		}
+	}
+	return nil
 }

@@ -4,8 +4,9 @@
 // asked, and a Tool that nobody knows is refused. See default.cedar for what
 // holds without any Policy resource.
 //
-// It is pure: no clock, disk, network or logger. A [Set] is compiled once from
-// all Policies of a tenant and is immutable. It refuses at compile time what
+// It is pure: no clock, disk, network or logger. What a rate or a budget has used
+// up is asked of the caller; see [Use]. A [Set] is compiled once from all Policies
+// of a tenant and is immutable. It refuses at compile time what
 // could fail later: text is validated strictly against a Cedar schema that is
 // generated from the Tools' JSON Schemas, names of entities must exist, and an
 // annotation that is not understood is an error, because a misspelt one looks
@@ -15,7 +16,9 @@
 //
 // Cedar skips a policy whose condition errors: a forbid that errors would let
 // the request through. Here any evaluation error denies, whatever the other
-// policies say, and the verdict names the policy. A nil Set denies everything.
+// policies say, and the verdict names the policy; what was used of a limit and
+// can't be counted denies too. A nil Set denies everything, and so does a Question
+// without a time. A statement in observe mode decides nothing, even by an error.
 // Verdicts and errors never repeat an argument's value.
 package policy
 
@@ -29,10 +32,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cedar-policy/cedar-go"
-	xast "github.com/cedar-policy/cedar-go/x/exp/ast"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/resource"
@@ -70,6 +71,7 @@ type Set struct {
 	// bundles has the global policies and those of one Integration together;
 	// the key "" has the global ones alone.
 	bundles map[string]*bundle
+	all     []Statement
 }
 
 type toolKey struct{ integration, name string }
@@ -83,15 +85,31 @@ type tool struct {
 // the two questions.
 type bundle struct {
 	call, unattended statements
-	needsArgs        bool // whether any of them looks at the arguments
+	observed         []observed // those that decide nothing yet
+	needs            needs
+}
+
+// needs says what the statements look at, so that nothing else is made.
+type needs struct{ args, clock, source, worker bool }
+
+func (n *needs) add(m needs) {
+	n.args, n.clock = n.args || m.args, n.clock || m.clock
+	n.source, n.worker = n.source || m.source, n.worker || m.worker
 }
 
 type statements []statement
 
 type statement struct {
-	id     cedar.PolicyID // "policy" or "policy/id"
+	id     cedar.PolicyID // "policy/id"
 	policy *cedar.Policy
 	notes  notes
+}
+
+// observed is a statement in observe mode, with the questions that its scope can
+// match.
+type observed struct {
+	statement
+	call, unattended bool
 }
 
 // All is what cedar.Authorize iterates over.
@@ -105,13 +123,13 @@ func (s statements) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 	}
 }
 
-func (s statements) notes(id cedar.PolicyID) notes {
+func (s statements) find(id cedar.PolicyID) *statement {
 	for i := range s {
 		if s[i].id == id {
-			return s[i].notes
+			return &s[i]
 		}
 	}
-	return notes{}
+	return nil
 }
 
 // Hash is the SHA-256 (hex) of all policies' names, places and texts, the
@@ -121,6 +139,15 @@ func (s *Set) Hash() string {
 		return ""
 	}
 	return s.hash
+}
+
+// Statements lists those of the tenant's Policies, in the order of the Policies'
+// names and of their places.
+func (s *Set) Statements() []Statement {
+	if s == nil {
+		return nil
+	}
+	return slices.Clone(s.all)
 }
 
 // Compile checks and compiles the default policy and a tenant's Policies. The
@@ -179,42 +206,4 @@ func digest(policies []resource.Policy) string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// notes is what a statement's annotations say.
-type notes struct {
-	approvers []string
-	expires   time.Duration // 0: not said
-	pin       bool
-}
-
-// readNotes checks the annotations: the set of them is closed.
-func (c *compiler) readNotes(p *xast.Policy) (notes, error) {
-	var n notes
-	for _, a := range p.Annotations {
-		v := string(a.Value)
-		switch a.Key {
-		case "id", "title", "description":
-		case "approvers":
-			if !slices.Contains(c.world.Teams, v) {
-				return n, fault.Newf(fault.Invalid, "@approvers: there is no Team %q", fault.Quote(v)).WithHint("%s", resource.DidYouMean(v, c.world.Teams))
-			}
-			n.approvers = append(n.approvers, v)
-		case "expires":
-			d, err := time.ParseDuration(v)
-			if err != nil || d < time.Minute || d > resource.MaxDecision {
-				return n, fault.Newf(fault.Invalid, "@expires: %q is not a time between 1m and 720h", fault.Quote(v))
-			}
-			n.expires = d
-		case "pin_secret":
-			if v != "true" && v != "false" {
-				return n, fault.Newf(fault.Invalid, `@pin_secret: %q is neither "true" nor "false"`, fault.Quote(v))
-			}
-			n.pin = v == "true"
-		default:
-			return n, fault.Newf(fault.Invalid, "the annotation @%s is not understood", fault.Quote(string(a.Key))).
-				WithHint("there are @id, @title, @description, @approvers, @expires and @pin_secret")
-		}
-	}
-	return n, nil
 }

@@ -34,6 +34,8 @@ const (
 	isDecimal shapeKind = "decimal"
 	isSet     shapeKind = "Set"
 	isRecord  shapeKind = "Record"
+	isTime    shapeKind = "datetime" // of the context only
+	isAddress shapeKind = "ipaddr"   // of the context only
 )
 
 // maxShape bounds nesting and $ref chains; what is deeper has no shape.
@@ -178,7 +180,7 @@ func merge(a, b *shape) *shape {
 			}
 		}
 		return out
-	case isBool, isLong, isString, isDecimal: // the same in both
+	case isBool, isLong, isString, isDecimal, isTime, isAddress: // the same in both
 	}
 	return a
 }
@@ -188,8 +190,8 @@ func (s *shape) cedarType() map[string]any {
 	switch s.kind {
 	case isSet:
 		return map[string]any{"type": "Set", "element": s.elem.cedarType()}
-	case isDecimal:
-		return map[string]any{"type": "Extension", "name": "decimal"}
+	case isDecimal, isTime, isAddress:
+		return map[string]any{"type": "Extension", "name": string(s.kind)}
 	case isRecord:
 		attrs := map[string]any{}
 		for name, f := range s.fields {
@@ -206,14 +208,21 @@ func (s *shape) cedarType() map[string]any {
 	return map[string]any{"type": string(s.kind)}
 }
 
-// newValidator makes a strict validator of the vocabulary with these arguments.
-func newValidator(args *shape) (*validate.Validator, error) {
+// contextOf is what a statement finds in "context", with these arguments.
+func contextOf(args *shape) *shape {
+	is := func(k shapeKind) member { return member{&shape{kind: k}, true} }
+	return &shape{kind: isRecord, fields: map[string]member{
+		"args": {args, true}, "connection": is(isString), "tool": is(isString), "mission": is(isString), "starter": is(isString),
+		"worker": is(isString), "now": is(isTime), "hour": is(isLong), "weekday": is(isLong), "source": {&shape{kind: isAddress}, false},
+	}}
+}
+
+// newValidator makes a strict validator of the vocabulary with this context.
+func newValidator(context *shape) (*validate.Validator, error) {
 	text := map[string]any{"type": "String"}
-	a := args.cedarType()
-	attrs := map[string]any{"args": a, "connection": text, "tool": text, "mission": text, "starter": text}
 	action := map[string]any{"appliesTo": map[string]any{
 		"principalTypes": []string{string(typeWorker)}, "resourceTypes": []string{string(typeTool)},
-		"context": map[string]any{"type": "Record", "attributes": attrs},
+		"context": context.cedarType(),
 	}}
 	record := func(attrs map[string]any) map[string]any {
 		return map[string]any{"type": "Record", "attributes": attrs}

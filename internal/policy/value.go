@@ -21,21 +21,24 @@ const maxDepth = 64
 // left out, arrays to Set, objects to Record. Refused: an integer beyond 64
 // bits, a fraction with more than four decimals, nesting over 64. Rounding
 // would let a policy judge another value than the one that is sent.
-func record(args json.RawMessage, s *shape) (cedar.Record, error) {
+func record(m map[string]any, s *shape) (cedar.Record, error) { return object(m, s, 0) }
+
+// decode reads the arguments, numbers as they are written.
+func decode(args json.RawMessage) (map[string]any, error) {
 	d := json.NewDecoder(bytes.NewReader(args))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		return cedar.Record{}, fault.New(fault.Invalid, "the arguments are not JSON")
+		return nil, fault.New(fault.Invalid, "the arguments are not JSON")
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return cedar.Record{}, fault.New(fault.Invalid, "there is data after the arguments")
+		return nil, fault.New(fault.Invalid, "there is data after the arguments")
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return cedar.Record{}, fault.New(fault.Invalid, "the arguments are not a JSON object")
+		return nil, fault.New(fault.Invalid, "the arguments are not a JSON object")
 	}
-	return object(m, s, 0)
+	return m, nil
 }
 
 func object(m map[string]any, s *shape, depth int) (cedar.Record, error) {
@@ -104,13 +107,7 @@ func number(s string, decimal bool) (cedar.Value, error) {
 		}
 		return cedar.Long(n), nil
 	}
-	// big.Rat takes its time over a huge exponent; no such number is a Decimal.
-	if _, exp, ok := strings.Cut(strings.ToLower(s), "e"); ok {
-		if n, err := strconv.Atoi(exp); err != nil || n < -30 || n > 30 {
-			return nil, errDecimal()
-		}
-	}
-	r, ok := new(big.Rat).SetString(s)
+	r, ok := rational(s)
 	if !ok {
 		return nil, errDecimal()
 	}
@@ -120,15 +117,35 @@ func number(s string, decimal bool) (cedar.Value, error) {
 		}
 		return cedar.Long(r.Num().Int64()), nil
 	}
-	r.Mul(r, big.NewRat(10_000, 1))
-	if !r.IsInt() || !r.Num().IsInt64() {
+	n, ok := inParts(r)
+	if !ok {
 		return nil, errDecimal()
 	}
-	d, err := cedar.NewDecimal(r.Num().Int64(), -4)
+	d, err := cedar.NewDecimal(n, -4)
 	if err != nil {
 		return nil, errDecimal()
 	}
 	return d, nil
+}
+
+// rational reads a JSON number exactly. big.Rat takes its time over a huge
+// exponent; no such number is a Decimal.
+func rational(s string) (*big.Rat, bool) {
+	if _, exp, ok := strings.Cut(strings.ToLower(s), "e"); ok {
+		if n, err := strconv.Atoi(exp); err != nil || n < -30 || n > 30 {
+			return nil, false
+		}
+	}
+	return new(big.Rat).SetString(s)
+}
+
+// inParts is a number in 1/10000, as Cedar's Decimal and budgets count.
+func inParts(r *big.Rat) (int64, bool) {
+	r.Mul(r, big.NewRat(10_000, 1))
+	if !r.IsInt() || !r.Num().IsInt64() {
+		return 0, false
+	}
+	return r.Num().Int64(), true
 }
 
 func errDecimal() error {

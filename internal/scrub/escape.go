@@ -2,7 +2,6 @@ package scrub
 
 import (
 	"bytes"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -30,6 +29,11 @@ const maxDigits = 10
 func parse(t []byte, live bool) (r rune, n int) {
 	switch t[0] {
 	case '%':
+		if len(t) >= 3 { // nearly always
+			if high, low := unhex[t[1]], unhex[t[2]]; high|low < notHex {
+				return raw(int(high<<4 | low)), 3
+			}
+		}
 		r, n = parsePercent(t)
 	case '\\':
 		r, n = parseBackslash(t)
@@ -105,11 +109,8 @@ func parseBackslash(t []byte) (rune, int) {
 	case c >= '0' && c <= '3':
 		return parseOctal(t)
 	}
-	if i := strings.IndexByte("nrtbfv", c); i >= 0 {
-		return rune("\n\r\t\b\f\v"[i]), 2
-	}
-	if c >= ' ' && c < utf8.RuneSelf && !alnum(c) {
-		return rune(c), 2
+	if r := afterBackslash[c]; r != 0 {
+		return rune(r), 2
 	}
 	return 0, 0
 }
@@ -178,6 +179,14 @@ func parseEntity(t []byte) (rune, int) {
 	if t[1] == '#' {
 		return parseNumeric(t)
 	}
+	if stray(t) {
+		return 0, 0
+	}
+	if len(t) > maxEntity {
+		if r, n := parseBare(t); n > 0 { // nearly always
+			return r, n
+		}
+	}
 	i := 1
 	for i < len(t) && i <= maxEntity && alnum(t[i]) {
 		i++
@@ -197,9 +206,16 @@ func parseEntity(t []byte) (rune, int) {
 func parseBare(t []byte) (rune, int) {
 	switch t[1] | 0x20 {
 	case 'a', 'l', 'g', 'q':
-		for _, name := range [...]string{"amp", "lt", "gt", "quot", "AMP", "LT", "GT", "QUOT"} {
-			if bytes.HasPrefix(t[1:], []byte(name)) {
-				return entities[name], 1 + len(name)
+		for _, e := range [...]struct {
+			name string
+			r    rune
+		}{{"amp", '&'}, {"lt", '<'}, {"gt", '>'}, {"quot", '"'}, {"AMP", '&'}, {"LT", '<'}, {"GT", '>'}, {"QUOT", '"'}} {
+			if len(t) > len(e.name) && string(t[1:1+len(e.name)]) == e.name {
+				n := 1 + len(e.name)
+				if n < len(t) && t[n] == ';' {
+					n++
+				}
+				return e.r, n
 			}
 		}
 	}

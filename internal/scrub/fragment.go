@@ -91,22 +91,3 @@ func named(v []byte) bool {
 	}
 	return changes*5 < len(v)
 }
-
-// fragmentOf finds the run around an equal q-gram, text and pattern side by
-// side, and reports whether it is long enough.
-func (p *pattern) fragmentOf(t []byte, i, off, q int) (start, end int, ok bool) {
-	for k := range q {
-		if lower[t[i+k]] != p.text[off+k] {
-			return 0, 0, false
-		}
-	}
-	start, end = i, i+q
-	from, to := off, off+q
-	for ; start > 0 && from > 0 && lower[t[start-1]] == p.text[from-1]; from-- {
-		start--
-	}
-	for ; end < len(t) && to < len(p.text) && lower[t[end]] == p.text[to]; to++ {
-		end++
-	}
-	return start, end, to-from == len(p.text) || min(to, p.to)-max(from, p.from) >= p.least
-}

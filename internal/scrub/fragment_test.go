@@ -241,6 +241,20 @@ func BenchmarkPackedLines(b *testing.B) {
 	}
 }
 
+// In time that grows with its square, this text would take an hour.
+func TestALongRunOfSignsIsRead(t *testing.T) {
+	set := build(t, random40)
+	for _, sign := range []string{`\`, "%", "&", "=", " ", "A", `\n`, "%0A"} {
+		in := strings.Repeat(sign, 2<<20/len(sign))
+		if out, r := set.String(in); r.Found() || out != in {
+			t.Errorf("%q: %v", sign, r)
+		}
+		if out, r := set.String(in + random40); !r.Found() || out != in+"[secret:s0]" && sign != "A" && sign != "=" {
+			t.Errorf("%q: %v, ...%q", sign, r, out[len(out)-40:])
+		}
+	}
+}
+
 // However many secrets there are, a part of one is found wherever it begins; of
 // thousands, one in a hundred may begin like too many others.
 func TestPartsAreFoundAmongManySecrets(t *testing.T) {
@@ -261,5 +275,28 @@ func TestPartsAreFoundAmongManySecrets(t *testing.T) {
 		if missed > most {
 			t.Errorf("of %d secrets, %d of 660 parts are missed", n, missed)
 		}
+	}
+}
+
+// Four bytes that share a counter with ordinary text are no ordinary text: each
+// part that is long enough is found, in whatever secret, but one in a thousand
+// that does begin as ordinary text does.
+func TestPartsAreFoundInAnySecret(t *testing.T) {
+	missed, parts := 0, 0
+	for i, s := range many(rand.New(rand.NewPCG(31, 32)), 600) {
+		if i%6 != 3 && i%6 != 4 {
+			continue // those of 43 characters, and of 48 after a prefix, say most
+		}
+		v := string(s.Value[len(s.Value)-40:])
+		set := build(t, v, "q7Zt3VbN9x.Lw!")
+		for at := 0; at+16 <= len(v); at++ {
+			parts++
+			if _, r := set.Bytes([]byte("key=" + v[at:at+16] + "...")); !r.Found() {
+				missed++
+			}
+		}
+	}
+	if missed*1000 > parts {
+		t.Errorf("%d of %d parts are missed", missed, parts)
 	}
 }

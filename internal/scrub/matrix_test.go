@@ -179,3 +179,18 @@ func TestEverySplitInTwo(t *testing.T) {
 		}
 	}
 }
+
+// What looks like an escape may be a part of a secret, before or after one that
+// is real.
+func TestAnEscapeOfAnotherFamilySpoilsNothing(t *testing.T) {
+	for value, in := range map[string]string{
+		"3Cabc/defgh1jk": `x%3Cabc\/defgh1jk`, "3Cabc/defgh1jz": `\/abc%3Cabc\/defgh1jz`, "5;KNe*10!-/9X~": `x%25;KNe*10!-\/9X~`, "q7Zt/VbN&lt9x": `q7Zt\/VbN&lt9x`,
+		"/a1b2c3d4%3Ce5": `\/a1b2c3d4%3Ce5`, "amp;k9Qv2x/7": `&amp;k9Qv2x\/7`,
+	} {
+		set := build(t, value)
+		out, r := set.String(in)
+		if s, _ := streamed(t, set, in, chunkers[1], nil); s != out || !r.Found() || strings.Contains(out, value[len(value)-4:]) {
+			t.Errorf("%q: %q, by bytes %q", in, out, s)
+		}
+	}
+}

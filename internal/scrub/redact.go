@@ -17,20 +17,15 @@ func (s *Set) whole(b []byte, fixed bool) ([]byte, Report) {
 		return b, Report{}
 	}
 	sc := e.scratch()
-	if len(b) <= keepUnder {
-		defer e.idle.Put(sc)
-	}
+	defer e.release(sc, len(b))
 	sc.scanWhole(e, b)
 	if len(sc.found) == 0 {
 		return b, Report{}
 	}
 	r := redaction{fixed: fixed}
 	out := r.apply(nil, e, b, sc.found, len(b))
-	return out, r.report
+	return out, r.report()
 }
-
-// keepUnder is from which text's size on scratch space is not worth keeping.
-const keepUnder = 1 << 20
 
 // Fixed is [Set.Bytes] for a binary frame, whose lengths must stay true: what is
 // found is written over with asterisks.
@@ -58,24 +53,59 @@ func (s *Set) Contains(b []byte) []string {
 // redaction replaces matches, and carries over from one stretch of a stream to
 // the next what has been said already about the bytes in hand.
 type redaction struct {
-	fixed   bool // the length stays: asterisks instead of a mark
-	report  Report
-	covered int      // how many bytes at the start belong to a place that was replaced
-	counted []string // whom that place was counted for
+	fixed   bool    // the length stays: asterisks instead of a mark
+	covered int     // how many bytes at the start belong to a place that was replaced
+	e       *engine // whose secrets are counted here
+	counted []int32 // the secrets for which that place was counted
+	counts  []int   // by secret
+	before  Report  // what was counted with other engines
 }
 
-// place is a stretch of text that one replacement stands for.
-type place struct {
-	start, end int
-	counted    []string
+// report says what was replaced so far.
+func (r *redaction) report() Report {
+	var all Report
+	all.Add(r.before)
+	for i, n := range r.counts {
+		if n > 0 {
+			all.count(r.e.names[i], n)
+		}
+	}
+	return all
 }
 
-// cover writes over as much of a place as leaves now.
-func (r *redaction) cover(out []byte, p place, lim int) []byte {
+// use counts for the secrets of e from now on.
+func (r *redaction) use(e *engine) {
+	if r.e == e {
+		return
+	}
+	// For whom the place in hand was counted is known by the name.
+	var counted []int32
+	for _, old := range r.counted {
+		if i := slices.Index(e.names, r.e.names[old]); i >= 0 {
+			counted = append(counted, int32(i))
+		}
+	}
+	r.before, r.counted = r.report(), counted
+	r.e, r.counts = e, make([]int, len(e.names))
+}
+
+// count counts a place for a secret, once for all secrets of one name.
+func (r *redaction) count(secret int32) {
+	for _, c := range r.counted {
+		if c == secret || r.e.names[c] == r.e.names[secret] {
+			return
+		}
+	}
+	r.counted = append(r.counted, secret)
+	r.counts[secret]++
+}
+
+// cover writes over t[start:end], of which what is before lim leaves now.
+func (r *redaction) cover(out []byte, start, end, lim int) []byte {
 	if !r.fixed {
 		return out
 	}
-	return append(out, bytes.Repeat([]byte{'*'}, max(0, min(p.end, lim)-p.start))...)
+	return append(out, bytes.Repeat([]byte{'*'}, max(0, min(end, lim)-start))...)
 }
 
 // apply appends t[:lim] to out with every place in it replaced. Matches that
@@ -87,31 +117,34 @@ func (r *redaction) apply(out []byte, e *engine, t []byte, found []match, lim in
 	if lim == 0 {
 		return out
 	}
+	if len(found) > 0 {
+		r.use(e)
+	}
 	slices.SortFunc(found, func(a, b match) int {
-		return cmp.Or(a.start-b.start, b.end-a.end, int(a.secret-b.secret))
+		if a.start != b.start {
+			return a.start - b.start
+		}
+		return cmp.Or(b.end-a.end, int(a.secret-b.secret))
 	})
-	cur := place{end: r.covered, counted: r.counted}
+	start, end := 0, r.covered // the place in hand
 	for _, m := range found {
-		if m.start >= cur.end {
+		if m.start >= end {
 			if m.start >= lim {
 				break
 			}
-			out = append(r.cover(out, cur, lim), t[cur.end:m.start]...)
+			out = append(r.cover(out, start, end, lim), t[end:m.start]...)
 			if !r.fixed {
 				out = append(out, e.marks[m.secret]...)
 			}
-			cur = place{start: m.start, end: m.end}
+			start, end, r.counted = m.start, m.end, r.counted[:0]
 		}
-		cur.end = max(cur.end, m.end)
-		if name := e.names[m.secret]; !slices.Contains(cur.counted, name) {
-			cur.counted = append(cur.counted, name)
-			r.report.count(name, 1)
-		}
+		end = max(end, m.end)
+		r.count(m.secret)
 	}
-	out = r.cover(out, cur, lim)
-	if cur.end < lim {
-		out = append(out, t[cur.end:lim]...)
+	out = r.cover(out, start, end, lim)
+	if end < lim {
+		out = append(out, t[end:lim]...)
 	}
-	r.covered, r.counted = max(0, cur.end-lim), cur.counted
+	r.covered = max(0, end-lim)
 	return out
 }

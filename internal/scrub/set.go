@@ -35,6 +35,7 @@ import (
 	"strings"
 	"sync"
 
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 )
 
@@ -58,17 +59,25 @@ type Set struct {
 
 // engine is what a Set knows.
 type engine struct {
-	marks  []string // per secret: what is written in its place; the last is for what can't be searched
-	names  []string // per secret
-	pats   []pattern
-	banks  []bank
-	prefix prefixes
-	reach  [256]int  // by byte: the length of the longest pattern that has it
-	maxLen int       // the greatest of those
-	idle   sync.Pool // of *scanner
+	marks []string // per secret: what is written in its place; the last is for what can't be searched
+	names []string // per secret
+	index
+	idle sync.Pool // of *scanner
 	// recent has the patterns of secrets that were added since, few enough to be
 	// indexed anew with each. The names and marks of all are here.
 	recent *engine
+}
+
+// index makes patterns searchable. It is never changed.
+type index struct {
+	pats    patterns
+	secrets int // how many they are of
+	longest int // the length of the longest
+	banks   []bank
+	prefix  prefixes
+	signs   *signs
+	reach   [256]int // by byte: the length of the longest pattern that has it
+	maxLen  int      // the greatest of those
 }
 
 // Build derives the patterns of all secrets. It keeps no reference to the
@@ -78,10 +87,13 @@ func Build(secrets []Secret) (*Set, error) {
 		return &Set{}, nil
 	}
 	e := &engine{}
-	if err := e.add(secrets, e); err != nil {
+	made, err := e.add(secrets)
+	if err != nil {
 		return nil, err
 	}
-	e.index()
+	if e.index, err = newIndex(len(secrets), made...); err != nil {
+		return nil, err
+	}
 	e.name(nil)
 	return &Set{get: func() *engine { return e }}, nil
 }
@@ -99,66 +111,67 @@ func Extend(s *Set, more []Secret) (*Set, error) {
 		}
 		return s, nil
 	}
-	e := &engine{names: slices.Clone(old.names[:len(old.names)-1]), pats: old.pats, banks: old.banks, prefix: old.prefix, reach: old.reach, maxLen: old.maxLen}
-	recent := &engine{}
-	if old.recent != nil {
-		recent.pats = slices.Clone(old.recent.pats)
-	}
-	before := 0
-	if n := len(old.pats); n > 0 {
-		before = int(old.pats[n-1].secret) + 1 // the first secret that is not indexed there
-	}
-	if err := e.add(more, recent); err != nil {
+	e := &engine{names: slices.Clone(old.names[:len(old.names)-1]), index: old.index}
+	made, err := e.add(more)
+	if err != nil {
 		return nil, err
 	}
-	if e.recent = recent; len(e.names)-before > maxRecent {
-		e.pats, e.recent = slices.Concat(old.pats, recent.pats), nil
-		e.index()
+	n := len(e.names) - old.secrets
+	if old.recent != nil {
+		made = append([]patterns{old.recent.pats}, made...)
+	}
+	if n > maxRecent {
+		e.index, err = newIndex(len(e.names), append([]patterns{old.pats}, made...)...)
 	} else {
-		recent.index()
+		e.recent = &engine{}
+		e.recent.index, err = newIndex(n, made...)
+	}
+	if err != nil {
+		return nil, err
 	}
 	e.name(old.marks[:len(old.marks)-1])
 	return &Set{get: func() *engine { return e }}, nil
 }
 
-// add takes up secrets: their names in e, their patterns in to.
-func (e *engine) add(secrets []Secret, to *engine) error {
+// add takes up the names of secrets, and gives their patterns.
+func (e *engine) add(secrets []Secret) ([]patterns, error) {
 	first := len(e.names)
 	for _, s := range secrets {
 		if err := checkName(s.Name); err != nil {
-			return err
+			return nil, err
 		}
 		if err := checkLen(bytes.TrimSpace(s.Value)); err != nil {
-			return fault.Wrap(fault.Invalid, "secret "+s.Name, err)
+			return nil, fault.Wrap(fault.Invalid, "secret "+s.Name, err)
 		}
 		e.names = append(e.names, s.Name)
 	}
-	made := inParts(len(secrets), func(i, end int) (out []pattern) {
+	return inParts(len(secrets), func(i, end int) []patterns {
+		var f forge
 		for ; i < end; i++ {
-			out = append(out, patterns(bytes.TrimSpace(secrets[i].Value), int32(first+i))...)
+			f.add(bytes.TrimSpace(secrets[i].Value), int32(first+i))
 		}
-		return out
-	})
-	seen := make(map[string]struct{}, len(to.pats)+len(made))
-	for _, p := range to.pats {
-		seen[string(p.text)] = struct{}{}
-	}
-	for _, p := range made {
-		if _, twice := seen[string(p.text)]; !twice {
-			seen[string(p.text)] = struct{}{}
-			to.pats = append(to.pats, p)
-		}
-	}
-	return nil
+		return []patterns{f.made}
+	}), nil
 }
 
-// index makes the patterns searchable.
-func (e *engine) index() {
-	var wg sync.WaitGroup
-	wg.Go(func() { e.prefix = buildPrefixes(e.pats) })
-	wg.Go(func() { e.reach, e.maxLen = reaches(e.pats) })
-	e.banks = buildBanks(e.pats)
+// newIndex is of the patterns of n secrets.
+func newIndex(n int, made ...patterns) (index, error) {
+	pats, err := ordered(made...)
+	if err != nil {
+		return index{}, err
+	}
+	x := index{pats: pats, secrets: n}
+	for i := range pats.list {
+		x.longest = max(x.longest, int(pats.list[i].n))
+	}
+	var wg crash.Group
+	wg.Go(func() {
+		x.prefix, x.signs = buildPrefixes(&x.pats), buildSigns(&x.pats)
+		x.reach, x.maxLen = reaches(&x.pats)
+	})
+	x.banks = buildBanks(&x.pats)
 	wg.Wait()
+	return x, nil
 }
 
 // partSize is from how many items on two processors share work.
@@ -169,7 +182,7 @@ const partSize = 256
 func inParts[T any](n int, f func(from, to int) []T) []T {
 	parts := max(1, min(runtime.GOMAXPROCS(0), n/partSize))
 	made := make([][]T, parts)
-	var wg sync.WaitGroup
+	var wg crash.Group
 	for k := range parts {
 		wg.Go(func() { made[k] = f(k*n/parts, (k+1)*n/parts) })
 	}

@@ -80,9 +80,7 @@ func (s *Stream) Held() int { return len(s.held) }
 
 // Report says what was replaced so far.
 func (s *Stream) Report() Report {
-	var r Report
-	r.Add(s.red.report)
-	return r
+	return s.red.report()
 }
 
 // pass writes the part of t that is decided and holds the rest. t is either

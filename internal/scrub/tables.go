@@ -32,17 +32,22 @@ var unhex = func() (t [256]byte) {
 
 var leadKind = [256]kind{'%': escPercent, '\\': escBackslash, '&': escEntity}
 
+// afterBackslash is what a character after a backslash stands for: a control
+// character by its letter, a sign for itself; 0 for none.
+var afterBackslash = func() (t [256]byte) {
+	for c := byte(' '); c < 0x7f; c++ {
+		if !alnum(c) {
+			t[c] = c
+		}
+	}
+	t[0x7f] = 0x7f
+	t['n'], t['r'], t['t'], t['b'], t['f'], t['v'] = '\n', '\r', '\t', '\b', '\f', '\v'
+	return t
+}()
+
 func alnum(c byte) bool {
 	l := lower[c]
 	return l >= 'a' && l <= 'z' || l >= '0' && l <= '9'
-}
-
-func lowered(b []byte) []byte {
-	out := make([]byte, len(b))
-	for i, c := range b {
-		out[i] = lower[c]
-	}
-	return out
 }
 
 // maxEntity is the length of the longest name below.
@@ -59,6 +64,14 @@ var entities = map[string]rune{
 	"grave": '`', "DiacriticalGrave": '`', "lcub": '{', "lbrace": '{', "verbar": '|',
 	"vert": '|', "VerticalLine": '|', "rcub": '}', "rbrace": '}',
 }
+
+// entityStart has the first two characters of every name.
+var entityStart = func() (in [1 << 14]bool) {
+	for name := range entities {
+		in[int(name[0])<<7|int(name[1])] = true
+	}
+	return in
+}()
 
 // entityPrefix reports whether s may grow into an entity's name or its end.
 func entityPrefix(s []byte) bool {

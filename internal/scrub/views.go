@@ -1,8 +1,8 @@
 package scrub
 
 import (
-	"bytes"
-	"sort"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -13,92 +13,47 @@ const maxDepth = 4
 // scanner finds all matches in one text. It is scratch space: not for use by
 // two goroutines, and reused to save allocations.
 type scanner struct {
+	finder
 	e     *engine
-	found []match
 	views [maxDepth + 1]view
+	pack  pack
 }
 
 // scan looks at t itself and at its decoded views. It leaves the matches in
 // sc.found and returns from where on t may be the beginning of another match;
 // when final, no more text comes, and that is len(t).
 func (sc *scanner) scan(e *engine, t []byte, final bool) (hold int) {
-	sc.found, hold = sc.found[:0], len(t)
-	for in := e; in != nil; in = in.recent {
-		sc.e = in
-		hold = min(hold, sc.literal(t, !final))
-		hold = min(hold, sc.decode(t, 0, escAll, !final))
-	}
-	sc.e = e
-	if hold == len(t) {
-		return hold
-	}
+	sc.found = sc.found[:0]
+	hold = sc.search(e, t, !final)
 	// A run of backslashes is read in pairs: what is held begins with a whole
 	// run, so that it is read again as it was read now.
-	for n := 0; hold > 0 && t[hold-1] == '\\' && n < 1<<(maxDepth+1); n++ {
+	for n := 0; hold > 0 && hold < len(t) && t[hold-1] == '\\' && n < 1<<(maxDepth+1); n++ {
 		hold--
 	}
+	return hold
+}
+
+// search adds the matches in t, with the patterns of e and its recent ones.
+func (sc *scanner) search(e *engine, t []byte, live bool) (hold int) {
+	hold = len(t)
+	for in := e; in != nil; in = in.recent {
+		sc.e = in
+		hold = min(hold, sc.literal(t, live))
+		hold = min(hold, sc.decode(t, 0, escAll, live))
+	}
+	sc.e = e
 	return hold
 }
 
 // literal finds patterns in t as it is.
 func (sc *scanner) literal(t []byte, live bool) (hold int) {
 	for i := range sc.e.banks {
-		sc.found = sc.e.banks[i].find(sc.e.pats, t, sc.found)
+		sc.find(&sc.e.banks[i], &sc.e.pats, t)
 	}
 	if live {
-		return sc.e.prefix.hold(t)
+		return sc.e.hold(t)
 	}
 	return len(t)
-}
-
-// view is a decoded stretch of a text, with what maps its offsets back.
-type view struct {
-	buf   []byte
-	base  int // where in the text buf[0] comes from
-	jumps []jump
-}
-
-// jump says that buf[at:at+n] stands for text[from:from+len].
-type jump struct{ at, n, from, len int32 }
-
-func (v *view) reset(base int) { v.buf, v.jumps, v.base = v.buf[:0], v.jumps[:0], base }
-
-// source is where buf[i] comes from; of an escape, where it begins.
-func (v *view) source(i int) int {
-	k := v.before(i)
-	if k < 0 {
-		return v.base + i
-	}
-	if j := v.jumps[k]; i >= int(j.at+j.n) {
-		return int(j.from+j.len-j.at-j.n) + i
-	}
-	return int(v.jumps[k].from)
-}
-
-// before is the last jump at or before buf[i], or -1.
-func (v *view) before(i int) int {
-	return sort.Search(len(v.jumps), func(k int) bool { return int(v.jumps[k].at) > i }) - 1
-}
-
-func (v *view) jump(at, n, from, length int) {
-	v.jumps = append(v.jumps, jump{int32(at), int32(n), int32(from), int32(length)})
-}
-
-// sourceEnd is where what buf[i-1] comes from ends.
-func (v *view) sourceEnd(i int) int {
-	k := v.before(i - 1)
-	if k >= 0 && i-1 < int(v.jumps[k].at+v.jumps[k].n) {
-		return int(v.jumps[k].from + v.jumps[k].len)
-	}
-	return v.source(i-1) + 1
-}
-
-// back maps the matches found in v, those from sc.found[n:] on, to its text.
-func (sc *scanner) back(v *view, n int) {
-	for i := n; i < len(sc.found); i++ {
-		m := &sc.found[i]
-		m.start, m.end = v.source(m.start), v.sourceEnd(m.end)
-	}
 }
 
 // decode finds what stands behind escapes of the kinds k. Only the stretches
@@ -106,14 +61,16 @@ func (sc *scanner) back(v *view, n int) {
 // unescaped text before and after as a match can have.
 func (sc *scanner) decode(t []byte, depth int, k kind, live bool) (hold int) {
 	hold = len(t)
-	c := cursor{t: t, kinds: k}
+	c := newCursor(t, k)
+	alone := farFrom // from where on what stands before an escape is what it seems
 	for i := c.next(0); i < len(t); {
 		r, n := parse(t[i:], live)
 		reach := sc.e.maxLen
 		if n >= 0 {
-			reach = sc.reach(r, t[i+n:])
+			reach = sc.reach(r, t[i+n:], k)
 		}
-		if n == 0 || reach == 0 {
+		if n == 0 || reach == 0 || n > 0 && i >= alone && sc.e.signs.ruleOut(t, i, n, r, k) {
+			alone = max(alone, i+shadow(t, i, n, r))
 			i = c.next(i + max(n, 1))
 			continue
 		}
@@ -137,6 +94,7 @@ func (sc *scanner) decode(t []byte, depth int, k kind, live bool) (hold int) {
 		if more {
 			hold = min(hold, h) // elsewhere h is the stretch's end
 		}
+		alone = end + farFrom
 		i = c.next(end)
 	}
 	return hold
@@ -150,7 +108,7 @@ func (sc *scanner) look(depth int, k kind, live bool) (hold int) {
 	if depth+1 < maxDepth {
 		hold = min(hold, sc.decode(v.buf, depth+1, k, live))
 	}
-	sc.back(v, n)
+	v.back(sc.found[n:])
 	return v.source(hold)
 }
 
@@ -171,78 +129,95 @@ func (sc *scanner) separately(t []byte, kinds kind, live bool) (hold int) {
 // the longest pattern, or, open, before an escape that the text cuts off.
 func (sc *scanner) fill(c *cursor, start, i, depth int, live bool) (end int, kinds kind, open bool) {
 	t, v := c.t, &sc.views[depth]
-	v.reset(start)
+	v.reset()
 	pos := start
 	end = i + 1
 	for i < end {
-		v.buf = append(v.buf, t[pos:i]...)
+		v.copy(t, pos, i)
 		r, n := parse(t[i:], live)
 		switch {
 		case n == partial:
 			return i, kinds | leadKind[t[i]], true
 		case n == 0:
-			v.buf = append(v.buf, t[i])
 			n = 1
+			v.copy(t, i, i+1)
 		default:
-			at := len(v.buf)
-			v.buf = appendRune(v.buf, r)
-			v.jump(at, len(v.buf)-at, i, n)
-			if reach := sc.reach(r, t[i+n:]); reach > 0 {
-				kinds |= leadKind[t[i]]
+			v.put(r, i, n)
+			kinds |= leadKind[t[i]]
+			if reach := sc.reach(r, t[i+n:], c.kinds); reach > 0 {
 				end = max(end, i+n+reach)
 			}
 		}
 		pos = i + n
+		if kinds&leadKind[t[i]] != 0 {
+			pos, end = sc.row(v, t, pos, end, t[i])
+		}
 		end = min(max(end, pos), len(t))
-		i = c.next(pos)
+		if i = pos; i == len(t) || leadKind[t[i]]&c.kinds == 0 {
+			i = c.next(pos) // else escapes stand in a row
+		}
 	}
-	v.buf = append(v.buf, t[pos:end]...)
+	v.copy(t, pos, end)
 	return end, kinds, false
+}
+
+// row goes on decoding at pos for as long as the escapes are the simplest of
+// their kind: %41 of no lead, or backslashes in pairs. It returns where it ended,
+// and where the stretch does.
+func (sc *scanner) row(v *view, t []byte, pos, end int, lead byte) (at, far int) {
+	if pos >= end || pos+3 > len(t) || t[pos] != lead {
+		return pos, end
+	}
+	if lead == '\\' {
+		n := (backslashes(t[pos:]) - 1) / 2 // the last pair may be one with what follows
+		if n == 0 {
+			return pos, end
+		}
+		v.segment(pos, 1, 2)
+		v.buf = append(v.buf, t[pos:pos+n]...)
+		v.next = pos + 2*n
+		return v.next, max(end, v.next+sc.e.maxLen)
+	}
+	for ; lead == '%' && pos < end && pos+3 <= len(t) && t[pos] == lead; pos += 3 {
+		high, low := unhex[t[pos+1]], unhex[t[pos+2]]
+		c := high<<4 | low
+		if high|low >= notHex || c >= utf8.RuneSelf || leadKind[c] != 0 {
+			break
+		}
+		v.segment(pos, 1, 3)
+		v.next = pos + 3
+		v.buf = append(v.buf, c)
+		if n := sc.e.reach[c]; n > 0 {
+			end = max(end, pos+3+n)
+		}
+	}
+	return pos, end
+}
+
+// backslashes is how many t begins with.
+func backslashes(t []byte) int {
+	n := 0
+	for ; n+8 <= len(t); n += 8 {
+		if d := binary.LittleEndian.Uint64(t[n:]) ^ '\\'*ones; d != 0 {
+			return n + bits.TrailingZeros64(d)/8
+		}
+	}
+	for n < len(t) && t[n] == '\\' {
+		n++
+	}
+	return n
 }
 
 // reach is how far from an escape for r a match can extend in the text that is
 // not escaped: the length of the longest pattern with r; of any, when r and what
 // follows it may be an escape in turn; 0 when no match can have r.
-func (sc *scanner) reach(r rune, rest []byte) int {
-	switch {
-	case r == '&' || r == '%' || r == '\\':
-		if len(rest) == 0 || rest[0] > ' ' {
-			return sc.e.maxLen
-		}
-	case r < 0 || r >= utf8.RuneSelf:
+func (sc *scanner) reach(r rune, rest []byte, k kind) int {
+	if r < 0 || r >= utf8.RuneSelf {
 		var b [4]byte
 		return sc.e.reach[appendRune(b[:0], r)[0]]
 	}
+	if leadKind[r] != 0 && nests(byte(r), rest, k) {
+		return sc.e.maxLen
+	}
 	return sc.e.reach[r]
-}
-
-// cursor finds the leads of escapes in t, left to right.
-type cursor struct {
-	t     []byte
-	kinds kind
-	at    [3]int // the next lead of each family; valid from the position it was asked for
-	known bool
-}
-
-// next is the first lead at or after from, len(t) when there is none. Calls
-// have to be made with growing positions.
-func (c *cursor) next(from int) int {
-	if from < len(c.t) && leadKind[c.t[from]]&c.kinds != 0 {
-		return from // escapes in a row: spare the search
-	}
-	first := len(c.t)
-	for k, lead := range [...]byte{'%', '\\', '&'} {
-		if c.kinds&leadKind[lead] == 0 {
-			continue
-		}
-		if !c.known || c.at[k] < from {
-			c.at[k] = len(c.t)
-			if i := bytes.IndexByte(c.t[from:], lead); i >= 0 {
-				c.at[k] = from + i
-			}
-		}
-		first = min(first, c.at[k])
-	}
-	c.known = true
-	return first
 }

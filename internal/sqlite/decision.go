@@ -20,7 +20,7 @@ func decisionOf(x *row) (decision.Decision, error) {
 		Digest: x.digest("digest"), Team: x.text("team"), TeamID: x.text("team_id"), State: decision.State(x.text("state")),
 		CreatedAt: x.instant("created_at"), ExpiresAt: x.instant("expires_at"), DecidedAt: x.instant("decided_at"),
 		By: x.text("decided_by"), ByName: x.text("decided_by_name"), Factor: x.text("factor"), Method: x.text("method"), Reason: x.text("reason"),
-		AutoBy: x.text("auto_by"), PolicySet: x.text("policy_set"), SelfApproval: x.flag("self_approval"),
+		AutoBy: x.text("auto_by"), PolicySet: x.text("policy_set"), SelfApproval: x.flag("self_approval"), HeldAt: x.instant("held_at"),
 	}
 	if policies := x.text("policies"); policies != "" {
 		d.Policies = strings.Split(policies, "\n")
@@ -85,8 +85,22 @@ func (t *Tx) insertDecision(d decision.Decision) error {
 	_, err = t.insert(tbDecision, cols{"tenant": d.Tenant, "id": d.ID, "intent": d.Intent, "revision": d.Revision, "run": d.Run, "mission": d.Mission,
 		"digest": d.Digest, "team": d.Team, "team_id": d.TeamID, "state": d.State, "created_at": d.CreatedAt, "expires_at": d.ExpiresAt,
 		"decided_at": d.DecidedAt, "decided_by": d.By, "decided_by_name": d.ByName, "factor": d.Factor, "method": d.Method, "reason": d.Reason,
-		"auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet, "self_approval": d.SelfApproval})
+		"auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet, "self_approval": d.SelfApproval, "held_at": d.HeldAt})
 	return err
+}
+
+// Hold marks an open Decision as one that was held, once; see decision.Config.
+func (s *Store) Hold(ctx context.Context, d decision.Decision, ev audit.Event, at time.Time) error {
+	return s.write(ctx, func(t *Tx) error {
+		x, err := t.reader().byKey(tbDecision, d.Tenant, d.ID)
+		if err != nil || x.number("held_at") != 0 || x.text("state") != string(decision.Open) {
+			return err
+		}
+		if err := t.put(x, cols{"held_at": at}); err != nil {
+			return err
+		}
+		return t.Audit(ev)
+	})
 }
 
 // Settle ends an open Decision with all that follows; see decision.Settlement.

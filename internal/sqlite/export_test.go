@@ -13,3 +13,11 @@ var (
 
 // Queued is how many steps wait for their turn.
 func (s *Store) Queued() int { return len(s.queue) }
+
+// RecordedQueries are what a search of the recorded traffic asks.
+var RecordedQueries = func() (out []string) {
+	for _, t := range recordedIn {
+		out = append(out, t.query)
+	}
+	return out
+}()

@@ -178,6 +178,9 @@ func (t *Tx) propose(p gate.Proposed) error {
 		if err := t.withinLimits(p); err != nil {
 			return err
 		}
+		if err := t.useUp(p); err != nil {
+			return err
+		}
 	}
 	body, err := encode(withoutResult(i))
 	if err != nil {

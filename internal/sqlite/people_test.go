@@ -43,6 +43,8 @@ func openStore(t *testing.T) storetest.Store { return openIn(t, t.TempDir()) }
 
 func TestIdentityOnSQLite(t *testing.T) { storetest.Identity(t, openStore) }
 
+func TestUsesOfLimitsOnSQLite(t *testing.T) { storetest.Uses(t, openStore) }
+
 func TestRowsOnSQLite(t *testing.T) {
 	storetest.Rows(t, func(t *testing.T) storetest.Besieged {
 		dir := t.TempDir()
@@ -83,6 +85,8 @@ func foreign(t *testing.T, dir string) *sql.DB {
 	t.Cleanup(func() { _ = db.Close() })
 	return db
 }
+
+func TestIncidentOnSQLite(t *testing.T) { storetest.Incident(t, openStore) }
 
 func TestDecisionOnSQLite(t *testing.T) { storetest.Decision(t, openStore) }
 

@@ -112,7 +112,9 @@ func (t *Tx) load(tenant ident.Tenant) error {
 	}
 	put(t.rows, t.rows.loaded, tenant, a)
 	if len(differ) > 0 || len(l.bad) > 0 || a.lost {
-		err = l.apart(head, differ, genuine)
+		if err = l.apart(head, differ, genuine); err == nil && (slices.Contains(differ, tbUse) || l.found(tbUse)) {
+			err = t.loseUses(tenant)
+		}
 	}
 	a.list()
 	return err

@@ -141,6 +141,7 @@ const (
 	whyTeam    = "the Team and its members are not those that were written last"
 	whyEarlier = "it was found to be somebody else's at an earlier start"
 	whyDamaged = "the resources are not the set that was applied last"
+	whyUses    = "what was used of rates and budgets was lost, so it can't be counted"
 	whySome    = "rows of this table were removed or put back, and which ones can't be told"
 )
 

@@ -18,10 +18,11 @@ import (
 // like. The log was read whole, and its entries are those that were signed; nil
 // when they are not.
 type facts struct {
-	prints  map[rowID]string // of resources, accounts and Teams
-	runs    map[string]bool  // that have not ended
-	intents map[string]*progress
-	marks   marks // how many changes of each there were
+	prints    map[rowID]string // of resources, accounts and Teams
+	runs      map[string]bool  // that have not ended
+	intents   map[string]*progress
+	incidents map[string]bool // that are open
+	marks     marks           // how many changes of each there were
 }
 
 // progress is how far the log says that an Intent has come.
@@ -35,7 +36,7 @@ type progress struct {
 // replay reads a tenant's whole log. It is read only when rows were found not to
 // be what they have to be: it says which.
 func (t *Tx) replay(tenant ident.Tenant, head audit.Head) (*facts, error) {
-	f := &facts{prints: map[rowID]string{}, runs: map[string]bool{}, intents: map[string]*progress{}}
+	f := &facts{prints: map[rowID]string{}, runs: map[string]bool{}, intents: map[string]*progress{}, incidents: map[string]bool{}}
 	if head.Size == 0 {
 		return f, nil
 	}
@@ -78,6 +79,10 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		f.runs[e.Run] = true
 	case audit.RunEnded:
 		delete(f.runs, e.Run)
+	case audit.WorkerIncident, audit.IncidentOpened:
+		f.incidents[text("incident")] = true
+	case audit.IncidentClosed:
+		delete(f.incidents, text("incident"))
 	default:
 		f.follow(e, intent.State(text("state")), text("verdict"), text("digest"))
 	}
@@ -184,6 +189,8 @@ func (l *loading) against(f *facts, tb *table) {
 		})
 	case tbDecision:
 		l.decisions(f)
+	case tbIncident:
+		l.open(tb, f.incidents, func(*row) bool { return true })
 	}
 }
 

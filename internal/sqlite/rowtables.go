@@ -1,6 +1,9 @@
 package sqlite
 
-import "sallyport.dev/internal/intent"
+import (
+	"sallyport.dev/internal/incident"
+	"sallyport.dev/internal/intent"
+)
 
 // The tables. What is left out of comparison after a restart (loose) is checked
 // by each row's MAC and, while a process runs, against what it knows; so what a
@@ -12,9 +15,10 @@ import "sallyport.dev/internal/intent"
 //     from an earlier number; who started what, and that it has not ended, are
 //     compared.
 //   - session.seen_at, which idle time is counted from.
+//   - incident.count and last_at, of one that is open: it was met less often.
 //
 // Not covered at all: rows that can make nothing happen (an Intent in a final
-// state, a closed Decision, an ended Run) may be removed; their MAC is checked
+// state, a closed Decision or incident, an ended Run) may be removed; their MAC is checked
 // when they are read.
 var (
 	tbResource = define(0, table{name: "resource", keys: 3,
@@ -43,13 +47,13 @@ var (
 
 	tbDecision = define(6, table{name: "decision", keys: 2,
 		columns: []string{"tenant", "id", "intent", "revision", "run", "mission", "digest", "team", "team_id", "state", "created_at", "expires_at",
-			"decided_at", "decided_by", "decided_by_name", "factor", "method", "reason", "auto_by", "policies", "policy_set", "self_approval"},
+			"decided_at", "decided_by", "decided_by_name", "factor", "method", "reason", "auto_by", "policies", "policy_set", "self_approval", "held_at"},
 		live: func(r *row) bool { return r.text("state") == "open" }, liveSQL: "state = 'open'",
 		of: func(r *row) string { return r.text("intent") }})
 
 	tbRun = define(7, table{name: "run", keys: 2,
 		loose: []string{"state", "segment", "turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests"},
-		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "input", "state", "verdict", "summary", "segment",
+		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "source", "input", "state", "verdict", "summary", "segment",
 			"turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests", "start_key", "created_at", "ended_at"},
 		live: func(r *row) bool { return r.text("state") != string(intent.RunEnded) }, liveSQL: "state <> 'ended'",
 		of: func(r *row) string { return startOf(r.text("mission"), r.text("starter"), r.text("start_key")) }})
@@ -60,12 +64,23 @@ var (
 		live: func(r *row) bool { return r.state("state").Open() }, liveSQL: "state IN (" + openStates + ")",
 		of: func(r *row) string { return r.text("run") }})
 
-	tbStop = define(9, table{name: "stop", keys: 3,
+	tbIncident = define(9, table{name: "incident", keys: 2, loose: []string{"last_at", "count"},
+		columns: []string{"tenant", "id", "kind", "state", "same", "at", "last_at", "count", "run", "mission", "worker", "intent", "connection", "tool",
+			"actor", "place", "secret", "also", "rule", "family", "confidence", "quarantine", "not_kept", "closed_at", "closed_by", "closed_by_name",
+			"outcome", "note"},
+		live: func(r *row) bool { return r.text("state") == incident.Open }, liveSQL: "state = 'open'",
+		of: func(r *row) string { return r.text("same") }})
+
+	tbUse = define(10, table{name: "policy_use", keys: 3,
+		columns: []string{"tenant", "scope", "intent", "at", "amount", "until"},
+		of:      func(r *row) string { return r.text("scope") }})
+
+	tbStop = define(11, table{name: "stop", keys: 3,
 		columns: []string{"tenant", "kind", "name", "since", "by", "by_name", "reason"}})
 
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbStop}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbStop}
 )
 
 // startOf names the start of a Run that a key makes one of; "" without a key.

@@ -39,6 +39,7 @@ import (
 	_ "modernc.org/sqlite" // the driver, under the name "sqlite"
 
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 )
@@ -82,7 +83,10 @@ func Open(ctx context.Context, dir string, seq *audit.Sequencer, guard Guard) (*
 	}
 	var wctx context.Context
 	wctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	go s.writer(wctx)
+	crash.Go(func() { s.writer(wctx) }, func(p *crash.Panic) {
+		p.Log(wctx, s.guard.Log)
+		s.breakDown(fault.Wrap(fault.Unavailable, "the store has stopped", p))
+	})
 	return s, nil
 }
 

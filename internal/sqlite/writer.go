@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 )
 
@@ -91,7 +92,11 @@ func (s *Store) gather(first *job) []*job {
 
 // commit runs a batch in one transaction and answers each job.
 func (s *Store) commit(batch []*job) {
-	err := s.transact(batch)
+	err := crash.Try(context.Background(), s.guard.Log, func() error { return s.transact(batch) })
+	if _, panicked := errors.AsType[*crash.Panic](err); panicked { // nobody knows what was made of the batch
+		err = fault.Wrap(fault.Unavailable, "the store has stopped", err)
+		s.breakDown(err)
+	}
 	for _, j := range batch {
 		if err != nil {
 			j.err = err
@@ -218,7 +223,7 @@ func step(t *Tx, j *job) error {
 		return storeErr("beginning a step", err)
 	}
 	mark, known := t.log.Mark(), len(t.rows.undo)
-	j.err = run(j.fn, t)
+	j.err = t.run(j.fn)
 	end := "RELEASE step"
 	if j.err != nil {
 		t.log.Reset(mark)
@@ -236,13 +241,12 @@ func step(t *Tx, j *job) error {
 
 // run turns a panic in a step into its error: it must not take the writer, and
 // with it every other caller, down.
-func run(fn func(*Tx) error, tx *Tx) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fault.New(fault.Internal, "a step of the store panicked")
-		}
-	}()
-	return fn(tx)
+func (t *Tx) run(fn func(*Tx) error) error {
+	err := crash.Try(t.ctx, t.s.guard.Log, func() error { return fn(t) })
+	if p, panicked := errors.AsType[*crash.Panic](err); panicked {
+		return fault.Wrap(fault.Internal, "a step of the store panicked", p)
+	}
+	return err
 }
 
 // Exec runs a statement of the step.

@@ -37,6 +37,10 @@ func Decision(t *testing.T, open func(*testing.T) Store) {
 		"tenants do not see each other's Decisions":             decisionsApart,
 		"a Decision without its Team is not stored":             noTeam,
 		"whatever is tried, a Decision is used at most once":    atMostOnce,
+		"what a Secret would alter is held, and not shown":      held,
+		"a Secret stored between page and verdict holds it":     heldMeanwhile,
+		"what nobody can say of is held fails closed":           heldFailsClosed,
+		"what is held can be rejected, withdrawn, and expires":  heldEnds,
 	}
 	for name, story := range stories {
 		t.Run(name, func(t *testing.T) { t.Parallel(); story(newOffice(t, open(t))) })

@@ -1,9 +1,11 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +28,8 @@ type office struct {
 	starter, ann, bob, eve    *Human
 	parties                   decision.Parties
 	tamper                    func(*intent.Intent) // what a reader of the store is made to see
+	known                     map[string]string    // by value: the name of the Secret that it is of
+	told                      []string             // of Decisions that are held, with the Secrets
 	woken                     int
 	mu                        sync.Mutex
 	lastRun                   int
@@ -43,10 +47,30 @@ func newOffice(t *testing.T, s Store) *office {
 	o.must(err)
 	o.desk, err = decision.NewDesk(decision.Config{Store: s, Facts: o, Involved: o,
 		Clean: func(_ ident.Tenant, s string) string { return strings.ReplaceAll(s, "CANARY", "[secret]") },
-		Wake:  func(ident.Tenant, string) { o.mu.Lock(); o.woken++; o.mu.Unlock() }})
+		Known: o.meets, Hold: s.Hold, Now: func() time.Time { return o.Now },
+		Altered: func(_ context.Context, d decision.Decision, i intent.Intent, secrets []string) error {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.told = append(o.told, d.ID+" "+i.ID+" "+strings.Join(secrets, ","))
+			return nil
+		},
+		Wake: func(ident.Tenant, string) { o.mu.Lock(); o.woken++; o.mu.Unlock() }})
 	o.must(err)
 	o.Pass(time.Hour)
 	return o
+}
+
+// meets looks for the values of known as they are: encodings are the scrubber's.
+func (o *office) meets(_ ident.Tenant, texts ...[]byte) (names []string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for value, name := range o.known {
+		if bytes.Contains(bytes.Join(texts, []byte("\n")), []byte(value)) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // person has an account and no password, which would take its time to hash.

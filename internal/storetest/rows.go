@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 )
 
@@ -48,6 +49,15 @@ func Rows(t *testing.T, open func(*testing.T) Besieged) {
 		"a row is moved to another tenant":                      movedAway,
 		"a used factor is made unused":                          factorAgain,
 		"a session that has ended is put back":                  sessionPutBack,
+		"an open incident is made closed":                       incidentClosed,
+		"an open incident is removed":                           incidentRemoved,
+		"an incident's Secret is another":                       incidentOfAnother,
+		"a closed incident is put back":                         incidentPutBack,
+		"a use of a limit is removed":                           func(a *siege) { useChanged(a, `DELETE FROM policy_use WHERE intent = 'INTENT'`) },
+		"all uses of limits are removed":                        func(a *siege) { useChanged(a, `DELETE FROM policy_use`) },
+		"a use of a limit is made smaller":                      func(a *siege) { useChanged(a, `UPDATE policy_use SET amount = 1 WHERE intent = 'INTENT'`) },
+		"a use of a limit is made to count no more":             func(a *siege) { useChanged(a, `UPDATE policy_use SET at = 1, until = 2`) },
+		"a use is moved to another limit":                       func(a *siege) { useChanged(a, `UPDATE policy_use SET scope = 'another' WHERE intent = 'INTENT'`) },
 		"what is known of the rows is removed, with a row back": headRemoved,
 	}
 	for _, between := range []bool{false, true} {
@@ -360,6 +370,71 @@ func sessionPutBack(a *siege) {
 	a.wantKind(err, fault.Unauthenticated)
 	a.named("session", s.ID)
 	a.unharmed()
+}
+
+// met has a Worker send a known secret, in two places.
+func (a *siege) met() (one, other incident.Incident) {
+	it := a.parked()
+	for _, place := range []string{"reason", "arguments: /note"} {
+		one, other = other, incident.New(incident.Sent, acme, "run:"+it.Intent.Run, place, a.Now).Of([]string{"erp-key"})
+		other.Run = it.Intent.Run
+		ev := audit.Event{Type: audit.WorkerIncident, Tenant: acme, At: a.Now, Actor: other.Actor, Run: other.Run}
+		_, err := a.office.Store.Incident(a.ctx, other, ev, explain.Observation{Tenant: acme, Run: other.Run, At: a.Now, Kind: explain.Check})
+		a.must(err)
+	}
+	return one, other
+}
+
+// hidden says that an incident is refused, that the log names it, that the other
+// one is shown, and that what is missing is seen.
+func (a *siege) hidden(one, other incident.Incident) {
+	a.t.Helper()
+	_, err := a.office.Store.IncidentByID(a.ctx, acme, one.ID)
+	a.refused(err, "incident", one.ID)
+	l, err := a.office.Store.Incidents(a.ctx, acme, incident.Filter{State: incident.Open, Limit: 50})
+	a.must(err)
+	if len(l) != 1 || l[0].ID != other.ID {
+		a.t.Errorf("the list has %+v", l)
+	}
+}
+
+func incidentClosed(a *siege) {
+	one, other := a.met()
+	a.strike(`UPDATE incident SET state = 'closed', outcome = 'explained' WHERE id = '` + one.ID + `'`)
+	a.hidden(one, other)
+}
+
+func incidentOfAnother(a *siege) {
+	one, other := a.met()
+	a.strike(`UPDATE incident SET secret = 'crm-key' WHERE id = '` + one.ID + `'`)
+	a.hidden(one, other)
+}
+
+func incidentRemoved(a *siege) {
+	one, other := a.met()
+	a.strike(`DELETE FROM incident WHERE id = '` + one.ID + `'`)
+	if a.between { // it was found at the start, and is known no more
+		a.named("incident", one.ID)
+	} else {
+		a.hidden(one, other)
+	}
+	again := one
+	again.ID = ident.New("inc")
+	ev := audit.Event{Type: audit.WorkerIncident, Tenant: acme, At: a.Now, Actor: one.Actor, Run: one.Run}
+	_, err := a.office.Store.Incident(a.ctx, again, ev, explain.Observation{})
+	a.must(err) // what goes on is on record again
+	_, err = a.office.Store.IncidentByID(a.ctx, acme, again.ID)
+	a.must(err)
+}
+
+func incidentPutBack(a *siege) {
+	one, _ := a.met()
+	a.keep("incident", "id = '"+one.ID+"'")
+	a.must(a.office.Store.CloseIncident(a.ctx, incident.Closing{Tenant: acme, ID: one.ID, By: "person:x", Outcome: incident.Explained, At: a.Now,
+		Event: audit.Event{Type: audit.IncidentClosed, Tenant: acme, At: a.Now, Actor: "person:x"}}))
+	a.putBack("incident", "id = '"+one.ID+"'")
+	_, err := a.office.Store.IncidentByID(a.ctx, acme, one.ID)
+	a.refused(err, "incident", one.ID)
 }
 
 func headRemoved(a *siege) {

@@ -23,7 +23,9 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault"
 )
@@ -33,13 +35,19 @@ type Store interface {
 	identity.Store
 	decision.Store
 	explain.Store
+	incident.Store
+	Incident(ctx context.Context, in incident.Incident, ev audit.Event, o explain.Observation) (n int, err error)
+	Intents(ctx context.Context, tenant ident.Tenant, run string) ([]intent.Intent, error)
 	CreateRun(ctx context.Context, n gate.NewRun) (intent.Run, error)
 	Propose(ctx context.Context, p gate.Proposed) (it intent.Intent, fresh bool, err error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
+	PolicyUse(ctx context.Context, tenant ident.Tenant, u policy.Use, intentID string, now time.Time) (used int64, held bool, err error)
+	SweepUses(ctx context.Context, now time.Time) error
 	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
 	Step(ctx context.Context, s commit.Step) (fence int64, err error)
 	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
 	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
+	Hold(ctx context.Context, d decision.Decision, ev audit.Event, at time.Time) error
 	DecisionOf(ctx context.Context, tenant ident.Tenant, intentID string) (decision.Decision, error)
 	Audit() audit.Reader
 }

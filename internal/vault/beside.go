@@ -2,7 +2,8 @@ package vault
 
 import (
 	"runtime"
-	"sync"
+
+	"sallyport.dev/internal/crash"
 )
 
 // besideFrom is from how many items on several processors share work.
@@ -18,7 +19,7 @@ func beside(n int, f func(i int)) {
 		}
 		return
 	}
-	var wg sync.WaitGroup
+	var wg crash.Group
 	for w := range workers {
 		wg.Go(func() {
 			for i := w; i < n; i += workers {

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -146,4 +147,15 @@ func (v *Vault) Open(_ context.Context, d DoorSpec) (http.RoundTripper, error) {
 		Auth: d.Auth, Fields: fields, Origin: d.Origin, Method: d.Method, Base: d.Base,
 		Known: ten.set, Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
 	})
+}
+
+// Carried says whether a request failed because the door met known secrets in it,
+// besides its credential: their names, sorted, for the record, and the part of the
+// request, "URL", "headers" or "body". The error's own text has neither.
+func Carried(err error) (names []string, part string, ok bool) {
+	c, ok := errors.AsType[*httpcred.Carried](err)
+	if !ok {
+		return nil, "", false
+	}
+	return c.Names(), c.Part(), true
 }

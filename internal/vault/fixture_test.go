@@ -155,6 +155,8 @@ type fixture struct {
 	seal  kek.Seal
 	log   *bytes.Buffer
 	now   time.Time
+	// recorded is what the vault asks about a new value.
+	recorded vault.Recorded
 }
 
 const acme, globex ident.Tenant = "acme", "globex"
@@ -174,7 +176,13 @@ func start(t testing.TB) *fixture {
 // sealed makes a new vault over the same store.
 func (f *fixture) sealed() *vault.Vault {
 	f.t.Helper()
-	v, err := vault.New(vault.Config{Tenant: acme, Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(f.log, nil))})
+	v, err := vault.New(vault.Config{Tenant: acme, Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(f.log, nil)),
+		Recorded: func(ctx context.Context, t ident.Tenant, contains func([]byte) bool) (vault.Trace, error) {
+			if f.recorded == nil {
+				return vault.Trace{}, nil
+			}
+			return f.recorded(ctx, t, contains)
+		}})
 	if err != nil {
 		f.t.Fatal(err)
 	}

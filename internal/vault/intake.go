@@ -39,7 +39,7 @@ type Write struct {
 	// "password" for basic; or what a Connection names.
 	Fields map[string][]byte
 	// Sealed are the fields, encrypted to the key of IntakeKey for Tenant, Name,
-	// Scope, Expires and AnyOrigin as they stand here. Either it or Fields is given.
+	// Scope, Expires, AnyOrigin and AlthoughRecorded as they stand here. Either it or Fields is given.
 	Sealed      []byte
 	Description string            // empty: as it was
 	Owner       string            // empty: as it was
@@ -49,7 +49,10 @@ type Write struct {
 	// AnyOrigin says that a person means it when a Secret's scope names no
 	// origin: whoever applies Connections can then send it where they like.
 	AnyOrigin bool
-	Actor     ident.Principal
+	// AlthoughRecorded says that a person means it when the value stands in traffic
+	// that was recorded: it will be replaced wherever it is shown from now on.
+	AlthoughRecorded bool
+	Actor            ident.Principal
 
 	revealed plain.Value // what Sealed was decrypted to; Fields are parts of it
 }

@@ -16,7 +16,7 @@ import (
 // that exists it is the next version, and pending: it can be tried by its number,
 // and is used when it is activated. The bytes of w.Fields are wiped, and so is
 // what w.Sealed was decrypted to. Conflict: w.Sealed was sent before, or is too
-// old.
+// old. Invalid: also a value that stands in recorded traffic, see Config.
 func (v *Vault) Set(ctx context.Context, w Write) (Secret, error) {
 	return v.write(ctx, w, true, func(c *change, n int) {
 		c.event = audit.SecretSet
@@ -57,6 +57,10 @@ func (v *Vault) write(ctx context.Context, w Write, create bool, then func(*chan
 	if err := w.checkShown(v.Scrub(w.Tenant)); err != nil {
 		return Secret{}, err
 	}
+	trace, err := v.traced(ctx, &w)
+	if err != nil {
+		return Secret{}, err
+	}
 	return v.commit(ctx, w.Tenant, w.Name, w.Actor, create, func(c *change) error {
 		if c.e.head.Removed && !create {
 			return fault.Newf(fault.NotFound, "the secret %s was removed", w.Name)
@@ -66,6 +70,7 @@ func (v *Vault) write(ctx context.Context, w Write, create bool, then func(*chan
 			return err
 		}
 		then(c, n)
+		maps.Copy(c.fields, trace.fields(&w))
 		return c.describeVersion(n)
 	})
 }

@@ -78,7 +78,7 @@ func (v *Vault) reveal(ctx context.Context, w *Write) error {
 	if err != nil {
 		return err
 	}
-	about, err := About{Scope: w.Scope, Expires: w.Expires, AnyOrigin: w.AnyOrigin}.Text()
+	about, err := About{Scope: w.Scope, Expires: w.Expires, AnyOrigin: w.AnyOrigin, AlthoughRecorded: w.AlthoughRecorded}.Text()
 	if err != nil {
 		return err
 	}
@@ -104,11 +104,13 @@ func (v *Vault) reveal(ctx context.Context, w *Write) error {
 	})
 }
 
-// About is what of a Write says where its value may be used.
+// About is what of a Write says where its value may be used, and what its author
+// means.
 type About struct {
-	Scope     *Scope    `json:"scope,omitempty"`
-	Expires   time.Time `json:"expires,omitzero"`
-	AnyOrigin bool      `json:"anyOrigin,omitempty"`
+	Scope            *Scope    `json:"scope,omitempty"`
+	Expires          time.Time `json:"expires,omitzero"`
+	AnyOrigin        bool      `json:"anyOrigin,omitempty"`
+	AlthoughRecorded bool      `json:"althoughRecorded,omitempty"`
 }
 
 // Text is what an encrypted value is bound to: JSON as a browser's

@@ -12,7 +12,8 @@
 //
 // It refuses everything while it is sealed; a Secret whose rows are not the
 // ones that were written last; a use outside a version's usage scope; a version
-// that is disabled or destroyed; values that can't be scrubbed from answers.
+// that is disabled or destroyed; values that can't be scrubbed from answers, and
+// those that stand in what was recorded already, unless that is meant.
 //
 // # Security
 //
@@ -44,6 +45,8 @@ type Config struct {
 	Tenant ident.Tenant
 	Now    func() time.Time
 	Log    *slog.Logger // what the vault logs is scrubbed with what it knows
+	// Recorded looks for a value that is to be stored; nil: nowhere.
+	Recorded Recorded
 }
 
 // Vault is sealed when it is made, and safe for concurrent use.

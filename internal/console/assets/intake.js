@@ -57,6 +57,7 @@
     if (origins.length || anywhere) out.scope = origins.length ? { origins } : {};
     if (field("expires").value) out.expires = field("expires").value + "T00:00:00Z";
     if (anywhere) out.anyOrigin = true;
+    if (field("recorded").checked) out.althoughRecorded = true;
     return JSON.stringify(out);
   };
   const values = () => (field("form").value === "login" ? ["password", "username"] : ["token"]); // sorted

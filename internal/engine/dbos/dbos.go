@@ -19,6 +19,7 @@ import (
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 	_ "github.com/dbos-inc/dbos-transact-golang/dbos/driver/sqlite" // the engine's own database
 
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/mission"
@@ -48,6 +49,7 @@ type Worker interface {
 type Engine struct {
 	ctx    dbos.Context
 	worker Worker
+	log    *slog.Logger
 }
 
 // Segment names one segment; it is the workflow's input.
@@ -70,7 +72,7 @@ func New(ctx context.Context, dir string, w Worker, log *slog.Logger) (*Engine, 
 	if err := f.Close(); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "opening the engine's database", err)
 	}
-	e := &Engine{worker: w}
+	e := &Engine{worker: w, log: log}
 	e.ctx, err = dbos.NewContext(ctx, dbos.Config{
 		AppName: "sallyport", DatabaseURL: "sqlite:" + (&url.URL{Path: path}).Path,
 		ApplicationVersion: version, ExecutorID: "local", Logger: log,
@@ -110,7 +112,11 @@ func (e *Engine) segment(ctx dbos.Context, s Segment) (string, error) {
 	for turn := 0; ; turn++ {
 		last := errForgotten
 		next, err := dbos.RunAsStep(ctx, func(ctx context.Context) (string, error) {
-			n, err := e.worker.Turn(ctx, s.Tenant, s.Run)
+			var n mission.Next
+			err := crash.Try(ctx, e.log, func() (err error) { // the engine would log the value, and store it
+				n, err = e.worker.Turn(ctx, s.Tenant, s.Run)
+				return err
+			})
 			if err != nil {
 				last = err
 			}
@@ -122,7 +128,7 @@ func (e *Engine) segment(ctx dbos.Context, s Segment) (string, error) {
 		}
 		if err != nil {
 			_, err = dbos.RunAsStep(ctx, func(ctx context.Context) (string, error) {
-				return "", e.worker.GiveUp(ctx, s.Tenant, s.Run, last)
+				return "", crash.Try(ctx, e.log, func() error { return e.worker.GiveUp(ctx, s.Tenant, s.Run, last) })
 			}, dbos.WithStepName("give-up"), dbos.WithStepMaxRetries(turnRetries))
 			return string(mission.Done), err
 		}

@@ -23,6 +23,7 @@ CREATE TABLE decision (
 	policies TEXT NOT NULL DEFAULT '', -- ids, one a line
 	policy_set TEXT NOT NULL DEFAULT '',
 	self_approval INTEGER NOT NULL DEFAULT 0,
+	held_at INTEGER NOT NULL DEFAULT 0, -- when a known secret was first found in what its page shows
 	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;

@@ -1,4 +1,4 @@
--- Runs, their Intents with the attempt's fence, the Explain rail, the
+-- Runs, their Intents with the attempt's fence, incidents, the Explain rail, the
 -- transcript of the built-in Worker, applied resources, and the outbox.
 
 CREATE TABLE run (
@@ -9,6 +9,7 @@ CREATE TABLE run (
 	starter_name TEXT NOT NULL,
 	via TEXT NOT NULL,
 	worker TEXT NOT NULL,
+	source TEXT NOT NULL DEFAULT '', -- the address that the start came from, or empty
 	input TEXT NOT NULL,
 	state TEXT NOT NULL,
 	verdict TEXT NOT NULL DEFAULT '',
@@ -70,6 +71,55 @@ CREATE TABLE stop (
 	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, kind, name)
 ) STRICT;
+-- Secrets that were met where none belongs.
+CREATE TABLE incident (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	state TEXT NOT NULL,
+	same TEXT NOT NULL,             -- what the same thing has, should it happen again
+	at INTEGER NOT NULL,
+	last_at INTEGER NOT NULL,
+	count INTEGER NOT NULL,
+	run TEXT NOT NULL,              -- empty where none was started
+	mission TEXT NOT NULL,
+	worker TEXT NOT NULL,
+	intent TEXT NOT NULL,
+	connection TEXT NOT NULL,
+	tool TEXT NOT NULL,
+	actor TEXT NOT NULL,
+	place TEXT NOT NULL,
+	secret TEXT NOT NULL,           -- a name
+	also TEXT NOT NULL,             -- names, with spaces between
+	rule TEXT NOT NULL,
+	family TEXT NOT NULL,
+	confidence TEXT NOT NULL,
+	quarantine TEXT NOT NULL,       -- a name
+	not_kept TEXT NOT NULL,
+	closed_at INTEGER NOT NULL DEFAULT 0,
+	closed_by TEXT NOT NULL DEFAULT '',
+	closed_by_name TEXT NOT NULL DEFAULT '',
+	outcome TEXT NOT NULL DEFAULT '',
+	note TEXT NOT NULL DEFAULT '',
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE INDEX incident_list ON incident (tenant, state, at, id);
+CREATE INDEX incident_source ON incident (tenant, run, actor, at);
+CREATE INDEX incident_quarantine ON incident (tenant, quarantine) WHERE quarantine <> '';
+
+-- What Intents used of policies' rates and budgets.
+CREATE TABLE policy_use (
+	tenant TEXT NOT NULL,
+	scope TEXT NOT NULL,            -- SHA-256 of the limited statement, and of what it counts per
+	intent TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	amount INTEGER NOT NULL,
+	until INTEGER NOT NULL,         -- when it counts no more
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, scope, intent)
+) STRICT;
+CREATE INDEX policy_use_until ON policy_use (until);
 
 CREATE TABLE observation (
 	tenant TEXT NOT NULL,

@@ -293,6 +293,7 @@ func TestARequestThatCarriesASecretIsRefusedBeforeItIsSent(t *testing.T) {
 		t.Error("it was sent")
 		return nil, errors.New("sent")
 	})
+	parts := map[string]string{"path": "URL", "query": "URL", "fragment": "URL", "body": "body", "base64": "body", "hex": "body", "header": "headers", "cookie": "headers"}
 	for _, s := range []string{token, foreign, password} {
 		for name, req := range map[string]*http.Request{
 			"path":     request(t, "GET", base+"/"+url.PathEscape(s), ""),
@@ -307,7 +308,11 @@ func TestARequestThatCarriesASecretIsRefusedBeforeItIsSent(t *testing.T) {
 			_, err := openFor(t, req.Method, schemes["bearer"], base, never).RoundTrip(req)
 			if !fault.Is(err, fault.Denied) || strings.Contains(err.Error(), "method") {
 				t.Errorf("%s: %v", name, err)
-			} else if text := err.Error() + fault.HintOf(err); strings.Contains(text, "crm") {
+			} else if c, ok := errors.AsType[*httpcred.Carried](err); !ok || len(c.Names()) != 1 || c.Part() != parts[name] {
+				t.Errorf("%s: who has to look into it is told %+v", name, c)
+			} else if text := err.Error() + fault.HintOf(err); text != "the request carries a known secretcredentials are put in by the Boundary; take it out of the arguments" {
+				t.Errorf("%s: the refusal is not the same for all: %s", name, text)
+			} else if strings.Contains(text, "crm") {
 				t.Errorf("%s: the refusal says which secret: %s", name, text)
 			} else {
 				leaks(t, name, text)

@@ -13,7 +13,8 @@
 //
 // On the way in everything is scrubbed: status text, header names and values,
 // trailers, the body as a stream, with the secrets known when the door was
-// opened and those known when the answer came. Challenges, cookies and what
+// opened and those known when the answer came; of a stream of events or of lines
+// of JSON, also what its events say together. Challenges, cookies and what
 // makes a client connect elsewhere are dropped; 1xx answers are not passed on;
 // the answer's Request is the one without the credential. A transport's error is
 // replaced by a fixed sentence, since its own may hold the URL. A door follows

@@ -9,6 +9,7 @@ import (
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/scrub/deltas"
 )
 
 // maxStatus is the most bytes of a status line's text.
@@ -78,8 +79,20 @@ type body struct {
 	ended   bool
 }
 
+// newBody looks into the frames of a stream of events too: a secret that is cut
+// into them is in one piece nowhere on the wire.
 func newBody(ctx context.Context, known []*scrub.Set, decoded io.Reader, resp *http.Response, trailer http.Header) *body {
 	r := io.Reader(&fixed{ctx: ctx, r: decoded, known: known})
+	for _, t := range resp.Header.Values("Content-Type") {
+		if !deltas.Takes(t) {
+			continue
+		}
+		for _, k := range known {
+			r = deltas.Reader(k, t, r)
+		}
+		break
+	}
+	// Last of all, every byte as it will stand on the wire.
 	for _, k := range known {
 		r = k.Reader(r)
 	}

@@ -158,6 +158,9 @@ func TestLeakMatrix(t *testing.T) {
 			if !carrier.Takes(coded) {
 				continue
 			}
+			if !full && strings.HasPrefix(carrier.Name, "deltas") && (ci+i)%4 != 0 {
+				continue // many events, and many ways to join them: slow to search
+			}
 			chunkings := leaktest.Chunkers
 			if !full {
 				chunkings = chunkings[(ci+i)%len(chunkings):][:1]
@@ -197,7 +200,7 @@ func TestLeakMatrixPassesOnWhatIsNoSecret(t *testing.T) {
 	for _, carrier := range leaktest.Carriers {
 		for _, cut := range leaktest.Chunkers {
 			out := m.call(t, carrier.Answer("nothing7secret", pieces(cut, rand.New(rand.NewPCG(1, 2)))), cut, rand.New(rand.NewPCG(1, 2)))
-			if got := strings.Contains(strings.ToLower(out), "nothing7secret"); got != carrier.Shown {
+			if got := strings.Contains(strings.ToLower(leaktest.Joined(out)), "nothing7secret"); got != carrier.Shown {
 				t.Errorf("%s, in %s: shown %v, not %v: %.300q", carrier.Name, cut.Name, got, carrier.Shown, out)
 			}
 		}
@@ -219,24 +222,5 @@ func TestLeakMatrixFindsWhatIsPlanted(t *testing.T) {
 		if hits := m.index.Search([]byte(out)); len(hits) == 0 || hits[0].Canary.String() != c.String() {
 			t.Errorf("%s: %v in %.200q", carrier.Name, hits, out)
 		}
-	}
-}
-
-// The one exception of the matrix, which fails when it holds no more: a text that
-// a system cuts into the events of a stream is never in one piece on the wire, and
-// the door passes it on. No caller of ours reads events: a completion is not
-// streamed, and one that comes so all the same is refused as no completion. A Tool
-// whose document declares text/event-stream gets it as one text.
-func TestLeakExceptionASecretCutIntoTheEventsOfAStream(t *testing.T) {
-	m := newMesh(t)
-	c := m.canaries[0]
-	var events strings.Builder
-	for i := 0; i < len(c.Value); i += 5 {
-		fmt.Fprintf(&events, "data: {\"delta\":{\"text\":\"%s\"}}\n\n", c.Value[i:min(i+5, len(c.Value))])
-	}
-	answer := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + events.String()
-	hits := m.index.Search([]byte(m.call(t, answer, leaktest.Chunkers[0], nil)))
-	if len(hits) != 1 || hits[0].Canary.String() != c.String() || !strings.Contains(hits[0].Way, "deltas") {
-		t.Errorf("the exception does not hold any more, take it out: %v", hits)
 	}
 }

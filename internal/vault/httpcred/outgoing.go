@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"sallyport.dev/internal/fault"
@@ -30,9 +31,9 @@ func (d *door) outgoing(req *http.Request) (*http.Request, error) {
 		return nil, err
 	}
 	for _, known := range d.sets() {
-		if carries(known, req, body) {
-			return nil, fault.New(fault.Denied, "the request carries a known secret").
-				WithHint("credentials are put in by the Boundary; take it out of the arguments")
+		if part, names := carries(known, req, body); len(names) > 0 {
+			return nil, &fault.Error{Kind: fault.Denied, Err: &Carried{names, part},
+				Hint: "credentials are put in by the Boundary; take it out of the arguments"}
 		}
 	}
 	out := req.Clone(quiet(req.Context()))
@@ -103,18 +104,38 @@ func (d *door) checkTarget(req *http.Request) error {
 	return nil
 }
 
-// carries looks for a known secret in all that a caller can set.
-func carries(known *scrub.Set, req *http.Request, body []byte) bool {
-	has := func(b []byte) bool { return len(known.Contains(b)) > 0 }
-	if has(body) || has([]byte(req.Method+" "+req.URL.String()+" "+req.Host)) {
-		return true
-	}
+// Carried is why a request was refused that has a known secret in it. Its text is
+// one for all: who sent the request learns neither which nor where.
+type Carried struct {
+	names []string
+	part  string
+}
+
+// Error is the same sentence for every secret.
+func (*Carried) Error() string { return "the request carries a known secret" }
+
+// Names are those of the Secrets, sorted, for the record.
+func (c *Carried) Names() []string { return slices.Clone(c.names) }
+
+// Part is the part of the request that has the first of them: "URL", "headers" or
+// "body".
+func (c *Carried) Part() string { return c.part }
+
+// carries looks for known secrets in all that a caller can set.
+func carries(known *scrub.Set, req *http.Request, body []byte) (part string, names []string) {
+	var headers strings.Builder
 	for _, h := range []http.Header{req.Header, req.Trailer} {
 		for k, vs := range h {
-			if has([]byte(k + ": " + strings.Join(vs, "\n"))) {
-				return true
-			}
+			headers.WriteString(k + ": " + strings.Join(vs, "\n") + "\n\n")
 		}
 	}
-	return false
+	for _, p := range []struct {
+		name string
+		text []byte
+	}{{"body", body}, {"URL", []byte(req.Method + " " + req.URL.String() + " " + req.Host)}, {"headers", []byte(headers.String())}} {
+		if names := known.Contains(p.text); len(names) > 0 {
+			return p.name, names
+		}
+	}
+	return "", nil
 }
