@@ -28,8 +28,9 @@ type Verdict struct {
 // Resolution is a person's word on a write whose outcome nothing could find out,
 // with their fresh proof.
 type Resolution struct {
-	Finding gate.Finding `json:"finding"` // applied, not_applied, or again: it was not, and approvers are asked anew
-	Why     string       `json:"why"`     // how they know; one line, at most 300 bytes
+	Revision int          `json:"revision"` // of the Intent, as it was looked for
+	Finding  gate.Finding `json:"finding"`  // applied, not_applied, or again: it was not, and approvers are asked anew
+	Why      string       `json:"why"`      // how they know; one line, at most 300 bytes
 	Fresh
 }
 
@@ -64,7 +65,7 @@ func (a *API) decisions() {
 }
 
 func (a *API) resolve(c *call, in Resolution) (intent.Intent, error) {
-	r := gate.Resolution{Finding: in.Finding, Why: in.Why}
+	r := gate.Resolution{Finding: in.Finding, Revision: in.Revision, Why: in.Why}
 	q, err := a.Gate.Ask(c.Context(), c.who, c.PathValue("intent"), r)
 	if err != nil {
 		return intent.Intent{}, err

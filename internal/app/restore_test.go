@@ -91,7 +91,7 @@ func TestWhatWasOpenNeedsAPersonAfterARestore(t *testing.T) {
 	o.nothingGoesOn(a)
 	// A person who has looked closes one.
 	who := o.who()
-	r := gate.Resolution{Finding: gate.Applied, Why: "it is in the system"}
+	r := gate.Resolution{Finding: gate.Applied, Revision: 1, Why: "it is in the system"}
 	q, err := a.Gate.Ask(t.Context(), who, o.intents["write APPROVED"], r)
 	if err != nil {
 		t.Fatal(err)

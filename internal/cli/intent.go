@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/spf13/cobra"
@@ -107,6 +108,7 @@ var findings = map[string]gate.Finding{"applied": gate.Applied, "not-applied": g
 // one-time code are asked for, each time.
 func (p *program) intentResolve() *cobra.Command {
 	var why string
+	var revision int
 	var piped bool
 	c := verb("resolve INTENT applied|not-applied|again --why TEXT", "Say what became of a write, after looking at the system itself",
 		`  sallyport intent resolve int_xyz applied --why "vendor V-100123 is in the ERP"
@@ -121,18 +123,42 @@ func (p *program) intentResolve() *cobra.Command {
 			case !p.typing() && !piped:
 				return &usageError{"this is typed on a terminal", "to read password and code from stdin, one a line, give --stdin"}
 			}
+			if revision == 0 {
+				var err error
+				if revision, err = p.unknownRevision(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+			}
 			f, err := p.fresh(cmd.Context(), "put this on the record")
 			if err != nil {
 				return err
 			}
 			var it intent.Intent
-			raw, err := p.call(cmd.Context(), "POST", route("v1", "intents", args[0], "resolution"), api.Resolution{Finding: finding, Why: why, Fresh: f}, &it)
+			raw, err := p.call(cmd.Context(), "POST", route("v1", "intents", args[0], "resolution"), api.Resolution{Revision: revision, Finding: finding, Why: why, Fresh: f}, &it)
 			if err != nil {
 				return err
 			}
 			return p.result(raw, func() { p.line("%s: %s", it.ID, it.State) })
 		})
 	c.Flags().StringVar(&why, "why", "", "how you know")
+	c.Flags().IntVar(&revision, "revision", 0, "the revision that you looked for; the one of now unless said")
 	c.Flags().BoolVar(&piped, "stdin", false, "read password and one-time code from stdin, one a line")
 	return c
+}
+
+// unknownRevision is the revision of an Intent that somebody is asked about, and
+// says since when: what was looked for before that is not an answer. 0: it is not
+// asked about, which the server says.
+func (p *program) unknownRevision(ctx context.Context, id string) (int, error) {
+	var out api.Intents
+	if _, err := p.call(ctx, "GET", "/v1/unknown", nil, &out); err != nil {
+		return 0, err
+	}
+	for _, it := range out.Intents {
+		if it.ID == id {
+			p.say("its outcome is unknown since %s (revision %d); the word is on that", when(it.UpdatedAt), it.Revision)
+			return it.Revision, nil
+		}
+	}
+	return 0, nil
 }

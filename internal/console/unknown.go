@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"strconv"
 
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
@@ -12,12 +13,13 @@ import (
 
 type unknownPage struct {
 	Frame
-	Intents []intent.Intent
-	Can     bool   // who is signed in may say what became of them
-	Of      string // the Intent that Problem is about
-	Why     string
-	Finding gate.Finding
-	Problem *problem
+	Intents  []intent.Intent
+	Can      bool   // who is signed in may say what became of them
+	Of       string // the Intent that Problem is about
+	Why      string
+	Finding  gate.Finding
+	Revision int
+	Problem  *problem
 }
 
 func (*unknownPage) name() string { return "unknown" }
@@ -37,6 +39,7 @@ func (v *visit) showUnknown(status int, p *unknownPage) (err error) {
 func (v *visit) resolve() error {
 	p := &unknownPage{Of: v.PathValue("intent"), Why: v.PostFormValue("why")}
 	p.Finding = gate.Finding(v.PostFormValue("finding"))
+	p.Revision, _ = strconv.Atoi(v.PostFormValue("revision")) // 0 is none that is
 	if err := v.sayWhat(p); err != nil {
 		var status int
 		status, p.Problem = v.explain(err)
@@ -53,7 +56,7 @@ func (v *visit) resolve() error {
 // sayWhat hands the word on, with a fresh proof. What a code would be spent on in
 // vain is refused before it is spent.
 func (v *visit) sayWhat(p *unknownPage) error {
-	r := gate.Resolution{Finding: p.Finding, Why: p.Why}
+	r := gate.Resolution{Finding: p.Finding, Revision: p.Revision, Why: p.Why}
 	q, err := v.Gate.Ask(v.Context(), v.who, p.Of, r)
 	if err != nil {
 		return err

@@ -181,7 +181,7 @@ func TestAWriteThatNobodyCanLookUpIsAPersonsAtOnce(t *testing.T) {
 // says is somebody's word on what became of a write, with a fresh proof.
 func (w *world) says(who, id, finding, why string) error {
 	return w.as(who).Call(w.t.Context(), "POST", "/v1/intents/"+id+"/resolution",
-		map[string]any{"finding": finding, "why": why, "password": w.People[who].Password, "code": w.code(who)}, nil)
+		map[string]any{"revision": 1, "finding": finding, "why": why, "password": w.People[who].Password, "code": w.code(who)}, nil)
 }
 
 func refused(t *testing.T, err error, kind string) {

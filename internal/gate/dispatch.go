@@ -31,16 +31,7 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 		return err
 	}
 	if it.State == intent.Sending {
-		switch {
-		case at.Claimant != g.Machine.Claimant():
-			return nil
-		case !g.Machine.Abandoned(tenant, id, at):
-			// Should SENDING turn out not to have been written, as far as that attempt
-			// is told, nobody else would come back to it.
-			return fault.New(fault.Unavailable, "an attempt is under way")
-		}
-		// Nothing has left, but the record says that it may have: it is found out.
-		return g.Recover(ctx, []commit.Left{{Intent: it, Fence: at.Fence}})
+		return g.underWay(ctx, it, at)
 	}
 	run, err := g.Runs.Run(ctx, tenant, it.Run)
 	if err != nil {
@@ -56,6 +47,20 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 		err = fault.New(fault.Unavailable, "another attempt is under way")
 	}
 	return err
+}
+
+// underWay is asked about an attempt at which something is, or nothing any more:
+// SENDING was written, and the store said that it was not. Nobody else would come
+// back to that one. An error means: ask again later.
+func (g *Gate) underWay(ctx context.Context, it intent.Intent, at commit.Attempt) error {
+	switch {
+	case at.Claimant != g.Machine.Claimant():
+		return nil // it was closed at the start
+	case !g.Machine.Abandoned(it.Tenant, it.ID, at):
+		return fault.New(fault.Unavailable, "an attempt is under way")
+	}
+	// Nothing has left, but the record says that it may have: it is found out.
+	return g.Recover(ctx, []commit.Left{{Intent: it, Fence: at.Fence}})
 }
 
 // execute runs the attempt; what does not pass the recheck is closed, so that

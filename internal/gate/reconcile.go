@@ -40,12 +40,15 @@ func (g *Gate) Reconcile(ctx context.Context, tenant ident.Tenant, id string, tr
 		return again, err
 	}
 	it, err := g.Intents.Intent(ctx, tenant, id)
-	if err != nil || it.State != intent.Unknown {
+	if err != nil || it.State != intent.Unknown && it.State != intent.Sending {
 		return again, err
 	}
 	at, err := g.Intents.Attempt(ctx, tenant, id)
 	if err != nil {
 		return again, err
+	}
+	if it.State == intent.Sending {
+		return again, g.underWay(ctx, it, at)
 	}
 	run, err := g.Runs.Run(ctx, tenant, it.Run)
 	if err != nil {

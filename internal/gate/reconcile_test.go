@@ -35,11 +35,13 @@ var admin = ident.Principal{Tenant: acme, Kind: ident.Person, ID: "acc_adm", Nam
 
 // tells is somebody's word, with a proof of exactly that.
 func (w *world) tells(by ident.Principal, id string, f gate.Finding, why string) error {
-	r := gate.Resolution{Finding: f, Why: why}
+	it, err := w.Intents.Intent(w.t.Context(), acme, id)
+	w.must(err)
+	r := gate.Resolution{Finding: f, Revision: it.Revision, Why: why}
 	if q, err := w.Ask(w.t.Context(), by, id, r); err == nil {
 		r.Factor = w.proof(by, q.Act(r, by.ID))
 	}
-	_, err := w.Resolve(w.t.Context(), by, id, r)
+	_, err = w.Resolve(w.t.Context(), by, id, r)
 	return err
 }
 

@@ -30,8 +30,11 @@ const (
 // Resolution is a person's word on a write whose outcome nothing could find out.
 type Resolution struct {
 	Finding Finding
-	Why     string // how they know; one line, at most 300 bytes
-	Factor  decision.Factor
+	// Revision is the one that they looked for: of a later one, sent since, they
+	// know nothing.
+	Revision int
+	Why      string // how they know; one line, at most 300 bytes
+	Factor   decision.Factor
 }
 
 // Question is an Intent that a person is asked about.
@@ -70,6 +73,9 @@ func (g *Gate) Ask(ctx context.Context, who ident.Principal, id string, r Resolu
 		return q, fault.New(fault.Denied, "who started the Run can't say what became of its write")
 	case q.Intent.State != intent.NeedsHuman:
 		return q, fault.Newf(fault.Conflict, "the intent is %s: there is nothing to find out", q.Intent.State)
+	case r.Revision != q.Intent.Revision:
+		return q, fault.Newf(fault.Conflict, "what is unknown now is revision %d of the intent, and the word is on revision %d", q.Intent.Revision, r.Revision).
+			WithHint("it may have been sent again since you looked: look once more")
 	case r.Finding != Applied && r.Finding != NotApplied && r.Finding != TryAgain:
 		return q, fault.Newf(fault.Invalid, "%q is nothing that can be found out", fault.Quote(string(r.Finding))).WithHint("say applied, not_applied or again")
 	case strings.TrimSpace(r.Why) == "" || len(r.Why) > maxWhy:

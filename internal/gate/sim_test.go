@@ -41,12 +41,12 @@ type schedulePruned struct{}
 
 // pick is the scheduler's choice among labels; at a settled point the state is
 // looked up first: one that was met before has all its continuations explored.
-func (s *sim) pick(labels []string, state string) int {
+func (s *sim) pick(labels []string, state func() string) int {
 	n := len(s.taken)
-	if n >= len(s.prefix) && state != "" {
+	if n >= len(s.prefix) && state != nil {
 		var h maphash.Hash
 		h.SetSeed(s.seed)
-		_, _ = h.WriteString(state)
+		_, _ = h.WriteString(state())
 		if key := h.Sum64(); s.visited[key] {
 			panic(schedulePruned{})
 		} else {
@@ -67,7 +67,7 @@ func (s *sim) choose(labels ...string) string {
 	if len(labels) == 1 {
 		return labels[0]
 	}
-	return labels[s.pick(labels, "")]
+	return labels[s.pick(labels, nil)]
 }
 
 func (s *sim) fail(format string, args ...any) {
@@ -196,6 +196,6 @@ func (s *sim) play(sc scenario) {
 			w.checkEnd()
 			return
 		}
-		acts[s.pick(labels, w.state()+"|"+s.local())]()
+		acts[s.pick(labels, func() string { return w.state() + "|" + s.local() })]()
 	}
 }

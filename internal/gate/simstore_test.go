@@ -321,14 +321,14 @@ func (w *simWorld) decide(t *task, v decision.Verdict, n int) {
 // personLooks is an admin who looks into the system, and says what is there.
 func (w *simWorld) personLooks(t *task) {
 	who := ident.Principal{Tenant: acme, Kind: ident.Person, ID: "acc_adm", Roles: []ident.Role{ident.Admin}}
-	r := gate.Resolution{Finding: gate.Applied, Why: "I looked"}
+	r := gate.Resolution{Finding: gate.Applied, Revision: w.it.Revision, Why: "I looked"}
 	if w.effects == 0 {
 		r.Finding = gate.NotApplied
 		if w.choose("it did not happen", "try again") == "try again" {
 			r.Finding = gate.TryAgain
 		}
 	}
-	t.saw("%s", r.Finding)
+	t.saw("%s %d", r.Finding, r.Revision)
 	q, err := w.gate.Ask(context.Background(), who, simID, r)
 	if err == nil {
 		r.Factor = decision.Factor{ID: "fac_p", Tenant: acme, Account: who.ID, At: w.now, For: q.Act(r, who.ID)}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/catalog"
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/connector"
@@ -212,7 +213,9 @@ func (w *simWorld) boot() {
 		Now: clock, Log: quiet,
 	})
 	desk, err := decision.NewDesk(decision.Config{Store: simDesk{w}, Facts: w, Involved: w,
-		Clean: func(_ ident.Tenant, s string) string { return s }, Wake: func(ident.Tenant, string) {}})
+		Clean: func(_ ident.Tenant, s string) string { return s }, Wake: func(ident.Tenant, string) {}, Now: clock,
+		Known: func(ident.Tenant, ...[]byte) ([]string, error) { return nil, nil },
+		Hold:  func(context.Context, decision.Decision, audit.Event, time.Time) error { return nil }})
 	if err != nil {
 		panic(err)
 	}
