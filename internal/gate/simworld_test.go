@@ -72,6 +72,7 @@ type simWorld struct {
 	factors map[string]bool
 	stop    *intent.Stop
 	outbox  map[string]message
+	busy    map[string]int // which process's pump is at a kind of message
 	gate    *gate.Gate
 	desk    *decision.Desk
 	proc    int
@@ -91,7 +92,6 @@ type message struct {
 	due   time.Time
 	tries int
 	gen   int
-	busy  bool
 }
 
 // simConfig is compiled once for each declaration.
@@ -165,7 +165,7 @@ func (simKind) Do(ctx context.Context, door http.RoundTripper, tool string, req 
 
 // newSimWorld makes the model at the beginning of a schedule.
 func newSimWorld(s *sim, sc scenario) *simWorld {
-	w := &simWorld{sim: s, sc: sc, world: simConfig(sc), now: noon, run: simRun, factors: map[string]bool{}, outbox: map[string]message{}, known: map[string]bool{}, granted: map[int64]bool{}}
+	w := &simWorld{sim: s, sc: sc, world: simConfig(sc), now: noon, run: simRun, factors: map[string]bool{}, outbox: map[string]message{}, busy: map[string]int{}, known: map[string]bool{}, granted: map[int64]bool{}}
 	m, err := w.world.Catalog.Match("onboard", "erp-write", "create")
 	if err != nil {
 		panic(err)
@@ -238,7 +238,7 @@ func (w *simWorld) options() (labels []string, acts []func()) {
 	}
 	for _, kind := range []string{commit.MsgDispatch, commit.MsgReconcile} {
 		m, ok := w.outbox[kind]
-		if ok && w.up && !m.busy && !m.due.After(w.now) {
+		if ok && w.up && w.busy[kind] != w.proc && !m.due.After(w.now) {
 			add("deliver "+kind, func() { w.deliver(kind) })
 		}
 	}
@@ -343,10 +343,6 @@ func (w *simWorld) restart(zombie bool) {
 		old := w.proc
 		w.kill(func(t *task) bool { return t.proc == old })
 	}
-	for k, m := range w.outbox {
-		m.busy = false
-		w.outbox[k] = m
-	}
 	w.boot()
 	w.up = false
 	w.spawn("recover", w.proc, func(t *task) {
@@ -376,9 +372,8 @@ func (w *simWorld) spawnLater() { w.sc.crashes++ }
 // deliver hands a message to a worker of the pump.
 func (w *simWorld) deliver(kind string) {
 	m := w.outbox[kind]
-	m.busy = true
-	w.outbox[kind] = m
-	g := w.gate
+	g, proc := w.gate, w.proc
+	w.busy[kind] = proc
 	w.spawn("pump "+kind, w.proc, func(t *task) {
 		t.saw("%d %d", m.gen, m.tries)
 		var again time.Time
@@ -389,11 +384,13 @@ func (w *simWorld) deliver(kind string) {
 			again, err = g.Reconcile(context.Background(), acme, simID, m.tries)
 		}
 		w.yield("done")
+		if w.busy[kind] == proc {
+			delete(w.busy, kind)
+		}
 		now, ok := w.outbox[kind]
 		if !ok {
 			return
 		}
-		now.busy = false
 		_, stopped := isStopped(err)
 		switch {
 		case now.gen != m.gen:
@@ -417,12 +414,12 @@ func (w *simWorld) state() string {
 	msgs := ""
 	for _, k := range []string{commit.MsgDispatch, commit.MsgReconcile} {
 		if m, ok := w.outbox[k]; ok {
-			msgs += fmt.Sprintf("%s %d %d %v;", k, m.due.Sub(noon), min(m.tries, 8), m.busy)
+			msgs += fmt.Sprintf("%s %d %d;", k, m.due.Sub(noon), min(m.tries, 8))
 		}
 	}
 	b := w.sc
 	return fmt.Sprint(w.now.Sub(noon), w.it.State, w.it.Revision, w.at.Fence, w.at.Sent.Sub(noon), w.at.Resent, w.owner, w.it.UpdatedAt.Sub(noon), w.dec.ID, w.dec.State, w.run.State, w.left,
-		len(w.factors), w.stop != nil, msgs, w.proc, w.up, w.rested, w.effects, w.pending, len(w.known), w.sends, w.grants, w.gate.Machine.Halted() != nil,
+		len(w.factors), w.stop != nil, msgs, w.proc, w.up, w.rested, w.effects, w.pending, len(w.known), w.sends, w.grants, w.gate.Machine.Halted() != nil, w.busy,
 		b.crashes, b.zombies, b.mishaps, b.doors, b.silences, b.expiry, b.ending, b.revoking, b.stopping, b.person, len(b.behaviours))
 }
 
