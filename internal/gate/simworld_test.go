@@ -359,15 +359,12 @@ func (w *simWorld) restart(zombie bool) {
 		t.saw("left %d %s %d", len(left), w.it.State, w.at.Fence)
 		if err := g.Recover(context.Background(), left); err != nil {
 			t.saw("not up")
-			w.spawnLater()
+			w.sc.crashes++ // it is started once more
 			return
 		}
 		w.up = true
 	})
 }
-
-// spawnLater starts once more after a start that failed.
-func (w *simWorld) spawnLater() { w.sc.crashes++ }
 
 // deliver hands a message to a worker of the pump.
 func (w *simWorld) deliver(kind string) {
