@@ -179,9 +179,11 @@ func TestAWriteThatNobodyCanLookUpIsAPersonsAtOnce(t *testing.T) {
 }
 
 // says is somebody's word on what became of a write, with a fresh proof.
-func (w *world) says(who, id, finding, why string) error {
+func (w *world) says(who, id, finding, why string) error { return w.saysOf(who, id, 1, finding, why) }
+
+func (w *world) saysOf(who, id string, revision int, finding, why string) error {
 	return w.as(who).Call(w.t.Context(), "POST", "/v1/intents/"+id+"/resolution",
-		map[string]any{"revision": 1, "finding": finding, "why": why, "password": w.People[who].Password, "code": w.code(who)}, nil)
+		map[string]any{"revision": revision, "finding": finding, "why": why, "password": w.People[who].Password, "code": w.code(who)}, nil)
 }
 
 func refused(t *testing.T, err error, kind string) {

@@ -35,13 +35,12 @@ var admin = ident.Principal{Tenant: acme, Kind: ident.Person, ID: "acc_adm", Nam
 
 // tells is somebody's word, with a proof of exactly that.
 func (w *world) tells(by ident.Principal, id string, f gate.Finding, why string) error {
-	it, err := w.Intents.Intent(w.t.Context(), acme, id)
-	w.must(err)
+	it, _ := w.Intents.Intent(w.t.Context(), acme, id) // one that is not there is revision 0
 	r := gate.Resolution{Finding: f, Revision: it.Revision, Why: why}
 	if q, err := w.Ask(w.t.Context(), by, id, r); err == nil {
 		r.Factor = w.proof(by, q.Act(r, by.ID))
 	}
-	_, err = w.Resolve(w.t.Context(), by, id, r)
+	_, err := w.Resolve(w.t.Context(), by, id, r)
 	return err
 }
 
