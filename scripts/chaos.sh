@@ -1,6 +1,7 @@
 #!/bin/sh
-# Kills the program with SIGKILL, at every step of a write and at moments that
-# nobody chose, over and over, against an ERP that counts; then adds up what it
+# Explores every order of the larger scenarios (internal/gate), then kills the
+# program with SIGKILL, at every step of a write and at moments that nobody chose,
+# over and over, against an ERP that counts; then adds up what it
 # counted. It ends when the time is over ($1, in minutes, 10 by default), or after
 # $2 rounds if that is given.
 set -eu
@@ -8,6 +9,12 @@ cd "$(dirname "$0")/.."
 minutes=${1:-10} rounds=${2:-0}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+CGO_ENABLED=0 go test -trimpath -c -o "$tmp/gate.test" ./internal/gate
+(cd internal/gate && SALLYPORT_CHAOS=1 "$tmp/gate.test" -test.run '^TestEveryOrder|^TestTheExploration' -test.v -test.timeout 60m) >"$tmp/out" 2>&1 || {
+	cat "$tmp/out"
+	exit 1
+}
+grep -o 'in all .*' "$tmp/out"
 CGO_ENABLED=0 go test -trimpath -c -o "$tmp/demo.test" ./internal/demo
 end=$(($(date +%s) + minutes * 60)) n=0 failed=0
 while :; do

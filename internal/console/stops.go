@@ -13,16 +13,16 @@ import (
 type stopsPage struct {
 	Frame
 	CanStop, CanResume bool
-	Kind               intent.StopKind // what was filled in
-	Name, Reason       string
-	Resuming           bool // Problem is of the form that resumes
+	Kind               intent.StopKind // what was chosen
+	Name               string          // of the stop that Problem is about; what was typed is not shown again
+	Resuming           bool            // Problem is of the form that resumes
 	Problem            *problem
 }
 
 func (*stopsPage) name() string { return "stops" }
 
 func (v *visit) showStops() error {
-	return v.stopsPage(http.StatusOK, &stopsPage{Kind: intent.StopKind(v.FormValue("kind")), Name: v.FormValue("name")})
+	return v.stopsPage(http.StatusOK, &stopsPage{})
 }
 
 func (v *visit) stopsPage(status int, p *stopsPage) error {
@@ -67,7 +67,7 @@ func (v *visit) halt() gate.Halt {
 
 // notSwitched shows the page again with why. Password and code are not in it.
 func (v *visit) notSwitched(h gate.Halt, resuming bool, cause error) error {
-	p := &stopsPage{Kind: h.Kind, Name: h.Name, Reason: h.Reason, Resuming: resuming}
+	p := &stopsPage{Kind: h.Kind, Name: h.Name, Resuming: resuming}
 	var status int
 	status, p.Problem = v.explain(cause)
 	p.Problem.Heading = "Nothing was changed"

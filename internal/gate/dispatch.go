@@ -134,7 +134,7 @@ func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, from
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: from, To: intent.Parked, Fence: fence, At: g.Now(),
 		Events:  []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))},
 		Observe: []explain.Observation{g.clean(c, explain.Decision, action(c.it)+" waits for a Decision by "+d.Team, errAsksMore.Msg, c.it.Args)},
-	}, c.it, d)
+	}, c.it, d, c.verdict.Uses)
 }
 
 // Recover closes what an earlier process left behind. It is called once, after

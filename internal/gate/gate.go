@@ -75,8 +75,9 @@ type Intents interface {
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
 	Attempt(ctx context.Context, tenant ident.Tenant, id string) (commit.Attempt, error)
 	// Repark takes an Intent back into the queue, as it is bound now, under a new
-	// Decision: an approved one, or one that a person wants to be tried again.
-	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
+	// Decision: an approved one, or one that a person wants to be tried again. uses
+	// are stored as by Propose, but for what has its place already.
+	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision, uses []policy.Use) error
 }
 
 // Earlier is what was proposed before: what a key stands for, and what was used.

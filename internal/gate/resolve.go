@@ -147,7 +147,7 @@ func (g *Gate) tryAgain(ctx context.Context, c *candidate, at commit.Attempt, en
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: intent.NeedsHuman, To: intent.Parked, Fence: at.Fence, Why: c.it.Bound.Again, At: now,
 		Events:  []audit.Event{g.resolvedEvent(c, end, why), g.event(c, audit.IntentParked, parkedFields(c, d))},
 		Observe: []explain.Observation{g.clean(c, explain.Decision, action(c.it)+" waits for a Decision by "+d.Team+" to be tried again", c.it.Bound.Again, c.it.Args)},
-	}, c.it, d)
+	}, c.it, d, c.verdict.Uses)
 	g.Rail.Wake(c.it.Tenant, c.it.Run)
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
 )
 
@@ -139,7 +140,7 @@ func (w *simWorld) Attempt(context.Context, ident.Tenant, string) (commit.Attemp
 	return at, nil
 }
 
-func (w *simWorld) Repark(_ context.Context, s commit.Step, it intent.Intent, d decision.Decision) error {
+func (w *simWorld) Repark(_ context.Context, s commit.Step, it intent.Intent, d decision.Decision, _ []policy.Use) error {
 	return w.write(string(s.From)+" to PARKED", func() error {
 		if w.it.State != s.From || !s.From.Can(s.To) || w.at.Fence != s.Fence || it.Revision != w.it.Revision+1 {
 			return errChanged

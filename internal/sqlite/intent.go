@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
 )
 
@@ -375,7 +376,7 @@ func (t *Tx) follow(tenant ident.Tenant, run string, st commit.Step) error {
 
 // Repark puts an Intent back into the Decision Queue with a new Decision, as it is
 // bound now: an approved one, or one that a person wants to be tried again.
-func (s *Store) Repark(ctx context.Context, st commit.Step, it intent.Intent, d decision.Decision) error {
+func (s *Store) Repark(ctx context.Context, st commit.Step, it intent.Intent, d decision.Decision, uses []policy.Use) error {
 	return s.write(ctx, func(t *Tx) error {
 		if _, err := t.step(st); err != nil {
 			return err
@@ -392,6 +393,9 @@ func (s *Store) Repark(ctx context.Context, st commit.Step, it intent.Intent, d 
 			return errIntentChanged
 		}
 		if err := t.put(x, cols{"body": body, "revision": it.Revision, "resent": 0}); err != nil {
+			return err
+		}
+		if err := t.useUp(gate.Proposed{Intent: it, Uses: uses}); err != nil {
 			return err
 		}
 		return t.insertDecision(d)
