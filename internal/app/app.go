@@ -169,6 +169,7 @@ func (a *App) assemble() (err error) {
 		return err
 	}
 	a.Gate = gate.New(gate.Config{
+		Stops:   a.store,
 		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
 	})

@@ -46,6 +46,8 @@ const (
 	RowRefused        Type = "row.refused"     // a stored row is not the one that was written last
 	BackupMade        Type = "backup.made"     // begun: its snapshot has this entry
 	BackupRestored    Type = "backup.restored" // what was after it is gone
+	StopSet           Type = "stop.set"        // the kill switch was thrown
+	StopLifted        Type = "stop.lifted"
 	WorkerIncident    Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
 	IncidentOpened    Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
 	IncidentClosed    Type = "incident.closed"
@@ -140,9 +142,8 @@ var allowed = map[Type][]string{
 	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "observed", "policies", "policySet", "revision",
 		"selfApproval", "session", "state", "team", "verdict", "why"},
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "verdict", "why"},
-	DecisionHeld:   {"decision", "digest", "secrets", "team"},
-	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "observed", "policies", "policySet",
-		"request", "revision", "secret", "secretVersion", "selfApproval", "verdict"},
+	IntentClaimed: {"approvers", "args", "attempt", "count", "decision", "digest", "effect", "fence", "observed", "policies",
+		"policySet", "request", "revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
 	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret",
 		"secretVersion", "state", "status", "why"},
@@ -177,7 +178,10 @@ var allowed = map[Type][]string{
 	RowRefused:        {"kind", "name", "secret", "why"},
 	BackupMade:        {"factor", "name", "why"},
 	BackupRestored:    {"count", "name", "why"},
+	StopSet:           {"kind", "name", "row", "why"},
+	StopLifted:        {"factor", "kind", "name", "why"},
 	WorkerIncident:    {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
+	DecisionHeld:      {"decision", "digest", "secrets", "team"},
 	IncidentOpened:    {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
 	IncidentClosed:    {"incident", "kind", "outcome", "why"},
 }

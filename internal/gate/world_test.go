@@ -61,6 +61,7 @@ type world struct {
 
 	mu       sync.Mutex
 	opened   int      // doors
+	waited   int      // before the same call again
 	arrived  []string // requests at the system: tool and body
 	answer   func(tool, body string) connector.Answer
 	broken   map[string]error // by the name of a store's method
@@ -112,9 +113,11 @@ func (w *world) open() {
 		w.must(err)
 	}
 	rail := explain.New(w.store, v.Scrub)
+	machine := commit.New(intents{w.store, w}, ident.New("proc"), w.clock, quiet)
+	machine.Wait = func(context.Context, time.Duration) { w.waited++ }
 	w.Gate = gate.New(gate.Config{
 		Intents: intents{w.store, w}, Earlier: w.store, Runs: runs{w.store, w}, Decisions: decisions{w.store, w}, Vault: doors{v, w},
-		Machine: commit.New(intents{w.store, w}, ident.New("proc"), w.clock, quiet), Rail: rail,
+		Machine: machine, Rail: rail, Stops: w.store,
 		World:     func(ident.Tenant) (gate.World, error) { return w.compiled, w.worldErr },
 		Transport: func(*catalog.Match) http.RoundTripper { return line{w} },
 		Now:       w.clock, Log: quiet,

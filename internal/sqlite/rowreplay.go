@@ -71,6 +71,10 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		} else {
 			f.prints[id(tbTeam, text("team"))] = text("row")
 		}
+	case audit.StopSet:
+		f.prints[id(tbStop, text("kind"), text("name"))] = text("row")
+	case audit.StopLifted:
+		delete(f.prints, id(tbStop, text("kind"), text("name")))
 	case audit.RunStarted:
 		f.runs[e.Run] = true
 	case audit.RunEnded:
@@ -160,7 +164,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount:
+	case tbResource, tbAccount, tbStop:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

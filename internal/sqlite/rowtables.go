@@ -60,7 +60,7 @@ var (
 
 	tbIntent = define(8, table{name: "intent", keys: 2,
 		columns: []string{"tenant", "id", "run", "state", "revision", "connection", "tool", "effect", "args_digest", "key", "body", "why", "result",
-			"fence", "claimant", "sent_at", "created_at", "updated_at"},
+			"fence", "claimant", "sent_at", "resent", "created_at", "updated_at"},
 		live: func(r *row) bool { return r.state("state").Open() }, liveSQL: "state IN (" + openStates + ")",
 		of: func(r *row) string { return r.text("run") }})
 
@@ -75,9 +75,12 @@ var (
 		columns: []string{"tenant", "scope", "intent", "at", "amount", "until"},
 		of:      func(r *row) string { return r.text("scope") }})
 
+	tbStop = define(11, table{name: "stop", keys: 3,
+		columns: []string{"tenant", "kind", "name", "since", "by", "by_name", "reason"}})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbStop}
 )
 
 // startOf names the start of a Run that a key makes one of; "" without a key.

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,8 @@ type Reply struct {
 	Type     string // media type, lower case, without parameters
 	Location string // of a redirect: the host that it names, nothing else
 	Body     []byte
+	// RetryAfter is how long the system asks to be left alone; zero: it doesn't.
+	RetryAfter time.Duration
 }
 
 // Send sends a rendered request through a door once and reads the answer. With
@@ -61,7 +64,7 @@ func Send(ctx context.Context, door http.RoundTripper, r intent.Request, c Call)
 		return Reply{}, connector.Unclear, explain(err, c.Write)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	reply := Reply{Status: resp.StatusCode, Type: mediaType(resp.Header), Location: locationHost(resp)}
+	reply := Reply{Status: resp.StatusCode, Type: mediaType(resp.Header), Location: locationHost(resp), RetryAfter: retryAfter(resp.Header)}
 	if resp.StatusCode < http.StatusOK {
 		return reply, connector.Done, nil // 101: no answer to a request that asked for no other protocol
 	}
@@ -125,6 +128,24 @@ func tooLarge(c Call) error {
 	}
 	return fault.Newf(fault.Limit, "the system's answer is larger than %d bytes", c.MaxBody).
 		WithHint("ask for less at a time, or raise the Integration's maxBody")
+}
+
+// maxRetryAfter bounds what is believed of a Retry-After.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter reads RFC 9110, section 10.2.3: seconds, or a date, which is compared
+// with the answer's own. What can't be read asks for nothing.
+func retryAfter(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
+	if n, err := strconv.ParseUint(v, 10, 32); err == nil {
+		return min(time.Duration(n)*time.Second, maxRetryAfter)
+	}
+	at, err := http.ParseTime(v)
+	now, err2 := http.ParseTime(h.Get("Date"))
+	if err != nil || err2 != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
 
 func mediaType(h http.Header) string {

@@ -115,6 +115,10 @@ func (k *Kind) Network() resource.Network { return k.network }
 func (k *Kind) CheckAuth(a resource.Auth) error {
 	in := map[resource.Scheme]string{resource.SchemeHeader: "header", resource.SchemeQuery: "query"}[a.Scheme]
 	for _, t := range k.tools {
+		if i := t.Idempotency; i != nil && in == "header" && sameName(i.Header, a.Name) {
+			return fault.Newf(fault.Invalid, "the credential's header %q carries the idempotency key of the tool %q", fault.Quote(a.Name), t.Name).
+				WithHint("a key is no secret, and a credential no key: name two headers")
+		}
 		for _, p := range k.ops[t.Name].Params {
 			if p.In == in && sameName(p.Name, a.Name) {
 				return fault.Newf(fault.Invalid, "the credential's %s %q is an argument of the tool %q", in, fault.Quote(a.Name), t.Name).
@@ -163,7 +167,9 @@ func (k *Kind) Do(ctx context.Context, door http.RoundTripper, tool string, req 
 	if err != nil {
 		return connector.Answer{Outcome: out, Status: reply.Status, Type: reply.Type, Err: err}
 	}
-	return classify(op, reply, write)
+	a := classify(op, reply, write)
+	a.RetryAfter = reply.RetryAfter
+	return a
 }
 
 // admits checks that a request is one that Render of this Tool could have made.
