@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport.dev/client"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/demo"
 	"sallyport.dev/internal/ident"
@@ -79,9 +80,11 @@ func (c *cheats) atTheSameTime() {
 		p := c.park("requester")
 		var wg sync.WaitGroup
 		errs := make([]error, 2)
-		for i, who := range []string{"approver", "second"} {
-			as := c.as(who)
-			body := map[string]any{"verdict": verdicts[i], "digest": p.Decision.Digest, "password": c.People[who].Password, "code": c.code(who)}
+		people := []string{"approver", "second"}
+		clients := []*client.Client{c.as(people[0]), c.as(people[1])} // signing in moves the clock
+		for i, code := range c.codes(people...) {
+			as := clients[i]
+			body := map[string]any{"verdict": verdicts[i], "digest": p.Decision.Digest, "password": c.People[people[i]].Password, "code": code}
 			wg.Go(func() { errs[i] = as.Call(c.t.Context(), "POST", "/v1/decisions/"+p.Decision.ID, body, nil) })
 		}
 		wg.Wait()

@@ -135,11 +135,18 @@ func (w *world) client(token string) *client.Client {
 }
 
 // code is a code that was not used.
-func (w *world) code(name string) string {
+func (w *world) code(name string) string { return w.codes(name)[0] }
+
+// codes are unused codes of several people, good at the same time: the clock is
+// moved once, since a code is good for little more than a step.
+func (w *world) codes(names ...string) (codes []string) {
 	w.clock.advance(30 * time.Second)
-	code, err := w.People[name].Code(w.clock.now())
-	w.must(err)
-	return code
+	for _, name := range names {
+		code, err := w.People[name].Code(w.clock.now())
+		w.must(err)
+		codes = append(codes, code)
+	}
+	return codes
 }
 
 func (w *world) must(err error) {

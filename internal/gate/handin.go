@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -120,6 +119,9 @@ func (g *Gate) HandIn(ctx context.Context, who ident.Principal, s Start) (Handed
 				return out, err
 			}
 		}
+		if why != "" {
+			why = "the quarantine does not take it" // the reason is for admins: it can say what others dismissed
+		}
 		out.Taken = append(out.Taken, Taken{Place: t.pointer(), Rule: t.Rule, Kept: kept != "", Why: why})
 	}
 	out.Input = unknown.Replace(input, findings(found))
@@ -142,8 +144,7 @@ func whatOf(m met) vault.Quarantined {
 func (g *Gate) keep(ctx context.Context, f vault.Found) (name, why string) {
 	name, err := g.Vault.Quarantine(ctx, f)
 	if err != nil {
-		g.Log.InfoContext(ctx, "what looks like a secret could not be kept", slog.Any("kind", fault.KindOf(err)), slog.String("why", err.Error()))
-		return "", "the quarantine does not take it" // why is for admins: it can say what others dismissed
+		return "", fault.Quote(unknown.String(err.Error()))
 	}
 	return name, ""
 }

@@ -81,3 +81,18 @@ func TestHandingInRefuses(t *testing.T) {
 		t.Errorf("%v are kept", w.kept())
 	}
 }
+
+// Why a value is not kept is for admins: it can say what others dismissed.
+func TestOnlyAnAdminLearnsWhyAValueWasNotKept(t *testing.T) {
+	w := newWorld(t)
+	w.form()
+	w.broken["Quarantine"] = errors.New("the value was dismissed")
+	out, err := w.HandIn(t.Context(), sam, handed(`{"name":"`+minted+`"}`))
+	w.must(err)
+	if len(out.Taken) != 1 || out.Taken[0].Kept || strings.Contains(out.Taken[0].Why, "dismissed") || out.Taken[0].Why == "" {
+		t.Errorf("the person learns %+v", out.Taken)
+	}
+	if l := w.incidents(); len(l) != 1 || l[0].NotKept != "the value was dismissed" {
+		t.Errorf("the admin learns %+v", l)
+	}
+}

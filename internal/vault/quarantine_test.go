@@ -224,3 +224,22 @@ func TestPromotingShowsNoOtherSecret(t *testing.T) {
 		t.Errorf("a description with another Secret: %v", err)
 	}
 }
+
+// Keys that a system makes up, of many lines each, add nothing to what every text is
+// searched for: each line would cost every later change and answer.
+func TestABlockInQuarantineAddsNothingToTheSet(t *testing.T) {
+	f := start(t)
+	for i := range 3 {
+		block := "-----BEGIN PRIVATE KEY-----\n"
+		for n := range 300 {
+			block += fmt.Sprintf("Kq0ZxW4v81mPz%02d%04d\n", i, n)
+		}
+		f.keep(block+"-----END PRIVATE KEY-----", true)
+	}
+	for range 2 {
+		if n := f.Scrub(acme).Len(); n != 0 {
+			t.Errorf("the set knows %d values", n)
+		}
+		f.restart()
+	}
+}
