@@ -23,8 +23,9 @@ const (
 )
 
 // send makes the call, and makes it again as long as [harmless] says so, nobody
-// has stopped it, and the Boundary goes on.
-func (m *Machine) send(ctx context.Context, p Plan, door http.RoundTripper) connector.Answer {
+// has stopped it, the Boundary goes on, and there is a caller: a try that is under
+// way is not cut, but nobody has to wait for one more that nobody waits for.
+func (m *Machine) send(ctx, caller context.Context, p Plan, door http.RoundTripper) connector.Answer {
 	began := m.now()
 	for n := 1; ; n++ {
 		ans := p.Send(ctx, door)
@@ -39,8 +40,8 @@ func (m *Machine) send(ctx context.Context, p Plan, door http.RoundTripper) conn
 			return ans
 		}
 		m.log.InfoContext(ctx, "a call is made again, which can't repeat an effect", slog.String("intent", p.Intent.ID), slog.Int("try", n+1), slog.Any("kind", fault.KindOf(ans.Err)))
-		m.wait(ctx, wait)
-		if m.Halted() != nil || p.Stopped != nil && p.Stopped(ctx) != nil {
+		m.wait(caller, wait)
+		if caller.Err() != nil || m.Halted() != nil || p.Stopped != nil && p.Stopped(ctx) != nil {
 			return ans
 		}
 	}
@@ -53,18 +54,16 @@ func jitter(id string) time.Duration {
 	return time.Duration(h.Sum32()) % againFirst
 }
 
-// harmless says whether a call can be made again after this answer: nothing of it
-// was written, because there was no connection; or it is a read, and the system
-// was away or asks to be called later. A refusal of the door, of an address or of
-// a certificate's rules is none: it will be the same again.
+// harmless says whether a call can be made again after this answer, and is worth
+// it: what went wrong is of the moment, and either nothing of the call was written,
+// because there was no connection, or it is a read. What a hostile or a broken
+// system says is the same the next time, and costs only the wait.
 func harmless(effect resource.Effect, ans connector.Answer) bool {
 	switch ans.Outcome {
 	case connector.NotSent:
-		return fault.Is(ans.Err, fault.Unavailable)
-	case connector.Unclear:
-		return effect == resource.Read && fault.Is(ans.Err, fault.Unavailable)
-	case connector.Refused:
-		return effect == resource.Read && ans.Status == http.StatusTooManyRequests
+		return ans.Passing
+	case connector.Unclear, connector.Refused:
+		return ans.Passing && effect == resource.Read
 	case connector.Done:
 	}
 	return false

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sallyport.dev/internal/commit"
@@ -19,29 +20,43 @@ import (
 	"sallyport.dev/internal/resource"
 )
 
-// A call is made again when that can repeat nothing, and at no other answer.
+// A call is made again when that can repeat nothing and what went wrong is of the
+// moment, and at no other answer.
 func TestOnlyWhatRepeatsNothingIsMadeAgain(t *testing.T) {
 	away, cut, no := fault.New(fault.Unavailable, "away"), fault.New(fault.Unknown, "cut"), fault.New(fault.Denied, "no")
+	answer := func(out connector.Outcome, status int, err error) connector.Answer {
+		return connector.Answer{Outcome: out, Status: status, Err: err}
+	}
+	passing := func(a connector.Answer) connector.Answer { a.Passing = true; return a }
+	asked := func(status int, after time.Duration, err error) connector.Answer {
+		return connector.Answer{Outcome: connector.Refused, Status: status, RetryAfter: after, Passing: true, Err: err}
+	}
 	for name, c := range map[string]struct {
 		do          do
 		answer      connector.Answer
 		sends       int
 		last, first time.Duration // of the waits
 	}{
-		"a write without a connection":          {do: write(), answer: connector.Answer{Outcome: connector.NotSent, Err: away}, sends: 3},
-		"a write that the door refused":         {do: write(), answer: connector.Answer{Outcome: connector.NotSent, Err: no}, sends: 1},
-		"a write without an answer":             {do: write(), answer: connector.Answer{Outcome: connector.Unclear, Err: cut}, sends: 1},
-		"a write, and the system is away":       {do: write(), answer: connector.Answer{Outcome: connector.Unclear, Status: 503, Err: away}, sends: 1},
-		"a write that came too soon":            {do: write(), answer: connector.Answer{Outcome: connector.Refused, Status: 429, Err: away}, sends: 1},
-		"a write that was done":                 {do: write(), answer: connector.Answer{Outcome: connector.Done, Status: 201}, sends: 1},
-		"a read without a connection":           {do: read(), answer: connector.Answer{Outcome: connector.NotSent, Err: away}, sends: 3},
-		"a read without an answer":              {do: read(), answer: connector.Answer{Outcome: connector.Unclear, Err: away}, sends: 3},
-		"a read that came too soon":             {do: read(), answer: connector.Answer{Outcome: connector.Refused, Status: 429, Err: away}, sends: 3},
-		"a read that is refused":                {do: read(), answer: connector.Answer{Outcome: connector.Refused, Status: 403, Err: no}, sends: 1},
-		"a read that is to come in 4 s":         {do: read(), answer: connector.Answer{Outcome: connector.Refused, Status: 429, RetryAfter: 4 * time.Second, Err: away}, sends: 3, first: 4 * time.Second, last: 4 * time.Second},
-		"a read that is to come in 6 s":         {do: read(), answer: connector.Answer{Outcome: connector.Refused, Status: 429, RetryAfter: 6 * time.Second, Err: away}, sends: 1},
-		"a write that is to come in 1 s":        {do: write(), answer: connector.Answer{Outcome: connector.Refused, Status: 429, RetryAfter: time.Second, Err: away}, sends: 1},
-		"a read whose answer nobody classified": {do: read(), answer: connector.Answer{Outcome: connector.Unclear, Err: errors.New("?")}, sends: 1},
+		"a write without a connection":               {do: write(), answer: passing(answer(connector.NotSent, 0, away)), sends: 3},
+		"a write whose system's name does not exist": {do: write(), answer: answer(connector.NotSent, 0, away), sends: 1},
+		"a write that the door refused":              {do: write(), answer: answer(connector.NotSent, 0, no), sends: 1},
+		"a write without an answer":                  {do: write(), answer: passing(answer(connector.Unclear, 0, cut)), sends: 1},
+		"a write, and the system is away":            {do: write(), answer: passing(answer(connector.Unclear, 503, away)), sends: 1},
+		"a write that came too soon":                 {do: write(), answer: passing(answer(connector.Refused, 429, away)), sends: 1},
+		"a write that is to come in 1 s":             {do: write(), answer: asked(429, time.Second, away), sends: 1},
+		"a write that was done":                      {do: write(), answer: passing(answer(connector.Done, 201, nil)), sends: 1},
+		"a read without a connection":                {do: read(), answer: passing(answer(connector.NotSent, 0, away)), sends: 3},
+		"a read that was cut before an answer":       {do: read(), answer: passing(answer(connector.Unclear, 0, away)), sends: 3},
+		"a read that is to come at once":             {do: read(), answer: asked(429, 0, away), sends: 3},
+		"a read that is to come in 4 s":              {do: read(), answer: asked(429, 4*time.Second, away), sends: 3, first: 4 * time.Second, last: 4 * time.Second},
+		"a read that is to come in 6 s":              {do: read(), answer: asked(429, 6*time.Second, away), sends: 1},
+		"a read, and the system will be back in 4 s": {do: read(), answer: passing(connector.Answer{Outcome: connector.Unclear, Status: 503, RetryAfter: 4 * time.Second, Err: away}), sends: 3, first: 4 * time.Second, last: 4 * time.Second},
+		"a read that came too soon":                  {do: read(), answer: answer(connector.Refused, 429, away), sends: 1},
+		"a read, and the system is broken":           {do: read(), answer: answer(connector.Unclear, 500, away), sends: 1},
+		"a read whose answer is none":                {do: read(), answer: answer(connector.Unclear, 200, away), sends: 1},
+		"a read that is refused":                     {do: read(), answer: answer(connector.Refused, 403, no), sends: 1},
+		"a read whose answer nobody classified":      {do: read(), answer: answer(connector.Unclear, 0, errors.New("?")), sends: 1},
+		"a read that was done":                       {do: read(), answer: passing(answer(connector.Done, 200, nil)), sends: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -75,7 +90,7 @@ func TestOnlyWhatRepeatsNothingIsMadeAgain(t *testing.T) {
 func TestNothingIsMadeAgainOnceItIsStopped(t *testing.T) {
 	w := newWorld(t)
 	d := read()
-	d.answer = connector.Answer{Outcome: connector.NotSent, Err: fault.New(fault.Unavailable, "away")}
+	d.answer = connector.Answer{Outcome: connector.NotSent, Passing: true, Err: fault.New(fault.Unavailable, "away")}
 	p := w.plan(d)
 	w.Wait = func(context.Context, time.Duration) {}
 	asked := 0
@@ -92,6 +107,39 @@ func TestNothingIsMadeAgainOnceItIsStopped(t *testing.T) {
 	}
 }
 
+// A caller who is gone, or whose time is over, ends the wait: nothing is made again,
+// and the outcome is recorded all the same.
+func TestNothingIsMadeAgainForACallerWhoIsGone(t *testing.T) {
+	for name, leave := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"who hangs up": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Second, cancel)
+			return ctx, cancel
+		},
+		"whose deadline passes": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				d := read()
+				d.answer = connector.Answer{Outcome: connector.Refused, Status: 429, RetryAfter: 4 * time.Second, Passing: true, Err: fault.New(fault.Limit, "later")}
+				ctx, cancel := leave(t.Context())
+				defer cancel()
+				began := time.Now()
+				if _, err := w.Execute(ctx, w.plan(d)); err != nil {
+					t.Fatal(err)
+				}
+				w.wantTrace("open send clean FAILED")
+				if waited := time.Since(began); waited != time.Second {
+					t.Errorf("it was waited for %v", waited)
+				}
+			})
+		})
+	}
+}
+
 // The whole of one attempt is bounded by the clock, whatever its tries take.
 func TestAnAttemptIsNotTriedForEver(t *testing.T) {
 	w := newWorld(t)
@@ -103,7 +151,7 @@ func TestAnAttemptIsNotTriedForEver(t *testing.T) {
 	p.Send = func(context.Context, http.RoundTripper) connector.Answer {
 		sends++
 		now.Add(int64(15 * time.Second)) // a system that lets a call hang
-		return connector.Answer{Outcome: connector.Unclear, Err: fault.New(fault.Unavailable, "away")}
+		return connector.Answer{Outcome: connector.Unclear, Passing: true, Err: fault.New(fault.Unavailable, "away")}
 	}
 	if _, err := w.Execute(t.Context(), p); err != nil || sends != 2 {
 		t.Errorf("%d tries, %v", sends, err)
@@ -152,7 +200,7 @@ func TestAListenerCountsOneRequest(t *testing.T) {
 			p.Send = func(ctx context.Context, _ http.RoundTripper) connector.Answer {
 				r, out, err := dial.Send(ctx, transport, intent.Request{Method: "POST", URL: "http://erp.example/vendors", Body: `{"name":"Siemens"}`},
 					dial.Call{Write: true, Timeout: 5 * time.Second, MaxBody: 1 << 20})
-				return connector.Answer{Outcome: out, Status: r.Status, Body: r.Body, Err: err}
+				return connector.Answer{Outcome: out, Status: r.Status, Body: r.Body, Err: err, Passing: r.Passing}
 			}
 			if _, err := w.Execute(t.Context(), p); err != nil {
 				t.Fatal(err)

@@ -8,9 +8,10 @@
 // failure it refuses everything until the process is started again.
 //
 // What is tried again, and nothing else: a connection that could not be made, so
-// that not one byte was written; a read; and a write whose outcome is unknown,
-// under the key that it was sent with, where the operator has declared that the
-// system knows such keys. See docs/commit.md.
+// that not one byte was written; a read that was cut before its answer began, or
+// that the system asks for later; and a write whose outcome is unknown, under the
+// key that it was sent with, where the operator has declared that the system knows
+// such keys. See docs/commit.md.
 //
 // # Security
 //
@@ -200,16 +201,16 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 			return it, err
 		}
 	}
-	// From here on the caller's patience no longer counts: what was claimed
-	// ends in a recorded state.
-	ctx = context.WithoutCancel(ctx)
+	// From here on the caller's patience counts only for making a call again: what
+	// was claimed ends in a recorded state.
+	caller, ctx := ctx, context.WithoutCancel(ctx)
 	from := intent.Claimed
 	if p.From == intent.Unknown {
 		from = intent.Sending
 	}
 	var ans connector.Answer
 	var err error
-	crash.Guard(func() { ans, err = m.attempt(ctx, p, fence, &from) }, func(c *crash.Panic) {
+	crash.Guard(func() { ans, err = m.attempt(ctx, caller, p, fence, &from) }, func(c *crash.Panic) {
 		c.Log(ctx, m.log)
 		ans, err = connector.Answer{Outcome: connector.NotSent, Err: c}, nil
 		if from == intent.Sending {
@@ -224,7 +225,7 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 
 // attempt opens the door and makes the call; from becomes SENDING when that is
 // durable. An error is one of making it so: nothing was sent.
-func (m *Machine) attempt(ctx context.Context, p Plan, fence int64, from *intent.State) (connector.Answer, error) {
+func (m *Machine) attempt(ctx, caller context.Context, p Plan, fence int64, from *intent.State) (connector.Answer, error) {
 	it := p.Intent
 	m.crash(it, AfterClaim)
 	door, err := p.Open(ctx)
@@ -240,7 +241,7 @@ func (m *Machine) attempt(ctx context.Context, p Plan, fence int64, from *intent
 	if *from == intent.Sending {
 		m.crash(it, BeforeBytes)
 	}
-	ans := m.send(ctx, p, door)
+	ans := m.send(ctx, caller, p, door)
 	m.crash(it, AfterAnswer)
 	return ans, nil
 }

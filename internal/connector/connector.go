@@ -67,6 +67,11 @@ type Answer struct {
 	Err     error           // why not, when Outcome is not Done; a fault
 	// RetryAfter is how long the system asks to be left alone; zero: it doesn't.
 	RetryAfter time.Duration
+	// Passing says that the same call may do better soon: there was no connection,
+	// or it was cut before a byte of an answer, or the system asks to be called
+	// again (429 or 503 with a Retry-After). An answer that is wrong in any other
+	// way is not.
+	Passing bool
 }
 
 // Usage is what a completion took.

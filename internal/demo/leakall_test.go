@@ -49,7 +49,7 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	_, err := parked.propose(map[string]any{"connection": "erp-write", "tool": "createVendor", "reason": "it is wanted", "args": map[string]any{"name": "Acme", "country": "DE"}})
 	w.must(err)
 	cases, runs := w.askAll(s)
-	h.received(t)
+	h.received(t, cases)
 	w.rails(s, runs)
 	w.must(parked.call("POST", "/v1/runs/"+parked.run+"/end", map[string]any{"verdict": "done"}, nil))
 	w.incite()

@@ -165,10 +165,10 @@ func (k *Kind) Do(ctx context.Context, door http.RoundTripper, tool string, req 
 	write := op.tool.Effect != resource.Read
 	reply, out, err := dial.Send(ctx, door, req, dial.Call{Write: write, Timeout: k.timeout, MaxBody: k.maxBody})
 	if err != nil {
-		return connector.Answer{Outcome: out, Status: reply.Status, Type: reply.Type, Err: err}
+		return connector.Answer{Outcome: out, Status: reply.Status, Type: reply.Type, Err: err, Passing: reply.Passing}
 	}
 	a := classify(op, reply, write)
-	a.RetryAfter = reply.RetryAfter
+	a.RetryAfter, a.Passing = reply.RetryAfter, reply.Passing
 	return a
 }
 
