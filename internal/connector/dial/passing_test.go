@@ -3,7 +3,7 @@ package dial_test
 import (
 	"bufio"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -118,7 +118,7 @@ func TestOnlyARefusedConnectionIsOfTheMoment(t *testing.T) {
 	}
 	defer func() { _ = silent.Close() }()
 	plain, foreign := httptest.NewServer(http.NotFoundHandler()), httptest.NewUnstartedServer(http.NotFoundHandler())
-	foreign.Config.ErrorLog = log.New(io.Discard, "", 0)
+	foreign.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	foreign.StartTLS()
 	defer plain.Close()
 	defer foreign.Close()
