@@ -6,7 +6,8 @@
 DATA     ?=
 AUTO     ?=
 FUZZTIME ?= 10s
-ROUNDS   ?= 20
+ROUNDS   ?= 0
+MINUTES  ?= 10
 BENCH    ?= .
 
 help: ## List the targets
@@ -43,8 +44,8 @@ bench: ## Run the benchmarks (BENCH=regexp), with the machine's figures
 rules: ## Compare the rules for unknown secrets with gitleaks; count false hits in ordinary text
 	@scripts/rules.sh
 
-chaos: build ## Run the tests that kill the program at every state, ROUNDS (20) times each
-	go test -run '^TestKill' -count=$(ROUNDS) -timeout=4h ./...
+chaos: ## Kill the program at every state and at random, for MINUTES (10) or ROUNDS, against an ERP that counts
+	@scripts/chaos.sh "$(MINUTES)" "$(ROUNDS)"
 
 release: ## Build a static, stripped binary in bin/release, twice, and compare
 	@scripts/release.sh

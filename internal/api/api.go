@@ -98,6 +98,7 @@ func New(c Config) *API {
 	a.runs()
 	a.workers()
 	a.decisions()
+	a.stops()
 	a.incidents()
 	a.secrets()
 	a.seals()

@@ -5,6 +5,7 @@ import (
 
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
@@ -26,10 +27,13 @@ type Verdict struct {
 	Passkey  *identity.Answer `json:"passkey,omitempty"` // in place of both: a passkey's answer to the route "challenge"
 }
 
-// Resolution is a person's word on a write whose outcome nothing could find out.
+// Resolution is a person's word on a write whose outcome nothing could find out,
+// with their fresh proof.
 type Resolution struct {
-	Applied bool   `json:"applied"`
-	Why     string `json:"why"`
+	Revision int          `json:"revision"` // of the Intent, as it was looked for
+	Finding  gate.Finding `json:"finding"`  // applied, not_applied, or again: it was not, and approvers are asked anew
+	Why      string       `json:"why"`      // how they know; one line, at most 300 bytes
+	Fresh
 }
 
 func (a *API) decisions() {
@@ -60,9 +64,24 @@ func (a *API) decisions() {
 		l, err := a.Store.IntentsIn(c.Context(), c.who.Tenant, intent.NeedsHuman)
 		return Intents{emptied(l)}, err
 	})
-	handle(a, "POST", "/v1/intents/{intent}/resolution", "Say what became of a write whose outcome is unknown", with(ident.Admin), func(c *call, in Resolution) (intent.Intent, error) {
-		return a.Gate.Resolve(c.Context(), c.who, c.PathValue("intent"), in.Applied, in.Why)
-	})
+	handle(a, "POST", "/v1/intents/{intent}/resolution", "Say what became of a write whose outcome is unknown, with password and one-time code", with(ident.Admin), a.resolve)
+}
+
+func (a *API) resolve(c *call, in Resolution) (intent.Intent, error) {
+	r := gate.Resolution{Finding: in.Finding, Revision: in.Revision, Why: in.Why}
+	q, err := a.Gate.Ask(c.Context(), c.who, c.PathValue("intent"), r)
+	if err != nil {
+		return intent.Intent{}, err
+	}
+	if in.Password == "" || in.Code == "" {
+		return intent.Intent{}, fault.New(fault.Denied, "this word takes the password and a one-time code")
+	}
+	f, err := a.Directory.Authorize(c.Context(), c.who, in.Password, in.Code, q.Act(r, c.who.ID), a.Now())
+	if err != nil {
+		return intent.Intent{}, err
+	}
+	r.Factor = decision.Factor(f)
+	return a.Gate.Resolve(c.Context(), c.who, c.PathValue("intent"), r)
 }
 
 // item loads the Decision of the path, if the caller may see it. What they may

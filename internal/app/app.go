@@ -189,6 +189,7 @@ func (a *App) assemble() (err error) {
 		return err
 	}
 	a.Gate = gate.New(gate.Config{
+		Stops:   a.store,
 		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
 	})

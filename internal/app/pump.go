@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ const (
 	pumpSystems = 16          // calls of systems at once; one that hangs holds one of them for its timeout
 	pumpRuns    = 4           // segments started at once
 	pumpCeiling = time.Minute // between tries of one message
+	pumpStopped = time.Minute // between looks at what a person has stopped; lifting it makes it due
 	pumpTries   = 20          // before a failing message is an error in the log
 	resumeEvery = time.Minute // between looks for Runs that nothing is at
 )
@@ -128,6 +130,10 @@ func (p *pump) handle(ctx context.Context, d sqlite.Due) {
 		again, err = p.carry(ctx, d)
 		return err
 	})
+	later := p.store.RetryMessage
+	if _, stopped := errors.AsType[*intent.Stopped](err); stopped {
+		again, err, later = p.now().Add(pumpStopped), nil, p.store.PostponeMessage
+	}
 	if err != nil {
 		again = p.now().Add(min(time.Second<<min(d.Tries, 10), pumpCeiling))
 		level := slog.LevelWarn
@@ -139,7 +145,7 @@ func (p *pump) handle(ctx context.Context, d sqlite.Due) {
 	if again.IsZero() {
 		err = p.store.DoneMessage(ctx, d)
 	} else {
-		err = p.store.RetryMessage(ctx, d, again)
+		err = later(ctx, d, again)
 	}
 	if err != nil && ctx.Err() == nil {
 		p.log.ErrorContext(ctx, "the outbox can't be written", slog.String("message", d.Kind), slog.String("ref", d.Ref), slog.Any("kind", fault.KindOf(err)))

@@ -14,6 +14,7 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/sqlite"
@@ -90,7 +91,13 @@ func TestWhatWasOpenNeedsAPersonAfterARestore(t *testing.T) {
 	o.nothingGoesOn(a)
 	// A person who has looked closes one.
 	who := o.who()
-	if it, err := a.Gate.Resolve(t.Context(), who, o.intents["write APPROVED"], true, "it is in the system"); err != nil || it.State != intent.Committed {
+	r := gate.Resolution{Finding: gate.Applied, Revision: 1, Why: "it is in the system"}
+	q, err := a.Gate.Ask(t.Context(), who, o.intents["write APPROVED"], r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Factor = decision.Factor{ID: "fac_1", Tenant: who.Tenant, Account: who.ID, At: o.time, For: q.Act(r, who.ID)}
+	if it, err := a.Gate.Resolve(t.Context(), who, o.intents["write APPROVED"], r); err != nil || it.State != intent.Committed {
 		t.Errorf("%s: %v", it.State, err)
 	}
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
 )
 
@@ -44,7 +46,11 @@ func (a *App) startDue(ctx context.Context) {
 			continue
 		}
 		for _, s := range m.Schedule {
-			if err := crash.Try(ctx, a.log, func() error { return a.startScheduled(ctx, m, s) }); err != nil && ctx.Err() == nil {
+			err := crash.Try(ctx, a.log, func() error { return a.startScheduled(ctx, m, s) })
+			if _, stopped := errors.AsType[*intent.Stopped](err); stopped {
+				continue // it is started when that is lifted: once, however many times were missed
+			}
+			if err != nil && ctx.Err() == nil {
 				a.log.ErrorContext(ctx, "a scheduled Run could not be started", slog.String("mission", m.Name), slog.Any("kind", fault.KindOf(err)), slog.Any("error", err))
 			}
 		}

@@ -52,9 +52,11 @@ const (
 	SealRenewed        Type = "seal.renewed"
 	SealRemoved        Type = "seal.removed"
 	RootRotated        Type = "root.rotated"
-	RowRefused         Type = "row.refused"       // a stored row is not the one that was written last
-	BackupMade         Type = "backup.made"       // begun: its snapshot has this entry
-	BackupRestored     Type = "backup.restored"   // what was after it is gone
+	RowRefused         Type = "row.refused"     // a stored row is not the one that was written last
+	BackupMade         Type = "backup.made"     // begun: its snapshot has this entry
+	BackupRestored     Type = "backup.restored" // what was after it is gone
+	StopSet            Type = "stop.set"        // the kill switch was thrown
+	StopLifted         Type = "stop.lifted"
 	ChannelFailed      Type = "channel.failed"    // the first failure of a Channel, not each
 	ChannelRecovered   Type = "channel.recovered" // a message was accepted after that
 	ChannelDropped     Type = "channel.dropped"   // messages were given up
@@ -171,8 +173,8 @@ var allowed = map[Type][]string{
 		"signature", "state", "team", "teams", "verdict", "why"},
 	VerdictRefused: {"decision", "digest", "factor", "method", "team", "teams", "verdict", "why"},
 	DecisionHeld:   {"decision", "digest", "secrets", "team", "teams"},
-	IntentClaimed: {"approvers", "args", "attempt", "decision", "digest", "effect", "fence", "observed", "policies", "policySet",
-		"request", "revision", "secret", "secretVersion", "selfApproval", "verdict"},
+	IntentClaimed: {"approvers", "args", "attempt", "count", "decision", "digest", "effect", "fence", "observed", "policies",
+		"policySet", "request", "revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
 	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret",
 		"secretVersion", "state", "status", "why"},
@@ -214,18 +216,20 @@ var allowed = map[Type][]string{
 	ChannelRecovered:  {"kind", "name"},
 	ChannelDropped:    {"count", "kind", "name"},
 	ChannelTested:     {"kind", "name", "why"},
-	DecisionVoted: {"authenticator", "client", "credential", "decision", "digest", "expires", "factor", "method", "needs", "nonce", "passkey",
-		"revision", "selfApproval", "signature", "team", "verdict", "why"},
-	DecisionBreakGlass: {"authenticator", "client", "credential", "decision", "digest", "expires", "factor", "method", "needs", "nonce", "passkey",
-		"revision", "signature", "state", "teams", "verdict", "why"},
+	DecisionVoted: {"authenticator", "client", "credential", "decision", "digest", "expires", "factor", "method", "needs", "nonce",
+		"passkey", "revision", "selfApproval", "signature", "team", "verdict", "why"},
+	DecisionBreakGlass: {"authenticator", "client", "credential", "decision", "digest", "expires", "factor", "method", "needs",
+		"nonce", "passkey", "revision", "signature", "state", "teams", "verdict", "why"},
 	DecisionAsked:    {"decision", "digest", "name", "result"},
 	DecisionAnswered: {"decision", "digest", "name", "result"},
-	IntentEdited: {"args", "decision", "digest", "expires", "from", "observed", "policies", "policySet", "result", "revision", "teams",
-		"verdict", "why"},
+	IntentEdited: {"args", "decision", "digest", "expires", "from", "observed", "policies", "policySet", "result", "revision",
+		"teams", "verdict", "why"},
 	FactorOffered: {"account", "expires", "factor"},
 	FactorEnrolled: {"aaguid", "account", "algorithm", "by", "credentialHash", "factor", "key", "method", "name", "party", "row",
 		"usable"},
 	FactorRemoved: {"account", "credentialHash", "factor", "why"},
+	StopSet:       {"kind", "name", "row", "why"},
+	StopLifted:    {"factor", "kind", "name", "why"},
 }
 
 // required lists what an entry is worthless without. Who acts must be able to

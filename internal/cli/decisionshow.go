@@ -85,6 +85,9 @@ func credential(b intent.Bound) string {
 	if b.Repeat {
 		s += "; A DELIBERATE REPEAT of the same write"
 	}
+	if b.Again != "" {
+		s += "; TO BE TRIED AGAIN: " + b.Again
+	}
 	return s
 }
 

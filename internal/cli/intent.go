@@ -1,17 +1,19 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/intent"
 )
 
 func (p *program) intentCmd() *cobra.Command {
-	return noun("intent", "Propose actions as a Worker outside, with the Run's token in SALLYPORT_TOKEN", p.intentPropose(), p.intentShow())
+	return noun("intent", "Propose actions as a Worker outside, with the Run's token in SALLYPORT_TOKEN; settle unknown outcomes", p.intentPropose(), p.intentShow(), p.intentResolve())
 }
 
 func (p *program) intentPropose() *cobra.Command {
@@ -96,25 +98,67 @@ func (p *program) unknownCmd() *cobra.Command {
 		}
 		return p.result(raw, func() { p.intents("every write's outcome is known", out.Intents) })
 	})
-	var applied, not bool
+	return noun("unknown", "List writes whose outcome nothing could find out; settle one with: sallyport intent resolve", list)
+}
+
+// findings are the verdicts as they are typed.
+var findings = map[string]gate.Finding{"applied": gate.Applied, "not-applied": gate.NotApplied, "again": gate.TryAgain}
+
+// intentResolve is an admin's. What is stored settles nothing: password and
+// one-time code are asked for, each time.
+func (p *program) intentResolve() *cobra.Command {
 	var why string
-	resolve := verb("resolve INTENT --applied|--not-applied --why TEXT", "Say what became of a write, after looking at the system itself",
-		`  sallyport unknown resolve int_xyz --applied --why "vendor V-100123 is in the ERP"`, takes(1), func(cmd *cobra.Command, args []string) error {
+	var revision int
+	var piped bool
+	c := verb("resolve INTENT applied|not-applied|again --why TEXT", "Say what became of a write, after looking at the system itself",
+		`  sallyport intent resolve int_xyz applied --why "vendor V-100123 is in the ERP"
+  sallyport intent resolve int_xyz not-applied --why "it is not there"
+  sallyport intent resolve int_xyz again --why "it is not there"    and ask the approvers anew`, takes(2), func(cmd *cobra.Command, args []string) error {
+			finding, ok := findings[args[1]]
 			switch {
-			case applied == not:
-				return &usageError{"say what became of it", "give either --applied or --not-applied"}
+			case !ok:
+				return &usageError{"say what became of it", "give applied, not-applied or again"}
 			case why == "":
 				return &usageError{"how you know is missing", "give --why; it is on the record"}
+			case !p.typing() && !piped:
+				return &usageError{"this is typed on a terminal", "to read password and code from stdin, one a line, give --stdin"}
+			}
+			if revision == 0 {
+				var err error
+				if revision, err = p.unknownRevision(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+			}
+			f, err := p.fresh(cmd.Context(), "put this on the record")
+			if err != nil {
+				return err
 			}
 			var it intent.Intent
-			raw, err := p.call(cmd.Context(), "POST", route("v1", "intents", args[0], "resolution"), api.Resolution{Applied: applied, Why: why}, &it)
+			raw, err := p.call(cmd.Context(), "POST", route("v1", "intents", args[0], "resolution"), api.Resolution{Revision: revision, Finding: finding, Why: why, Fresh: f}, &it)
 			if err != nil {
 				return err
 			}
 			return p.result(raw, func() { p.line("%s: %s", it.ID, it.State) })
 		})
-	resolve.Flags().BoolVar(&applied, "applied", false, "the system has it")
-	resolve.Flags().BoolVar(&not, "not-applied", false, "the system does not have it")
-	resolve.Flags().StringVar(&why, "why", "", "how you know")
-	return noun("unknown", "Settle writes whose outcome nothing could find out", list, resolve)
+	c.Flags().StringVar(&why, "why", "", "how you know")
+	c.Flags().IntVar(&revision, "revision", 0, "the revision that you looked for; the one of now unless said")
+	c.Flags().BoolVar(&piped, "stdin", false, "read password and one-time code from stdin, one a line")
+	return c
+}
+
+// unknownRevision is the revision of an Intent that somebody is asked about, and
+// says since when: what was looked for before that is not an answer. 0: it is not
+// asked about, which the server says.
+func (p *program) unknownRevision(ctx context.Context, id string) (int, error) {
+	var out api.Intents
+	if _, err := p.call(ctx, "GET", "/v1/unknown", nil, &out); err != nil {
+		return 0, err
+	}
+	for _, it := range out.Intents {
+		if it.ID == id {
+			p.say("its outcome is unknown since %s (revision %d); the word is on that", when(it.UpdatedAt), it.Revision)
+			return it.Revision, nil
+		}
+	}
+	return 0, nil
 }

@@ -63,7 +63,7 @@ func (p *program) intents(none string, l []intent.Intent) {
 }
 
 func (p *program) runStop() *cobra.Command {
-	return verb("stop RUN", "Stop a Run; what waits for a Decision is withdrawn", "  sallyport run stop run_abc", takes(1), func(cmd *cobra.Command, args []string) error {
+	return verb("stop RUN", "End a Run; what waits for a Decision is withdrawn (to hold it up instead: sallyport stop run)", "  sallyport run stop run_abc", takes(1), func(cmd *cobra.Command, args []string) error {
 		if _, err := p.call(cmd.Context(), "POST", route("v1", "runs", args[0], "stop"), nil, nil); err != nil {
 			return err
 		}

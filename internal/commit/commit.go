@@ -7,6 +7,12 @@
 // and to hand out an answer whose outcome could not be recorded. After such a
 // failure it refuses everything until the process is started again.
 //
+// What is tried again, and nothing else: a connection that could not be made, so
+// that not one byte was written; a read that was cut before its answer began, or
+// that the system asks for later; and a write whose outcome is unknown, under the
+// key that it was sent with, where the operator has declared that the system knows
+// such keys. See docs/commit.md.
+//
 // # Security
 //
 // The fence is a number that each claim raises. A claimant that was taken for
@@ -18,6 +24,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +45,10 @@ type Step struct {
 	Intent   string
 	Run      string
 	From, To intent.State
-	Fence    int64  // compared; a claim raises it by one
+	Fence    int64 // compared; a claim raises it by one, and so does a resend
+	// Uses says that from this step on a credential is used or bytes leave: it is
+	// refused, with an [intent.Stopped], while a person has stopped that.
+	Uses     bool
 	Claimant string // of a claim: this process
 	Why      string
 	Result   *intent.Result
@@ -47,6 +57,17 @@ type Step struct {
 	Observe  []explain.Observation // cleaned
 	Outbox   []Message
 	At       time.Time
+}
+
+// Attempt is how far the attempts at an Intent have come.
+type Attempt struct {
+	Fence int64
+	// Sent is when bytes of this revision could leave for the first time; zero:
+	// never.
+	Sent time.Time
+	// Resent is how often it was sent again under its key.
+	Resent   int
+	Claimant string // whose attempt the last one was
 }
 
 // Message is work that has to follow a step, at least once, even when the
@@ -73,8 +94,15 @@ type Store interface {
 // Plan is what one attempt needs, made by the gate for exactly one Intent.
 type Plan struct {
 	Intent intent.Intent
-	From   intent.State // PROPOSED (the claim was part of the proposal), APPROVED or CLAIMED
-	Fence  int64
+	// From is PROPOSED (the claim was part of the proposal), APPROVED, CLAIMED, or
+	// UNKNOWN: then it is sent again, under the key of the earlier attempts.
+	From  intent.State
+	Fence int64
+	// Earlier says that bytes of this Intent may have left before this attempt.
+	Earlier bool
+	// Seen is the status by which the system says that it has carried out a
+	// request with this key before; 0: it never says so.
+	Seen func() int
 	// Outcome makes the audit entry of the end.
 	Outcome func(to intent.State, res intent.Result, ans connector.Answer) audit.Event
 	// Recheck evaluates policy, grant, expiry, membership and digest again,
@@ -85,6 +113,9 @@ type Plan struct {
 	Open func(ctx context.Context) (http.RoundTripper, error)
 	// Send makes the one call.
 	Send func(ctx context.Context, door http.RoundTripper) connector.Answer
+	// Stopped says whether a person has stopped what the attempt is about. It is
+	// asked between tries; before the claim Recheck asks it, and with it the store.
+	Stopped func(ctx context.Context) error
 	// Clean scrubs and bounds an answer's body as the Worker will see it.
 	Clean func(connector.Answer) intent.Result
 	// Why is an answer's error, scrubbed and bounded; "" when there is none.
@@ -102,9 +133,13 @@ type Machine struct {
 	now      func() time.Time
 	log      *slog.Logger
 	halted   atomic.Pointer[fault.Error]
+	mu       sync.Mutex
+	under    map[attemptKey]int // the attempts under way
 	// Crash is called between the steps. Tests kill the process there; it is
 	// nil otherwise.
 	Crash func(intent.Intent, Point)
+	// Wait passes the time between tries; nil: it really passes.
+	Wait func(context.Context, time.Duration)
 }
 
 // Point is a moment between two steps of an attempt.
@@ -124,7 +159,7 @@ var Points = []Point{BeforeClaim, AfterClaim, BeforeBytes, AfterAnswer, AfterRec
 
 // New makes a machine. claimant names this process's life: a new one at every start.
 func New(store Store, claimant string, now func() time.Time, log *slog.Logger) *Machine {
-	return &Machine{store: store, claimant: claimant, now: now, log: log}
+	return &Machine{store: store, claimant: claimant, now: now, log: log, under: map[attemptKey]int{}}
 }
 
 // Halted is why nothing is admitted any more, or nil.
@@ -154,6 +189,7 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 	if err := m.Halted(); err != nil {
 		return it, err
 	}
+	defer m.begin(it.Tenant, it.ID)()
 	fence := p.Fence
 	if p.From != intent.Proposed {
 		m.crash(it, BeforeClaim)
@@ -165,13 +201,16 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 			return it, err
 		}
 	}
-	// From here on the caller's patience no longer counts: what was claimed
-	// ends in a recorded state.
-	ctx = context.WithoutCancel(ctx)
+	// From here on the caller's patience counts only for making a call again: what
+	// was claimed ends in a recorded state.
+	caller, ctx := ctx, context.WithoutCancel(ctx)
 	from := intent.Claimed
+	if p.From == intent.Unknown {
+		from = intent.Sending
+	}
 	var ans connector.Answer
 	var err error
-	crash.Guard(func() { ans, err = m.attempt(ctx, p, fence, &from) }, func(c *crash.Panic) {
+	crash.Guard(func() { ans, err = m.attempt(ctx, caller, p, fence, &from) }, func(c *crash.Panic) {
 		c.Log(ctx, m.log)
 		ans, err = connector.Answer{Outcome: connector.NotSent, Err: c}, nil
 		if from == intent.Sending {
@@ -186,23 +225,53 @@ func (m *Machine) Execute(ctx context.Context, p Plan) (intent.Intent, error) {
 
 // attempt opens the door and makes the call; from becomes SENDING when that is
 // durable. An error is one of making it so: nothing was sent.
-func (m *Machine) attempt(ctx context.Context, p Plan, fence int64, from *intent.State) (connector.Answer, error) {
+func (m *Machine) attempt(ctx, caller context.Context, p Plan, fence int64, from *intent.State) (connector.Answer, error) {
 	it := p.Intent
 	m.crash(it, AfterClaim)
 	door, err := p.Open(ctx)
 	if err != nil {
 		return connector.Answer{Outcome: connector.NotSent, Err: err}, nil
 	}
-	if it.Effect == resource.Write {
+	if it.Effect == resource.Write && *from == intent.Claimed {
 		if err := m.sending(ctx, p, fence); err != nil {
 			return connector.Answer{}, err
 		}
 		*from = intent.Sending
+	}
+	if *from == intent.Sending {
 		m.crash(it, BeforeBytes)
 	}
-	ans := p.Send(ctx, door)
+	ans := m.send(ctx, caller, p, door)
 	m.crash(it, AfterAnswer)
 	return ans, nil
+}
+
+type attemptKey struct {
+	tenant ident.Tenant
+	intent string
+}
+
+// begin notes that an attempt is under way, until what it returns is called.
+func (m *Machine) begin(tenant ident.Tenant, id string) (end func()) {
+	k := attemptKey{tenant, id}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.under[k]++
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.under[k]--; m.under[k] == 0 {
+			delete(m.under, k)
+		}
+	}
+}
+
+// Abandoned says that an attempt is this process's and that nothing is at it any
+// more: SENDING was written, and the store said that it was not.
+func (m *Machine) Abandoned(tenant ident.Tenant, id string, at Attempt) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.under[attemptKey{tenant, id}] == 0 && at.Claimant == m.claimant
 }
 
 func (m *Machine) crash(it intent.Intent, p Point) {
@@ -211,13 +280,20 @@ func (m *Machine) crash(it intent.Intent, p Point) {
 	}
 }
 
-// claim takes the attempt, with the audit entry, in one transaction.
+// claim takes the attempt, with the audit entry, in one transaction. A write that
+// is sent again goes to SENDING in the same one: were it ever CLAIMED, the next
+// process would take it for one of which nothing has left.
 func (m *Machine) claim(ctx context.Context, p Plan, entry audit.Event) (int64, error) {
-	return m.store.Step(ctx, Step{
+	s := Step{
 		Tenant: p.Intent.Tenant, Intent: p.Intent.ID, Run: p.Intent.Run,
 		From: p.From, To: intent.Claimed, Fence: p.Fence, Claimant: m.claimant,
-		Events: []audit.Event{entry}, At: m.now(),
-	})
+		Events: []audit.Event{entry}, At: m.now(), Uses: true,
+	}
+	if p.From == intent.Unknown {
+		s.To = intent.Sending
+		s.Events = append(s.Events, m.sendingEvent(p.Intent, p.Fence+1, s.At))
+	}
+	return m.store.Step(ctx, s)
 }
 
 // sending makes it durable that bytes may leave from now on, and has it on the
@@ -226,13 +302,17 @@ func (m *Machine) sending(ctx context.Context, p Plan, fence int64) error {
 	it, at := p.Intent, m.now()
 	_, err := m.store.Step(ctx, Step{
 		Tenant: it.Tenant, Intent: it.ID, Run: it.Run,
-		From: intent.Claimed, To: intent.Sending, Fence: fence, At: at,
-		Events: []audit.Event{{
-			Type: audit.IntentSending, Tenant: it.Tenant, At: at, Actor: "run:" + it.Run, Run: it.Run, Mission: it.Mission, Intent: it.ID,
-			Connection: it.Connection, Tool: it.Tool, Fields: map[string]any{"attempt": m.claimant, "digest": it.Digest, "fence": fence},
-		}},
+		From: intent.Claimed, To: intent.Sending, Fence: fence, At: at, Uses: true,
+		Events: []audit.Event{m.sendingEvent(it, fence, at)},
 	})
 	return err
+}
+
+func (m *Machine) sendingEvent(it intent.Intent, fence int64, at time.Time) audit.Event {
+	return audit.Event{
+		Type: audit.IntentSending, Tenant: it.Tenant, At: at, Actor: "run:" + it.Run, Run: it.Run, Mission: it.Mission, Intent: it.ID,
+		Connection: it.Connection, Tool: it.Tool, Fields: map[string]any{"attempt": m.claimant, "digest": it.Digest, "fence": fence},
+	}
 }
 
 // finish records the outcome; only then is the answer handed out. What panics in
@@ -257,7 +337,7 @@ func (m *Machine) clean(ctx context.Context, p Plan, ans connector.Answer) (res 
 
 func (m *Machine) record(ctx context.Context, p Plan, fence int64, from intent.State, ans connector.Answer) (intent.Intent, error) {
 	it := p.Intent
-	to := settle(from, it.Effect, ans)
+	to := settle(p, from, ans)
 	res, reason := m.clean(ctx, p, ans)
 	res.State = to
 	if res.Body != nil && !json.Valid(res.Body) {
@@ -265,6 +345,9 @@ func (m *Machine) record(ctx context.Context, p Plan, fence int64, from intent.S
 	}
 	if res.Note == "" {
 		res.Note = note(to, it.Effect, ans)
+		if p.From == intent.Unknown && to == intent.Committed {
+			res.Note = "Whether it was applied was unknown for a while; the same request was sent again under the same key, and it is applied once."
+		}
 	}
 	at := m.now()
 	_, err := m.store.Step(ctx, Step{
@@ -274,6 +357,9 @@ func (m *Machine) record(ctx context.Context, p Plan, fence int64, from intent.S
 		Observe: []explain.Observation{p.Observe(to, res)},
 		Outbox:  p.Follow(to, at), At: at,
 	})
+	if err != nil && from == intent.Claimed && it.Effect == resource.Write && fault.Is(err, fault.Conflict) {
+		return it, err // nothing of this attempt has left, and somebody else has taken it over
+	}
 	if err != nil {
 		return it, m.halt(ctx, err)
 	}
@@ -283,23 +369,22 @@ func (m *Machine) record(ctx context.Context, p Plan, fence int64, from intent.S
 }
 
 // settle decides the state that an answer leads to.
-func settle(from intent.State, effect resource.Effect, ans connector.Answer) intent.State {
-	switch ans.Outcome {
-	case connector.Done:
+func settle(p Plan, from intent.State, ans connector.Answer) intent.State {
+	seen := p.Earlier && p.Seen != nil && ans.Outcome == connector.Refused && ans.Status != 0 && ans.Status == p.Seen()
+	switch {
+	case ans.Outcome == connector.Done, seen:
 		return intent.Committed
-	case connector.Refused, connector.NotSent:
+	case p.From == intent.Unknown:
+		// Whatever this attempt came to, it says nothing about the one before: a
+		// refusal may be of the credential, of the rate, or of the day.
+		return intent.Unknown
+	case ans.Outcome == connector.Refused, ans.Outcome == connector.NotSent:
 		return intent.Failed
-	case connector.Unclear:
-		if effect == resource.Read || from == intent.Claimed {
-			return intent.Failed
-		}
-		return intent.Unknown
+	case p.Intent.Effect == resource.Read, from == intent.Claimed:
+		return intent.Failed
 	}
-	// An answer that nobody classified is not a yes.
-	if from == intent.Sending {
-		return intent.Unknown
-	}
-	return intent.Failed
+	// Unclear, or an answer that nobody classified: that is not a yes.
+	return intent.Unknown
 }
 
 // note tells the Worker what the state means. UNKNOWN is neither an error nor a

@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
@@ -29,6 +30,8 @@ type Tool struct {
 	// what was approved under the old one.
 	Digest string           `json:"digest"`
 	Lookup *resource.Lookup `json:"-"` // how to reconcile an unknown write; nil: a person has to
+	// Idempotency says that the system knows a write by its key; nil: it doesn't.
+	Idempotency *resource.Idempotency `json:"-"`
 	// NotSecret are places in the answer whose values only look like secrets; see
 	// resource.ToolRule. They decide what is shown, not what is sent.
 	NotSecret []string `json:"-"`
@@ -50,6 +53,7 @@ type Kind interface {
 	// a header for it. The same input gives the same Request.
 	Render(tool string, args json.RawMessage, reference string) (intent.Request, error)
 	// Do sends a rendered request through a door, once: no retry, no redirect.
+	// Who may call it again, and after which Answer, is package commit's to say.
 	Do(ctx context.Context, door http.RoundTripper, tool string, req intent.Request) Answer
 }
 
@@ -61,6 +65,13 @@ type Answer struct {
 	Body    json.RawMessage // JSON; a text is a JSON string; scrubbed by the door
 	Usage   *Usage          // of a model's completion
 	Err     error           // why not, when Outcome is not Done; a fault
+	// RetryAfter is how long the system asks to be left alone; zero: it doesn't.
+	RetryAfter time.Duration
+	// Passing says that the same call may do better soon: there was no connection,
+	// or it was cut before a byte of an answer, or the system asks to be called
+	// again (429 or 503 with a Retry-After). An answer that is wrong in any other
+	// way is not.
+	Passing bool
 }
 
 // Usage is what a completion took.

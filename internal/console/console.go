@@ -118,6 +118,9 @@ func (c *Console) routes() {
 	c.handle("GET /unknown", with(ident.Admin, ident.Auditor), (*visit).unknown)
 	c.handle("POST /unknown/{intent}", with(ident.Admin), (*visit).resolve)
 
+	c.handle("GET /stops", deciders, (*visit).showStops)
+	c.handle("POST /stops", with(ident.Admin, ident.Approver), (*visit).stop)
+	c.handle("POST /stops/resume", with(ident.Admin), (*visit).resume)
 	c.handle("GET /incidents", incidentReaders, (*visit).incidents)
 	c.handle("GET /incidents/{incident}", incidentReaders, (*visit).showIncident)
 	c.handle("POST /incidents/{incident}/{action}", with(ident.Admin), (*visit).changeIncident)

@@ -178,7 +178,7 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 		return nil, err
 	}
 	p.Args = arguments(b.Args)
-	shown := []string{string(b.Args), b.Reason, b.Request.URL, b.Request.Body}
+	shown := []string{string(b.Args), b.Reason, b.Again, b.Request.URL, b.Request.Body}
 	for k, h := range b.Request.Headers {
 		shown = append(shown, k, h)
 	}

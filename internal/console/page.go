@@ -14,6 +14,7 @@ import (
 
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/vault"
 )
 
@@ -36,12 +37,18 @@ type Frame struct {
 	Who     ident.Principal
 	Nav     []link
 	Done    string // what was just done
+	// Stops is what a person has stopped; NoStops says that it can't be read.
+	Stops   []intent.Stop
+	NoStops bool
 }
 
 type link struct {
 	Path, Label string
 	Here        bool
 }
+
+// Resumes says whether who is signed in may lift a stop.
+func (f *Frame) Resumes() bool { return f.Who.Has(ident.Admin) }
 
 func (f *Frame) frame() *Frame { return f }
 
@@ -54,7 +61,8 @@ type page interface {
 // pages are all of them.
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
-	&decisionPage{}, &togetherPage{}, &passkeysPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &problemPage{},
+	&decisionPage{}, &togetherPage{}, &passkeysPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{},
+	&stopsPage{}, &problemPage{},
 }
 
 // templates has each page with the frame and the parts, by the page's name.
@@ -108,6 +116,8 @@ var done = map[string]string{
 	"removed":   "The passkey is removed.",
 	"resolved":  "Your word is on the record.",
 	"stopped":   "The Run was stopped.",
+	"switched":  "It is stopped. What was claimed before may still end; nothing more is begun.",
+	"resumed":   "It goes on.",
 }
 
 // render writes a page. It is made whole before the first byte leaves, so that
@@ -116,6 +126,7 @@ func (v *visit) render(status int, p page) {
 	f := p.frame()
 	f.Now, f.Nonce, f.Who = v.Now(), rand.Text(), v.who
 	f.Nav = navigation(v.who, v.URL.Path)
+	f.Stops, f.NoStops = v.stopped()
 	if f.Done == "" && v.Method == http.MethodGet {
 		f.Done = done[v.FormValue("done")]
 	}
@@ -149,6 +160,7 @@ func navigation(who ident.Principal, path string) []link {
 	add("/runs", "Runs", signedIn)
 	add("/decisions", "Decision Queue", deciders)
 	add("/unknown", "Unknown outcomes", with(ident.Admin, ident.Auditor))
+	add("/stops", "Kill switch", deciders)
 	add("/incidents", "Incidents", incidentReaders)
 	add("/secrets", "Secrets", with(ident.Admin, ident.Builder, ident.Auditor))
 	add("/audit", "Audit log", with(ident.Auditor, ident.Admin))

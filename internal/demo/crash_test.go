@@ -95,9 +95,34 @@ func finish(t *testing.T, dir, run string) []intent.Intent {
 	}
 	var out struct{ Intents []intent.Intent }
 	p.must(p.call("approver", "GET", "/v1/runs/"+run+"/intents", nil, &out))
+	account(t, out.Intents, s.Durable["vendors_created"])
 	p.verify()
 	p.stop()
 	return out.Intents
+}
+
+// account says what a Run came to in one line, which scripts/chaos.sh adds up: an
+// Intent that is still open is lost, and one that was unknown has to say how it was
+// found out.
+func account(t *testing.T, intents []intent.Intent, vendors int) {
+	t.Helper()
+	lost, unknown, explained := 0, 0, 0
+	for _, it := range intents {
+		if it.State.Open() {
+			lost++
+			t.Errorf("%s is left as %s", it.ID, it.State)
+		}
+		if it.Result != nil && strings.Contains(it.Result.Note, "unknown for a while") || it.State == intent.NotApplied {
+			unknown++
+			if it.Why != "" {
+				explained++
+			}
+		}
+	}
+	if unknown != explained {
+		t.Errorf("%d outcomes were unknown, and %d are explained", unknown, explained)
+	}
+	t.Logf("chaos: runs=1 double=%d lost=%d unknown=%d explained=%d", max(vendors-1, 0), lost, unknown, explained)
 }
 
 func get(t *testing.T, addr, path string) []byte {

@@ -50,7 +50,7 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	w.must(err)
 	w.discussed(parked.run, doors[0].own().Value)
 	cases, runs := w.askAll(s)
-	h.received(t)
+	h.received(t, cases)
 	w.rails(s, runs)
 	w.must(parked.call("POST", "/v1/runs/"+parked.run+"/end", map[string]any{"verdict": "done"}, nil))
 	w.incite()
@@ -58,6 +58,7 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	routes, calls := w.crawlRoutes(s, []string{parked.run, runs[0]}, doors[0].own().Value)
 	w.hourPasses()
 	w.outside("requester", "leak", nil) // it goes on, so that there is a token
+	w.must(w.as("admin").Call(w.t.Context(), "POST", "/v1/stops", map[string]any{"kind": "connection", "name": "erp-write", "reason": "it sent " + doors[0].own().Value}, nil))
 	w.eventually("the schedule is looked at", func() bool { return len(query(w.t, w.open(sqlite.File), "SELECT * FROM schedule_mark")) > 0 })
 	w.stored(s)
 	w.backedUp(s)

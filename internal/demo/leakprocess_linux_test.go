@@ -21,13 +21,16 @@ var commands = []string{
 	"run list", "run show RUN", "run intents RUN", "rail follow RUN", "run follow RUN", "intent show RUN INTENT", "decision list --state all", "decision show SECRET",
 	"secret list", "secret show SECRET", "mission list", "account list", "account passkeys SECRET", "unknown list", "audit tail", "audit tail --run RUN", "audit verify", "whoami", "health",
 	"run stop SECRET", "run start SECRET", "run start vendor-onboarding --input name=SECRET --input country=DE --input tax_id=DE129274202",
-	"secret edit SECRET --description x", "secret rollback SECRET", "account disable SECRET", "unknown resolve SECRET --applied --why SECRET", "SECRET", "run SECRET",
+	"secret edit SECRET --description x", "secret rollback SECRET", "account disable SECRET", "intent resolve SECRET applied --why SECRET --stdin", "stop list", "stop run SECRET --reason SECRET", "stop mission SECRET --reason SECRET", "stop connection SECRET --reason SECRET",
+	"resume run SECRET --reason SECRET --stdin", "resume mission SECRET --reason SECRET --stdin", "resume connection SECRET --reason SECRET --stdin", "resume all --reason SECRET --stdin",
+	"policy explain --run RUN --tool SECRET/SECRET --args {\"a\":\"SECRET\"}", "policy check -f /dev/null", "policy test -f /dev/null",
+	"SECRET", "run SECRET",
 	"secret intake-key", "secret activate SECRET", "secret disable SECRET", "secret destroy SECRET --yes", "secret rotate SECRET", "secret set SECRET", "secret import SECRET",
 	"seal status", "seal add SECRET", "seal rotate SECRET", "seal remove SECRET", "seal unseal", "key status", "key rotate SECRET", "account reset SECRET", "schema", "apply -f /dev/null",
-	"policy explain --run RUN --tool SECRET/SECRET --args {\"a\":\"SECRET\"}", "policy check -f /dev/null", "policy test -f /dev/null",
 	"incident list", "incident list --state all", "incident show SECRET", "incident close SECRET --outcome explained --note SECRET", "incident promote SECRET --name SECRET --any-origin", "incident dismiss SECRET --note SECRET",
 	"intent propose RUN --connection SECRET --tool SECRET --args {\"a\":\"SECRET\"}", "run end RUN --verdict SECRET --summary SECRET", "decision approve SECRET", "decision reject SECRET",
 	"decision edit SECRET --args {\"a\":\"SECRET\"} --reason SECRET", "decision ask SECRET SECRET", "decision answer --run RUN SECRET SECRET", "decision break-glass SECRET --reason SECRET",
+	"stop all --reason SECRET", // the last: nothing goes on after it
 }
 
 // TestLeakAProcessShowsNoSecret looks at a server as the machine sees it: the

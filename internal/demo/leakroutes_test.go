@@ -222,7 +222,7 @@ var spared = []string{"DELETE /v1/sessions/current", "POST /v1/me/password", "PO
 
 // fields are the members and form fields that requests have: each gets the secret.
 var fields = []string{"name", "password", "code", "next", "new", "again", "verdict", "digest", "reason", "value", "field", "description", "owner", "label",
-	"displayName", "roles", "input", "key", "connection", "tool", "title", "text", "kind", "summary", "why", "applied", "version", "resources", "fields", "scope", "note", "outcome", "origins", "sure", "labels", "run", "mission", "worker", "args", "decisions",
+	"displayName", "roles", "input", "key", "connection", "tool", "title", "text", "kind", "summary", "why", "finding", "version", "resources", "fields", "scope", "note", "outcome", "origins", "sure", "labels", "run", "mission", "worker", "args", "decisions",
 	"challenge", "link", "attestation", "clientData", "created", "credential", "authenticator", "authenticatorData", "client", "signature", "passkey", "answer"}
 
 func (w *world) callRoute(s *sinks, browser *http.Client, who, method, path, secret string) {

@@ -125,9 +125,7 @@ func TestNobodyCanBeAskedSoAPersonIs(t *testing.T) {
 		t.Errorf("the list of what a person has to find out: %+v", open.Intents)
 	}
 
-	say := func(who, why string) error {
-		return w.as(who).Call(t.Context(), "POST", "/v1/intents/"+it.ID+"/resolution", map[string]any{"applied": true, "why": why}, nil)
-	}
+	say := func(who, why string) error { return w.says(who, it.ID, "applied", why) }
 	refused(t, say("requester", "I am sure"), "denied")
 	refused(t, say("approver", "I am sure"), "denied")
 	refused(t, say("both", "I am sure"), "denied") // an admin, and who started it
@@ -168,7 +166,7 @@ func TestAWriteThatNobodyCanLookUpIsAPersonsAtOnce(t *testing.T) {
 	w.must(w.decide("approver", w.waiting(run), "approve"))
 	it := w.becomes(run, intent.NeedsHuman)
 	w.observed(run, explain.ToolCall, "erp-write / createVendor: NEEDS_HUMAN", "the Tool has no lookup")
-	w.must(w.as("admin").Call(t.Context(), "POST", "/v1/intents/"+it.ID+"/resolution", map[string]any{"applied": false, "why": "it is not in the ERP"}, nil))
+	w.must(w.says("admin", it.ID, "not_applied", "it is not in the ERP"))
 	w.observed(run, explain.ToolCall, "erp-write / createVendor: NOT_APPLIED", "it is not in the ERP")
 	w.must(w.decide("approver", w.waiting(run), "approve"))
 	if r := w.ended(run); r.Verdict != "onboarded" {
@@ -178,6 +176,14 @@ func TestAWriteThatNobodyCanLookUpIsAPersonsAtOnce(t *testing.T) {
 		t.Errorf("the ERP counts %+v", s)
 	}
 	w.clean(run)
+}
+
+// says is somebody's word on what became of a write, with a fresh proof.
+func (w *world) says(who, id, finding, why string) error { return w.saysOf(who, id, 1, finding, why) }
+
+func (w *world) saysOf(who, id string, revision int, finding, why string) error {
+	return w.as(who).Call(w.t.Context(), "POST", "/v1/intents/"+id+"/resolution",
+		map[string]any{"revision": revision, "finding": finding, "why": why, "password": w.People[who].Password, "code": w.code(who)}, nil)
 }
 
 func refused(t *testing.T, err error, kind string) {

@@ -54,8 +54,16 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 	if it, err := g.earlier(ctx, c); err == nil || !fault.Is(err, fault.NotFound) {
 		return it, err
 	}
+	// What a person has stopped is neither refused nor counted: it waits. Of the
+	// Connection it is said only to who holds it.
+	if err := g.stopped(ctx, c, ""); err != nil {
+		return c.it, err
+	}
 	if err := g.resolve(ctx, c); err != nil {
 		return c.it, g.refuse(ctx, c, err)
+	}
+	if err := g.stopped(ctx, c, c.it.Connection); err != nil {
+		return c.it, err
 	}
 	if err := g.withinLimits(c); err != nil {
 		return c.it, g.refuse(ctx, c, err)
@@ -110,9 +118,9 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 	}
 	switch it.State {
 	case intent.Claimed:
-		return g.attempt(ctx, c, g.plan(c, intent.Proposed, 1))
+		return g.attempt(ctx, c, g.plan(c, intent.Proposed, commit.Attempt{Fence: 1}))
 	case intent.Approved:
-		return g.execute(ctx, c, intent.Approved, 0)
+		return g.execute(ctx, c, intent.Approved, commit.Attempt{})
 	default:
 		return it, nil
 	}

@@ -23,30 +23,52 @@ func (g *Gate) Dispatch(ctx context.Context, tenant ident.Tenant, id string) err
 	if err != nil {
 		return err
 	}
-	if it.State != intent.Approved && it.State != intent.Claimed {
+	if it.State != intent.Approved && it.State != intent.Claimed && it.State != intent.Sending {
 		return nil
 	}
-	fence, _, err := g.Intents.Fence(ctx, tenant, id)
+	at, err := g.Intents.Attempt(ctx, tenant, id)
 	if err != nil {
 		return err
+	}
+	if it.State == intent.Sending {
+		return g.underWay(ctx, it, at)
 	}
 	run, err := g.Runs.Run(ctx, tenant, it.Run)
 	if err != nil {
 		return err
 	}
-	_, err = g.execute(ctx, &candidate{run: run, it: it}, it.State, fence)
-	if fault.Is(err, fault.Conflict) {
-		return nil // somebody else took the step
+	_, err = g.execute(ctx, &candidate{run: run, it: it}, it.State, at)
+	if !fault.Is(err, fault.Conflict) {
+		return err
+	}
+	// Somebody else took the step. Until that has come to an end, this message is
+	// what comes back should it not.
+	if it, err = g.Intents.Intent(ctx, tenant, id); err == nil && (it.State == intent.Claimed || it.State == intent.Sending) {
+		err = fault.New(fault.Unavailable, "another attempt is under way")
 	}
 	return err
 }
 
+// underWay is asked about an attempt at which something is, or nothing any more:
+// SENDING was written, and the store said that it was not. Nobody else would come
+// back to that one. An error means: ask again later.
+func (g *Gate) underWay(ctx context.Context, it intent.Intent, at commit.Attempt) error {
+	switch {
+	case at.Claimant != g.Machine.Claimant():
+		return nil // it was closed at the start
+	case !g.Machine.Abandoned(it.Tenant, it.ID, at):
+		return fault.New(fault.Unavailable, "an attempt is under way")
+	}
+	// Nothing has left, but the record says that it may have: it is found out.
+	return g.Recover(ctx, []commit.Left{{Intent: it, Fence: at.Fence}})
+}
+
 // execute runs the attempt; what does not pass the recheck is closed, so that
 // the Worker learns of it and nothing waits for ever.
-func (g *Gate) execute(ctx context.Context, c *candidate, from intent.State, fence int64) (intent.Intent, error) {
-	approved := c.it
+func (g *Gate) execute(ctx context.Context, c *candidate, from intent.State, at commit.Attempt) (intent.Intent, error) {
+	approved, fence := c.it, at.Fence
 	defer g.Rail.Wake(c.it.Tenant, c.it.Run)
-	it, err := g.attempt(ctx, c, g.plan(c, from, fence))
+	it, err := g.attempt(ctx, c, g.plan(c, from, at))
 	if err == nil || g.Machine.Halted() != nil {
 		return it, err
 	}
@@ -112,7 +134,7 @@ func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, from
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: from, To: intent.Parked, Fence: fence, At: g.Now(),
 		Events:  []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))},
 		Observe: []explain.Observation{g.clean(c, explain.Decision, waitsFor(c, d), cause.Error(), c.it.Args)},
-	}, c.it, d)
+	}, c.it, d, c.verdict.Uses)
 	if fault.Is(err, fault.Invalid) { // nobody is there who could be asked
 		c.it = was
 		return g.void(ctx, c, from, fence, err)

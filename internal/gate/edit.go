@@ -46,6 +46,7 @@ type Edited struct {
 	Was      decision.Item
 	Now      intent.Intent
 	Decision decision.Decision
+	Uses     []policy.Use // to be counted again in the transaction
 	By       ident.Principal
 	Reason   string
 	Event    audit.Event
@@ -92,7 +93,7 @@ func (g *Gate) Edit(ctx context.Context, who ident.Principal, e Edit) (decision.
 	delete(fields, "repeat")
 	ev := g.event(c, audit.IntentEdited, fields)
 	ev.Actor = who.String()
-	err = g.Edits.Edit(ctx, Edited{Was: item, Now: c.it, Decision: d, By: who, Reason: c.clip(g, reason), Event: ev, At: g.Now(),
+	err = g.Edits.Edit(ctx, Edited{Was: item, Now: c.it, Decision: d, Uses: c.verdict.Uses, By: who, Reason: c.clip(g, reason), Event: ev, At: g.Now(),
 		Observe: g.clean(c, explain.Decision, who.Name+" changed what waits: "+waitsFor(c, d), c.it.Edited, c.it.Args)})
 	return d, err
 }
@@ -112,6 +113,10 @@ func (g *Gate) changed(ctx context.Context, item decision.Item, args json.RawMes
 	}
 	if bad != nil {
 		return nil, bad
+	}
+	if item.Intent.Bound.Again != "" { // a system that knows its key would answer for what was sent then
+		return nil, fault.New(fault.Conflict, "what is tried again is what was sent before, and can't be changed").
+			WithHint("reject it; the Worker can propose another action")
 	}
 	if len(intent.Diff(item.Intent.Args, p.Args)) == 0 {
 		return nil, fault.New(fault.Invalid, "nothing was changed")

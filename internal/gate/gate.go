@@ -73,10 +73,11 @@ type Intents interface {
 	// rate or a budget has no room for it any more. Denied: the Run has ended.
 	Propose(ctx context.Context, p Proposed) (it intent.Intent, fresh bool, err error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
-	Fence(ctx context.Context, tenant ident.Tenant, id string) (fence int64, sent time.Time, err error)
-	// Repark takes an approved Intent back into the queue, as it is bound now,
-	// under a new Decision.
-	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
+	Attempt(ctx context.Context, tenant ident.Tenant, id string) (commit.Attempt, error)
+	// Repark takes an Intent back into the queue, as it is bound now, under a new
+	// Decision: an approved one, or one that a person wants to be tried again. uses
+	// are stored as by Propose, but for what has its place already.
+	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision, uses []policy.Use) error
 }
 
 // Earlier is what was proposed before: what a key stands for, and what was used.
@@ -141,6 +142,7 @@ type Config struct {
 	Intents   Intents
 	Earlier   Earlier
 	Runs      Runs
+	Stops     Stops
 	Decisions Decisions
 	Editors   Editors
 	Edits     Edits
@@ -228,7 +230,7 @@ func (c *candidate) bind(pin bool) error {
 		Tenant: it.Tenant, Run: it.Run, Intent: it.ID, Revision: it.Revision, Mission: c.run.Mission,
 		Connection: it.Connection, Integration: c.match.Integration.Name, IntegrationRevision: c.match.Revision,
 		Tool: it.Tool, ToolDigest: c.match.Tool.Digest, Args: it.Args, Request: req, Reason: it.Reason,
-		Repeat: it.Repeat, Scheme: auth.Scheme, Place: auth.Name, Field: auth.Field, SecretRef: c.meta.Name, VersionRule: c.versionRule(pin),
+		Repeat: it.Repeat, Again: it.Bound.Again, Scheme: auth.Scheme, Place: auth.Name, Field: auth.Field, SecretRef: c.meta.Name, VersionRule: c.versionRule(pin),
 	}
 	it.Digest, err = it.Bound.Digest()
 	return err

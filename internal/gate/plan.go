@@ -24,16 +24,22 @@ const maxShown = 64 << 10
 
 // plan makes the attempt on a candidate. Match, rendered request, Secret version
 // and door are those of the candidate, which Recheck has just compared.
-func (g *Gate) plan(c *candidate, from intent.State, fence int64) commit.Plan {
+func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.Plan {
 	return commit.Plan{
-		Intent: c.it, From: from, Fence: fence,
+		Intent: c.it, From: from, Fence: at.Fence, Earlier: !at.Sent.IsZero(),
+		Seen:    c.seen,
+		Stopped: func(ctx context.Context) error { return g.stopped(ctx, c, c.it.Connection) },
 		Outcome: g.outcomeEvent(c),
 		Recheck: func(ctx context.Context) (audit.Event, error) {
 			d, err := g.recheck(ctx, c)
 			if err != nil {
 				return audit.Event{}, err
 			}
-			return g.claimEvent(c, &d, fence+1), nil
+			ev := g.claimEvent(c, &d, at.Fence+1)
+			if from == intent.Unknown {
+				ev.Fields["count"] = at.Resent + 1
+			}
+			return ev, nil
 		},
 		Open: func(ctx context.Context) (http.RoundTripper, error) {
 			return g.Vault.Open(ctx, vault.DoorSpec{
@@ -61,6 +67,8 @@ func (g *Gate) plan(c *candidate, from intent.State, fence int64) commit.Plan {
 func (g *Gate) follow(c *candidate, from intent.State) func(intent.State, time.Time) []commit.Message {
 	return func(to intent.State, at time.Time) []commit.Message {
 		switch {
+		case to == intent.Unknown && from == intent.Unknown:
+			return nil // the message that led here is still there
 		case to == intent.Unknown:
 			return []commit.Message{{Kind: commit.MsgReconcile, Ref: c.it.ID, Due: at}}
 		case from == intent.Proposed:
@@ -161,7 +169,21 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 	if g.judge(ctx, c); c.verdict.Effect == policy.Deny {
 		return d, denied(c.verdict)
 	}
-	return d, g.enough(ctx, c, d)
+	if err := g.enough(ctx, c, d); err != nil {
+		return d, err
+	}
+	// Last, so that what can't be sent any more is closed meanwhile. The store looks
+	// once more, in the transaction of the claim.
+	return d, g.stopped(ctx, c, c.it.Connection)
+}
+
+// seen is the status by which the system says that it knows the Intent's key; 0:
+// it never says so.
+func (c *candidate) seen() int {
+	if c.match == nil || c.match.Tool.Idempotency == nil {
+		return 0
+	}
+	return c.match.Tool.Idempotency.Status
 }
 
 // pins says whether an approval is bound to the Secret's version.

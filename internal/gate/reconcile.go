@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,22 +28,27 @@ const (
 	defaultSettle = 30 * time.Second
 )
 
-// Reconcile asks the system what became of a write whose outcome is unknown.
-// tries is how often it was asked already. It returns when to ask again, or zero
-// when the question is closed: COMMITTED when the system has it, NOT_APPLIED
-// when it has not after the time that it may still take, NEEDS_HUMAN when
-// nothing can be asked.
+// Reconcile finds out what became of a write whose outcome is unknown. tries is
+// how often it was called already. It returns when to call again, or zero when the
+// question is closed: COMMITTED when the system has it, NOT_APPLIED when it has
+// not after the time that it may still take. Where the system can't be asked, the
+// same request is sent again under its key, if the Integration declares that;
+// else a person is asked: NEEDS_HUMAN. An [intent.Stopped] means: later, and it
+// is not counted.
 func (g *Gate) Reconcile(ctx context.Context, tenant ident.Tenant, id string, tries int) (again time.Time, err error) {
 	if err := g.Machine.Halted(); err != nil {
 		return again, err
 	}
 	it, err := g.Intents.Intent(ctx, tenant, id)
-	if err != nil || it.State != intent.Unknown {
+	if err != nil || it.State != intent.Unknown && it.State != intent.Sending {
 		return again, err
 	}
-	fence, sent, err := g.Intents.Fence(ctx, tenant, id)
+	at, err := g.Intents.Attempt(ctx, tenant, id)
 	if err != nil {
 		return again, err
+	}
+	if it.State == intent.Sending {
+		return again, g.underWay(ctx, it, at)
 	}
 	run, err := g.Runs.Run(ctx, tenant, it.Run)
 	if err != nil {
@@ -56,24 +62,27 @@ func (g *Gate) Reconcile(ctx context.Context, tenant ident.Tenant, id string, tr
 		found, settle, err = g.lookup(ctx, c)
 		return err
 	})
+	_, stopped := errors.AsType[*intent.Stopped](err)
 	switch {
+	case stopped:
+		return again, err
 	case err != nil && tries < maxLookups && fault.Is(err, fault.Unavailable):
 		return g.Now().Add(time.Second << min(tries, 6)), nil
 	case err != nil:
-		return again, g.closeUnknown(ctx, c, fence, intent.NeedsHuman, "system:reconcile", "the system could not be asked: "+err.Error(), nil)
+		return g.resend(ctx, c, at, err)
 	case found != nil:
-		return again, g.closeUnknown(ctx, c, fence, intent.Committed, "system:reconcile", "the system was asked and has it", found)
+		return again, g.closeUnknown(ctx, c, at.Fence, closing{to: intent.Committed, why: "the system was asked and has it", body: found})
 	}
 	// Since when no byte of ours was under way any more: UNKNOWN was recorded
 	// after the call had ended. The system may still be at it for a while.
-	over := sent
+	over := at.Sent
 	if it.UpdatedAt.After(over) {
 		over = it.UpdatedAt
 	}
 	if asked.Before(over.Add(settle)) {
 		return over.Add(settle), nil
 	}
-	return again, g.closeUnknown(ctx, c, fence, intent.NotApplied, "system:reconcile", "the system was asked and does not have it", nil)
+	return again, g.closeUnknown(ctx, c, at.Fence, closing{to: intent.NotApplied, why: "the system was asked and does not have it"})
 }
 
 // lookup makes the Tool's lookup call, as a read of its own with its own audit
@@ -192,12 +201,21 @@ func child(doc json.RawMessage, tok string) (json.RawMessage, error) {
 	return nil, errNoAnswer
 }
 
-// closeUnknown ends the question of what became of a write.
-func (g *Gate) closeUnknown(ctx context.Context, c *candidate, fence int64, to intent.State, actor, why string, body json.RawMessage) error {
+// closing is how the question ends of what became of a write.
+type closing struct {
+	to     intent.State
+	actor  string // empty: the Boundary itself
+	why    string
+	factor string // of a person: what they confirmed it with
+	body   json.RawMessage
+}
+
+// closeUnknown ends the question.
+func (g *Gate) closeUnknown(ctx context.Context, c *candidate, fence int64, end closing) error {
 	at := g.Now()
-	why = c.clip(g, why)
-	res := intent.Result{State: to, Body: body, Edited: c.it.Edited}
-	switch to {
+	why := c.clip(g, end.why)
+	res := intent.Result{State: end.to, Body: end.body, Edited: c.it.Edited}
+	switch end.to {
 	case intent.Committed:
 		res.Note = "Whether it was applied was unknown for a while; it was: " + why
 	case intent.NotApplied:
@@ -205,57 +223,24 @@ func (g *Gate) closeUnknown(ctx context.Context, c *candidate, fence int64, to i
 	default:
 		res.Note = "Whether it was applied is not known, and " + why + ". A person has to find out. Do not repeat it."
 	}
-	method := "lookup"
-	if strings.HasPrefix(actor, string(ident.Person)) {
-		method = "person"
-	}
-	ev := g.event(c, audit.IntentResolved, map[string]any{"state": to, "digest": c.it.Digest, "why": why, "method": method})
-	ev.Actor = actor
 	msgs := []commit.Message{{Kind: commit.MsgSegment, Ref: c.it.Run, Due: at}}
-	if to == intent.NeedsHuman {
+	if end.to == intent.NeedsHuman {
 		msgs = nil
 	}
 	_, err := g.Intents.Step(ctx, commit.Step{
-		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: c.it.State, To: to, Fence: fence, Why: why, Result: &res,
-		Events: []audit.Event{ev}, Observe: []explain.Observation{g.clean(c, explain.ToolCall, action(c.it)+": "+string(to), res.Note, body)},
+		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: c.it.State, To: end.to, Fence: fence, Why: why, Result: &res,
+		Events: []audit.Event{g.resolvedEvent(c, end, why)}, Observe: []explain.Observation{g.clean(c, explain.ToolCall, action(c.it)+": "+string(end.to), res.Note, end.body)},
 		Outbox: msgs, At: at,
 	})
 	g.Rail.Wake(c.it.Tenant, c.it.Run)
 	return err
 }
 
-// Resolve is a person's verdict on a write whose outcome nothing could find out.
-// Who started the Run can't give it, and a Run never can.
-func (g *Gate) Resolve(ctx context.Context, who ident.Principal, id string, applied bool, why string) (intent.Intent, error) {
-	if !who.Valid() || !who.Has(ident.Admin) {
-		return intent.Intent{}, fault.New(fault.Denied, "only an admin says what became of a write whose outcome is unknown")
+func (g *Gate) resolvedEvent(c *candidate, end closing, why string) audit.Event {
+	ev := g.event(c, audit.IntentResolved, map[string]any{"state": end.to, "digest": c.it.Digest, "why": why, "method": "lookup"})
+	ev.Actor = "system:reconcile"
+	if end.actor != "" {
+		ev.Actor, ev.Fields["method"], ev.Fields["factor"] = end.actor, "person", end.factor
 	}
-	it, err := g.Intents.Intent(ctx, who.Tenant, id)
-	if err != nil {
-		return it, err
-	}
-	switch {
-	case it.Starter == who.String():
-		return it, fault.New(fault.Denied, "who started the Run can't say what became of its write")
-	case it.State != intent.NeedsHuman:
-		return it, fault.Newf(fault.Conflict, "the intent is %s: there is nothing to find out", it.State)
-	case strings.TrimSpace(why) == "" || len(why) > maxWhy:
-		return it, fault.Newf(fault.Invalid, "say how you found out, in at most %d bytes", maxWhy)
-	}
-	fence, _, err := g.Intents.Fence(ctx, who.Tenant, id)
-	if err != nil {
-		return it, err
-	}
-	run, err := g.Runs.Run(ctx, who.Tenant, it.Run)
-	if err != nil {
-		return it, err
-	}
-	to := intent.NotApplied
-	if applied {
-		to = intent.Committed
-	}
-	if err := g.closeUnknown(ctx, &candidate{run: run, it: it}, fence, to, who.String(), why, nil); err != nil {
-		return it, err
-	}
-	return g.Intents.Intent(ctx, who.Tenant, id)
+	return ev
 }

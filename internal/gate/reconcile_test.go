@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
@@ -28,6 +29,23 @@ func (w *world) unknown(who ident.Principal, tool string) intent.Intent {
 	w.must(w.dispatch(it))
 	w.answer = was
 	return w.wantState(it.ID, intent.Unknown)
+}
+
+var admin = ident.Principal{Tenant: acme, Kind: ident.Person, ID: "acc_adm", Name: "Adm", Roles: []ident.Role{ident.Admin}}
+
+// tells is somebody's word, with a proof of exactly that.
+func (w *world) tells(by ident.Principal, id string, f gate.Finding, why string) error {
+	it, _ := w.Intents.Intent(w.t.Context(), acme, id) // one that is not there is revision 0
+	r := gate.Resolution{Finding: f, Revision: it.Revision, Why: why}
+	if q, err := w.Ask(w.t.Context(), by, id, r); err == nil {
+		r.Factor = w.proof(by, q.Act(r, by.ID))
+	}
+	_, err := w.Resolve(w.t.Context(), by, id, r)
+	return err
+}
+
+func (w *world) proof(by ident.Principal, act intent.Digest) decision.Factor {
+	return decision.Factor{ID: "fac_9", Tenant: by.Tenant, Account: by.ID, Method: "totp", At: w.clock(), For: act}
 }
 
 // has is what the system answers to the lookup.
@@ -160,14 +178,12 @@ func TestOnlyAnAdminWhoIsNotInvolvedSaysWhatBecameOfAWrite(t *testing.T) {
 	person := func(id string, roles ...ident.Role) ident.Principal {
 		return ident.Principal{Tenant: acme, Kind: ident.Person, ID: id, Roles: roles}
 	}
-	admin := person("acc_adm", ident.Admin)
 	w := newWorld(t)
 	who := w.start()
 	it := w.unknown(who, "dropVendor")
 	say := func(by ident.Principal, id, why string, k fault.Kind) {
 		t.Helper()
-		_, err := w.Resolve(t.Context(), by, id, true, why)
-		w.wantKind(err, k)
+		w.wantKind(w.tells(by, id, gate.Applied, why), k)
 	}
 	say(admin, it.ID, "I looked", fault.Conflict) // it is being looked up
 	w.reconcile(it, 0)
@@ -196,8 +212,7 @@ func TestAPersonCanSayThatAWriteWasNotApplied(t *testing.T) {
 	w := newWorld(t)
 	it := w.unknown(w.start(), "dropVendor")
 	w.reconcile(it, 0)
-	_, err := w.Resolve(t.Context(), ident.Principal{Tenant: acme, Kind: ident.Person, ID: "acc_adm", Roles: []ident.Role{ident.Admin}}, it.ID, false, "it is not there")
-	w.must(err)
+	w.must(w.tells(admin, it.ID, gate.NotApplied, "it is not there"))
 	w.wantState(it.ID, intent.NotApplied)
 }
 
@@ -208,9 +223,9 @@ func TestWhatADeadProcessLeftUnderWayIsLookedUp(t *testing.T) {
 	w.approve(it, nil)
 	for _, to := range []intent.State{intent.Claimed, intent.Sending} {
 		got := w.stored(it.ID)
-		fence, _, err := w.store.Fence(t.Context(), acme, it.ID)
+		at, err := w.store.Attempt(t.Context(), acme, it.ID)
 		w.must(err)
-		_, err = w.store.Step(t.Context(), commit.Step{Tenant: acme, Intent: it.ID, Run: it.Run, From: got.State, To: to, Fence: fence, Claimant: "proc_dead", At: w.now})
+		_, err = w.store.Step(t.Context(), commit.Step{Tenant: acme, Intent: it.ID, Run: it.Run, From: got.State, To: to, Fence: at.Fence, Claimant: "proc_dead", At: w.now})
 		w.must(err)
 	}
 	left, err := w.store.Left(t.Context())

@@ -53,6 +53,9 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if err != nil {
 		return none, err
 	}
+	if err := g.stopped(ctx, &candidate{run: intent.Run{Mission: m.Name}, it: intent.Intent{Tenant: who.Tenant}}, ""); err != nil {
+		return none, err
+	}
 	if met := g.Vault.Scrub(who.Tenant).Contains([]byte(s.Key)); len(met) > 0 {
 		return none, g.typedKnown(ctx, who, m.Name, "key", met, fault.New(fault.Denied, "the key holds a known secret").WithHint("a key is stored and shown: leave credentials out"))
 	}

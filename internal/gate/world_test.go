@@ -63,6 +63,7 @@ type world struct {
 
 	mu       sync.Mutex
 	opened   int      // doors
+	waited   int      // before the same call again
 	arrived  []string // requests at the system: tool and body
 	answer   func(tool, body string) connector.Answer
 	broken   map[string]error // by the name of a store's method
@@ -117,9 +118,11 @@ func (w *world) open() {
 	w.desk, err = decision.NewDesk(decision.Config{Store: w.store, Papers: w.store, Facts: w.store, Involved: starters{}, Hold: w.store.Hold, Now: w.clock, Wake: rail.Wake,
 		Clean: func(_ ident.Tenant, s string) string { return s }, Known: func(ident.Tenant, ...[]byte) ([]string, error) { return nil, nil }})
 	w.must(err)
+	machine := commit.New(intents{w.store, w}, ident.New("proc"), w.clock, quiet)
+	machine.Wait = func(context.Context, time.Duration) { w.waited++ }
 	w.Gate = gate.New(gate.Config{
 		Intents: intents{w.store, w}, Earlier: w.store, Runs: runs{w.store, w}, Decisions: decisions{w.store, w}, Editors: w.desk, Edits: w.store, Vault: doors{v, w},
-		Machine: commit.New(intents{w.store, w}, ident.New("proc"), w.clock, quiet), Rail: rail,
+		Machine: machine, Rail: rail, Stops: w.store,
 		World:     func(ident.Tenant) (gate.World, error) { return w.compiled, w.worldErr },
 		Transport: func(*catalog.Match) http.RoundTripper { return line{w} },
 		Now:       w.clock, Log: quiet,

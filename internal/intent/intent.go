@@ -117,12 +117,15 @@ type Bound struct {
 	Args                json.RawMessage `json:"args"`
 	Request             Request         `json:"request"`
 	Reason              string          `json:"reason"`
-	Repeat              bool            `json:"repeat"`      // a deliberate second write of the same
-	Scheme              resource.Scheme `json:"scheme"`      // how and where the credential is injected
-	Place               string          `json:"place"`       // of the header or query schemes: its name
-	Field               string          `json:"field"`       // which of the Secret's fields
-	SecretRef           string          `json:"secretRef"`   // the Secret's name; never a value
-	VersionRule         string          `json:"versionRule"` // "active", or "vN" where it is pinned
+	Repeat              bool            `json:"repeat"` // a deliberate second write of the same
+	// Again is why it is asked a second time: a person's word on an earlier attempt
+	// whose outcome nobody could find out.
+	Again       string          `json:"again,omitempty"`
+	Scheme      resource.Scheme `json:"scheme"`      // how and where the credential is injected
+	Place       string          `json:"place"`       // of the header or query schemes: its name
+	Field       string          `json:"field"`       // which of the Secret's fields
+	SecretRef   string          `json:"secretRef"`   // the Secret's name; never a value
+	VersionRule string          `json:"versionRule"` // "active", or "vN" where it is pinned
 }
 
 // Request is the rendered request without its credential: exactly what would

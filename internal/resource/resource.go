@@ -109,6 +109,9 @@ type ToolRule struct {
 	// id with a write, so that Lookup can find what it made.
 	ReferenceHeader string  `json:"referenceHeader,omitempty" yaml:"referenceHeader,omitempty"`
 	Lookup          *Lookup `json:"lookup,omitempty" yaml:"lookup,omitempty"`
+	// Idempotency is the operator's word that the system carries out a write once,
+	// however often it comes under the same key.
+	Idempotency *Idempotency `json:"idempotency,omitempty" yaml:"idempotency,omitempty"`
 	// NotSecret are places in the answer whose values look like secrets and are
 	// none, such as a cursor: JSON pointers (RFC 6901) in which "*" stands for any
 	// name or index. Known Secrets are taken out there as everywhere.
@@ -128,6 +131,30 @@ type Lookup struct {
 	// "absent" counts only after that. Default 30s.
 	Settle Duration `json:"settle,omitzero" yaml:"settle,omitempty"`
 }
+
+// Idempotency declares a provider's idempotency keys. A wrong declaration is a
+// second write: it says what the system does, not what is hoped for.
+type Idempotency struct {
+	// Header carries the key, which is made of the Intent and stays the same.
+	Header string `json:"header" yaml:"header"`
+	// Window is how long the system knows a key, from the first request on. Only
+	// within it, and some way before its end, is a request sent again. At least a
+	// minute, at most 30 days.
+	Window Duration `json:"window" yaml:"window"`
+	// Semantics is what it answers to a key that it knows.
+	Semantics Semantics `json:"semantics" yaml:"semantics"`
+	// Status is that of Rejects: 4xx, and used for nothing else by this operation.
+	Status int `json:"status,omitempty" yaml:"status,omitempty"`
+}
+
+// Semantics is what a system answers to the same request under the same key.
+type Semantics string
+
+// The semantics.
+const (
+	Replays Semantics = "replays" // the answer of the first time
+	Rejects Semantics = "rejects" // a status that says: carried out before
+)
 
 // Model is a chat-completion endpoint. Its one Tool is "complete", a read.
 type Model struct {

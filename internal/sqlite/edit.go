@@ -46,6 +46,9 @@ func (s *Store) Edit(ctx context.Context, e gate.Edited) error {
 		if err := t.put(row, cols{"body": body, "revision": it.Revision, "updated_at": e.At}); err != nil {
 			return err
 		}
+		if err := t.useUp(gate.Proposed{Intent: it, Uses: e.Uses}); err != nil {
+			return err
+		}
 		if err := t.insertDecision(e.Decision); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
 )
 
@@ -58,16 +59,11 @@ func (r *reader) intentByKey(tenant ident.Tenant, run, key string) (*row, error)
 	return r.one(tbIntent, "WHERE tenant = $1 AND run = $2 AND key = $3", tenant, run, key)
 }
 
-// Fence is the fence of an Intent's last attempt, and when its bytes could leave.
-func (s *Store) Fence(ctx context.Context, tenant ident.Tenant, id string) (fence int64, sent time.Time, err error) {
-	err = s.read(ctx, func(r *reader) error {
-		x, err := r.byKey(tbIntent, tenant, id)
-		if err == nil {
-			fence, sent = x.number("fence"), x.instant("sent_at")
-		}
-		return err
-	})
-	return fence, sent, err
+// Attempt is how far the attempts at an Intent have come.
+func (s *Store) Attempt(ctx context.Context, tenant ident.Tenant, id string) (commit.Attempt, error) {
+	return oneRow(ctx, s, func(x *row) (commit.Attempt, error) {
+		return commit.Attempt{Fence: x.number("fence"), Sent: x.instant("sent_at"), Resent: int(x.number("resent")), Claimant: x.text("claimant")}, nil
+	}, func(r *reader) (*row, error) { return r.byKey(tbIntent, tenant, id) })
 }
 
 // Intents lists a Run's, the oldest first, at most 1000.
@@ -194,10 +190,13 @@ func (t *Tx) propose(p gate.Proposed) error {
 	fence := int64(0)
 	if i.State == intent.Claimed {
 		fence = 1
+		if err := t.stopped(i.Tenant, i.Run, i.Mission, i.Connection); err != nil {
+			return err
+		}
 	}
 	if _, err := t.insert(tbIntent, cols{"tenant": i.Tenant, "id": i.ID, "run": i.Run, "state": i.State, "revision": i.Revision, "connection": i.Connection,
 		"tool": i.Tool, "effect": i.Effect, "args_digest": p.ArgsDigest, "key": nullText(i.Key), "body": body, "why": i.Why, "result": nil, "fence": fence,
-		"claimant": p.Claimant, "sent_at": 0, "created_at": i.CreatedAt, "updated_at": i.CreatedAt}); err != nil {
+		"claimant": p.Claimant, "sent_at": 0, "resent": 0, "created_at": i.CreatedAt, "updated_at": i.CreatedAt}); err != nil {
 		return err
 	}
 	if p.Decision != nil {
@@ -290,14 +289,22 @@ func (t *Tx) step(st commit.Step) (int64, error) {
 	if x.text("run") != st.Run || x.number("fence") != st.Fence {
 		return 0, errIntentChanged
 	}
+	if st.Uses {
+		if err := t.mayUse(x, st); err != nil {
+			return 0, err
+		}
+	}
 	next := cols{"state": st.To, "why": st.Why, "updated_at": st.At}
 	fence := st.Fence
-	if st.To == intent.Claimed {
+	if st.To == intent.Claimed || st.From == intent.Unknown && st.To == intent.Sending {
 		fence++
 	}
 	next["fence"] = fence
-	if st.To == intent.Sending {
-		next["sent_at"] = st.At
+	if st.To == intent.Sending && x.number("sent_at") == 0 {
+		next["sent_at"] = st.At // the first time: a system's window for a key begins then
+	}
+	if st.To == intent.Sending && st.From == intent.Unknown {
+		next["resent"] = x.number("resent") + 1
 	}
 	if st.Claimant != "" {
 		next["claimant"] = st.Claimant
@@ -367,9 +374,9 @@ func (t *Tx) follow(tenant ident.Tenant, run string, st commit.Step) error {
 	return nil
 }
 
-// Repark puts an approved Intent back into the Decision Queue with a new
-// Decision, as it is bound now.
-func (s *Store) Repark(ctx context.Context, st commit.Step, it intent.Intent, d decision.Decision) error {
+// Repark puts an Intent back into the Decision Queue with a new Decision, as it is
+// bound now: an approved one, or one that a person wants to be tried again.
+func (s *Store) Repark(ctx context.Context, st commit.Step, it intent.Intent, d decision.Decision, uses []policy.Use) error {
 	return s.write(ctx, func(t *Tx) error {
 		if _, err := t.step(st); err != nil {
 			return err
@@ -385,7 +392,10 @@ func (s *Store) Repark(ctx context.Context, st commit.Step, it intent.Intent, d 
 		if x.number("revision") != int64(it.Revision)-1 {
 			return errIntentChanged
 		}
-		if err := t.put(x, cols{"body": body, "revision": it.Revision}); err != nil {
+		if err := t.put(x, cols{"body": body, "revision": it.Revision, "resent": 0}); err != nil {
+			return err
+		}
+		if err := t.useUp(gate.Proposed{Intent: it, Uses: uses}); err != nil {
 			return err
 		}
 		return t.insertDecision(d)

@@ -74,3 +74,13 @@ func (s *Store) RetryMessage(ctx context.Context, d Due, at time.Time) error {
 		return err
 	})
 }
+
+// PostponeMessage makes a message due again later, without counting it as a try:
+// what it is about is held up by a person.
+func (s *Store) PostponeMessage(ctx context.Context, d Due, at time.Time) error {
+	return s.write(ctx, func(t *Tx) error {
+		_, err := t.Exec(`UPDATE outbox SET due_at = $1 WHERE tenant = $2 AND kind = $3 AND ref = $4 AND generation = $5`,
+			ms(at), d.Tenant, d.Kind, d.Ref, d.Generation)
+		return err
+	})
+}

@@ -235,7 +235,7 @@ func (l *loading) apart(head audit.Head, differ []*table, genuine bool) error {
 		l.a.sums[id.table.number].add(k.share)
 	}
 	put(l.t.rows, l.t.rows.touched, l.tenant, true)
-	return nil
+	return l.stopLost()
 }
 
 // set sets one row apart.

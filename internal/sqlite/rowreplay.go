@@ -76,6 +76,10 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		f.prints[id(tbPasskey, text("factor"))] = text("row")
 	case audit.FactorRemoved:
 		delete(f.prints, id(tbPasskey, text("factor")))
+	case audit.StopSet:
+		f.prints[id(tbStop, text("kind"), text("name"))] = text("row")
+	case audit.StopLifted:
+		delete(f.prints, id(tbStop, text("kind"), text("name")))
 	case audit.RunStarted:
 		f.runs[e.Run] = true
 	case audit.RunEnded:
@@ -172,7 +176,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount, tbPasskey:
+	case tbResource, tbAccount, tbPasskey, tbStop:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

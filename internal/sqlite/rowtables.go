@@ -62,7 +62,7 @@ var (
 
 	tbIntent = define(8, table{name: "intent", keys: 2,
 		columns: []string{"tenant", "id", "run", "state", "revision", "connection", "tool", "effect", "args_digest", "key", "body", "why", "result",
-			"fence", "claimant", "sent_at", "created_at", "updated_at"},
+			"fence", "claimant", "sent_at", "resent", "created_at", "updated_at"},
 		live: func(r *row) bool { return r.state("state").Open() }, liveSQL: "state IN (" + openStates + ")",
 		of: func(r *row) string { return r.text("run") }})
 
@@ -94,9 +94,12 @@ var (
 		columns: []string{"tenant", "id", "account", "kind", "act", "nonce", "given_by", "at", "expires_at"},
 		of:      func(r *row) string { return r.text("account") }})
 
+	tbStop = define(15, table{name: "stop", keys: 3,
+		columns: []string{"tenant", "kind", "name", "since", "by", "by_name", "reason"}})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop}
 )
 
 func never(*row) bool { return false }

@@ -67,8 +67,9 @@ func (r *reader) uses(tenant ident.Tenant, u policy.Use, intentID string, now ti
 	return c, err
 }
 
-// useUp takes what a new Intent uses of rates and budgets, if there is room for it
-// beside what is used by now: gate.ErrUsedUp when there is none.
+// useUp takes what an Intent uses of rates and budgets, if there is room for it
+// beside what is used by now: gate.ErrUsedUp when there is none. What it has taken
+// before it takes once.
 func (t *Tx) useUp(p gate.Proposed) error {
 	i := p.Intent
 	done := map[string]*row{}
@@ -91,6 +92,13 @@ func (t *Tx) useUp(p gate.Proposed) error {
 		if x := done[u.Scope]; x != nil { // two windows over the same
 			if until.After(x.instant("until")) {
 				err = t.put(x, cols{"until": until})
+			}
+		} else if c.held >= 0 { // it was proposed before
+			if x, err = t.reader().byKey(tbUse, i.Tenant, u.Scope, i.ID); err == nil {
+				if was := x.instant("until"); was.After(until) {
+					until = was
+				}
+				err = t.put(x, cols{"amount": max(c.held, u.Amount), "until": until})
 			}
 		} else {
 			done[u.Scope], err = t.insert(tbUse, cols{"tenant": i.Tenant, "scope": u.Scope, "intent": i.ID, "at": at, "amount": u.Amount, "until": until})

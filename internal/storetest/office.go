@@ -18,6 +18,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
 )
 
@@ -187,6 +188,6 @@ func (o *office) wantCode(err error, c decision.Code) {
 }
 
 // repark asks a person after all, about the Intent as it is now.
-func (o *office) repark(i intent.Intent, d decision.Decision) error {
-	return o.Store.Repark(o.ctx, commit.Step{Tenant: i.Tenant, Intent: i.ID, Run: i.Run, From: intent.Approved, To: intent.Parked, At: o.Now}, i, d)
+func (o *office) repark(i intent.Intent, d decision.Decision, uses ...policy.Use) error {
+	return o.Store.Repark(o.ctx, commit.Step{Tenant: i.Tenant, Intent: i.ID, Run: i.Run, From: intent.Approved, To: intent.Parked, At: o.Now}, i, d, uses)
 }

@@ -45,7 +45,7 @@ type Store interface {
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
 	PolicyUse(ctx context.Context, tenant ident.Tenant, u policy.Use, intentID string, now time.Time) (used int64, held bool, err error)
 	SweepUses(ctx context.Context, now time.Time) error
-	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision) error
+	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision, uses []policy.Use) error
 	Edit(ctx context.Context, e gate.Edited) error
 	Step(ctx context.Context, s commit.Step) (fence int64, err error)
 	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)

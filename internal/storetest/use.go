@@ -101,6 +101,41 @@ func Uses(t *testing.T, open func(*testing.T) Store) {
 				o.t.Errorf("the place of a smaller amount is that of a greater one: %v", err)
 			}
 		},
+		"what is asked about again uses what it then needs, and once": func(o *office) {
+			i, err := o.use(aLimit("a", 10, 4))
+			o.must(err)
+			_, err = o.use(aLimit("b", 10, 8))
+			o.must(err)
+			again := func(uses ...policy.Use) error {
+				next := i
+				next.Revision++
+				next.Bound.Revision++
+				var err error
+				next.Digest, err = next.Bound.Digest()
+				o.must(err)
+				d, err := decision.New(next, of("finance"), 0, o.Now)
+				o.must(err)
+				_, err = o.Store.Step(o.ctx, commit.Step{Tenant: acme, Intent: i.ID, Run: i.Run, From: intent.Parked, To: intent.Approved, At: o.Now})
+				o.must(err)
+				if err = o.repark(next, d, uses...); err == nil {
+					i = next
+				}
+				return err
+			}
+			o.must(again(aLimit("a", 10, 4), aLimit("c", 10, 1)))
+			o.wantUsed("a", 4)
+			o.wantUsed("c", 1)
+			o.must(again(aLimit("a", 10, 6)))
+			o.wantUsed("a", 6)
+			if err := again(aLimit("c", 10, 2), aLimit("b", 10, 3)); !errors.Is(err, gate.ErrUsedUp) {
+				o.t.Errorf("there was room: %v", err)
+			}
+			o.wantUsed("b", 8)
+			o.wantUsed("c", 1)
+			if got, err := o.Store.Intent(o.ctx, acme, i.ID); err != nil || got.State != intent.Approved || got.Revision != i.Revision {
+				o.t.Errorf("it is %s at revision %d: %v", got.State, got.Revision, err)
+			}
+		},
 		"two windows over the same count once": func(o *office) {
 			day := aLimit("a", 100, 4)
 			day.Window = 24 * time.Hour

@@ -2,7 +2,9 @@
 // filed and found again by their reference.
 //
 // It never changes or removes a ticket, and files a new one each time it is
-// asked to.
+// asked to, but for a request with an Idempotency-Key that it has seen: the same
+// body gets the answer of the first time, and another is refused. A key is known
+// as long as its ticket: it is on disk with it.
 //
 // # Security
 //
@@ -11,6 +13,9 @@
 package ticketing
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -48,14 +53,21 @@ type FindResult struct {
 	Count   int      `json:"count"`
 }
 
+// filed is a ticket as it is on disk, with the key of the request that made it.
+type filed struct {
+	Ticket
+	Key  string `json:"idempotency_key,omitempty"`
+	Sent string `json:"idempotency_body,omitempty"` // SHA-256 of what was asked for
+}
+
 type store struct {
 	mu      sync.Mutex // held over the journal's append, so that ids are in order
-	tickets []Ticket
-	journal *system.Journal[Ticket]
+	tickets []filed
+	journal *system.Journal[filed]
 }
 
 func open(dir string) (*system.Service, error) {
-	journal, tickets, err := system.OpenJournal[Ticket](filepath.Join(dir, "tickets.jsonl"))
+	journal, tickets, err := system.OpenJournal[filed](filepath.Join(dir, "tickets.jsonl"))
 	if err != nil {
 		return nil, err
 	}
@@ -92,25 +104,53 @@ func (s *store) create(w http.ResponseWriter, r *http.Request) {
 		system.Fail(w, http.StatusBadRequest, "the header Client-Reference is letters, digits and _.:- only, at most 128")
 		return
 	}
-	t := Ticket{Draft: d, CreatedAt: time.Now().UTC()}
+	key := r.Header.Values("Idempotency-Key")
+	if len(key) > 1 || len(key) == 1 && !referenceForm.MatchString(key[0]) {
+		system.Fail(w, http.StatusBadRequest, "the header Idempotency-Key is letters, digits and _.:- only, at most 128")
+		return
+	}
+	t := filed{Ticket: Ticket{Draft: d, CreatedAt: time.Now().UTC()}}
 	if len(ref) == 1 {
 		t.ClientReference = ref[0]
 	}
+	if len(key) == 1 {
+		t.Key, t.Sent = key[0], digest(d, t.ClientReference)
+	}
 	t, err := s.add(t)
+	if errors.Is(err, errOtherBody) {
+		system.Fail(w, http.StatusUnprocessableEntity, "the Idempotency-Key was used for another request")
+		return
+	}
 	if err != nil {
 		system.Fail(w, http.StatusInternalServerError, "the ticket could not be stored")
 		return
 	}
-	system.JSON(w, http.StatusCreated, t)
+	system.JSON(w, http.StatusCreated, t.Ticket)
 }
 
-// add gives t its id and stores it.
-func (s *store) add(t Ticket) (Ticket, error) {
+var errOtherBody = errors.New("the key was used for another request")
+
+// digest is of what a request asks for.
+func digest(d Draft, reference string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", d.Title, d.Body, d.Reference, reference))
+	return hex.EncodeToString(sum[:])
+}
+
+// add gives t its id and stores it, or gives the one that its key has made.
+func (s *store) add(t filed) (filed, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, old := range s.tickets {
+		if t.Key != "" && old.Key == t.Key {
+			if old.Sent != t.Sent {
+				return filed{}, errOtherBody
+			}
+			return old, nil
+		}
+	}
 	t.ID = fmt.Sprintf("T-%05d", 10001+len(s.tickets))
 	if err := s.journal.Append(t); err != nil {
-		return Ticket{}, err
+		return filed{}, err
 	}
 	s.tickets = append(s.tickets, t)
 	return t, nil
@@ -130,7 +170,7 @@ func (s *store) find(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	for _, t := range s.tickets {
 		if ref != "" && t.Reference == ref || client != "" && t.ClientReference == client {
-			found = append(found, t)
+			found = append(found, t.Ticket)
 		}
 	}
 	s.mu.Unlock()

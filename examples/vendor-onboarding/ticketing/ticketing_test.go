@@ -54,3 +54,31 @@ func TestBadTicketsAreRefused(t *testing.T) {
 		t.Errorf("without a login: %+v", a)
 	}
 }
+
+// The key is on disk with its ticket: also the next process gives the first answer.
+func TestTheSameKeyIsOneTicketAlsoAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir)
+	const body = `{"title":"Vendor onboarded","body":"V-200001 is there","reference":"V-200001"}`
+	first := s.Do("POST", "/v1/tickets", body, login, "Idempotency-Key: k-1")
+	s.Close()
+	s = start(t, dir)
+	if again := s.Do("POST", "/v1/tickets", body, login, "Idempotency-Key: k-1"); first.Status != 201 || again.Status != 201 || again.Body != first.Body {
+		t.Errorf("%+v, and then %+v", first, again)
+	}
+	if strings.Contains(first.Body, "k-1") {
+		t.Errorf("the answer has the key: %s", first.Body)
+	}
+	if a := s.Do("POST", "/v1/tickets", strings.Replace(body, "V-200001 is", "V-200002 is", 1), login, "Idempotency-Key: k-1"); a.Status != 422 {
+		t.Errorf("another body under the same key: %+v", a)
+	}
+	if a := s.Do("POST", "/v1/tickets", body, login, "Idempotency-Key: k 1"); a.Status != 400 {
+		t.Errorf("a key that is none: %+v", a)
+	}
+	if got := s.Stats().Durable["tickets"]; got != 1 {
+		t.Errorf("tickets = %d", got)
+	}
+	if a := s.Do("POST", "/v1/tickets", body, login); a.Status != 201 || s.Stats().Durable["tickets"] != 2 {
+		t.Errorf("without a key: %+v", a)
+	}
+}

@@ -135,22 +135,20 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 	if plain {
 		t, once = p.plain, p.plainOnce
 	}
-	if req.Body != nil && req.Body != http.NoBody {
+	x := exchangeOf(req.Context())
+	switch {
+	case req.Body != nil && req.Body != http.NoBody:
 		if req.GetBody != nil {
 			req = req.WithContext(req.Context()) // a RoundTripper does not change its caller's request
 			req.GetBody = nil
 		}
-		return t.RoundTrip(req)
+	case x.write || req.Method != http.MethodGet && req.Method != http.MethodHead:
+		t = once
 	}
-	write, _ := req.Context().Value(onceKey{}).(bool)
-	if write || req.Method != http.MethodGet && req.Method != http.MethodHead {
-		return once.RoundTrip(req)
-	}
-	return t.RoundTrip(req)
+	resp, err := t.RoundTrip(req)
+	x.note(err)
+	return resp, err
 }
-
-// onceKey says in a request's context that it is a write, whatever its method.
-type onceKey struct{}
 
 // CloseIdleConnections lets go of what is not in use.
 func (p *Pool) CloseIdleConnections() {

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,10 @@ type Reply struct {
 	Type     string // media type, lower case, without parameters
 	Location string // of a redirect: the host that it names, nothing else
 	Body     []byte
+	// RetryAfter is how long the system asks to be left alone; zero: it doesn't.
+	RetryAfter time.Duration
+	// Passing is as in [connector.Answer]. It is set beside an error too.
+	Passing bool
 }
 
 // Send sends a rendered request through a door once and reads the answer. With
@@ -39,29 +44,37 @@ type Reply struct {
 // Outcome is Done; else it is NotSent, or Unclear when bytes may have left.
 // Errors are fixed sentences: nothing of the URL or the answer is in them.
 func Send(ctx context.Context, door http.RoundTripper, r intent.Request, c Call) (Reply, connector.Outcome, error) {
-	var asked, connected atomic.Bool
+	var asked, connected, answering atomic.Bool
 	trace := &httptrace.ClientTrace{
 		GetConn: func(string) { asked.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+
+		GotFirstResponseByte: func() { answering.Store(true) },
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	ctx = context.WithValue(ctx, onceKey{}, c.Write)
+	x := &exchange{write: c.Write}
+	ctx = context.WithValue(ctx, exchangeKey{}, x)
 	req, err := request(httptrace.WithClientTrace(ctx, trace), r)
 	if err != nil {
 		return Reply{}, connector.NotSent, err
 	}
 	resp, err := door.RoundTrip(req)
 	if err != nil {
+		x.note(err)
+		// What has begun to answer and went wrong then is not of the moment, nor is
+		// a call whose time is over.
+		broken := Reply{Passing: x.passing.Load() && !answering.Load() && ctx.Err() == nil}
 		// A request byte needs a connection. Whether bytes left one that was
 		// there is not asked: net/http may still be writing when it returns.
 		if !connected.Load() && (asked.Load() || refusedBefore(err)) {
-			return Reply{}, connector.NotSent, explain(err, false)
+			return broken, connector.NotSent, explain(err, false)
 		}
-		return Reply{}, connector.Unclear, explain(err, c.Write)
+		return broken, connector.Unclear, explain(err, c.Write)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	reply := Reply{Status: resp.StatusCode, Type: mediaType(resp.Header), Location: locationHost(resp)}
+	reply.RetryAfter, _ = retryAfter(resp.Header)
 	if resp.StatusCode < http.StatusOK {
 		return reply, connector.Done, nil // 101: no answer to a request that asked for no other protocol
 	}
@@ -69,6 +82,7 @@ func Send(ctx context.Context, door http.RoundTripper, r intent.Request, c Call)
 	if err != nil {
 		return reply, connector.Unclear, err
 	}
+	reply.Passing = asksAgain(resp)
 	return reply, connector.Done, nil
 }
 
@@ -125,6 +139,24 @@ func tooLarge(c Call) error {
 	}
 	return fault.Newf(fault.Limit, "the system's answer is larger than %d bytes", c.MaxBody).
 		WithHint("ask for less at a time, or raise the Integration's maxBody")
+}
+
+// maxRetryAfter bounds what is believed of a Retry-After.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter reads RFC 9110, section 10.2.3: seconds, or a date, which is compared
+// with the answer's own. What can't be read says nothing.
+func retryAfter(h http.Header) (after time.Duration, says bool) {
+	v := h.Get("Retry-After")
+	if n, err := strconv.ParseUint(v, 10, 32); err == nil {
+		return min(time.Duration(n)*time.Second, maxRetryAfter), true
+	}
+	at, err := http.ParseTime(v)
+	now, err2 := http.ParseTime(h.Get("Date"))
+	if err != nil || err2 != nil {
+		return 0, false
+	}
+	return min(max(at.Sub(now), 0), maxRetryAfter), true
 }
 
 func mediaType(h http.Header) string {

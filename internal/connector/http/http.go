@@ -115,6 +115,10 @@ func (k *Kind) Network() resource.Network { return k.network }
 func (k *Kind) CheckAuth(a resource.Auth) error {
 	in := map[resource.Scheme]string{resource.SchemeHeader: "header", resource.SchemeQuery: "query"}[a.Scheme]
 	for _, t := range k.tools {
+		if i := t.Idempotency; i != nil && in == "header" && sameName(i.Header, a.Name) {
+			return fault.Newf(fault.Invalid, "the credential's header %q carries the idempotency key of the tool %q", fault.Quote(a.Name), t.Name).
+				WithHint("a key is no secret, and a credential no key: name two headers")
+		}
 		for _, p := range k.ops[t.Name].Params {
 			if p.In == in && sameName(p.Name, a.Name) {
 				return fault.Newf(fault.Invalid, "the credential's %s %q is an argument of the tool %q", in, fault.Quote(a.Name), t.Name).
@@ -161,9 +165,11 @@ func (k *Kind) Do(ctx context.Context, door http.RoundTripper, tool string, req 
 	write := op.tool.Effect != resource.Read
 	reply, out, err := dial.Send(ctx, door, req, dial.Call{Write: write, Timeout: k.timeout, MaxBody: k.maxBody})
 	if err != nil {
-		return connector.Answer{Outcome: out, Status: reply.Status, Type: reply.Type, Err: err}
+		return connector.Answer{Outcome: out, Status: reply.Status, Type: reply.Type, Err: err, Passing: reply.Passing}
 	}
-	return classify(op, reply, write)
+	a := classify(op, reply, write)
+	a.RetryAfter, a.Passing = reply.RetryAfter, reply.Passing
+	return a
 }
 
 // admits checks that a request is one that Render of this Tool could have made.

@@ -27,6 +27,8 @@ type operation struct {
 	Accept    string           `json:"accept"`
 	Reference string           `json:"reference"` // header for the Intent's id
 	Lookup    *resource.Lookup `json:"lookup"`
+	// Idempotency is where the Intent's key goes, and what the system makes of it.
+	Idempotency *resource.Idempotency `json:"idempotency,omitempty"`
 
 	tool    connector.Tool
 	checker *schema.Checker
@@ -132,6 +134,9 @@ func (d *document) operation(base, path, method string, item, node object, rule 
 	if op.Reference, err = referenceHeader(rule.ReferenceHeader); err != nil {
 		return nil, err
 	}
+	if err = op.idempotency(rule.Idempotency); err != nil {
+		return nil, err
+	}
 	c := &converter{doc: d, defs: object{}, queue: map[string]bool{}}
 	args := &arguments{props: object{}}
 	if err := d.parameters(op, item, node, c, args); err != nil {
@@ -158,7 +163,7 @@ func (d *document) operation(base, path, method string, item, node object, rule 
 	op.pattern = pathPattern(path)
 	op.tool.Title = text(node["summary"], 200)
 	op.tool.Description = text(node["description"], 2000)
-	op.tool.Lookup, op.tool.NotSecret = rule.Lookup, rule.NotSecret
+	op.tool.Lookup, op.tool.Idempotency, op.tool.NotSecret = rule.Lookup, op.Idempotency, rule.NotSecret
 	return op, op.digest()
 }
 
@@ -205,6 +210,30 @@ func referenceHeader(name string) (string, error) {
 	return n, nil
 }
 
+// idempotency takes the rule's declaration, with the header in its canonical form.
+func (op *operation) idempotency(rule *resource.Idempotency) error {
+	if rule == nil {
+		return nil
+	}
+	if op.tool.Effect != resource.Write {
+		return fault.New(fault.Invalid, "a rule declares an idempotency key for a read").WithHint("take it out: a read is read again")
+	}
+	n := textproto.CanonicalMIMEHeaderKey(rule.Header)
+	if !httpguts.ValidHeaderFieldName(n) || n == op.Reference || forbiddenHeader(n) && !slices.Contains(repeatHeaders, n) {
+		return fault.Newf(fault.Invalid, "a rule's idempotency header %q can't carry a key", fault.Quote(rule.Header)).
+			WithHint("name the header that the system takes it in, like Idempotency-Key")
+	}
+	i := *rule
+	i.Header = n
+	op.Idempotency = &i
+	return nil
+}
+
+// keyed reports whether a header is the one that carries the key.
+func (op *operation) keyed(name string) bool {
+	return op.Idempotency != nil && op.Idempotency.Header == textproto.CanonicalMIMEHeaderKey(name)
+}
+
 // sends reports whether a request of this operation may have a header.
 func (op *operation) sends(name string) bool {
 	switch name {
@@ -215,7 +244,7 @@ func (op *operation) sends(name string) bool {
 	case op.Reference:
 		return name != ""
 	}
-	return slices.ContainsFunc(op.Params, func(p param) bool { return p.In == "header" && p.Name == name })
+	return op.keyed(name) || slices.ContainsFunc(op.Params, func(p param) bool { return p.In == "header" && p.Name == name })
 }
 
 // asks reports whether a request of this operation may have a query parameter.

@@ -79,7 +79,7 @@ func (d *document) parameters(op *operation, item, node object, c *converter, ar
 	for _, o := range nodes {
 		in, _ := o["in"].(string)
 		name, _ := o["name"].(string)
-		if pos.taken(in, name) || in == "header" && textproto.CanonicalMIMEHeaderKey(name) == op.Reference {
+		if pos.taken(in, name) || in == "header" && (textproto.CanonicalMIMEHeaderKey(name) == op.Reference || op.keyed(name)) {
 			continue
 		}
 		required := o["required"] == true || in == "path"

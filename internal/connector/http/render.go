@@ -60,6 +60,9 @@ func (k *Kind) Render(tool string, args json.RawMessage, reference string) (inte
 		}
 		r.Headers[op.Reference] = reference
 	}
+	if op.Idempotency != nil && reference != "" {
+		r.Headers[op.Idempotency.Header] = intent.IdempotencyKey(reference)
+	}
 	return r, k.admits(op, r)
 }
 

@@ -178,7 +178,7 @@ func (k *Kind) Do(ctx context.Context, door http.RoundTripper, tool string, req 
 		return connector.Answer{Outcome: connector.NotSent, Err: err}
 	}
 	reply, out, err := dial.Send(ctx, door, req, dial.Call{Timeout: k.m.Timeout.D(defaultTimeout), MaxBody: maxBody})
-	a := connector.Answer{Outcome: out, Status: reply.Status, Type: reply.Type, Err: err}
+	a := connector.Answer{Outcome: out, Status: reply.Status, Type: reply.Type, Err: err, RetryAfter: reply.RetryAfter, Passing: reply.Passing}
 	if err != nil {
 		return a
 	}

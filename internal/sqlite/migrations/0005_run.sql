@@ -48,7 +48,8 @@ CREATE TABLE intent (
 	result TEXT,
 	fence INTEGER NOT NULL DEFAULT 0,
 	claimant TEXT NOT NULL DEFAULT '',
-	sent_at INTEGER NOT NULL DEFAULT 0,
+	sent_at INTEGER NOT NULL DEFAULT 0, -- when bytes could leave for the first time
+	resent INTEGER NOT NULL DEFAULT 0,  -- how often it was sent again under its key
 	created_at INTEGER NOT NULL,
 	updated_at INTEGER NOT NULL,
 	mac BLOB NOT NULL,
@@ -58,6 +59,18 @@ CREATE UNIQUE INDEX intent_key ON intent (tenant, run, key) WHERE key IS NOT NUL
 CREATE INDEX intent_same ON intent (tenant, run, connection, tool, args_digest);
 CREATE INDEX intent_open ON intent (state) WHERE state IN ('APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN');
 
+-- What a person has stopped: no credential is used for it.
+CREATE TABLE stop (
+	tenant TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	name TEXT NOT NULL,             -- empty where everything is
+	since INTEGER NOT NULL,
+	by TEXT NOT NULL,
+	by_name TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, kind, name)
+) STRICT;
 -- Secrets that were met where none belongs.
 CREATE TABLE incident (
 	tenant TEXT NOT NULL,
