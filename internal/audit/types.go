@@ -199,7 +199,7 @@ var allowed = map[Type][]string{
 	DecisionBreakGlass: {"decision", "digest", "factor", "method", "revision", "state", "teams", "verdict", "why"},
 	DecisionAsked:      {"decision", "digest", "name", "result"},
 	DecisionAnswered:   {"decision", "digest", "name", "result"},
-	IntentEdited: {"args", "decision", "digest", "expires", "from", "policies", "policySet", "result", "revision", "teams",
+	IntentEdited: {"args", "decision", "digest", "expires", "from", "observed", "policies", "policySet", "result", "revision", "teams",
 		"verdict", "why"},
 }
 

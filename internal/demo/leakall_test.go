@@ -45,12 +45,14 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	w := start(t, func(c *demo.Config) { c.LogHandler = handler })
 	h := beHostile(t)
 	w.openDoors(h)
+	told := w.openChannels()
 	parked := w.outside("requester", "vendor-onboarding", map[string]any{"name": "Acme", "country": "DE", "tax_id": "DE129274202"})
 	_, err := parked.propose(map[string]any{"connection": "erp-write", "tool": "createVendor", "reason": "it is wanted", "args": map[string]any{"name": "Acme", "country": "DE"}})
 	w.must(err)
 	w.discussed(parked.run, doors[0].own().Value)
 	cases, runs := w.askAll(s)
 	h.received(t)
+	w.tellAll(s, told)
 	w.rails(s, runs)
 	w.must(parked.call("POST", "/v1/runs/"+parked.run+"/end", map[string]any{"verdict": "done"}, nil))
 	w.incite()
@@ -66,6 +68,9 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	for _, d := range doors {
 		all = append(all, d.canaries()...)
 	}
+	for _, d := range channelDoors {
+		all = append(all, d.canary())
+	}
 	found := s.search(t, all)
 	for sink, hits := range found {
 		for _, hit := range hits {
@@ -73,8 +78,8 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 		}
 	}
 	w.planted(s, handler)
-	t.Logf("leak suite end to end: %d answers of hostile systems through %d doors, %d calls of %d routes; %d canaries searched for in %d sinks",
-		cases, len(doors), calls, routes, len(all), len(s.seen))
+	t.Logf("leak suite end to end: %d answers of hostile systems through %d doors, and to messages through %d; %d calls of %d routes; %d canaries searched for in %d sinks",
+		cases, len(doors), len(channelDoors), calls, routes, len(all), len(s.seen))
 }
 
 // discussed has what waits asked about, answered and changed, each with a secret
@@ -282,7 +287,8 @@ func TestLeakEveryDoorIsInTheTable(t *testing.T) {
 		}
 	}
 	for _, scheme := range constants(t, "../resource/resource.go", "Scheme") {
-		if !has(func(d door) bool { return string(d.scheme) == scheme }) {
+		told := slices.ContainsFunc(channelDoors, func(d channelDoor) bool { return string(d.scheme) == scheme })
+		if !told && !has(func(d door) bool { return string(d.scheme) == scheme }) {
 			t.Errorf("the scheme %s has no door in the table", scheme)
 		}
 	}
@@ -292,7 +298,7 @@ func TestLeakEveryDoorIsInTheTable(t *testing.T) {
 		}
 	}
 	doorsOfVault, err := filepath.Glob("../vault/*cred")
-	if err != nil || len(doorsOfVault) != 1 {
+	if err != nil || !slices.Equal(doorsOfVault, []string{"../vault/httpcred", "../vault/smtpcred"}) {
 		t.Errorf("the vault has doors that the suite does not know: %q, %v", doorsOfVault, err)
 	}
 }
