@@ -154,7 +154,6 @@ func (w *world) backedUp(s *sinks) {
 
 // unused are the tables that the suite leaves empty, with the reason.
 var unused = map[string]string{
-	"decision_waits": "it has ids alone, of what waits; at the end nothing does",
 	"factor":         "it is of people's verdicts, which TestNoSecretLeavesTheBoundary has, and searches",
 	"outbox":         "it is empty when everything was carried out; the same test searches it on the way",
 	"policy_use":     "no Policy of the example has a limit; its rows have digests, ids and numbers",
