@@ -51,12 +51,16 @@ func (k *Desk) listed(ctx context.Context, d Decision) (Item, error) {
 	case err == nil:
 		return it, nil
 	case isUnrecorded(err):
-		return unshown(d, "it is held, and that could not be recorded"), nil
+		return unshown(d, Unrecorded), nil
 	case fault.Is(err, fault.Denied), fault.Is(err, fault.NotFound), fault.Is(err, fault.Internal):
 		return unshown(d, "what is stored about its action is not what was written"), nil
 	}
 	return Item{}, err // of the store or the vault as a whole: nobody can say what may be shown
 }
+
+// Unrecorded is why a Decision is not shown that is held, where that could not be
+// written down.
+const Unrecorded = "it is held, and that could not be recorded"
 
 // unshown is an item of which nothing is shown.
 func unshown(d Decision, why string) Item {

@@ -84,9 +84,12 @@ func (q *queue) page() (out []decision.Decision, err error) {
 	return out, nil
 }
 
+// memberOf is which rows those are.
+const memberOf = "WHERE tenant = $1 AND account = $2"
+
 // teamsOf are the ids of the Teams that an account is in.
 func (r *reader) teamsOf(tenant ident.Tenant, account string) (ids []string, err error) {
-	rows, err := r.good(tbMember, "WHERE tenant = $1 AND account = $2", tenant, account)
+	rows, err := r.good(tbMember, memberOf, tenant, account)
 	for _, x := range rows {
 		ids = append(ids, x.text("team"))
 	}
@@ -120,7 +123,7 @@ func (q *queue) next(after place, limit int) ([]place, error) {
 
 // placeQuery asks for the place of one, which may have been removed.
 const placeQuery = `SELECT created_at, id FROM decision WHERE tenant = $1 AND id = $2
-	UNION SELECT created_at, decision FROM decision_team WHERE tenant = $1 AND decision = $2`
+	UNION ALL SELECT created_at, decision FROM decision_team WHERE tenant = $1 AND decision = $2`
 
 // teamQuery asks for a Team's in one state.
 const teamQuery = `SELECT created_at, decision FROM decision_team WHERE tenant = $1 AND team = $2 AND state = $3
