@@ -150,6 +150,10 @@ func (c *Client) Download(ctx context.Context, method, path string, in any, w io
 }
 
 func (c *Client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	return c.sendWith(ctx, method, path, in, http.Header{"Accept": {"application/json"}})
+}
+
+func (c *Client) sendWith(ctx context.Context, method, path string, in any, h http.Header) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -166,8 +170,8 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 	if err != nil {
 		return nil, fmt.Errorf("making the request: %w", err)
 	}
+	req.Header = h
 	req.Header.Set("User-Agent", c.agent)
-	req.Header.Set("Accept", "application/json")
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

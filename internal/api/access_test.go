@@ -78,6 +78,7 @@ var matrix = map[string]expected{
 	"POST /v1/runs/{run}/end":          only(204, "run"),
 
 	"GET /v1/decisions":             only(200, "approver", "auditor", "admin"),
+	"GET /v1/decisions/events":      only(200, "approver", "auditor", "admin"),
 	"GET /v1/decisions/{decision}":  only(404, "approver", "auditor", "admin"),
 	"POST /v1/decisions/{decision}": only(404, "approver"),
 	"POST /v1/decisions":            only(400, "approver"),

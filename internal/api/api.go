@@ -85,6 +85,7 @@ type API struct {
 	mux      *http.ServeMux
 	routes   []route
 	attempts attempts
+	watching watching
 }
 
 // New makes the handler.

@@ -59,6 +59,7 @@ func (a *API) decisions() {
 		return a.item(c)
 	})
 	handle(a, "POST", "/v1/decisions/{decision}", "Approve or reject, with a passkey or with password and one-time code; where several people are needed, one vote", with(ident.Approver), a.decide)
+	a.watch(viewers)
 	a.morePeople()
 	handle(a, "GET", "/v1/unknown", "The writes whose outcome a person has to find out", with(ident.Admin, ident.Auditor), func(c *call, _ none) (Intents, error) {
 		l, err := a.Store.IntentsIn(c.Context(), c.who.Tenant, intent.NeedsHuman)

@@ -67,7 +67,7 @@ func (a *App) holdAltered(ctx context.Context) error {
 		if a.looked[t] == set {
 			continue
 		}
-		f := decision.Filter{State: decision.Open, Limit: 200}
+		f, missed := decision.Filter{State: decision.Open, Limit: 200}, false
 		for {
 			items, err := a.Desk.Queue(ctx, t, f)
 			if err != nil {
@@ -76,7 +76,13 @@ func (a *App) holdAltered(ctx context.Context) error {
 			if len(items) == 0 {
 				break
 			}
+			for _, it := range items {
+				missed = missed || it.Decision.Refused == decision.Unrecorded
+			}
 			f.After = items[len(items)-1].Decision.ID
+		}
+		if missed { // it is looked at again with the next sweep
+			return fault.New(fault.Unavailable, "a Decision that is held could not be recorded")
 		}
 		a.looked[t] = set
 	}

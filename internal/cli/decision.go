@@ -15,7 +15,7 @@ import (
 func (p *program) decisionCmd() *cobra.Command {
 	return noun("decision", "See the Decision Queue, and decide",
 		p.decisionList(), p.decisionShow(), p.decide(decision.Approve, "Approve an action after reading it, or several of one kind"), p.decide(decision.Reject, "Reject an action, or several of one kind"),
-		p.decisionEdit(), p.decisionAsk(), p.decisionAnswer(), p.decisionGlass())
+		p.decisionEdit(), p.decisionAsk(), p.decisionAnswer(), p.decisionGlass(), p.decisionWatch())
 }
 
 func (p *program) decisionList() *cobra.Command {
@@ -38,6 +38,10 @@ func (p *program) decisionList() *cobra.Command {
 				why := i.Intent.Reason
 				if i.Held != nil {
 					why = decision.HeldText
+				}
+				if d.Refused != "" {
+					rows = append(rows, []string{d.ID, "REFUSED", "", "", "", d.Refused})
+					continue
 				}
 				rows = append(rows, []string{d.ID, string(d.State), needed(d), i.Intent.Connection + "/" + i.Intent.Tool, when(d.ExpiresAt), why})
 			}

@@ -56,6 +56,9 @@ const (
 	Void      State = "void"
 )
 
+// States lists all of them.
+var States = []State{Open, Approved, Rejected, Expired, Withdrawn, Void}
+
 // Verdict is what a person says.
 type Verdict string
 
@@ -103,6 +106,9 @@ type Decision struct {
 	Note       string        `json:"note,omitempty"`       // why it asks, in policy's words
 	Notes      int           `json:"notes,omitempty"`      // how many questions and answers there are about its action
 	HeldAt     time.Time     `json:"heldAt,omitzero"`      // when a known secret was first found in what its page shows
+	// Refused is why nothing of it is shown in a list, and nobody can decide on it: what
+	// is stored about it can't be trusted, or can't be looked at.
+	Refused string `json:"refused,omitempty"`
 }
 
 // Factor is a fresh proof by a person that they mean one exact act. Package

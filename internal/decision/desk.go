@@ -20,8 +20,9 @@ type Store interface {
 	// Decisions lists a page, the oldest first.
 	Decisions(ctx context.Context, tenant ident.Tenant, f Filter) ([]Decision, error)
 	// OverdueDecisions lists open ones of every tenant that expire at or before
-	// now, at most limit.
-	OverdueDecisions(ctx context.Context, now time.Time, limit int) ([]Decision, error)
+	// now, at most limit, in the order of their expiry; after one of them, the zero
+	// Decision being before all.
+	OverdueDecisions(ctx context.Context, now time.Time, after Decision, limit int) ([]Decision, error)
 	// Settle takes steps on open Decisions with everything that follows from each, in
 	// one transaction: all of them or none; see [Settlement]. What it finds changed
 	// is a [Refusal], or [ErrRaced].
@@ -94,6 +95,8 @@ type Filter struct {
 	Intent string
 	After  string // a Decision's id: what follows it in the queue
 	Limit  int    // default 50, at most 200
+	// Refused lists what can't be trusted too, each with nothing but its place and why.
+	Refused bool
 }
 
 // Item is one item of the Decision Queue.
@@ -146,43 +149,6 @@ func NewDesk(c Config) (*Desk, error) {
 		return nil, fault.New(fault.Internal, "opening the Decision Queue without all that it works with")
 	}
 	return &Desk{c}, nil
-}
-
-// Queue lists a page of Decisions with their Intents, the oldest first. One that
-// is held has nothing of its action.
-func (k *Desk) Queue(ctx context.Context, tenant ident.Tenant, f Filter) ([]Item, error) {
-	switch {
-	case f.Limit <= 0:
-		f.Limit = 50
-	case f.Limit > 200:
-		f.Limit = 200
-	}
-	ds, err := k.Store.Decisions(ctx, tenant, f)
-	if err != nil {
-		return nil, err
-	}
-	items := make([]Item, 0, len(ds))
-	for _, d := range ds {
-		i, err := k.Facts.Intent(ctx, tenant, d.Intent)
-		if fault.Is(err, fault.Denied) {
-			continue // its row is refused, which is on the record: nobody can decide on it, and the others wait
-		}
-		if err != nil {
-			return nil, err
-		}
-		it, err := k.with(ctx, Item{Decision: k.asking(d), Intent: i})
-		if fault.Is(err, fault.Denied) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if it, err = k.look(ctx, it); err != nil {
-			return nil, err
-		}
-		items = append(items, it)
-	}
-	return items, nil
 }
 
 // Get is one Decision with its Intent, without its action where it is held; kind

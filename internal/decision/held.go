@@ -96,12 +96,12 @@ func (k *Desk) alters(ctx context.Context, it Item) ([]string, error) {
 	}
 	if k.Altered != nil { // before it is marked: rather told twice than never
 		if err := k.Altered(ctx, d, it.Intent, names); err != nil {
-			return nil, fault.Wrap(fault.Unavailable, "reporting a Decision that is held", err)
+			return nil, &unrecorded{fault.Wrap(fault.Unavailable, "reporting a Decision that is held", err)}
 		}
 	}
 	now := k.Now()
 	if err := k.Hold(ctx, d, heldEvent(it, names, now), now); err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "recording a Decision that is held", err)
+		return nil, &unrecorded{fault.Wrap(fault.Unavailable, "recording a Decision that is held", err)}
 	}
 	return names, nil
 }

@@ -212,9 +212,14 @@ func (k *Desk) settle(ctx context.Context, now time.Time, ss ...Settlement) erro
 
 // end settles a Decision that no person decided.
 func (k *Desk) end(ctx context.Context, d Decision, to intent.State, why, title, actor string, now time.Time) (Decision, error) {
+	s := ended(d, to, why, title, actor, now)
+	return s.Decision, k.settle(ctx, now, s)
+}
+
+func ended(d Decision, to intent.State, why, title, actor string, now time.Time) Settlement {
 	s := Settlement{Decision: d, Judged: len(d.Votes), To: to, Why: why, Title: title, Text: d.Reason, Events: []audit.Event{decided(d, Vote{}, nil, actor, now)}}
 	s.Decision.DecidedAt = now
-	return s.Decision, k.settle(ctx, now, s)
+	return s
 }
 
 // votedEvents are the entries of a vote: of each one that does not end the wait, of
@@ -289,39 +294,4 @@ func (k *Desk) Withdraw(ctx context.Context, who ident.Principal, tenant ident.T
 		why += ": " + d.Reason
 	}
 	return k.end(ctx, d, intent.Withdrawn, why, "withdrawn", who.String(), now)
-}
-
-// sweepPage is how many expired Decisions one look takes.
-const sweepPage = 100
-
-// Expire ends the open Decisions of every tenant whose time is over, and says
-// how many. It goes on after one that can't be ended, and returns the first
-// such error; the others are looked at again next time.
-func (k *Desk) Expire(ctx context.Context, now time.Time) (n int, err error) {
-	for ctx.Err() == nil {
-		ds, lerr := k.Store.OverdueDecisions(ctx, now, sweepPage)
-		if lerr != nil {
-			return n, lerr
-		}
-		ended := 0
-		for _, d := range ds {
-			why := "nobody decided in time"
-			if len(d.Votes) > 0 {
-				why = "too few people decided in time"
-			}
-			d.State = Expired
-			_, serr := k.end(ctx, d, intent.Expired, why, "expired: "+why, "system:sweeper", now)
-			switch {
-			case serr == nil:
-				ended++
-			case err == nil && CodeOf(serr) == "" && !errors.Is(serr, ErrRaced): // those: somebody was faster
-				err = serr
-			}
-		}
-		n += ended
-		if len(ds) < sweepPage || ended == 0 {
-			return n, err
-		}
-	}
-	return n, fault.Wrap(fault.Unavailable, "looking for expired Decisions", ctx.Err())
 }

@@ -115,12 +115,16 @@ func (r *Rail) Append(ctx context.Context, o Observation) error {
 func (r *Rail) Wake(tenant ident.Tenant, run string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := key{tenant, run}
-	if c, ok := r.wake[k]; ok {
-		close(c)
-		delete(r.wake, k)
+	for _, k := range []key{{tenant, run}, {tenant, ""}} {
+		if c, ok := r.wake[k]; ok {
+			close(c)
+			delete(r.wake, k)
+		}
 	}
 }
+
+// Any is closed when some Run of a tenant has something new.
+func (r *Rail) Any(tenant ident.Tenant) <-chan struct{} { return r.changed(key{tenant, ""}) }
 
 // changed is closed at the next Wake.
 func (r *Rail) changed(k key) <-chan struct{} {

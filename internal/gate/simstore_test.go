@@ -287,9 +287,9 @@ func (d simDesk) Decision(context.Context, ident.Tenant, string) (decision.Decis
 func (d simDesk) Decisions(context.Context, ident.Tenant, decision.Filter) ([]decision.Decision, error) {
 	return nil, nil
 }
-func (d simDesk) OverdueDecisions(_ context.Context, now time.Time, _ int) ([]decision.Decision, error) {
+func (d simDesk) OverdueDecisions(_ context.Context, now time.Time, after decision.Decision, _ int) ([]decision.Decision, error) {
 	d.w.yield("read what is overdue").saw("%s", d.w.dec.State)
-	if d.w.dec.State == decision.Open && !now.Before(d.w.dec.ExpiresAt) {
+	if after.ID == "" && d.w.dec.State == decision.Open && !now.Before(d.w.dec.ExpiresAt) {
 		return []decision.Decision{d.w.dec}, nil
 	}
 	return nil, nil

@@ -49,34 +49,6 @@ func (s *Store) DecisionOf(ctx context.Context, tenant ident.Tenant, intentID st
 	})
 }
 
-// Decisions lists a page of a tenant's, the oldest first. What a person sees by
-// Member is not who may decide: that is looked up again with each verdict.
-func (s *Store) Decisions(ctx context.Context, tenant ident.Tenant, f decision.Filter) ([]decision.Decision, error) {
-	of := ofMember
-	if f.State == decision.Open {
-		of = waitsForMember
-	}
-	return listRows(ctx, s, tbDecision, decisionOf, `WHERE tenant = $1
-		AND ($2 = '' OR state = $2) AND ($3 = '' OR run = $3) AND ($4 = '' OR intent = $4)
-		AND ($5 = '' OR `+of+`)
-		AND ($6 = '' OR (created_at, id) > (SELECT a.created_at, a.id FROM decision a WHERE a.tenant = $1 AND a.id = $6))
-		ORDER BY created_at, id LIMIT $7`, tenant, f.State, f.Run, f.Intent, f.Member, f.After, f.Limit)
-}
-
-// The conditions by which a member's Decisions are found: the open ones, and all.
-// Somebody who has changed the needs of a row has it refused when it is read.
-const (
-	waitsForMember = `id IN (SELECT w.decision FROM decision_waits w JOIN team_member m ON m.tenant = w.tenant AND m.team = w.team
-		WHERE w.tenant = $1 AND m.account = $5)`
-	ofMember = `EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(decision.needs) THEN decision.needs ELSE '[]' END) n
-		JOIN team_member m ON m.tenant = decision.tenant AND m.team = n.value ->> '$.teamId' WHERE m.account = $5)`
-)
-
-// OverdueDecisions lists open ones of every tenant whose time is over.
-func (s *Store) OverdueDecisions(ctx context.Context, now time.Time, limit int) ([]decision.Decision, error) {
-	return listRows(ctx, s, tbDecision, decisionOf, "WHERE state = 'open' AND expires_at <= $1 ORDER BY expires_at, tenant, id LIMIT $2", ms(now), limit)
-}
-
 // insertDecision stores a Decision within somebody else's transaction. It finds
 // the Teams' ids, and takes the place of an earlier Decision on the same Intent.
 func (t *Tx) insertDecision(d decision.Decision) error {
@@ -111,14 +83,11 @@ func (t *Tx) insertDecision(d decision.Decision) error {
 		"digest": d.Digest, "needs": needs, "votes": votes, "state": d.State, "created_at": d.CreatedAt, "expires_at": d.ExpiresAt,
 		"decided_at": d.DecidedAt, "reason": d.Reason, "auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet,
 		"note": d.Note, "break_glass": d.BreakGlass, "passkey": d.Passkey, "notes": notes, "held_at": d.HeldAt})
-	if err != nil || d.State != decision.Open {
+	if err != nil {
 		return err
 	}
-	for _, n := range d.Needs {
-		if _, err := t.Exec(`INSERT INTO decision_waits (tenant, team, created_at, decision) VALUES ($1, $2, $3, $4)`,
-			d.Tenant, n.TeamID, x.number("created_at"), d.ID); err != nil {
-			return err
-		}
+	if err := t.queueUp(x, d.Needs); err != nil || d.State != decision.Open {
+		return err
 	}
 	return t.announceWait(d)
 }
@@ -144,14 +113,13 @@ func (t *Tx) teamsOf(d *decision.Decision) error {
 	return nil
 }
 
-// putDecision stores a Decision that was read in this step, and changed. One that
-// waits no more leaves the queues.
+// putDecision stores a Decision that was read in this step, and changed.
 func (t *Tx) putDecision(x *row, c cols) error {
-	if err := t.put(x, c); err != nil || x.text("state") == string(decision.Open) {
+	was := x.text("state")
+	if err := t.put(x, c); err != nil || x.text("state") == was {
 		return err
 	}
-	_, err := t.Exec(`DELETE FROM decision_waits WHERE tenant = $1 AND decision = $2`, x.tenant(), x.text("id"))
-	return err
+	return t.requeue(x)
 }
 
 // encodeList is a list as JSON; none is [].

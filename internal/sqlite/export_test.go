@@ -1,6 +1,10 @@
 package sqlite
 
-import "context"
+import (
+	"context"
+
+	"sallyport.dev/internal/decision"
+)
 
 // Write runs a step of the tests' own.
 func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error { return s.write(ctx, fn) }
@@ -21,3 +25,14 @@ var RecordedQueries = func() (out []string) {
 	}
 	return out
 }()
+
+// QueueQueries are what the Decision Queue asks, by what it is for.
+func QueueQueries() map[string]string {
+	all := map[string]string{"a place": placeQuery, "a Team's": teamQuery, "rows": tbDecision.query + rowsAt, "overdue": tbDecision.query + overdueQuery,
+		"an account's Teams": tbMember.query + memberOf}
+	for name, f := range map[string]decision.Filter{"all": {}, "open": {State: decision.Open}, "a Run's": {Run: "r"}, "an Intent's": {Intent: "i"},
+		"a Run's open": {Run: "r", State: decision.Open}, "an Intent's open": {Intent: "i", State: decision.Open}, "an Intent's of a Run": {Intent: "i", Run: "r", State: decision.Open}} {
+		all[name], _ = placesQuery("acme", f, place{}, 50)
+	}
+	return all
+}

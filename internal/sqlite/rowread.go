@@ -19,7 +19,7 @@ type reader struct {
 	t   *Tx // nil outside of a step
 }
 
-func (t *Tx) reader() *reader { return &reader{t.s, t.ctx, t.tx, t} }
+func (t *Tx) reader() *reader { return &reader{t.s, t.ctx, t.once, t} }
 
 // read runs fn on the pool of readers; what it doubts there is read again by the
 // writer, which nobody overtakes. fn sets its results anew when it is run again.

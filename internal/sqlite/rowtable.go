@@ -38,7 +38,7 @@ type table struct {
 	query  string // SELECT … FROM, without a condition
 	// The statements of one row. Arguments are the columns in order, then mac; of
 	// the last two, the key's alone.
-	insertSQL, updateSQL, deleteSQL, whereSQL string
+	insertSQL, deleteSQL, whereSQL string
 }
 
 // define completes a table's description.
@@ -47,18 +47,15 @@ func define(number int, t table) *table {
 	t.shape = t.name + "(" + strings.Join(t.columns, ",") + ")"
 	all := strings.Join(t.columns, ", ") + ", mac"
 	t.query = "SELECT " + all + " FROM " + t.name + " "
-	var key, set, marks []string
+	var key, marks []string
 	for i, c := range append(slices.Clone(t.columns), "mac") {
 		marks = append(marks, dollar(i+1))
-		if is := c + " = " + dollar(i+1); i < t.keys {
-			key = append(key, is)
-		} else {
-			set = append(set, is)
+		if i < t.keys {
+			key = append(key, c+" = "+dollar(i+1))
 		}
 	}
 	t.whereSQL = "WHERE " + strings.Join(key, " AND ")
 	t.insertSQL = "INSERT INTO " + t.name + " (" + all + ") VALUES (" + strings.Join(marks, ", ") + ") ON CONFLICT DO NOTHING"
-	t.updateSQL = "UPDATE " + t.name + " SET " + strings.Join(set, ", ") + " " + t.whereSQL
 	t.deleteSQL = "DELETE FROM " + t.name + " " + t.whereSQL
 	return &t
 }
@@ -69,6 +66,9 @@ type row struct {
 	tb   *table
 	vals []any
 	mac  []byte // as stored
+	// dirty are the columns that were set since it was read, one bit each: an update
+	// of the others would move the row in every index.
+	dirty uint64
 }
 
 // rowID names a row among all tenants' and tables'.
@@ -129,8 +129,26 @@ type cols map[string]any
 
 func (r *row) set(c cols) {
 	for column, v := range c {
-		r.vals[r.at(column)] = stored(v)
+		at := r.at(column)
+		r.vals[at] = stored(v)
+		r.dirty |= 1 << at
 	}
+}
+
+// update is the statement that stores what was changed, with the MAC, and its
+// arguments.
+func (r *row) update() (query string, args []any) {
+	args = slices.Clone(r.vals[:r.tb.keys])
+	var set []string
+	for i, column := range r.tb.columns {
+		if i >= r.tb.keys && r.dirty&(1<<i) != 0 {
+			args = append(args, r.vals[i])
+			set = append(set, column+" = "+dollar(len(args)))
+		}
+	}
+	args = append(args, r.mac)
+	set = append(set, "mac = "+dollar(len(args)))
+	return "UPDATE " + r.tb.name + " SET " + strings.Join(set, ", ") + " " + r.tb.whereSQL, args
 }
 
 // stored is a value as the driver gives it back.

@@ -33,9 +33,11 @@ func (t *Tx) put(r *row, c cols) error {
 	if err != nil {
 		return err
 	}
-	if err := t.ExecOne("what is stored as "+r.tb.name, r.tb.updateSQL, append(slices.Clone(r.vals), r.mac)...); err != nil {
+	query, args := r.update()
+	if err := t.ExecOne("what is stored as "+r.tb.name, query, args...); err != nil {
 		return err
 	}
+	r.dirty = 0
 	t.note(r, k)
 	return nil
 }

@@ -19,6 +19,7 @@ type Tx struct {
 	s    *Store
 	ctx  context.Context
 	tx   *sql.Tx
+	once *prepared    // tx, for what is said more than once
 	log  *audit.Batch // of the transaction: the audit log's appends
 	rows *batch       // of the transaction: what becomes known of rows that steer
 	// queued is set when the step put something into the outbox.
@@ -128,7 +129,7 @@ func (s *Store) transact(jobs []*job) error {
 	defer tx.Rollback() // after a commit it is a no-op
 	rows, queued, notices := s.begin(), false, false
 	log := s.seq.Begin(auditTx{ctx, tx, rows.heads})
-	t := &Tx{s: s, ctx: ctx, tx: tx, log: log, rows: rows, queued: &queued, notices: &notices, shred: &s.shred}
+	t := &Tx{s: s, ctx: ctx, tx: tx, once: newPrepared(tx), log: log, rows: rows, queued: &queued, notices: &notices, shred: &s.shred}
 	if err := t.steps(jobs); err != nil {
 		return err
 	}
@@ -260,7 +261,7 @@ func (t *Tx) run(fn func(*Tx) error) error {
 
 // Exec runs a statement of the step.
 func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
-	r, err := t.tx.ExecContext(t.ctx, query, args...)
+	r, err := t.once.exec(t.ctx, query, args...)
 	return r, storeErr("writing", err)
 }
 
@@ -279,12 +280,12 @@ func (t *Tx) ExecOne(what, query string, args ...any) error {
 
 // QueryRow reads one row in the step.
 func (t *Tx) QueryRow(query string, args ...any) *sql.Row {
-	return t.tx.QueryRowContext(t.ctx, query, args...)
+	return t.once.QueryRowContext(t.ctx, query, args...)
 }
 
 // Query reads rows in the step. The caller closes them before its next statement.
 func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
-	r, err := t.tx.QueryContext(t.ctx, query, args...)
+	r, err := t.once.QueryContext(t.ctx, query, args...)
 	return r, storeErr("reading", err)
 }
 

@@ -258,7 +258,11 @@ func madeApproved(a *siege) {
 	a.refused(err, "intent", it.Intent.ID)
 	queue, err := a.desk.Queue(a.ctx, acme, decision.Filter{})
 	a.must(err)
-	if len(queue) != 1 || queue[0].Decision.ID != other.Decision.ID {
+	seen := map[string]bool{} // by id: whether it is refused
+	for _, q := range queue {
+		seen[q.Decision.ID] = a.refusedInList(q)
+	}
+	if len(queue) != 2 || seen[other.Decision.ID] || !seen[it.Decision.ID] {
 		a.t.Errorf("the queue has %+v", queue)
 	}
 	_, err = a.desk.Decide(a.ctx, a.request(other.Decision, decision.Approve, a.ann), a.Now)
@@ -324,7 +328,7 @@ func needsLowered(a *siege) {
 
 func needsExchanged(a *siege) {
 	d := a.waiting()
-	a.strike(`UPDATE decision SET needs = 'no list', state = 'open' WHERE id = '`+d.ID+`'`, `UPDATE decision_waits SET decision = 'dec_x'`)
+	a.strike(`UPDATE decision SET needs = 'no list', state = 'open' WHERE id = '`+d.ID+`'`, `UPDATE decision_team SET decision = 'dec_x'`)
 	items, err := a.desk.Queue(a.ctx, acme, decision.Filter{Member: a.ann.Account.ID})
 	a.must(err)
 	if len(items) != 0 {
@@ -344,7 +348,20 @@ func (a *siege) altered() decision.Decision {
 	return a.edited(d)
 }
 
-// hidden says that nobody can decide on it, and that it is in no list.
+// refusedInList says whether a list has nothing of an item but that it is refused.
+func (a *siege) refusedInList(it decision.Item) bool {
+	a.t.Helper()
+	if it.Decision.Refused == "" {
+		return false
+	}
+	if i := it.Intent; i.Args != nil || i.Reason != "" || i.Bound.Request.Body != "" || it.Decision.Digest != "" || len(it.Edits)+len(it.Notes) > 0 {
+		a.t.Errorf("a refused item shows %+v", it)
+	}
+	return true
+}
+
+// hidden says that nobody can decide on it, and that lists have nothing of it but
+// its place.
 func (a *siege) hidden(d decision.Decision) {
 	a.t.Helper()
 	_, err := a.desk.Get(a.ctx, acme, d.ID)
@@ -353,12 +370,15 @@ func (a *siege) hidden(d decision.Decision) {
 	a.wantKind(err, fault.Denied)
 	items, err := a.desk.Queue(a.ctx, acme, decision.Filter{})
 	a.must(err)
-	if len(items) != 1 || items[0].Decision.ID == d.ID { // the old one, which is void, shows nothing of it
-		for _, it := range items {
-			if it.Decision.State == decision.Open {
-				a.t.Errorf("it is in the queue: %+v", it)
-			}
+	told := false
+	for _, it := range items {
+		refused := a.refusedInList(it)
+		if told = told || refused && it.Decision.ID == d.ID; it.Decision.State == decision.Open && !refused {
+			a.t.Errorf("it is in the queue: %+v", it)
 		}
+	}
+	if !told {
+		a.t.Errorf("the queue does not say that it is refused: %+v", items)
 	}
 }
 

@@ -157,3 +157,4 @@ CREATE TABLE team_member (
 	FOREIGN KEY (tenant, team) REFERENCES team (tenant, id) ON DELETE CASCADE,
 	FOREIGN KEY (tenant, account) REFERENCES account (tenant, id)
 ) STRICT;
+CREATE INDEX team_member_of ON team_member (tenant, account);

@@ -27,20 +27,23 @@ CREATE TABLE decision (
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE INDEX decision_queue ON decision (tenant, state, created_at, id);
-CREATE INDEX decision_overdue ON decision (expires_at) WHERE state = 'open';
+CREATE INDEX decision_all ON decision (tenant, created_at, id);
+CREATE INDEX decision_run ON decision (tenant, run, created_at, id);
+CREATE INDEX decision_overdue ON decision (expires_at, tenant, id) WHERE state = 'open';
 -- An Intent has one Decision that counts.
 CREATE UNIQUE INDEX decision_live ON decision (tenant, intent) WHERE state IN ('open', 'approved');
-CREATE INDEX decision_intent ON decision (tenant, intent, created_at);
--- The open ones by the Teams that are needed: what a member's queue is read by. It
--- decides nothing, so nothing of it is signed.
-CREATE TABLE decision_waits (
+CREATE INDEX decision_intent ON decision (tenant, intent, created_at, id);
+-- The Decisions by the Teams that are needed: what a member's queue is read by. It
+-- decides nothing, so nothing of it is signed: what it leads to is looked at.
+CREATE TABLE decision_team (
 	tenant TEXT NOT NULL,
 	team TEXT NOT NULL,             -- its id
+	state TEXT NOT NULL,            -- the Decision's
 	created_at INTEGER NOT NULL,
 	decision TEXT NOT NULL,
-	PRIMARY KEY (tenant, team, created_at, decision)
+	PRIMARY KEY (tenant, team, state, created_at, decision)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX decision_waits_of ON decision_waits (tenant, decision);
+CREATE INDEX decision_team_of ON decision_team (tenant, decision);
 
 -- What an Intent was before an approver changed it.
 CREATE TABLE intent_revision (
