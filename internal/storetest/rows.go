@@ -9,7 +9,6 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/decision"
-	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
@@ -404,91 +403,6 @@ func answerRemoved(a *siege) {
 	d := a.altered()
 	a.strike(`DELETE FROM decision_note WHERE answers <> ''`)
 	a.hidden(d)
-}
-
-func adminForLonger(a *siege) {
-	one, _ := a.admins()
-	a.strike(`UPDATE account SET admin_since = 1 WHERE id = '` + one.Account.ID + `'`)
-	_, err := a.office.Store.AdminSince(a.ctx, acme, one.Account.ID)
-	a.refused(err, "account", one.Account.ID)
-}
-
-// stages are those of a write after its approval.
-var stages = []struct {
-	from, to intent.State
-	entry    audit.Type
-}{
-	{intent.Approved, intent.Claimed, audit.IntentClaimed},
-	{intent.Claimed, intent.Sending, audit.IntentSending},
-	{intent.Sending, intent.Committed, audit.IntentOutcome},
-}
-
-// writePutBack lets a write go all the way, then puts its row back as it once was,
-// when that was genuine.
-func writePutBack(a *siege, at intent.State) {
-	it, other := a.parked(), a.parked()
-	_, err := a.desk.Decide(a.ctx, a.request(it.Decision, decision.Approve, a.ann), a.Now)
-	a.must(err)
-	fence, kept, next := int64(0), int64(0), intent.Claimed
-	for _, s := range stages {
-		if s.from == at {
-			a.keep("intent", "id = '"+it.Intent.ID+"'")
-			kept, next = fence, s.to
-		}
-		fields := map[string]any{"digest": it.Intent.Digest, "fence": fence, "args": intent.SHA256(it.Intent.Args), "effect": "write", "state": s.to}
-		switch s.entry {
-		case audit.IntentClaimed:
-			fields["fence"] = fence + 1
-			delete(fields, "state")
-		case audit.IntentSending:
-			fields = map[string]any{"fence": fence}
-		case audit.IntentOutcome:
-			delete(fields, "args")
-		default:
-		}
-		fence, err = a.office.Store.Step(a.ctx, commit.Step{Tenant: acme, Intent: it.Intent.ID, Run: it.Intent.Run, From: s.from, To: s.to, Fence: fence, At: a.Now,
-			Events: []audit.Event{{Type: s.entry, Tenant: acme, At: a.Now, Actor: "run:" + it.Intent.Run, Run: it.Intent.Run, Intent: it.Intent.ID, Fields: fields}}})
-		a.must(err)
-	}
-	a.putBack("intent", "id = '"+it.Intent.ID+"'")
-	_, err = a.office.Store.Step(a.ctx, commit.Step{Tenant: acme, Intent: it.Intent.ID, Run: it.Intent.Run, From: at, To: next, Fence: kept, At: a.Now})
-	a.refused(err, "intent", it.Intent.ID)
-	_, err = a.desk.Decide(a.ctx, a.request(other.Decision, decision.Approve, a.ann), a.Now) // the others go on
-	a.must(err)
-}
-
-func otherStarter(a *siege) {
-	it, other := a.parked(), a.parked()
-	a.strike(`UPDATE run SET starter = 'person:somebody' WHERE id = '` + it.Intent.Run + `'`)
-	_, err := a.office.Store.Run(a.ctx, acme, it.Intent.Run)
-	a.refused(err, "run", it.Intent.Run)
-	_, err = a.office.Store.Run(a.ctx, acme, other.Intent.Run)
-	a.must(err)
-}
-
-func runPutBack(a *siege) {
-	it, other := a.parked(), a.parked()
-	a.keep("run", "id = '"+it.Intent.Run+"'")
-	a.must(a.office.Store.EndRun(a.ctx, acme, it.Intent.Run, "done", "", a.Now,
-		audit.Event{Type: audit.RunEnded, Tenant: acme, At: a.Now, Actor: "run:x", Run: it.Intent.Run},
-		explain.Observation{Tenant: acme, Run: it.Intent.Run, At: a.Now, Kind: explain.Verdict}))
-	a.putBack("run", "id = '"+it.Intent.Run+"'")
-	_, err := a.office.Store.Run(a.ctx, acme, it.Intent.Run)
-	a.refused(err, "run", it.Intent.Run)
-	_, err = a.office.Store.Run(a.ctx, acme, other.Intent.Run)
-	a.must(err)
-}
-
-func movedAway(a *siege) {
-	it := a.parked()
-	a.strike(`UPDATE intent SET tenant = 'globex' WHERE id = '` + it.Intent.ID + `'`)
-	_, err := a.office.Store.Intent(a.ctx, acme, it.Intent.ID)
-	if err == nil {
-		a.t.Error("the row is still there")
-	}
-	a.named("intent", it.Intent.ID)
-	_, err = a.office.Store.Intent(a.ctx, globex, it.Intent.ID)
-	a.wantKind(err, fault.Denied)
 }
 
 func headRemoved(a *siege) {
