@@ -86,6 +86,7 @@ var Layers = []Layer{
 	{Name: "1", For: "record and scrubbing", Chains: []Chain{
 		one("internal/audit", "the append-only Merkle log and its verifier"),
 		{
+			{{"internal/origin", "where the values of an action were seen first"}},
 			{{"internal/scrub/deltas", "finds what is cut into the events of a stream"}},
 			{{"internal/scrub", "takes known secrets out of what leaves"}},
 		},
