@@ -92,6 +92,7 @@ var vocabulary = map[string]form{
 	"method":        name,
 	"name":          name,
 	"observed":      names, // ids of policies in observe mode that would have changed the verdict, each with what it would have been
+	"origins":       names, // JSON pointers of arguments whose values were seen in untrusted content first; never a value
 	"outcome":       name,
 	"place":         text,   // where a secret was met: a JSON pointer, or a word; scrubbed
 	"policies":      names,  // ids of the policies that decided
@@ -135,7 +136,7 @@ var allowed = map[Type][]string{
 	LogOpened:      {"verifier"},
 	IntentProposed: {"args", "digest", "effect", "repeat", "request", "revision", "state", "why", "worker"},
 	IntentDenied:   {"args", "digest", "effect", "observed", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
-	IntentParked: {"args", "digest", "effect", "expires", "observed", "policies", "policySet", "repeat", "request", "revision",
+	IntentParked: {"args", "count", "digest", "effect", "expires", "observed", "origins", "policies", "policySet", "repeat", "request", "revision",
 		"teams", "verdict", "why"},
 	IntentDecided: {"approvers", "args", "decision", "digest", "expires", "factor", "observed", "policies", "policySet", "revision",
 		"selfApproval", "session", "state", "team", "verdict", "why"},

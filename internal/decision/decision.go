@@ -31,6 +31,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/origin"
 )
 
 // State is where a Decision is.
@@ -92,6 +93,8 @@ type Decision struct {
 	PolicySet    string        `json:"policySet,omitempty"` // digest of the whole set
 	SelfApproval bool          `json:"selfApproval,omitempty"`
 	HeldAt       time.Time     `json:"heldAt,omitzero"` // when a known secret was first found in what its page shows
+	// Origins is where the arguments were seen first; nil where nobody was asked.
+	Origins *origin.Report `json:"origins,omitempty"`
 }
 
 // Factor is a fresh proof by a person that they mean one exact act. Package

@@ -108,9 +108,11 @@ func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, from
 		return g.void(ctx, c, from, fence, err)
 	}
 	c.it.State = intent.Parked
+	g.trace(ctx, c)
+	fields := parkedFields(c, &d)
 	return c.it, g.Intents.Repark(ctx, commit.Step{
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: from, To: intent.Parked, Fence: fence, At: g.Now(),
-		Events:  []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))},
+		Events:  []audit.Event{g.event(c, audit.IntentParked, fields)},
 		Observe: []explain.Observation{g.clean(c, explain.Decision, action(c.it)+" waits for a Decision by "+d.Team, errAsksMore.Msg, c.it.Args)},
 	}, c.it, d)
 }

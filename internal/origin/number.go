@@ -81,33 +81,47 @@ func separates(text []byte, i int) bool {
 	return false
 }
 
+// signs are those that only ever group.
+var signs = strings.NewReplacer(" ", "", "'", "", "_", "")
+
 // readings are the values that a written number can have.
 func readings(s string) (out []string) {
-	s = strings.NewReplacer(" ", "", "'", "", "_", "").Replace(s)
-	add := func(grouping, point string) {
-		whole, rest, _ := strings.Cut(s, point)
-		if point == "" {
-			whole, rest = s, ""
-		}
-		if grouping != "" {
-			for i, g := range strings.Split(whole, grouping) {
-				if len(g) != 3 && (i > 0 || len(g) > 3) {
-					return
-				}
-			}
-			whole = strings.ReplaceAll(whole, grouping, "")
-		}
-		if strings.ContainsAny(whole+rest, ".,") {
-			return
-		}
-		if a, ok := amount(whole + "." + rest + "0"); ok {
+	s = signs.Replace(s)
+	for _, p := range [...][2]string{{",", "."}, {".", ","}, {"", "."}, {"", ","}, {",", ""}, {".", ""}, {"", ""}} {
+		if a, ok := reading(s, p[0], p[1]); ok {
 			out = append(out, a)
 		}
 	}
-	for _, p := range [][2]string{{",", "."}, {".", ","}, {"", "."}, {"", ","}, {",", ""}, {".", ""}, {"", ""}} {
-		if p[1] == "" || strings.Count(s, p[1]) == 1 {
-			add(p[0], p[1])
-		}
-	}
 	return out
+}
+
+// reading is a number's value with these signs for groups of three and for the
+// point; "" where it has none.
+func reading(s, grouping, point string) (string, bool) {
+	whole, rest := s, ""
+	if point != "" {
+		if strings.Count(s, point) != 1 {
+			return "", false
+		}
+		whole, rest, _ = strings.Cut(s, point)
+	}
+	if grouping != "" {
+		for i, g := range strings.Split(whole, grouping) {
+			if len(g) != 3 && (i > 0 || len(g) > 3) {
+				return "", false
+			}
+		}
+		whole = strings.ReplaceAll(whole, grouping, "")
+	}
+	whole, rest = strings.TrimLeft(whole, "0"), strings.TrimRight(rest, "0")
+	if digits(whole) != len(whole) || digits(rest) != len(rest) {
+		return "", false
+	}
+	if whole == "" {
+		whole = "0"
+	}
+	if rest == "" {
+		return whole, true
+	}
+	return whole + "." + rest, true
 }

@@ -94,8 +94,11 @@ type Report struct {
 	Cut bool `json:"cut,omitempty"`
 }
 
-// Flagged are the origins that are untrusted.
-func (r Report) Flagged() (out []Origin) {
+// Flagged are the origins that are untrusted; of nil there are none.
+func (r *Report) Flagged() (out []Origin) {
+	if r == nil {
+		return nil
+	}
 	for _, o := range r.Origins {
 		if o.Untrusted() {
 			out = append(out, o)
@@ -105,7 +108,7 @@ func (r Report) Flagged() (out []Origin) {
 }
 
 // Pointers are the places of what is flagged, each once.
-func (r Report) Pointers() (out []string) {
+func (r *Report) Pointers() (out []string) {
 	for _, o := range r.Flagged() {
 		if !slices.Contains(out, o.At) {
 			out = append(out, o.At)

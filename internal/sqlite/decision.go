@@ -25,7 +25,7 @@ func decisionOf(x *row) (decision.Decision, error) {
 	if policies := x.text("policies"); policies != "" {
 		d.Policies = strings.Split(policies, "\n")
 	}
-	return d, nil
+	return d, readOrigins(x, &d)
 }
 
 // Decision reads one; kind NotFound.
@@ -82,10 +82,14 @@ func (t *Tx) insertDecision(d decision.Decision) error {
 			return err
 		}
 	}
+	origins, err := originsText(d)
+	if err != nil {
+		return err
+	}
 	_, err = t.insert(tbDecision, cols{"tenant": d.Tenant, "id": d.ID, "intent": d.Intent, "revision": d.Revision, "run": d.Run, "mission": d.Mission,
 		"digest": d.Digest, "team": d.Team, "team_id": d.TeamID, "state": d.State, "created_at": d.CreatedAt, "expires_at": d.ExpiresAt,
 		"decided_at": d.DecidedAt, "decided_by": d.By, "decided_by_name": d.ByName, "factor": d.Factor, "method": d.Method, "reason": d.Reason,
-		"auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet, "self_approval": d.SelfApproval, "held_at": d.HeldAt})
+		"auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet, "self_approval": d.SelfApproval, "held_at": d.HeldAt, "origins": origins})
 	return err
 }
 

@@ -47,7 +47,7 @@ var (
 
 	tbDecision = define(6, table{name: "decision", keys: 2,
 		columns: []string{"tenant", "id", "intent", "revision", "run", "mission", "digest", "team", "team_id", "state", "created_at", "expires_at",
-			"decided_at", "decided_by", "decided_by_name", "factor", "method", "reason", "auto_by", "policies", "policy_set", "self_approval", "held_at"},
+			"decided_at", "decided_by", "decided_by_name", "factor", "method", "reason", "auto_by", "policies", "policy_set", "self_approval", "held_at", "origins"},
 		live: func(r *row) bool { return r.text("state") == "open" }, liveSQL: "state = 'open'",
 		of: func(r *row) string { return r.text("intent") }})
 

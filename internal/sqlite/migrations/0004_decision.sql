@@ -24,6 +24,7 @@ CREATE TABLE decision (
 	policy_set TEXT NOT NULL DEFAULT '',
 	self_approval INTEGER NOT NULL DEFAULT 0,
 	held_at INTEGER NOT NULL DEFAULT 0, -- when a known secret was first found in what its page shows
+	origins TEXT NOT NULL DEFAULT '', -- JSON: where the arguments were seen first; empty where nobody was asked
 	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;
