@@ -94,6 +94,7 @@ func (p *program) action(item decision.Item) {
 		"run", b.Run, "mission", b.Mission, "connection", b.Connection, "tool", b.Tool, "secret", b.SecretRef+" ("+b.VersionRule+"), "+credential(b), "digest", string(d.Digest))
 	fmt.Fprint(p.out, "reason\n", block(b.Reason))
 	fmt.Fprint(p.out, "arguments\n", block(indented(b.Args)))
+	p.origins(d.Origins)
 	fmt.Fprint(p.out, "request, without its credential\n", block(b.Request.Method+" "+b.Request.URL))
 	for _, name := range sorted(b.Request.Headers) {
 		fmt.Fprint(p.out, block(name+": "+b.Request.Headers[name]))

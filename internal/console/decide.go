@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/origin"
 )
 
 // decisionPage shows what a verdict would be about. Everything of the action
@@ -19,6 +20,7 @@ type decisionPage struct {
 	Item    decision.Item
 	Seen    intent.Digest
 	Args    []arg
+	Flagged []origin.Origin // values that were seen in untrusted content first
 	Members []member
 	Run     intent.Run
 	Rail    []observed
@@ -38,7 +40,8 @@ func (*decisionPage) name() string { return "decision" }
 // arg is one argument.
 type arg struct {
 	Name, Value string
-	JSON        bool // it is no plain text
+	JSON        bool            // it is no plain text
+	Origins     []origin.Origin // of its values
 }
 
 // member is somebody of the Decision's Team.
@@ -169,7 +172,8 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 	if p.Seen, err = b.Digest(); err != nil {
 		return nil, err
 	}
-	p.Args = arguments(b.Args)
+	p.Args = traced(arguments(b.Args), it.Decision.Origins)
+	p.Flagged = it.Decision.Origins.Flagged()
 	shown := []string{string(b.Args), b.Reason, b.Request.URL, b.Request.Body}
 	for k, h := range b.Request.Headers {
 		shown = append(shown, k, h)

@@ -12,7 +12,7 @@ import (
 // Whatever was seen and proposed: no panic, bounded, and no value without a word on
 // it.
 func FuzzTrace(f *testing.F) {
-	for _, c := range []string{`{"to":"GB29 NWBK 6016 1331 9268 19"}`, `["12,500.00",12500,1.25e4]`, `"\u200b\ud83d"`, `{"a":{"b":"boss@mule.example"}}`, "\xff\xfe", `{`, `[[1000]]`, `1e999`,
+	for _, c := range []string{`{"to":"GB29 NWBK 6016 1331 9268 19"}`, `["12,500.00",12500,1.25e4]`, `"\u200b\ud83d"`, `{"a":{"b":"boss@mule.example"}}`, "\xff\xfe", `{`, `[[1000]]`, `1e999`, `{"n":1000000000000000}`,
 		`{"k":"&#71;&#66;%47"}`, `"R0IyOSBOV0JLIDYwMTYgMTMz"`} {
 		f.Add([]byte(c), []byte(c), []byte(c))
 	}

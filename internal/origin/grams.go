@@ -85,8 +85,8 @@ func (g *grams) longest(text string, such func(src int) bool, known func(string)
 		}
 	}
 	rolling([]byte(text), func(h uint64, e int) {
-		f := g.first[h]
-		if f.src < 0 || !such(f.src) {
+		f, ok := g.first[h]
+		if !ok || f.src < 0 || !such(f.src) {
 			return
 		}
 		if e-gram > to || at.src < 0 {
