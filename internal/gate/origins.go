@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/origin"
@@ -18,12 +19,18 @@ func (g *Gate) trace(ctx context.Context, c *candidate) *origin.Report {
 	if c.origins != nil || c.match.Model() {
 		return c.origins
 	}
-	r := origin.Nowhere(c.it.Args)
-	seen, err := g.whatWasSeen(ctx, c)
+	r := origin.Report{Origins: []origin.Origin{{Kind: origin.Unknown}}, Cut: true}
+	err := crash.Try(ctx, g.Log, func() error { // hostile text stops no action, and is called clean by no fault of ours
+		seen, err := g.whatWasSeen(ctx, c)
+		if err != nil {
+			r = origin.Nowhere(c.it.Args)
+			return err
+		}
+		r = origin.Trace(c.it.Args, seen)
+		return nil
+	})
 	if err != nil {
 		g.Log.WarnContext(ctx, "where the arguments of an action come from can't be found out", slog.String("intent", c.it.ID), slog.Any("error", err))
-	} else {
-		r = origin.Trace(c.it.Args, seen)
 	}
 	c.origins = &r
 	return c.origins
