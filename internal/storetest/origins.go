@@ -32,7 +32,7 @@ func origins(o *office) {
 		o.t.Errorf("while it is held: %+v, %v", got, err)
 	}
 	o.secretly("", "")
-	_, err = o.desk.Decide(o.ctx, o.request(d, decision.Approve, o.ann), o.Now)
+	_, err = o.desk.Decide(o.ctx, o.request(stored, decision.Approve, o.ann), o.Now)
 	o.must(err)
 	if stored, err = o.Store.DecisionOf(o.ctx, acme, i.ID); err != nil || !reflect.DeepEqual(stored.Origins, d.Origins) {
 		o.t.Errorf("after the verdict: %+v, %v", stored.Origins, err)
