@@ -89,12 +89,12 @@ var (
 // propose stores the Intent in the state that policy gave it, and executes it
 // when nobody has to be asked.
 func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error) {
-	if c.verdict.Effect == policy.Ask {
-		g.trace(ctx, c)
-	}
 	prop, err := g.proposed(c)
 	if err != nil {
 		return c.it, g.refuse(ctx, c, err)
+	}
+	if c.it.State == intent.Parked {
+		g.traced(ctx, c, prop.Decision, prop.Events[0].Fields)
 	}
 	it, fresh, err := g.Intents.Propose(ctx, prop)
 	if errors.Is(err, ErrUsedUp) {
@@ -137,7 +137,7 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 			return p, err
 		}
 		c.it.State, p.Decision = intent.Parked, &d
-		p.Events = []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, &d))}
+		p.Events = []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))}
 		p.Observe = []explain.Observation{g.clean(c, explain.Decision, fmt.Sprintf("%s waits for a Decision by %s", action(c.it), d.Team), c.it.Reason, c.it.Args)}
 	case c.it.Effect == resource.Write:
 		d := decision.ByPolicy(c.it, c.verdict.Reasons, c.verdict.Hash, g.Now())
@@ -159,15 +159,11 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 	return p, nil
 }
 
-// parkedFields is what an entry has of a Decision that is asked for; it writes into
-// the Decision what the two have in common.
-func parkedFields(c *candidate, d *decision.Decision) map[string]any {
-	fields := map[string]any{
+func parkedFields(c *candidate, d decision.Decision) map[string]any {
+	return map[string]any{
 		"teams": []string{d.Team}, "expires": d.ExpiresAt, "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "verdict": c.verdict.Effect,
 		"digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "why": c.verdict.Why, "repeat": c.it.Repeat, "observed": c.observed(),
 	}
-	c.traced(d, fields)
-	return fields
 }
 
 // slim leaves the bodies out of a read's row that nobody is asked about: it is read

@@ -108,8 +108,8 @@ func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, from
 		return g.void(ctx, c, from, fence, err)
 	}
 	c.it.State = intent.Parked
-	g.trace(ctx, c)
-	fields := parkedFields(c, &d)
+	fields := parkedFields(c, d)
+	g.traced(ctx, c, &d, fields)
 	return c.it, g.Intents.Repark(ctx, commit.Step{
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: from, To: intent.Parked, Fence: fence, At: g.Now(),
 		Events:  []audit.Event{g.event(c, audit.IntentParked, fields)},

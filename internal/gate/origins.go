@@ -79,9 +79,10 @@ func told(seen *origin.Seen, it intent.Intent) {
 	}
 }
 
-// traced writes a Decision's origins into it, and into the fields of its entry.
-func (c *candidate) traced(d *decision.Decision, fields map[string]any) {
-	if d.Origins = c.origins; d.Origins == nil {
+// traced writes where the arguments come from into the Decision that is asked for,
+// and into the fields of its entry.
+func (g *Gate) traced(ctx context.Context, c *candidate, d *decision.Decision, fields map[string]any) {
+	if d.Origins = g.trace(ctx, c); d.Origins == nil {
 		return
 	}
 	at := []string{}

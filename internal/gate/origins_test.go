@@ -12,7 +12,6 @@ import (
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
-	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/origin"
 	"sallyport.dev/internal/policy"
@@ -40,13 +39,6 @@ func (w *world) origins(it intent.Intent) map[string]origin.Origin {
 		out[o.At] = o
 	}
 	return out
-}
-
-func (w *world) startWith(input string) ident.Principal {
-	w.t.Helper()
-	r, err := w.StartRun(w.t.Context(), sam, gate.Start{Mission: "onboard", Via: "api", Outside: true, Input: json.RawMessage(input)})
-	w.must(err)
-	return worker(r)
 }
 
 func TestADecisionSaysWhatAnAnswerHadFirst(t *testing.T) {
@@ -150,6 +142,22 @@ func TestWhatWasAnsweredLongAgoIsUnknown(t *testing.T) {
 	w.must(err)
 	if o := w.origins(it)["/name"]; o.Kind != origin.Unknown || !d.Origins.Cut {
 		t.Errorf("%+v", o)
+	}
+}
+
+// A Decision that takes the place of another has origins too.
+func TestWhatIsAskedAgainIsTracedAgain(t *testing.T) {
+	w := newWorld(t)
+	who := w.start()
+	it := w.admit(who, create("Siemens AG"))
+	w.approve(it, nil)
+	w.mission.Decisions[0].PinSecret = true
+	w.apply()
+	w.must(w.dispatch(it))
+	again, err := w.store.Intent(t.Context(), acme, it.ID)
+	w.must(err)
+	if again.Revision != 2 || w.origins(again)["/name"].Kind != origin.Worker || len(w.entries(audit.IntentParked)) != 2 {
+		t.Errorf("%+v", again)
 	}
 }
 
