@@ -1,5 +1,7 @@
 package origin
 
+import "strings"
+
 // gram is how many bytes of a folded text make up the least part that is found by
 // itself, and gramDigits how many digits it has to have.
 const (
@@ -80,7 +82,7 @@ func (g *grams) longest(text string, such func(src int) bool, known func(string)
 		if to-from > len(shown) {
 			a, b := widen(text, from, to)
 			if !known(text[a:b]) {
-				best, shown = at, text[from:to]
+				best, shown = at, strings.ToValidUTF8(text[from:to], "") // a gram can cut a character
 			}
 		}
 	}
