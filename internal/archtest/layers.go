@@ -91,6 +91,7 @@ var Layers = []Layer{
 			{{"internal/passkey", "checks what a person's authenticator says and signs"}},
 		},
 		{
+			{{"internal/origin", "where the values of an action were seen first"}},
 			{{"internal/scrub/deltas", "finds what is cut into the events of a stream"}},
 			{{"internal/scrub", "takes known secrets out of what leaves"}},
 		},

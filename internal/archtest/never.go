@@ -41,8 +41,8 @@ type OnlyBy struct {
 
 // Reserved are those functions.
 var Reserved = []OnlyBy{
-	{Object: "internal/scrub.Build", By: []string{"internal/vault/..."},
-		Why: "a scrub.Set knows secret bytes: the vault alone builds one"},
+	{Object: "internal/scrub.Build", By: []string{"internal/vault/...", "internal/origin"},
+		Why: "a scrub.Set knows secret bytes: the vault alone builds one; origin's have a Worker's arguments, to find them encoded"},
 	{Object: "internal/commit.Machine.Execute", By: []string{"internal/gate"},
 		Why: "no effect without gate.Admit"},
 	{Object: "internal/commit.New", By: []string{"internal/app"},

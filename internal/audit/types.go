@@ -121,6 +121,7 @@ var vocabulary = map[string]form{
 	"passkey":        flag,   // only a passkey's verdict counts
 	"party":          name,   // whom a passkey is for: a host's name
 	"observed":       names,  // ids of policies in observe mode that would have changed the verdict, each with what it would have been
+	"origins":        names,  // JSON pointers of arguments whose values were seen in untrusted content first; never a value
 	"outcome":        name,
 	"place":          text,   // where a secret was met: a JSON pointer, or a word; scrubbed
 	"policies":       names,  // ids of the policies that decided
@@ -166,8 +167,8 @@ var allowed = map[Type][]string{
 	LogOpened:      {"verifier"},
 	IntentProposed: {"args", "digest", "effect", "repeat", "request", "revision", "state", "why", "worker"},
 	IntentDenied:   {"args", "digest", "effect", "observed", "policies", "policySet", "revision", "state", "verdict", "why", "worker"},
-	IntentParked: {"args", "digest", "effect", "expires", "observed", "policies", "policySet", "repeat", "request", "revision",
-		"teams", "verdict", "why"},
+	IntentParked: {"args", "count", "digest", "effect", "expires", "observed", "origins", "policies", "policySet", "repeat",
+		"request", "revision", "teams", "verdict", "why"},
 	IntentDecided: {"approvers", "args", "authenticator", "breakGlass", "client", "credential", "decision", "digest", "expires",
 		"factor", "method", "needs", "nonce", "observed", "passkey", "policies", "policySet", "revision", "selfApproval", "session",
 		"signature", "state", "team", "teams", "verdict", "why"},
@@ -222,7 +223,7 @@ var allowed = map[Type][]string{
 		"nonce", "passkey", "revision", "signature", "state", "teams", "verdict", "why"},
 	DecisionAsked:    {"decision", "digest", "name", "result"},
 	DecisionAnswered: {"decision", "digest", "name", "result"},
-	IntentEdited: {"args", "decision", "digest", "expires", "from", "observed", "policies", "policySet", "result", "revision",
+	IntentEdited: {"args", "count", "decision", "digest", "expires", "from", "observed", "origins", "policies", "policySet", "result", "revision",
 		"teams", "verdict", "why"},
 	FactorOffered: {"account", "expires", "factor"},
 	FactorEnrolled: {"aaguid", "account", "algorithm", "by", "credentialHash", "factor", "key", "method", "name", "party", "row",

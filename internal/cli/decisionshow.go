@@ -26,6 +26,7 @@ func (p *program) action(item decision.Item) {
 	p.notes(item.Notes)
 	fmt.Fprint(p.out, "reason\n", block(b.Reason))
 	fmt.Fprint(p.out, "arguments\n", block(indented(b.Args)))
+	p.origins(d.Origins)
 	fmt.Fprint(p.out, "request, without its credential\n", block(b.Request.Method+" "+b.Request.URL))
 	for _, name := range sorted(b.Request.Headers) {
 		fmt.Fprint(p.out, block(name+": "+b.Request.Headers[name]))

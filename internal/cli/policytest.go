@@ -116,7 +116,8 @@ func try(w gate.World, c config.Case) (trial, error) {
 			return trial{}, c.Wrong("args", fault.Newf(fault.Invalid, "%s", err))
 		}
 		v = w.Policy.Evaluate(policy.Question{Tenant: "test", Run: "run_test", Mission: c.Mission, Starter: c.Starter, Worker: c.Worker, Connection: c.Connection,
-			Integration: m.Integration.Name, Tool: c.Tool, Effect: m.Tool.Effect, Args: c.Args, Now: c.Time(), Source: c.From(), Used: used})
+			Integration: m.Integration.Name, Tool: c.Tool, Effect: m.Tool.Effect, Args: c.Args, Now: c.Time(), Source: c.From(), Used: used,
+			Untrusted: func() []string { return c.Untrusted }})
 		switch {
 		case v.Effect != policy.Ask:
 			v.Approvers = nil // nobody is asked

@@ -18,13 +18,14 @@ type Case struct {
 	Mission    string               `yaml:"mission"`
 	Connection string               `yaml:"connection"`
 	Tool       string               `yaml:"tool"`
-	Args       json.RawMessage      `yaml:"args,omitempty"`    // a mapping
-	Starter    string               `yaml:"starter,omitempty"` // account id
-	Worker     string               `yaml:"worker,omitempty"`  // built-in, if nothing is said, or outside
-	At         string               `yaml:"at,omitempty"`      // RFC 3339; CaseTime, if nothing is said
-	Source     string               `yaml:"source,omitempty"`  // an IP address; not known, if nothing is said
-	Used       map[string]UsedUntil `yaml:"used,omitempty"`    // of limits, by the statement's "policy/id"; nothing, if nothing is said
-	Want       string               `yaml:"want"`              // allow, ask or deny
+	Args       json.RawMessage      `yaml:"args,omitempty"`      // a mapping
+	Starter    string               `yaml:"starter,omitempty"`   // account id
+	Worker     string               `yaml:"worker,omitempty"`    // built-in, if nothing is said, or outside
+	At         string               `yaml:"at,omitempty"`        // RFC 3339; CaseTime, if nothing is said
+	Source     string               `yaml:"source,omitempty"`    // an IP address; not known, if nothing is said
+	Untrusted  []string             `yaml:"untrusted,omitempty"` // JSON pointers of arguments that were seen in untrusted content first; none, if nothing is said
+	Used       map[string]UsedUntil `yaml:"used,omitempty"`      // of limits, by the statement's "policy/id"; nothing, if nothing is said
+	Want       string               `yaml:"want"`                // allow, ask or deny
 	Approvers  []string             `yaml:"approvers,omitempty"`
 	Reasons    []string             `yaml:"reasons,omitempty"`
 	Observed   []string             `yaml:"observed,omitempty"` // ids of statements in observe mode that would change the verdict

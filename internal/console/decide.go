@@ -11,6 +11,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/origin"
 )
 
 // decisionPage shows what a verdict would be about. Everything of the action
@@ -21,6 +22,7 @@ type decisionPage struct {
 	Seen    intent.Digest
 	Args    []arg
 	Ballots []ballot
+	Flagged []origin.Origin // values that were seen in untrusted content first
 	Run     intent.Run
 	Rail    []observed
 	// Odd and Redacted say that the action has invisible characters, or had a
@@ -44,7 +46,8 @@ func (*decisionPage) name() string { return "decision" }
 // arg is one argument.
 type arg struct {
 	Name, Value string
-	JSON        bool // it is no plain text
+	JSON        bool            // it is no plain text
+	Origins     []origin.Origin // of its values
 }
 
 // ballot is a Team that is needed, with who may still decide for it.
@@ -177,7 +180,8 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 	if p.Seen, err = b.Digest(); err != nil {
 		return nil, err
 	}
-	p.Args = arguments(b.Args)
+	p.Args = traced(arguments(b.Args), it.Decision.Origins)
+	p.Flagged = it.Decision.Origins.Flagged()
 	shown := []string{string(b.Args), b.Reason, b.Again, b.Request.URL, b.Request.Body}
 	for k, h := range b.Request.Headers {
 		shown = append(shown, k, h)

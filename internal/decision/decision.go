@@ -37,6 +37,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/origin"
 	"sallyport.dev/internal/passkey"
 )
 
@@ -106,6 +107,8 @@ type Decision struct {
 	Note       string        `json:"note,omitempty"`       // why it asks, in policy's words
 	Notes      int           `json:"notes,omitempty"`      // how many questions and answers there are about its action
 	HeldAt     time.Time     `json:"heldAt,omitzero"`      // when a known secret was first found in what its page shows
+	// Origins is where the arguments were seen first; nil where nobody was asked.
+	Origins *origin.Report `json:"origins,omitempty"`
 	// Refused is why nothing of it is shown in a list, and nobody can decide on it: what
 	// is stored about it can't be trusted, or can't be looked at.
 	Refused string `json:"refused,omitempty"`

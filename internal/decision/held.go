@@ -54,9 +54,11 @@ func (k *Desk) look(ctx context.Context, it Item) (Item, error) {
 		it.Decision.Votes[n].Reason = k.Clean(it.Decision.Tenant, v.Reason)
 	}
 	names, err := k.alters(ctx, it)
+	it.Decision.Origins = k.cleanOrigins(it)
 	if err != nil || len(names) == 0 {
 		return it, err
 	}
+	it.Decision.Origins = nil
 	h := Item{Decision: it.Decision, Held: &Held{Why: heldWhy, Hint: heldHint, names: names}}
 	i, b := it.Intent, it.Intent.Bound
 	shown := func(name string) string { // or not, where the value stands in a name

@@ -100,6 +100,9 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 	if err != nil {
 		return c.it, g.refuse(ctx, c, err)
 	}
+	if c.it.State == intent.Parked {
+		g.traced(ctx, c, prop.Decision, prop.Events[0].Fields)
+	}
 	it, fresh, err := g.Intents.Propose(ctx, prop)
 	if errors.Is(err, ErrUsedUp) {
 		return c.it, err // it is judged once more

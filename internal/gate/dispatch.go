@@ -130,9 +130,11 @@ func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, from
 		return g.void(ctx, c, from, fence, err)
 	}
 	c.it.State = intent.Parked
+	fields := parkedFields(c, d)
+	g.traced(ctx, c, &d, fields)
 	err = g.Intents.Repark(ctx, commit.Step{
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: from, To: intent.Parked, Fence: fence, At: g.Now(),
-		Events:  []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))},
+		Events:  []audit.Event{g.event(c, audit.IntentParked, fields)},
 		Observe: []explain.Observation{g.clean(c, explain.Decision, waitsFor(c, d), cause.Error(), c.it.Args)},
 	}, c.it, d, c.verdict.Uses)
 	if fault.Is(err, fault.Invalid) { // nobody is there who could be asked

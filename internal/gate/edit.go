@@ -85,9 +85,8 @@ func (g *Gate) Edit(ctx context.Context, who ident.Principal, e Edit) (decision.
 		return none, g.notEdited(ctx, who, c, item.Decision, err)
 	}
 	defer g.Rail.Wake(c.it.Tenant, c.it.Run)
-	c.it.Edits++
-	c.it.Edited = c.clip(g, differs(original(item), c.it.Args))
 	fields := parkedFields(c, d)
+	g.traced(ctx, c, &d, fields)
 	fields["decision"], fields["from"], fields["revision"], fields["why"] = d.ID, item.Decision.ID, c.it.Revision, c.clip(g, reason)
 	fields["result"] = intent.SHA256(item.Intent.Args) // what they were
 	delete(fields, "repeat")
@@ -124,6 +123,8 @@ func (g *Gate) changed(ctx context.Context, item decision.Item, args json.RawMes
 	c := &candidate{run: run, it: item.Intent}
 	c.it.Args, c.it.Revision = p.Args, item.Intent.Revision+1
 	c.it.UpdatedAt = g.Now()
+	c.it.Edits++
+	c.it.Edited = c.clip(g, differs(original(item), c.it.Args))
 	return c, nil
 }
 

@@ -76,6 +76,12 @@ func (g *Gate) Explain(ctx context.Context, who ident.Principal, h Hypothetical)
 		used, _, err := g.Earlier.PolicyUse(ctx, q.Tenant, u, "", q.Now)
 		return used, err
 	}
+	q.Untrusted = func() []string {
+		if h.Run == "" {
+			return nil // a Run that nobody has started has seen nothing
+		}
+		return g.trace(ctx, c).Pointers()
+	}
 	x := c.world.Policy.Explain(q)
 	c.verdict = x.Verdict
 	return c.explained(x), nil

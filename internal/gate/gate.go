@@ -31,6 +31,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/origin"
 	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/scrub"
@@ -88,6 +89,10 @@ type Earlier interface {
 	// PolicyUse is what other Intents have used of a limit within its window before
 	// now, and whether this one has its place already.
 	PolicyUse(ctx context.Context, tenant ident.Tenant, u policy.Use, intentID string, now time.Time) (used int64, held bool, err error)
+	// Answered lists a Run's Intents that its Worker has an answer to, in the order
+	// of the answers, but for those of the Connection except: the last ones, with at
+	// most so many bytes. all says whether these are all there are.
+	Answered(ctx context.Context, tenant ident.Tenant, run, except string, most int) (its []intent.Intent, all bool, err error)
 }
 
 // NewRun is a Run to be stored with what becomes true with it.
@@ -187,7 +192,8 @@ type candidate struct {
 	meta    vault.Meta
 	verdict policy.Verdict
 	it      intent.Intent
-	own     bool // a lookup of the Boundary's own
+	own     bool           // a lookup of the Boundary's own
+	origins *origin.Report // of the arguments, once they were traced
 
 	redactions int // places that were taken out of the answer
 	incidents  int // how many the Run has, after one of this very attempt

@@ -58,6 +58,7 @@ func (g *Gate) judge(ctx context.Context, c *candidate) {
 		}
 		return used, err
 	}
+	q.Untrusted = func() []string { return g.trace(ctx, c).Pointers() }
 	if c.verdict = c.world.Policy.Evaluate(q); c.own {
 		c.verdict.Uses = nil
 	}

@@ -143,9 +143,11 @@ func (g *Gate) tryAgain(ctx context.Context, c *candidate, at commit.Attempt, en
 		return err
 	}
 	end.to, c.it.State = intent.Parked, intent.Parked
+	fields := parkedFields(c, d)
+	g.traced(ctx, c, &d, fields)
 	err = g.Intents.Repark(ctx, commit.Step{
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: intent.NeedsHuman, To: intent.Parked, Fence: at.Fence, Why: c.it.Bound.Again, At: now,
-		Events:  []audit.Event{g.resolvedEvent(c, end, why), g.event(c, audit.IntentParked, parkedFields(c, d))},
+		Events:  []audit.Event{g.resolvedEvent(c, end, why), g.event(c, audit.IntentParked, fields)},
 		Observe: []explain.Observation{g.clean(c, explain.Decision, "To be tried again: "+waitsFor(c, d), c.it.Bound.Again, c.it.Args)},
 	}, c.it, d, c.verdict.Uses)
 	g.Rail.Wake(c.it.Tenant, c.it.Run)

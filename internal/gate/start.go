@@ -251,21 +251,12 @@ func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Ki
 	if err := g.incident(ctx, ofRun(r), nil, sent{"title of an observation", title}, sent{"observation", text}); err != nil {
 		return err // the rail must not show a guess with the right part marked
 	}
-	return g.Rail.Append(ctx, explain.Observation{Tenant: r.Tenant, Run: r.ID, At: g.Now(), Kind: kind, Title: said(title), Text: text})
+	return g.Rail.Append(ctx, explain.Observation{Tenant: r.Tenant, Run: r.ID, At: g.Now(), Kind: kind, Title: explain.Said(title), Text: text})
 }
 
 // ofRun is for what concerns a Run and no one Intent of it.
 func ofRun(r intent.Run) *candidate {
 	return &candidate{run: r, it: intent.Intent{Tenant: r.Tenant, Run: r.ID, Mission: r.Mission}}
-}
-
-// said marks a title as the Worker's words: the kinds that a Worker may use are
-// those that the Boundary uses too.
-func said(title string) string {
-	if title == "" {
-		return "The Worker says"
-	}
-	return "The Worker says: " + title
 }
 
 // Lookup gives the caller's own Run one of its Intents.

@@ -69,6 +69,7 @@ type world struct {
 	broken   map[string]error // by the name of a store's method
 	approved map[string]func(*decision.Decision)
 
+	panics       bool // what reads answers
 	inQuarantine map[string]bool
 	looked       int  // times that the vault was asked what is known
 	joins        bool // the system's requests put the arguments a and b together
@@ -121,7 +122,7 @@ func (w *world) open() {
 	machine := commit.New(intents{w.store, w}, ident.New("proc"), w.clock, quiet)
 	machine.Wait = func(context.Context, time.Duration) { w.waited++ }
 	w.Gate = gate.New(gate.Config{
-		Intents: intents{w.store, w}, Earlier: w.store, Runs: runs{w.store, w}, Decisions: decisions{w.store, w}, Editors: w.desk, Edits: w.store, Vault: doors{v, w},
+		Intents: intents{w.store, w}, Earlier: earlier{w.store, w}, Runs: runs{w.store, w}, Decisions: decisions{w.store, w}, Editors: w.desk, Edits: w.store, Vault: doors{v, w},
 		Machine: machine, Rail: rail, Stops: w.store,
 		World:     func(ident.Tenant) (gate.World, error) { return w.compiled, w.worldErr },
 		Transport: func(*catalog.Match) http.RoundTripper { return line{w} },
@@ -323,6 +324,21 @@ func (i intents) Step(ctx context.Context, s commit.Step) (int64, error) {
 		return 0, err
 	}
 	return i.Store.Step(ctx, s)
+}
+
+type earlier struct {
+	*sqlite.Store
+	w *world
+}
+
+func (e earlier) Answered(ctx context.Context, t ident.Tenant, run, except string, most int) ([]intent.Intent, bool, error) {
+	if err := e.w.broken["Answered"]; err != nil {
+		return nil, false, err
+	}
+	if e.w.panics {
+		panic("an answer that nobody thought of")
+	}
+	return e.Store.Answered(ctx, t, run, except, most)
 }
 
 type runs struct {

@@ -147,7 +147,7 @@ func looksAt(text string, n notes) needs {
 	}
 	budget := slices.ContainsFunc(n.limits, func(l limit) bool { return l.kind == Budget })
 	return needs{args: budget || has("args"), clock: has("now", "hour", "weekday"), worker: has("worker"),
-		source: strings.Count(text, "source") > strings.Count(text, "resource")}
+		source: strings.Count(text, "source") > strings.Count(text, "resource"), untrusted: has("untrusted")}
 }
 
 func asFault(err error) *fault.Error {

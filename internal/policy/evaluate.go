@@ -49,6 +49,10 @@ type Question struct {
 	// Used gives what other calls have used of a limit within its window. nil: no
 	// limited permit matches, since nobody can count.
 	Used func(Use) (int64, error)
+	// Untrusted gives the JSON pointers of the arguments whose values were seen in
+	// untrusted content first. It is asked once by what looks at them. nil: nobody
+	// knows, which is an error where a statement looks.
+	Untrusted func() []string
 }
 
 // Effect is what policy says.
@@ -315,6 +319,16 @@ func (q Question) circumstances(context cedar.RecordMap, n needs) error {
 		context["now"] = cedar.NewDatetime(now)
 		context["hour"] = cedar.Long(now.Hour())
 		context["weekday"] = cedar.Long((int(now.Weekday())+6)%7 + 1)
+	}
+	if n.untrusted {
+		if q.Untrusted == nil {
+			return errNoOrigins
+		}
+		var at []cedar.Value
+		for _, p := range q.Untrusted() {
+			at = append(at, cedar.String(p))
+		}
+		context["untrusted"] = cedar.NewSet(at...)
 	}
 	if n.source && q.Source.IsValid() {
 		a := q.Source.Unmap().WithZone("")

@@ -10,8 +10,9 @@ import (
 )
 
 var (
-	errNoTime   = fault.New(fault.Invalid, "the time is not known")
-	errNoWorker = fault.New(fault.Invalid, "the kind of Worker is not known")
+	errNoTime    = fault.New(fault.Invalid, "the time is not known")
+	errNoOrigins = fault.New(fault.Invalid, "where the arguments come from is not known")
+	errNoWorker  = fault.New(fault.Invalid, "the kind of Worker is not known")
 )
 
 // Observed is a statement in observe mode that would have changed the verdict, had

@@ -90,11 +90,12 @@ type bundle struct {
 }
 
 // needs says what the statements look at, so that nothing else is made.
-type needs struct{ args, clock, source, worker bool }
+type needs struct{ args, clock, source, worker, untrusted bool }
 
 func (n *needs) add(m needs) {
 	n.args, n.clock = n.args || m.args, n.clock || m.clock
 	n.source, n.worker = n.source || m.source, n.worker || m.worker
+	n.untrusted = n.untrusted || m.untrusted
 }
 
 type statements []statement

@@ -214,6 +214,7 @@ func contextOf(args *shape) *shape {
 	return &shape{kind: isRecord, fields: map[string]member{
 		"args": {args, true}, "connection": is(isString), "tool": is(isString), "mission": is(isString), "starter": is(isString),
 		"worker": is(isString), "now": is(isTime), "hour": is(isLong), "weekday": is(isLong), "source": {&shape{kind: isAddress}, false},
+		"untrusted": {&shape{kind: isSet, elem: &shape{kind: isString}}, true},
 	}}
 }
 

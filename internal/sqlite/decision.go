@@ -33,7 +33,7 @@ func decisionOf(x *row) (decision.Decision, error) {
 	if err := json.Unmarshal([]byte(x.text("votes")), &d.Votes); err != nil {
 		return d, fault.Wrap(fault.Internal, "reading the votes on a Decision", err)
 	}
-	return d, nil
+	return d, readOrigins(x, &d)
 }
 
 // Decision reads one; kind NotFound.
@@ -75,6 +75,10 @@ func (t *Tx) insertDecision(d decision.Decision) error {
 	if err != nil {
 		return err
 	}
+	origins, err := originsText(d)
+	if err != nil {
+		return err
+	}
 	votes, err := encodeList(d.Votes)
 	if err != nil {
 		return err
@@ -82,7 +86,7 @@ func (t *Tx) insertDecision(d decision.Decision) error {
 	x, err := t.insert(tbDecision, cols{"tenant": d.Tenant, "id": d.ID, "intent": d.Intent, "revision": d.Revision, "run": d.Run, "mission": d.Mission,
 		"digest": d.Digest, "needs": needs, "votes": votes, "state": d.State, "created_at": d.CreatedAt, "expires_at": d.ExpiresAt,
 		"decided_at": d.DecidedAt, "reason": d.Reason, "auto_by": d.AutoBy, "policies": strings.Join(d.Policies, "\n"), "policy_set": d.PolicySet,
-		"note": d.Note, "break_glass": d.BreakGlass, "passkey": d.Passkey, "notes": notes, "held_at": d.HeldAt})
+		"note": d.Note, "break_glass": d.BreakGlass, "passkey": d.Passkey, "notes": notes, "held_at": d.HeldAt, "origins": origins})
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ var (
 
 	tbDecision = define(6, table{name: "decision", keys: 2,
 		columns: []string{"tenant", "id", "intent", "revision", "run", "mission", "digest", "needs", "votes", "state", "created_at", "expires_at",
-			"decided_at", "reason", "auto_by", "policies", "policy_set", "note", "break_glass", "passkey", "notes", "held_at"},
+			"decided_at", "reason", "auto_by", "policies", "policy_set", "note", "break_glass", "passkey", "notes", "held_at", "origins"},
 		live: func(r *row) bool { return r.text("state") == "open" }, liveSQL: "state = 'open'",
 		of: func(r *row) string { return r.text("intent") }})
 

@@ -44,6 +44,7 @@ type Store interface {
 	Propose(ctx context.Context, p gate.Proposed) (it intent.Intent, fresh bool, err error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
 	PolicyUse(ctx context.Context, tenant ident.Tenant, u policy.Use, intentID string, now time.Time) (used int64, held bool, err error)
+	Answered(ctx context.Context, tenant ident.Tenant, run, except string, most int) (its []intent.Intent, all bool, err error)
 	SweepUses(ctx context.Context, now time.Time) error
 	Repark(ctx context.Context, s commit.Step, it intent.Intent, d decision.Decision, uses []policy.Use) error
 	Edit(ctx context.Context, e gate.Edited) error

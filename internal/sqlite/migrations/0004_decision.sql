@@ -23,6 +23,7 @@ CREATE TABLE decision (
 	passkey INTEGER NOT NULL DEFAULT 0, -- only votes by passkey count
 	notes INTEGER NOT NULL DEFAULT 0, -- how many questions and answers there are on its Intent
 	held_at INTEGER NOT NULL DEFAULT 0, -- when a known secret was first found in what its page shows
+	origins TEXT NOT NULL DEFAULT '', -- JSON: where the arguments were seen first; empty where nobody was asked
 	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;
