@@ -265,6 +265,15 @@ func BenchmarkQueue(b *testing.B) {
 			"list-closed": median(15, func(timed func(func())) { timed(func() { c.queue(c.ann, "?state=approved") }) }),
 		}
 		m["decide"] = median(15, func(timed func(func())) { c.approve(c.ann, mine[at].Decision, timed); at++ })
+		m["decide-while-expiring"] = median(3, func(timed func(func())) {
+			c.wait(overdue, time.Hour)
+			c.clock = c.clock.Add(2 * time.Hour)
+			done := make(chan error, 1)
+			go func() { _, err := c.Desk.Expire(b.Context(), c.clock); done <- err }()
+			c.approve(c.ann, mine[at].Decision, timed)
+			at++
+			c.must(<-done)
+		})
 		m["expire-1000"] = median(3, func(timed func(func())) {
 			c.wait(overdue, time.Hour)
 			c.clock = c.clock.Add(2 * time.Hour)
