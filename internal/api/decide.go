@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"slices"
 
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/explain"
@@ -55,6 +56,9 @@ func (a *API) decisions() {
 		}
 		if f.State == "all" {
 			f.State = ""
+		} else if !slices.Contains(decision.States, f.State) {
+			return Queue{}, fault.Newf(fault.Invalid, "%s is no state of a Decision", fault.Quote(string(f.State))).
+				WithHint("open, approved, rejected, expired, withdrawn, void, or all")
 		}
 		if c.FormValue("mine") == "true" || !c.who.Has(ident.Auditor) && !c.who.Has(ident.Admin) {
 			f.Member = c.who.ID

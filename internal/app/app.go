@@ -211,13 +211,6 @@ func chance() float64 {
 	return float64(binary.LittleEndian.Uint64(b[:])>>11) / (1 << 53)
 }
 
-// glass says loudly that an admin approved in place of the Teams. The audit log has
-// it already.
-func (a *App) glass(ctx context.Context, d decision.Decision, v decision.Vote) {
-	a.log.ErrorContext(ctx, "an admin breaks the glass", slog.String("decision", d.ID), slog.String("intent", d.Intent),
-		slog.String("account", v.Account), slog.String("state", string(d.State)))
-}
-
 // clean takes a tenant's known secrets out of a text.
 func (a *App) clean(t ident.Tenant, s string) string {
 	s, _ = a.Vault.Scrub(t).String(s)

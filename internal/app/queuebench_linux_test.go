@@ -34,10 +34,11 @@ type crowd struct {
 	t     testing.TB
 	clock time.Time
 	runs  int
-	// ann is in one of the Teams, joe in all of them, and adam an admin.
-	ann, joe, adam ident.Principal
-	tokens         map[string]string // of sessions, by account
-	codes          map[string]identity.Enrolment
+	log   safeBuffer
+	// ann is in one of the Teams, joe in all of them; adam and eve are admins.
+	ann, joe, adam, eve ident.Principal
+	tokens              map[string]string // of sessions, by account
+	codes               map[string]identity.Enrolment
 }
 
 var crowdTeams = []string{"finance", "legal", "sales", "plant", "tax"}
@@ -47,7 +48,7 @@ func newCrowd(t testing.TB) *crowd {
 	dir := t.TempDir()
 	c := &crowd{t: t, clock: time.Now().Truncate(time.Millisecond), tokens: map[string]string{}, codes: map[string]identity.Enrolment{}}
 	var err error
-	c.App, err = New(t.Context(), Config{Dir: filepath.Join(dir, "data"), Tenant: "acme", LogHandler: slog.DiscardHandler, Now: func() time.Time { return c.clock },
+	c.App, err = New(t.Context(), Config{Dir: filepath.Join(dir, "data"), Tenant: "acme", LogHandler: slog.NewTextHandler(&c.log, nil), Now: func() time.Time { return c.clock },
 		Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(dir, "seal.key"))}})
 	c.must(err)
 	t.Cleanup(func() { _ = c.Stop(context.WithoutCancel(t.Context())) })
@@ -57,10 +58,10 @@ func newCrowd(t testing.TB) *crowd {
 		_, err := c.Vault.Set(t.Context(), vault.Write{Tenant: "acme", Name: fmt.Sprint("system-", n), AnyOrigin: true, Actor: setter, Fields: map[string][]byte{"token": []byte(ident.New("tok"))}})
 		c.must(err)
 	}
-	for name, role := range map[string]ident.Role{"ann": ident.Approver, "joe": ident.Approver, "adam": ident.Admin} {
+	for name, role := range map[string]ident.Role{"ann": ident.Approver, "joe": ident.Approver, "adam": ident.Admin, "eve": ident.Admin} {
 		a, enrolment, err := c.Directory.CreateAccount(t.Context(), setter, identity.NewAccount{Tenant: "acme", Name: name, Roles: []ident.Role{role}, Password: adminPassword}, c.clock)
 		c.must(err)
-		*map[string]*ident.Principal{"ann": &c.ann, "joe": &c.joe, "adam": &c.adam}[name] = a.Principal()
+		*map[string]*ident.Principal{"ann": &c.ann, "joe": &c.joe, "adam": &c.adam, "eve": &c.eve}[name] = a.Principal()
 		c.codes[name] = enrolment
 	}
 	rs := []resource.Resource{
@@ -194,14 +195,20 @@ func (c *crowd) proof(who ident.Principal, p identity.Proof) {
 	c.must(c.store.AcceptProof(c.t.Context(), p))
 }
 
-// approve has somebody approve, with a factor that is there already: what a
-// password costs has nothing to do with the queue.
+// approve has somebody approve.
 func (c *crowd) approve(who ident.Principal, d decision.Decision, timed func(func())) {
 	c.t.Helper()
-	f := identity.Factor{ID: ident.New("fac"), Tenant: "acme", Account: who.ID, Method: "password+totp", At: c.clock, For: d.Act(decision.Approve, who.ID)}
+	c.vote(who, d, decision.Approve, "", timed)
+}
+
+// vote has somebody give a verdict, with a factor that is there already: what a
+// password costs has nothing to do with the queue.
+func (c *crowd) vote(who ident.Principal, d decision.Decision, v decision.Verdict, reason string, timed func(func())) {
+	c.t.Helper()
+	f := identity.Factor{ID: ident.New("fac"), Tenant: "acme", Account: who.ID, Method: "password+totp", At: c.clock, For: d.Act(v, who.ID)}
 	c.proof(who, identity.Proof{Factor: &f})
 	timed(func() {
-		_, err := c.Desk.Decide(c.t.Context(), decision.Request{Tenant: "acme", Decision: d.ID, Verdict: decision.Approve, Digest: d.Digest, Who: who, Factor: (*decision.Factor)(&f)}, c.clock)
+		_, err := c.Desk.Decide(c.t.Context(), decision.Request{Tenant: "acme", Decision: d.ID, Verdict: v, Digest: d.Digest, Reason: reason, Who: who, Factor: (*decision.Factor)(&f)}, c.clock)
 		c.must(err)
 	})
 }
@@ -258,6 +265,15 @@ func BenchmarkQueue(b *testing.B) {
 			"list-closed": median(15, func(timed func(func())) { timed(func() { c.queue(c.ann, "?state=approved") }) }),
 		}
 		m["decide"] = median(15, func(timed func(func())) { c.approve(c.ann, mine[at].Decision, timed); at++ })
+		m["decide-while-expiring"] = median(3, func(timed func(func())) {
+			c.wait(overdue, time.Hour)
+			c.clock = c.clock.Add(2 * time.Hour)
+			done := make(chan error, 1)
+			go func() { _, err := c.Desk.Expire(b.Context(), c.clock); done <- err }()
+			c.approve(c.ann, mine[at].Decision, timed)
+			at++
+			c.must(<-done)
+		})
 		m["expire-1000"] = median(3, func(timed func(func())) {
 			c.wait(overdue, time.Hour)
 			c.clock = c.clock.Add(2 * time.Hour)

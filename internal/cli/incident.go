@@ -39,7 +39,7 @@ func (p *program) incidentList() *cobra.Command {
 		return p.result(raw, func() { p.incidents(out, state == incident.Open && kind+run+secret+after == "" && limit == 0) })
 	})
 	c.Flags().StringVar(&state, "state", incident.Open, "open, closed, or all")
-	c.Flags().StringVar(&kind, "kind", "", "sent, typed, carried, met, handed-in or altered")
+	c.Flags().StringVar(&kind, "kind", "", "sent, typed, carried, met, handed-in, altered or break_glass")
 	c.Flags().StringVar(&run, "run", "", "of one Run")
 	c.Flags().StringVar(&secret, "secret", "", "in which this Secret was met")
 	c.Flags().StringVar(&after, "after", "", "go on after this incident, the last one of the page before")

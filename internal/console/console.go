@@ -102,6 +102,7 @@ func (c *Console) routes() {
 	c.handle("POST /runs/{run}/stop", signedIn, (*visit).stopRun)
 
 	c.handle("GET /decisions", deciders, (*visit).queue)
+	c.handle("GET /decisions/events", deciders, (*visit).queueEvents)
 	c.handle("GET /decisions/{decision}", deciders, (*visit).showDecision)
 	c.handle("POST /decisions/{decision}", with(ident.Approver), (*visit).decide)
 	c.handle("GET /decisions/together", with(ident.Approver), (*visit).showTogether)

@@ -15,6 +15,7 @@ type queuePage struct {
 	States  []decision.State
 	Items   []queued
 	Several bool   // some of them can be decided together
+	After   string // where this page begins
 	Next    string // where the next page begins
 }
 
@@ -32,22 +33,32 @@ const queueRows = 100
 var shownStates = []decision.State{decision.Open, decision.Approved, decision.Rejected, decision.Expired, decision.Withdrawn, decision.Void}
 
 func (v *visit) queue() error {
-	p := &queuePage{Frame: Frame{Title: "Decision Queue"}, State: decision.State(v.FormValue("state")), States: shownStates}
+	p, err := v.queuePage()
+	if err == nil {
+		v.render(http.StatusOK, p)
+	}
+	return err
+}
+
+// queuePage is the page that the request asks for, as it is now.
+func (v *visit) queuePage() (*queuePage, error) {
+	p := &queuePage{Frame: Frame{Title: "Decision Queue", Live: true}, State: decision.State(v.FormValue("state")), States: shownStates}
 	if !slices.Contains(shownStates, p.State) {
 		p.State = decision.Open
 	}
-	f := decision.Filter{State: p.State, After: v.FormValue("after"), Limit: queueRows}
+	p.After = v.FormValue("after")
+	f := decision.Filter{State: p.State, After: p.After, Limit: queueRows}
 	if !v.who.Has(ident.Auditor) && !v.who.Has(ident.Admin) {
 		f.Member = v.who.ID
 	}
 	items, err := v.Desk.Queue(v.Context(), v.who.Tenant, f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, it := range items {
 		no, err := v.refusal(v.who, it)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		p.Items = append(p.Items, queued{it, no == nil})
 	}
@@ -71,8 +82,7 @@ func (v *visit) queue() error {
 		}
 		return 1
 	})
-	v.render(http.StatusOK, p)
-	return nil
+	return p, nil
 }
 
 // sees says whether who is signed in may see a Decision: auditors and admins

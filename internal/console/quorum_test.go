@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/resource"
 )
 
@@ -117,6 +118,12 @@ func TestTheGlassIsBrokenThroughThePage(t *testing.T) {
 		t.Fatalf("the system has made %d, with %d entries", o.created.Load(), len(o.entries(audit.DecisionBreakGlass)))
 	}
 	ann.get(path).want(200, "The glass was broken by ida, jon")
+	l, open, err := o.app.Incidents.List(t.Context(), ida.acc.Principal(), incident.Filter{Limit: 5})
+	o.must(err)
+	if len(l) != 1 || open != 1 || l[0].Kind != incident.BreakGlass {
+		t.Fatalf("the incidents are %+v", l)
+	}
+	ida.get("/incidents/"+l[0].ID).want(200, "The glass was broken", "Who did it, and why?", "Two admins approved", "fire", "Ask both")
 }
 
 func TestSeveralAreDecidedTogetherOnOnePage(t *testing.T) {

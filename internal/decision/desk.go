@@ -164,6 +164,9 @@ func (k *Desk) Get(ctx context.Context, tenant ident.Tenant, id string) (Item, e
 // whole is Get, held or not: for what is judged, and never for what is shown.
 func (k *Desk) whole(ctx context.Context, tenant ident.Tenant, id string) (Item, error) {
 	d, err := k.Store.Decision(ctx, tenant, id)
+	if fault.Is(err, fault.NotFound) {
+		return Item{}, fault.New(fault.NotFound, "there is no such Decision").WithHint("see those of your Teams with: sallyport decision list --state all")
+	}
 	if err != nil {
 		return Item{}, err
 	}

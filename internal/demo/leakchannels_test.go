@@ -48,7 +48,7 @@ func (d channelDoor) canary() leaktest.Canary {
 // value is what is stored as the Secret of a receiver at an origin.
 func (d channelDoor) value(origin string) string {
 	core := leaktest.Mint(d.name, "as it is used", "token").Value
-	switch d.scheme {
+	switch d.scheme { //nolint:exhaustive // the table has three
 	case resource.SchemeSignature:
 		return "whsec_" + base64.StdEncoding.EncodeToString([]byte(core))
 	case resource.SchemeAddress:

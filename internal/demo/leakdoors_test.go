@@ -237,7 +237,7 @@ func (w *world) openDoors(h *hostile) {
 			auth.Name = "X-Api-Key"
 		case resource.SchemeQuery:
 			auth.Name = "api_key"
-		case resource.SchemeBearer, resource.SchemeBasic:
+		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin:
 		}
 		resources = append(resources, d.integration(h.addr),
 			&resource.Connection{Head: head(resource.KindConnection, d.name), Integration: d.name, Tools: []string{d.tool}, Auth: auth})

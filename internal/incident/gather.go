@@ -30,6 +30,7 @@ type Facts struct {
 	Calls    []Call        // of the Run, before the incident, in order
 	Uses     []Use         // of the Secret by all Runs in the last 30 days, in order
 	Others   []Incident    // of the same Run
+	Glass    []GlassVote   // on the incident's Intent, in order
 	// What holds the Secret in the clear now, though it was scrubbed with what was
 	// known when it was stored.
 	InputHas, GoalHas bool
@@ -78,6 +79,11 @@ func (k *Desk) facts(ctx context.Context, i Incident) (f Facts, err error) {
 			return f, err
 		}
 		if f.Uses, f.Cut, err = k.uses(ctx, i); err != nil {
+			return f, err
+		}
+	}
+	if i.Kind == BreakGlass {
+		if f.Glass, err = k.glass(ctx, i); err != nil {
 			return f, err
 		}
 	}

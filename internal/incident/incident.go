@@ -1,6 +1,7 @@
 // Package incident has what became of a secret that was met where none belongs:
 // one record for each, with a page that answers "how could it get there?", and
-// what a person did about it. [Tell] is the whole reasoning, a function of what is
+// what a person did about it; and of each time that admins broke the glass, since that
+// is looked into in the same way. [Tell] is the whole reasoning, a function of what is
 // on record; [Desk] gathers that and takes a person's word.
 //
 // It refuses to show an incident to anybody but admins and auditors, to close one
@@ -41,10 +42,13 @@ const (
 	Met      Kind = "met"       // a system's answer had what looks like a secret that nobody told us: masked
 	HandedIn Kind = "handed-in" // a person typed an unknown one and handed it in, into quarantine
 	Altered  Kind = "altered"   // a Decision's page would be altered by a hit
+	// BreakGlass is the one kind that is about no secret: an admin approved in place of
+	// the Teams.
+	BreakGlass Kind = "break_glass"
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Sent, Typed, Carried, Met, HandedIn, Altered}
+var Kinds = []Kind{Sent, Typed, Carried, Met, HandedIn, Altered, BreakGlass}
 
 // Counts says whether an incident counts against its Run: what the Worker sent,
 // at once or in pieces that the rendered request puts together.
@@ -53,6 +57,9 @@ func (k Kind) Counts() bool { return k == Sent || k == Carried }
 // Known says whether the secret is one that the vault has: it has a name, and no
 // rule found it.
 func (k Kind) Known() bool { return k == Sent || k == Typed || k == Carried || k == Altered }
+
+// Ruled says whether a rule found what was met.
+func (k Kind) Ruled() bool { return k == Met || k == HandedIn }
 
 // The states.
 const (
@@ -138,7 +145,7 @@ func (i Incident) Check() error {
 	}
 	switch {
 	case !slices.Contains(Kinds, i.Kind), i.Tenant == "", i.ID == "", i.At.IsZero(), i.Actor == "", i.Place == "",
-		i.Kind.Known() != (i.Secret != ""), !i.Kind.Known() && i.Rule == "", i.Kind.Counts() && i.Run == "",
+		i.Kind.Known() != (i.Secret != ""), i.Kind.Ruled() && i.Rule == "", i.Kind == BreakGlass && i.Intent == "", i.Kind.Counts() && i.Run == "",
 		i.State != Open, i.Count != 1, !short:
 		return fault.Newf(fault.Internal, "an incident of the kind %q is not whole", fault.Quote(string(i.Kind)))
 	}

@@ -98,6 +98,8 @@ var ways = map[Kind][]way{
 	Met:      {systemMints},
 	HandedIn: {handedIn},
 	Altered:  {wordOfPage, storedLater, inInput, returnedByOwn, returnedByOther},
+
+	BreakGlass: {glassBroken},
 }
 
 // users groups uses by Run, the latest first.
@@ -140,6 +142,8 @@ func stop(f Facts) (out []Step) {
 		out = append(out, Step{"Stop the Run, if its Worker is not to go on with what it knows", "sallyport run stop " + i.Run, "/runs/" + i.Run})
 	}
 	switch {
+	case i.Kind == BreakGlass:
+		return glassNext(f)
 	case i.Quarantine != "":
 		return append(out, Step{Says: "If it is a secret, store it: it is scrubbed from then on", Command: "sallyport incident promote " + i.ID + " --name NAME --origin URL"},
 			Step{Says: "If it is none, say so: the same value is let through from then on", Command: "sallyport incident dismiss " + i.ID})

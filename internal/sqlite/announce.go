@@ -18,7 +18,8 @@ import (
 // told are the entries of the audit log that people hear of by Channels, whatever
 // step they belong to.
 var told = map[audit.Type]resource.Event{
-	audit.WorkerIncident: resource.EventIncident,
+	audit.WorkerIncident:     resource.EventIncident,
+	audit.DecisionBreakGlass: resource.EventBreakGlass,
 }
 
 // announcement is something to tell. It holds references and names that a builder
@@ -79,15 +80,18 @@ func served(c *resource.Channel, e resource.Event, d decision.Decision) (string,
 }
 
 // announceEvent says what an entry of the audit log is about, when people hear of
-// its type; of one Run once a minute, so that a Worker can't send floods.
+// its type; of what a Worker does once a minute for a Run, so that it can't send floods.
 func (t *Tx) announceEvent(ev audit.Event) error {
 	event, ok := told[ev.Type]
 	if !ok {
 		return nil
 	}
+	once := ev.Run + " " + strconv.FormatInt(ev.At.Unix()/60, 10)
+	if event == resource.EventBreakGlass { // it takes a person and a factor: each one is told
+		once = ev.Intent + " " + ev.Actor
+	}
 	return t.toChannels(ev.Tenant, func(c *resource.Channel) error {
-		return t.announce(c, announcement{tenant: ev.Tenant, event: event, run: ev.Run, mission: ev.Mission,
-			once: ev.Run + " " + strconv.FormatInt(ev.At.Unix()/60, 10), due: ev.At})
+		return t.announce(c, announcement{tenant: ev.Tenant, event: event, run: ev.Run, mission: ev.Mission, once: once, due: ev.At})
 	})
 }
 

@@ -28,7 +28,7 @@ func (p *prepared) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 }
 
 func (p *prepared) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	st, err := p.stmt(ctx, query)
+	st, err := p.stmt(ctx, query) //nolint:sqlclosecheck // it ends with the transaction
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (p *prepared) exec(ctx context.Context, query string, args ...any) (sql.Res
 
 // QueryContext is as of sql.Tx; the rows are closed before the next query.
 func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	st, err := p.stmt(ctx, query)
+	st, err := p.stmt(ctx, query) //nolint:sqlclosecheck // it ends with the transaction
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) 
 
 // QueryRowContext is as of sql.Tx.
 func (p *prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	st, err := p.stmt(ctx, query)
+	st, err := p.stmt(ctx, query) //nolint:sqlclosecheck // it ends with the transaction
 	if err != nil {
 		return p.tx.QueryRowContext(ctx, query, args...) // which says so
 	}

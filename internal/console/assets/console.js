@@ -1,8 +1,9 @@
-// Adds what happens to an open Run's page. Everything works without it, by
-// reloading. The markup comes from the page's own templates, on this server.
+// Adds what happens to an open Run's page, and keeps the Decision Queue's as it is
+// now. Everything works without it, by reloading. The markup comes from the page's own templates, on this server.
 "use strict";
 (() => {
-  const rail = document.getElementById("rail");
+  const queue = document.getElementById("queue");
+  const rail = queue || document.getElementById("rail");
   if (!rail || !rail.dataset.stream || !window.EventSource) return;
   const asIs = { createHTML: (s) => s };
   const policy = window.trustedTypes ? trustedTypes.createPolicy("rail", asIs) : asIs;
@@ -17,6 +18,10 @@
   source.addEventListener("open", () => say("Live"));
   source.addEventListener("error", () =>
     say(source.readyState === EventSource.CLOSED ? "Not connected: reload the page" : "Not connected; trying again"));
+  source.addEventListener("queue", (e) => { // what was chosen, or is being read, stays
+    if (!queue.querySelector(":checked") && !queue.contains(document.activeElement)) queue.replaceChildren(parse(e));
+    else say("There is something new: reload the page");
+  });
   for (const name of ["facts", "actions"]) {
     source.addEventListener(name, (e) => document.getElementById(name).replaceChildren(parse(e)));
   }
