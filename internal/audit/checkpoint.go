@@ -117,7 +117,12 @@ func newSigner(origin string, key crypto.Signer) (*signer, error) {
 // Sign implements note.Signer.
 func (s *signer) Sign(msg []byte) ([]byte, error) { return s.key.Sign(nil, msg, crypto.Hash(0)) }
 
-func (s *signer) sign(size int64, root tlog.Hash) ([]byte, error) {
-	cp, err := note.Sign(&note.Note{Text: Checkpoint{s.Name(), size, root}.text()}, s)
+// sign signs a checkpoint; with it does before, where there is one.
+func (s *signer) sign(size int64, root tlog.Hash, before *signer) ([]byte, error) {
+	by := []note.Signer{s}
+	if before != nil {
+		by = append(by, before)
+	}
+	cp, err := note.Sign(&note.Note{Text: Checkpoint{s.Name(), size, root}.text()}, by...)
 	return cp, fault.Wrap(fault.Unavailable, "signing the audit log's checkpoint", err)
 }

@@ -29,6 +29,12 @@ const (
 	Truncated        FindingKind = "truncated"         // shorter than the kept checkpoint says it was
 	Forked           FindingKind = "forked"            // not a continuation of the kept checkpoint
 	KeptUnverifiable FindingKind = "kept-unverifiable" // the kept checkpoint is not signed by the log's key
+	HandoverBad      FindingKind = "handover-bad"      // the log's key was replaced, and not by the key before
+	ClockBack        FindingKind = "clock-back"        // an entry is earlier than one before it
+	WitnessesMissing FindingKind = "witnesses-missing" // fewer witnesses have cosigned than there have to be
+	ReceiptMalformed FindingKind = "receipt-malformed" // not a receipt in canonical form
+	NotIncluded      FindingKind = "not-included"      // a receipt's proof does not lead from its entry to the signed root
+	AnchorMalformed  FindingKind = "anchor-malformed"  // a line of an anchor file is none
 )
 
 // Finding is one thing that is wrong.
@@ -67,9 +73,13 @@ type LogReport struct {
 	Root    string `json:"root"` // base64
 	// Checkpoint is for keeping, outside the reach of who runs the server:
 	// the next verification can then find a truncation or a fork.
-	Checkpoint string    `json:"checkpoint"`
-	Findings   []Finding `json:"findings"`
-	More       int       `json:"more,omitempty"` // findings beyond those listed
+	Checkpoint string `json:"checkpoint"`
+	// Cosigned is the size of the last checkpoint that witnesses cosigned, as the
+	// source has it, and Cosignatures are those of the known ones.
+	Cosigned     int64         `json:"cosigned,omitempty"`
+	Cosignatures []Cosignature `json:"cosignatures,omitempty"`
+	Findings     []Finding     `json:"findings"`
+	More         int           `json:"more,omitempty"` // findings beyond those listed
 }
 
 func (l *LogReport) find(k FindingKind, index int64, format string, args ...any) {

@@ -19,14 +19,16 @@ const tileHeight = 8
 const entriesLevel = -1
 
 // Handler serves one tenant's log by the C2SP tlog-tiles read API: GET
-// /checkpoint, /tile/<L>/<N>[.p/<W>] and /tile/entries/<N>[.p/<W>]. Whoever
-// mounts it has authenticated the caller as an auditor of that tenant.
+// /checkpoint, /tile/<L>/<N>[.p/<W>] and /tile/entries/<N>[.p/<W>]; and the last
+// checkpoint that witnesses cosigned, at /cosigned. Whoever mounts it has
+// authenticated the caller as an auditor of that tenant.
 //
 // Only what the current checkpoint covers is served; all else is 404.
 func Handler(r Reader, t ident.Tenant) http.Handler {
 	h := tiles{r, t}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /checkpoint", h.checkpoint)
+	mux.HandleFunc("GET /cosigned", h.cosigned)
 	mux.HandleFunc("GET /tile/{path...}", h.tile)
 	return mux
 }
@@ -44,6 +46,22 @@ func (h tiles) checkpoint(w http.ResponseWriter, req *http.Request) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	send(w, "text/plain; charset=utf-8", head.Checkpoint)
+}
+
+// cosigned is the last checkpoint that witnesses cosigned. It is not of the C2SP
+// API: the log goes on between two visits to its witnesses, and who reads it wants
+// the newest checkpoint.
+func (h tiles) cosigned(w http.ResponseWriter, req *http.Request) {
+	msg, err := h.r.Cosigned(req.Context(), h.t)
+	if err == nil && msg == nil {
+		err = fault.New(fault.NotFound, "no witness has cosigned the log")
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	send(w, "text/plain; charset=utf-8", msg)
 }
 
 func (h tiles) tile(w http.ResponseWriter, req *http.Request) {

@@ -49,6 +49,12 @@ const (
 	WorkerIncident    Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
 	IncidentOpened    Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
 	IncidentClosed    Type = "incident.closed"
+	LogKeyRotated     Type = "log.key_rotated"    // the key that signs from here on; what the old one signed of it is in the entry
+	LogClockAccepted  Type = "log.clock_accepted" // entries from here on may be earlier than those before
+	CosigningLost     Type = "cosigning.lost"     // witnesses do not cosign any more, or not enough of them
+	CosigningBack     Type = "cosigning.back"
+	AnchorLost        Type = "anchor.lost" // checkpoints do not reach the place outside
+	AnchorBack        Type = "anchor.back"
 )
 
 // form is what a field's value has to look like.
@@ -84,6 +90,7 @@ var vocabulary = map[string]form{
 	"fence":         number,
 	"fields":        names,
 	"from":          name, // where a value came from: its name in quarantine
+	"handover":      text, // a signed note by the old key that names the next one, see OpenHandover
 	"generation":    number,
 	"incident":      name,
 	"input":         digest,
@@ -180,6 +187,12 @@ var allowed = map[Type][]string{
 	WorkerIncident:    {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
 	IncidentOpened:    {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
 	IncidentClosed:    {"incident", "kind", "outcome", "why"},
+	LogKeyRotated:     {"factor", "generation", "handover", "verifier", "why"},
+	LogClockAccepted:  {"why"},
+	CosigningLost:     {"count", "name", "why"},
+	CosigningBack:     {"count", "name"},
+	AnchorLost:        {"kind", "name", "why"},
+	AnchorBack:        {"count", "kind", "name"},
 }
 
 // required lists what an entry is worthless without. Who acts must be able to
@@ -187,6 +200,7 @@ var allowed = map[Type][]string{
 var required = map[Type][]string{
 	LogOpened:     {"verifier"},
 	IntentClaimed: {"args", "digest", "effect", "fence"},
+	LogKeyRotated: {"generation", "handover", "verifier"},
 }
 
 // SecretChanges are the types that a tenant's register of Secrets counts: as

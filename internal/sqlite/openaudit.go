@@ -104,6 +104,12 @@ func (a *AuditSource) Head(ctx context.Context, t ident.Tenant) (audit.Head, err
 	return h, a.settled("reading the audit log's head", err)
 }
 
+// Cosigned gives the last checkpoint that witnesses cosigned.
+func (a *AuditSource) Cosigned(ctx context.Context, t ident.Tenant) ([]byte, error) {
+	msg, err := auditCosigned(ctx, a.tx, t)
+	return msg, a.settled("reading the cosigned checkpoint", err)
+}
+
 // Rows gives the rows from an index on.
 func (a *AuditSource) Rows(ctx context.Context, t ident.Tenant, from int64, limit int) ([]audit.Row, error) {
 	rows, err := auditRows(ctx, a.tx, t, audit.Filter{}, from, limit)
