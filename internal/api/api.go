@@ -57,20 +57,21 @@ type Backuper interface {
 
 // Config is what the API is made of; every field is needed.
 type Config struct {
-	Tenant    ident.Tenant
-	Directory *identity.Directory
-	Gate      *gate.Gate
-	Desk      *decision.Desk
-	Incidents *incident.Desk
-	Vault     *vault.Vault
-	Rail      *explain.Rail
-	Audit     audit.Reader
-	Store     Store
-	Applier   Applier
-	Keeper    Keeper
-	Backuper  Backuper
-	Now       func() time.Time
-	Log       *slog.Logger
+	Tenant      ident.Tenant
+	Directory   *identity.Directory
+	Gate        *gate.Gate
+	Desk        *decision.Desk
+	Incidents   *incident.Desk
+	Vault       *vault.Vault
+	Rail        *explain.Rail
+	Audit       audit.Reader
+	AuditKeeper AuditKeeper
+	Store       Store
+	Applier     Applier
+	Keeper      Keeper
+	Backuper    Backuper
+	Now         func() time.Time
+	Log         *slog.Logger
 	// Health says why the server should get no requests, or nil; in fixed words,
 	// since strangers read it.
 	Health  func() error

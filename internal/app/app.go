@@ -81,6 +81,7 @@ type App struct {
 	log   *slog.Logger
 	now   func() time.Time
 	store *sqlite.Store
+	seq   *audit.Sequencer
 
 	Vault     *vault.Vault
 	Directory *identity.Directory
@@ -132,11 +133,10 @@ func New(ctx context.Context, c Config) (*App, error) {
 	// idle connection, say.
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(handler, slog.LevelWarn).Writer())
-	seq, err := audit.NewSequencer("", v.AuditKey)
-	if err != nil {
+	if a.seq, err = audit.NewSequencer("", v.AuditKey); err != nil {
 		return nil, err
 	}
-	if a.store, err = sqlite.Open(ctx, c.Dir, seq, sqlite.Guard{Keys: v, Now: c.Now, Log: a.log}); err != nil {
+	if a.store, err = sqlite.Open(ctx, c.Dir, a.seq, sqlite.Guard{Keys: v, Now: c.Now, Log: a.log}); err != nil {
 		return nil, err
 	}
 	if err := a.assemble(); err != nil {

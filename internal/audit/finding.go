@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 
 	"sallyport.dev/internal/ident"
 )
@@ -37,6 +38,13 @@ const (
 	AnchorMalformed  FindingKind = "anchor-malformed"  // a line of an anchor file is none
 )
 
+// FindingKinds are all of them, what says most about a log first.
+var FindingKinds = []FindingKind{
+	Forked, Truncated, RootMismatch, KeyChanged, HandoverBad, CheckpointBad, KeptUnverifiable, CheckpointSize, LogMissing, HeadMissing,
+	EntryMisplaced, EntryAltered, EntryMalformed, EntryMissing, EntryExtra, HashMissing, HashAltered, HashExtra, ColumnAltered, ClockBack,
+	ReceiptMalformed, NotIncluded, AnchorMalformed, WitnessesMissing,
+}
+
 // Finding is one thing that is wrong.
 type Finding struct {
 	Tenant ident.Tenant `json:"tenant"`
@@ -57,7 +65,8 @@ func (f Finding) String() string {
 	return s
 }
 
-// maxFindings is how many findings of a log are listed; the rest is counted.
+// maxFindings is how many findings of a log are listed, and one of each kind
+// beyond; the rest is counted.
 const maxFindings = 100
 
 // LogReport is what verification found out about one log.
@@ -83,7 +92,7 @@ type LogReport struct {
 }
 
 func (l *LogReport) find(k FindingKind, index int64, format string, args ...any) {
-	if len(l.Findings) >= maxFindings {
+	if len(l.Findings) >= maxFindings && slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Kind == k }) {
 		l.More++
 		return
 	}

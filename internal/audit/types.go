@@ -187,7 +187,7 @@ var allowed = map[Type][]string{
 	WorkerIncident:    {"args", "count", "digest", "incident", "kind", "place", "secret", "source", "why", "worker"},
 	IncidentOpened:    {"count", "incident", "kind", "name", "place", "rule", "secret", "why", "worker"},
 	IncidentClosed:    {"incident", "kind", "outcome", "why"},
-	LogKeyRotated:     {"factor", "generation", "handover", "verifier", "why"},
+	LogKeyRotated:     {"generation", "handover", "verifier", "why"},
 	LogClockAccepted:  {"why"},
 	CosigningLost:     {"count", "name", "why"},
 	CosigningBack:     {"count", "name"},
