@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/audit/outside"
 	"sallyport.dev/internal/catalog"
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/crash"
@@ -70,6 +71,7 @@ type Config struct {
 	PublicURL  string
 	LogHandler slog.Handler // where logs go, before scrubbing
 	Now        func() time.Time
+	Audit      AuditConfig
 	// Crash is called between the steps of each attempt, for the tests that
 	// kill the process there.
 	Crash func(intent.Intent, commit.Point)
@@ -82,6 +84,7 @@ type App struct {
 	now   func() time.Time
 	store *sqlite.Store
 	seq   *audit.Sequencer
+	notes *outside.Keeper // takes checkpoints of the audit log out of reach
 
 	Vault     *vault.Vault
 	Directory *identity.Directory
@@ -133,7 +136,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	// idle connection, say.
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(handler, slog.LevelWarn).Writer())
-	if a.seq, err = audit.NewSequencer("", v.AuditKey); err != nil {
+	if a.seq, err = audit.NewSequencer(c.Audit.Origin, v.AuditKey); err != nil {
 		return nil, err
 	}
 	if a.store, err = sqlite.Open(ctx, c.Dir, a.seq, sqlite.Guard{Keys: v, Now: c.Now, Log: a.log}); err != nil {
@@ -147,6 +150,9 @@ func New(ctx context.Context, c Config) (*App, error) {
 
 // assemble makes the parts above the store.
 func (a *App) assemble() (err error) {
+	if a.notes, err = a.outside(); err != nil {
+		return err
+	}
 	a.Rail = explain.New(a.store, a.Vault.Scrub)
 	if a.Directory, err = identity.New(a.store, a.Vault); err != nil {
 		return err
@@ -237,7 +243,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys} {
+	for _, loop := range []func(context.Context){a.pump.run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)

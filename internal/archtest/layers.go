@@ -84,7 +84,10 @@ var Layers = []Layer{
 		},
 	}},
 	{Name: "1", For: "record and scrubbing", Chains: []Chain{
-		one("internal/audit", "the append-only Merkle log and its verifier"),
+		{
+			{{"internal/audit/outside", "witnesses and anchors: checkpoints out of the server's reach"}},
+			{{"internal/audit", "the append-only Merkle log and its verifier"}},
+		},
 		{
 			{{"internal/scrub/deltas", "finds what is cut into the events of a stream"}},
 			{{"internal/scrub", "takes known secrets out of what leaves"}},

@@ -138,7 +138,7 @@ func (b *Batch) rotateKey(ev Event) (int64, error) {
 	if t.edge.size == 0 {
 		return 0, fault.New(fault.Invalid, "there is no audit log yet whose key could be replaced")
 	}
-	next, err := b.seq.signer(ev.Tenant, t.keys.generation+1)
+	next, err := b.seq.signer(ev.Tenant, Head{Size: t.edge.size, Verifier: t.keys.signer.verifier, Generation: t.keys.generation + 1})
 	if err != nil {
 		return 0, err
 	}

@@ -90,6 +90,15 @@ func unsignedCheckpoint(msg []byte) (Checkpoint, error) {
 	return parseCheckpoint(text + "\n")
 }
 
+// SizeOf is the size that a checkpoint says, whoever signed it; 0 where it says none.
+func SizeOf(msg []byte) int64 {
+	c, err := unsignedCheckpoint(msg)
+	if err != nil {
+		return 0
+	}
+	return c.Size
+}
+
 // signer signs the checkpoints of one log. It is a note.Signer over a
 // crypto.Signer, so that the key need not be handed out.
 type signer struct {

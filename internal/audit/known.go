@@ -61,7 +61,7 @@ func (o VerifyOptions) read() (known, error) {
 		}
 		k.kept = append(k.kept, kept{c, a.Checkpoint, fmt.Sprintf("line %d of the anchor", a.Line), false})
 	}
-	return k, checkWitnesses(o.Witnesses, o.Quorum)
+	return k, CheckWitnesses(o.Witnesses, o.Quorum)
 }
 
 // of is what is known about t's log.

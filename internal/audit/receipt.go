@@ -181,10 +181,12 @@ func checkOptions(key string, witnesses []Witness, quorum int) (origin string, e
 		return "", fault.New(fault.Invalid, "a receipt can't be verified without the log's verifier key").
 			WithHint("give the key that you know with --key; the log's first entry has it")
 	}
-	return Origin(k.host, k.keyOf), checkWitnesses(witnesses, quorum)
+	return Origin(k.host, k.keyOf), CheckWitnesses(witnesses, quorum)
 }
 
-func checkWitnesses(witnesses []Witness, quorum int) error {
+// CheckWitnesses refuses a witness that is there twice, by name or by key, and a
+// quorum that they can't reach. Invalid.
+func CheckWitnesses(witnesses []Witness, quorum int) error {
 	seen := map[string]bool{}
 	for _, w := range witnesses {
 		if id := fmt.Sprintf("%s+%08x", w.name, w.hash); w.key == nil || seen[id] || seen[string(w.key)] {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"fmt"
+	"strings"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -128,7 +129,7 @@ func (s *Sequencer) load(tx Tx, t ident.Tenant, stored Head) (logState, error) {
 	if err := ident.CheckName(string(t)); err != nil {
 		return logState{}, fault.Wrap(fault.Invalid, "naming the audit log's tenant", err)
 	}
-	sg, err := s.signer(t, stored.Generation)
+	sg, err := s.signer(t, stored)
 	if err != nil {
 		return logState{}, err
 	}
@@ -156,19 +157,28 @@ func (s *Sequencer) load(tx Tx, t ident.Tenant, stored Head) (logState, error) {
 	return logState{signer: sg, head: stored, edge: e}, nil
 }
 
-// signer is a generation of a log's key.
-func (s *Sequencer) signer(t ident.Tenant, generation int64) (*signer, error) {
-	key, err := s.keys(t, generation)
+// signer is the key of a log with this head. A log keeps the name that it began
+// with: a name that somebody else put there fits no signature of ours.
+func (s *Sequencer) signer(t ident.Tenant, h Head) (*signer, error) {
+	host := s.host
+	if h.Size > 0 {
+		name, _, _ := strings.Cut(h.Verifier, "+")
+		if was, of := splitOrigin(name); of == t && checkHost(was) == nil {
+			host = was
+		}
+	}
+	key, err := s.keys(t, h.Generation)
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "getting the audit log's signing key", err)
 	}
-	return newSigner(Origin(s.host, t), key)
+	return newSigner(Origin(host, t), key)
 }
 
 // NextKey is the note verifier key that a log's next rotation brings, for
 // witnesses that have to know it before.
 func (s *Sequencer) NextKey(t ident.Tenant, h Head) (string, error) {
-	sg, err := s.signer(t, h.Generation+1)
+	h.Generation++
+	sg, err := s.signer(t, h)
 	if err != nil {
 		return "", err
 	}

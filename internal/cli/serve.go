@@ -23,6 +23,7 @@ type serveFlags struct {
 	data, listen, tenant string
 	cert, key, public    string
 	logFormat, logLevel  string
+	audit                string // the file on where the audit log's checkpoints go
 	seals                sealFlags
 }
 
@@ -39,6 +40,7 @@ func (p *program) serveCmd() *cobra.Command {
 	f.seals.add(c, "what the vault is sealed with (default DIR/seal.key; keep it apart from the data)")
 	c.Flags().BoolVar(&f.seals.sealed, "sealed", false, "unseal with none of them: wait for \"sallyport seal unseal\"")
 	c.Flags().StringVar(&f.tenant, "tenant", "default", "the organisation whose people sign in here")
+	c.Flags().StringVar(&f.audit, "audit-config", "", "file on witnesses and anchors of the audit log, YAML (docs/audit.md)")
 	c.Flags().StringVar(&f.logFormat, "log-format", "text", "text or json")
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
@@ -59,6 +61,9 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public, LogHandler: h, Now: time.Now}
+	if cfg.Audit, err = auditConfig(f.audit, f.data); err != nil {
+		return err
+	}
 	// What is wrong with the address or the certificate is said before anything is
 	// made or unsealed.
 	if cfg.Listener, err = app.Listen(ctx, cfg); err != nil {
