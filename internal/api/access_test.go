@@ -114,6 +114,8 @@ var matrix = map[string]expected{
 	"GET /v1/resources":                   only(200, "builder", "auditor", "admin"),
 	"POST /v1/resources":                  only(200, "builder"),
 	"GET /v1/audit/entries":               only(200, "auditor", "admin"),
+	"GET /v1/audit/status":                only(200, "auditor", "admin"),
+	"POST /v1/audit/rotate-key":           only(403, "admin"),
 }
 
 // Routes beside the table: the document is for everybody, the log's tiles are

@@ -72,6 +72,8 @@ type Config struct {
 	LogHandler slog.Handler // where logs go, before scrubbing
 	Now        func() time.Time
 	Audit      AuditConfig
+	// AcceptClock: the clock was ahead at an earlier start, and is right now.
+	AcceptClock bool
 	// Crash is called between the steps of each attempt, for the tests that
 	// kill the process there.
 	Crash func(intent.Intent, commit.Point)
@@ -139,7 +141,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if a.seq, err = audit.NewSequencer(c.Audit.Origin, v.AuditKey); err != nil {
 		return nil, err
 	}
-	if a.store, err = sqlite.Open(ctx, c.Dir, a.seq, sqlite.Guard{Keys: v, Now: c.Now, Log: a.log}); err != nil {
+	if a.store, err = sqlite.Open(ctx, c.Dir, a.seq, sqlite.Guard{Keys: v, Now: c.Now, Log: a.log, AcceptClock: c.AcceptClock}); err != nil {
 		return nil, err
 	}
 	if err := a.assemble(); err != nil {

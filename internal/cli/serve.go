@@ -24,6 +24,7 @@ type serveFlags struct {
 	cert, key, public    string
 	logFormat, logLevel  string
 	audit                string // the file on where the audit log's checkpoints go
+	acceptClock          bool
 	seals                sealFlags
 }
 
@@ -41,6 +42,7 @@ func (p *program) serveCmd() *cobra.Command {
 	c.Flags().BoolVar(&f.seals.sealed, "sealed", false, "unseal with none of them: wait for \"sallyport seal unseal\"")
 	c.Flags().StringVar(&f.tenant, "tenant", "default", "the organisation whose people sign in here")
 	c.Flags().StringVar(&f.audit, "audit-config", "", "file on witnesses and anchors of the audit log, YAML (docs/audit.md)")
+	c.Flags().BoolVar(&f.acceptClock, "accept-clock", false, "go on although the audit log's latest entry is later than now: the clock was ahead, and is right now")
 	c.Flags().StringVar(&f.logFormat, "log-format", "text", "text or json")
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
@@ -60,7 +62,7 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public, LogHandler: h, Now: time.Now}
+	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public, LogHandler: h, Now: time.Now, AcceptClock: f.acceptClock}
 	if cfg.Audit, err = auditConfig(f.audit, f.data); err != nil {
 		return err
 	}

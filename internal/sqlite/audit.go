@@ -143,6 +143,9 @@ func (s *Store) RotateAuditKey(ctx context.Context, ev audit.Event) (index int64
 		if _, err := tx.rows.of(ev.Tenant); err != nil {
 			return err
 		}
+		if err := tx.checkClock(ev.Tenant); err != nil {
+			return err
+		}
 		put(tx.rows, tx.rows.touched, ev.Tenant, true)
 		index, err = tx.log.RotateKey(ev)
 		return err

@@ -25,7 +25,9 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-var rowGuard = sqlite.Guard{Keys: storetest.Keys{Key: "of rows"}, Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler)}
+func clock() time.Time { return noon }
+
+var rowGuard = sqlite.Guard{Keys: storetest.Keys{Key: "of rows"}, Now: clock, Log: slog.New(slog.DiscardHandler)}
 
 // logKey is a key of its own for each tenant's log, always the same.
 func logKey(t ident.Tenant, generation int64) (crypto.Signer, error) {

@@ -67,7 +67,7 @@ func TestASnapshotIsOneMomentWhileTheServerWrites(t *testing.T) {
 		for n := 0; ; n++ {
 			err := s.store.Write(ctx, func(tx *sqlite.Tx) error {
 				ev := ended(n)
-				ev.At = time.Now() // as the vault of this shelf has it
+				ev.At = clock() // as the vault of this shelf has it
 				return tx.Audit(ev)
 			})
 			if n == 0 {
