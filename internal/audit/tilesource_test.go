@@ -136,3 +136,27 @@ func FuzzBundle(f *testing.F) {
 		}
 	})
 }
+
+func FuzzAnchor(f *testing.F) {
+	m := newMemory()
+	grown(f, sequencer(f), m, 3)
+	good := audit.AnchorLine("2026-11-23T12:00:00Z", m.logs["acme"].head.Checkpoint)
+	f.Add(good)
+	f.Add(append(bytes.Clone(good), good[:20]...))
+	f.Add([]byte("{}\n[]\nnull\n\"\"\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		lines := audit.ParseAnchor(b)
+		if len(lines) != bytes.Count(b, []byte("\n")) {
+			t.Fatalf("%d lines of %q", len(lines), b)
+		}
+		rep, err := audit.Verify(t.Context(), source{m}, audit.VerifyOptions{Anchors: lines})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range lines {
+			if c, err := audit.OpenCheckpoint(l.Checkpoint, m.logs["acme"].head.Verifier); rep.OK() && (err != nil || c.Size != 3) {
+				t.Errorf("the log continues %q", l.Checkpoint)
+			}
+		}
+	})
+}

@@ -189,7 +189,7 @@ var allowed = map[Type][]string{
 	IncidentClosed:    {"incident", "kind", "outcome", "why"},
 	LogKeyRotated:     {"generation", "handover", "verifier", "why"},
 	LogClockAccepted:  {"why"},
-	CosigningLost:     {"count", "name", "why"},
+	CosigningLost:     {"name", "why"},
 	CosigningBack:     {"count", "name"},
 	AnchorLost:        {"kind", "name", "why"},
 	AnchorBack:        {"count", "kind", "name"},

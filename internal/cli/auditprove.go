@@ -64,7 +64,7 @@ func (p *program) writeReceipt(b []byte, file string) error {
 		return fault.Wrap(fault.Unavailable, "writing the receipt", err)
 	}
 	if err := os.WriteFile(file, b, 0o600); err != nil {
-		return fault.Newf(fault.Unavailable, "the receipt can't be written to %s", fault.Quote(file))
+		return fault.New(fault.Unavailable, "the receipt can't be written to that file")
 	}
 	p.say("the receipt is in %s", file)
 	return nil
@@ -101,12 +101,12 @@ func (p *program) auditVerifyReceipt() *cobra.Command {
 func readReceipt(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, fault.Newf(fault.NotFound, "the receipt %s can't be read", fault.Quote(file))
+		return nil, fault.New(fault.NotFound, "there is no such file with a receipt that can be read")
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	b, err := io.ReadAll(io.LimitReader(f, audit.MaxReceipt+1))
 	if err != nil {
-		return nil, fault.Newf(fault.Unavailable, "the receipt %s can't be read", fault.Quote(file))
+		return nil, fault.New(fault.Unavailable, "the file with the receipt can't be read")
 	}
 	return b, nil
 }
@@ -142,11 +142,11 @@ func (p *program) auditSave() *cobra.Command {
 	c := verb("save DIR [--data DIR]", "Save the whole log as C2SP tlog-tiles, for anybody's verifier",
 		"  sallyport audit save ./saved\n  sallyport audit verify --tiles ./saved", takes(1), func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o700); err != nil {
-				return fault.Newf(fault.Unavailable, "the directory %s can't be made", fault.Quote(args[0]))
+				return fault.New(fault.Unavailable, "the directory to save to can't be made")
 			}
 			root, err := os.OpenRoot(args[0])
 			if err != nil {
-				return fault.Newf(fault.Unavailable, "the directory %s can't be opened", fault.Quote(args[0]))
+				return fault.New(fault.Unavailable, "the directory to save to can't be opened")
 			}
 			defer func() { _ = root.Close() }()
 			var cp audit.Checkpoint

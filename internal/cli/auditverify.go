@@ -106,7 +106,7 @@ func (f verifyFlags) options() (o audit.VerifyOptions, err error) {
 func readKept(what, file string) ([]byte, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fault.Newf(fault.Invalid, "the %s %s can't be read", what, fault.Quote(file))
+		return nil, fault.Newf(fault.Invalid, "the file with the %s can't be read", what)
 	}
 	return b, nil
 }
@@ -153,7 +153,7 @@ func (p *program) logFiles(tiles string) (audit.Getter, func(), error) {
 	}
 	root, err := os.OpenRoot(tiles)
 	if err != nil {
-		return nil, nil, fault.Newf(fault.NotFound, "there is no directory %s", fault.Quote(tiles))
+		return nil, nil, fault.New(fault.NotFound, "there is no such directory with saved tiles")
 	}
 	return savedLog(root), func() { _ = root.Close() }, nil
 }
@@ -192,7 +192,7 @@ func (p *program) saveCheckpoint(rep audit.Report, file string) error {
 		return fault.Newf(fault.Invalid, "there are %d logs, and a file keeps the checkpoint of one", len(rep.Logs))
 	}
 	if err := os.WriteFile(file, []byte(rep.Logs[0].Checkpoint), 0o600); err != nil {
-		return fault.Newf(fault.Unavailable, "the checkpoint can't be written to %s", fault.Quote(file))
+		return fault.New(fault.Unavailable, "the checkpoint can't be written to that file")
 	}
 	p.say("the checkpoint is kept in %s", file)
 	return nil

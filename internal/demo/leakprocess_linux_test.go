@@ -26,7 +26,7 @@ var commands = []string{
 	"seal status", "seal add SECRET", "seal rotate SECRET", "seal remove SECRET", "seal unseal", "key status", "key rotate SECRET", "account reset SECRET", "schema", "apply -f /dev/null",
 	"policy explain --run RUN --tool SECRET/SECRET --args {\"a\":\"SECRET\"}", "policy check -f /dev/null", "policy test -f /dev/null",
 	"audit prove 0", "audit prove SECRET", "audit prove 3 -o SECRET/SECRET", "audit verify-receipt SECRET --key SECRET", "audit verify-receipt /dev/null --key SECRET", "audit verify --key SECRET",
-	"audit verify --tiles SECRET", "audit verify --witness SECRET", "audit verify --anchor SECRET", "audit save /dev/null/SECRET", "audit status", "audit rotate-key --why SECRET",
+	"audit verify --tiles SECRET", "audit verify --witness SECRET", "audit verify --anchor SECRET", "audit verify --checkpoint SECRET", "audit verify --tiles / --save-checkpoint SECRET/SECRET", "audit save /dev/null/SECRET", "audit status", "audit rotate-key --why SECRET",
 	"incident list", "incident list --state all", "incident show SECRET", "incident close SECRET --outcome explained --note SECRET", "incident promote SECRET --name SECRET --any-origin", "incident dismiss SECRET --note SECRET",
 	"intent propose RUN --connection SECRET --tool SECRET --args {\"a\":\"SECRET\"}", "run end RUN --verdict SECRET --summary SECRET", "decision approve SECRET", "decision reject SECRET",
 }

@@ -37,9 +37,9 @@ func appendingUntilKilled(t *testing.T, dir string) {
 				err := s.Write(t.Context(), func(tx *sqlite.Tx) error { return tx.Audit(ended(n)) })
 				mu.Lock()
 				if err == nil {
-					fmt.Printf("acknowledged %d\n", n)
+					fmt.Fprintf(os.Stdout, "acknowledged %d\n", n)
 				} else {
-					fmt.Println("refused:", err)
+					fmt.Fprintln(os.Stdout, "refused:", err)
 				}
 				mu.Unlock()
 			}

@@ -202,3 +202,22 @@ func TestWhereAWitnessCanNotBe(t *testing.T) {
 		}
 	}
 }
+
+func FuzzAnswer(f *testing.F) {
+	m := newMemory(f)
+	m.grow(3)
+	w := newWitness(f, "w.example", m.head.Verifier)
+	text, _, _ := strings.Cut(string(m.head.Checkpoint), "\n\n")
+	good := w.line(text+"\n", 1_800_000_000)
+	f.Add([]byte(good))
+	f.Add([]byte(good + good))
+	f.Add([]byte("— w.example AAAA\n"))
+	f.Add([]byte("— other.example AAAA\n" + good))
+	f.Add([]byte("\n\n" + good))
+	c := w.client(f)
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		if line, err := c.Open(m.head, answer); err == nil && line != good {
+			t.Errorf("%q is taken for the witness's line", line)
+		}
+	})
+}
