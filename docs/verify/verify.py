@@ -300,7 +300,7 @@ def tenant(origin):
 # ---------------------------------------------------------------- a directory of tiles
 
 WIDTH = 256
-SLACK = 60_000  # milliseconds by which an entry may be earlier than those before
+SLACK = 15 * 60_000  # milliseconds by which an entry may be earlier than those before
 
 
 def number(n):

@@ -227,9 +227,13 @@ func (w *walk) key(i int64, e Entry) {
 	}
 }
 
-// ClockSlack is how much earlier than those before it an entry may be: what was
-// done at once is written in the order in which it ended.
+// ClockSlack is how far a clock may be behind a log's latest entry, for a store that
+// appends to it: more than that, and it was set back.
 const ClockSlack = time.Minute
+
+// entrySlack is how much earlier than those before it an entry may be. An entry says
+// when it happened, and what takes long is written when it has ended.
+const entrySlack = 15 * time.Minute
 
 // clock finds where entries go back in time. A clock that was ahead is accepted by
 // an operator, on the record.
@@ -238,7 +242,7 @@ func (w *walk) clock(i int64, e Entry) {
 	if w.headAt = max(w.headAt, at); e.Type == LogClockAccepted {
 		w.headAt = at
 	}
-	if at < w.latest-ClockSlack.Milliseconds() {
+	if at < w.latest-entrySlack.Milliseconds() {
 		if e.Type != LogClockAccepted {
 			w.log.find(ClockBack, i, "it is %s earlier than an entry before it", time.Duration(w.latest-at)*time.Millisecond)
 		}
