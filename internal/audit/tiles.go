@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"net/http"
@@ -90,7 +92,33 @@ func (h tiles) tile(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "private, max-age=604800, immutable")
+	if strings.HasPrefix(req.PathValue("path"), "entries/") { // hashes don't compress
+		w.Header().Set("Vary", "Accept-Encoding")
+		if takesGzip(req.Header.Get("Accept-Encoding")) {
+			w.Header().Set("Content-Encoding", "gzip")
+			data = zipped(data)
+		}
+	}
 	send(w, "application/octet-stream", data)
+}
+
+// takesGzip says whether a client that sends this header takes gzip.
+func takesGzip(accept string) bool {
+	for one := range strings.SplitSeq(accept, ",") {
+		name, q, weighted := strings.Cut(strings.ReplaceAll(strings.ToLower(one), " ", ""), ";")
+		if name == "gzip" {
+			return !weighted || strings.Trim(strings.TrimPrefix(q, "q="), "0.") != ""
+		}
+	}
+	return false
+}
+
+func zipped(data []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write(data) // to memory
+	_ = z.Close()
+	return b.Bytes()
 }
 
 const plainText = "text/plain; charset=utf-8"
