@@ -1,7 +1,7 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fips test-memory leak lint fuzz bench rules chaos release docs fmt clean
+.PHONY: help build demo test test-fips test-memory leak lint fuzz bench rules chaos audit-chaos audit-bench fsck release docs fmt clean
 
 DATA     ?=
 AUTO     ?=
@@ -46,6 +46,15 @@ rules: ## Compare the rules for unknown secrets with gitleaks; count false hits 
 
 chaos: ## Kill the program at every state and at random, for MINUTES (10) or ROUNDS, against an ERP that counts
 	@scripts/chaos.sh "$(MINUTES)" "$(ROUNDS)"
+
+audit-chaos: ## Kill the program while it appends to the audit log, ROUNDS (20) times
+	SALLYPORT_TEST_KILLS=$(ROUNDS) go test -count=1 -v -timeout=1h -run '^TestKilledWhileAppending' ./internal/sqlite
+
+audit-bench: ## Compare an audit log of ten thousand entries with one of a million
+	SALLYPORT_TEST_ENTRIES=1000000 go test -count=1 -v -timeout=1h -run '^TestAMillionEntries' ./internal/sqlite
+
+fsck: ## Check the audit log's tiles with the checker of transparency-dev/tessera
+	@scripts/fsck.sh
 
 release: ## Build a static, stripped binary in bin/release, twice, and compare
 	@scripts/release.sh

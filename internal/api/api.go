@@ -65,10 +65,12 @@ type Config struct {
 	Vault     *vault.Vault
 	Rail      *explain.Rail
 	Audit     audit.Reader
-	Store     Store
-	Applier   Applier
-	Keeper    Keeper
-	Backuper  Backuper
+	// AuditKeeper keeps the audit log.
+	AuditKeeper AuditKeeper
+	Store       Store
+	Applier     Applier
+	Keeper      Keeper
+	Backuper    Backuper
 	// ChannelKeeper knows the Channels.
 	ChannelKeeper ChannelKeeper
 	Now           func() time.Time

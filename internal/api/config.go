@@ -2,10 +2,7 @@ package api
 
 import (
 	"encoding/json"
-	"strconv"
 
-	"net/http"
-	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/resource"
@@ -72,37 +69,4 @@ func DecodeResources(raw []json.RawMessage) ([]resource.Resource, error) {
 		out[i] = r
 	}
 	return out, nil
-}
-
-// AuditEntries is a page of the audit log. Each entry is the log's own bytes.
-type AuditEntries struct {
-	Entries []json.RawMessage `json:"entries"`
-	Next    int64             `json:"next"` // the index to go on from
-}
-
-// maxEntries is the most entries of one page.
-const maxEntries = 500
-
-func (a *API) auditLog() {
-	acc := with(ident.Auditor, ident.Admin)
-	handle(a, "GET", "/v1/audit/entries", "A page of the audit log: ?from=, ?limit=, ?type=, ?run=, ?intent=, ?connection=", acc, func(c *call, _ none) (AuditEntries, error) {
-		from, _ := strconv.ParseInt(c.FormValue("from"), 10, 64) // what is no number means the beginning
-		f := audit.Filter{Type: audit.Type(c.FormValue("type")), Run: c.FormValue("run"), Intent: c.FormValue("intent"), Connection: c.FormValue("connection")}
-		rows, err := a.Audit.List(c.Context(), c.who.Tenant, f, from, limit(c, maxEntries))
-		out := AuditEntries{Entries: []json.RawMessage{}, Next: from}
-		for _, r := range rows {
-			out.Entries = append(out.Entries, r.Entry)
-			out.Next = r.Index + 1
-		}
-		return out, err
-	})
-	// The log itself, as C2SP tlog-tiles, for anybody's verifier.
-	a.mux.HandleFunc("GET /v1/audit/log/", func(w http.ResponseWriter, r *http.Request) {
-		who, err := a.caller(r, acc)
-		if err != nil {
-			a.problem(w, r, err)
-			return
-		}
-		http.StripPrefix("/v1/audit/log", audit.Handler(a.Audit, who.Tenant)).ServeHTTP(w, r)
-	})
 }

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/audit/outside"
 	"sallyport.dev/internal/catalog"
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/crash"
@@ -80,6 +81,9 @@ type Config struct {
 	OnlyPasskeys bool
 	LogHandler   slog.Handler // where logs go, before scrubbing
 	Now          func() time.Time
+	Audit        AuditConfig
+	// AcceptClock: the clock was ahead at an earlier start, and is right now.
+	AcceptClock bool
 	// Crash is called between the steps of each attempt, for the tests that
 	// kill the process there.
 	Crash func(intent.Intent, commit.Point)
@@ -96,6 +100,8 @@ type App struct {
 	log   *slog.Logger
 	now   func() time.Time
 	store *sqlite.Store
+	seq   *audit.Sequencer
+	notes *outside.Keeper // takes checkpoints of the audit log out of reach
 
 	Vault     *vault.Vault
 	Directory *identity.Directory
@@ -151,11 +157,10 @@ func New(ctx context.Context, c Config) (*App, error) {
 	// idle connection, say.
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(handler, slog.LevelWarn).Writer())
-	seq, err := audit.NewSequencer("", v.AuditKey)
-	if err != nil {
+	if a.seq, err = audit.NewSequencer(c.Audit.Origin, v.AuditKey); err != nil {
 		return nil, err
 	}
-	if a.store, err = sqlite.Open(ctx, c.Dir, seq, sqlite.Guard{Keys: v, Now: c.Now, Log: a.log}); err != nil {
+	if a.store, err = sqlite.Open(ctx, c.Dir, a.seq, sqlite.Guard{Keys: v, Now: c.Now, Log: a.log, AcceptClock: c.AcceptClock}); err != nil {
 		return nil, err
 	}
 	if err := a.assemble(); err != nil {
@@ -166,6 +171,9 @@ func New(ctx context.Context, c Config) (*App, error) {
 
 // assemble makes the parts above the store.
 func (a *App) assemble() (err error) {
+	if a.notes, err = a.outside(); err != nil {
+		return err
+	}
 	a.Rail = explain.New(a.store, a.Vault.Scrub)
 	if a.Directory, err = identity.New(a.store, a.Vault, identity.WithPasskeys(a.party, a.cfg.PasskeyWait)); err != nil {
 		return err
@@ -273,7 +281,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys} {
+	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)

@@ -20,19 +20,24 @@ import (
 )
 
 // restoreTest tells the process that is killed what to restore, where, and with
-// which key file.
+// which key file, and what time it is.
 const restoreTest = "SALLYPORT_TEST_RESTORE"
 
 // restorer is a process that restores a backup.
 func (o *office) restorer(file, dir string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKillARestore$") // the test below
-	cmd.Env = append(os.Environ(), restoreTest+"="+strings.Join([]string{file, dir, filepath.Join(o.dir, "seal.key")}, "\n"))
+	cmd.Env = append(os.Environ(), restoreTest+"="+strings.Join([]string{file, dir, filepath.Join(o.dir, "seal.key"), o.now().Format(time.RFC3339Nano)}, "\n"))
 	return cmd
 }
 
 func TestKillARestore(t *testing.T) {
-	if args := strings.Split(os.Getenv(restoreTest), "\n"); len(args) == 3 { // the process that is killed
-		_, err := Restore(t.Context(), RestoreConfig{File: args[0], Dir: args[1], Seals: []kek.Seal{kek.NewKeyFile(args[2])}, LogHandler: slog.DiscardHandler, Now: time.Now})
+	if args := strings.Split(os.Getenv(restoreTest), "\n"); len(args) == 4 { // the process that is killed
+		now, err := time.Parse(time.RFC3339Nano, args[3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Restore(t.Context(), RestoreConfig{File: args[0], Dir: args[1], Seals: []kek.Seal{kek.NewKeyFile(args[2])}, LogHandler: slog.DiscardHandler,
+			Now: func() time.Time { return now }})
 		if err != nil {
 			t.Fatal(err)
 		}

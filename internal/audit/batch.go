@@ -25,6 +25,14 @@ type tail struct {
 	edge   edge     // with what was added
 	rows   []Row
 	hashes []tlog.Hash
+	keys   keys
+}
+
+// keys is what signs a log.
+type keys struct {
+	signer     *signer
+	before     *signer // that a rotation in this transaction replaces, or nil: both sign its checkpoint
+	generation int64
 }
 
 // undo is how to take one append back. With err set, the append failed: a batch
@@ -33,6 +41,7 @@ type tail struct {
 type undo struct {
 	tail         *tail
 	edge         edge
+	keys         keys
 	rows, hashes int
 	err          error
 }
@@ -47,7 +56,7 @@ func (b *Batch) Mark() Mark { return Mark(len(b.journal)) }
 func (b *Batch) Reset(m Mark) {
 	for i := len(b.journal) - 1; i >= int(m); i-- {
 		if u := b.journal[i]; u.err == nil {
-			u.tail.edge = u.edge
+			u.tail.edge, u.tail.keys = u.edge, u.keys
 			u.tail.rows = u.tail.rows[:u.rows]
 			u.tail.hashes = u.tail.hashes[:u.hashes]
 		}
@@ -68,8 +77,8 @@ func (b *Batch) Append(ev Event) (int64, error) {
 }
 
 func (b *Batch) append(ev Event) (int64, error) {
-	if ev.Type == LogOpened {
-		return 0, fault.New(fault.Invalid, "log.opened is written by the log itself")
+	if ev.Type == LogOpened || ev.Type == LogKeyRotated {
+		return 0, fault.Newf(fault.Invalid, "%s is written by the log itself", ev.Type)
 	}
 	t, err := b.tail(ev.Tenant)
 	if err != nil {
@@ -77,7 +86,7 @@ func (b *Batch) append(ev Event) (int64, error) {
 	}
 	if t.edge.size == 0 {
 		first := Event{Type: LogOpened, Tenant: ev.Tenant, At: ev.At, Actor: "system:audit",
-			Fields: map[string]any{"verifier": t.from.signer.verifier}}
+			Fields: map[string]any{"verifier": t.keys.signer.verifier}}
 		if err := b.add(t, first); err != nil {
 			return 0, err
 		}
@@ -94,7 +103,7 @@ func (b *Batch) tail(t ident.Tenant) (*tail, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &tail{from: st, edge: st.edge}
+	x := &tail{from: st, edge: st.edge, keys: keys{signer: st.signer, generation: st.head.Generation}}
 	b.tails[t] = x
 	return x, nil
 }
@@ -104,10 +113,48 @@ func (b *Batch) add(t *tail, ev Event) error {
 	if err != nil {
 		return err
 	}
-	b.journal = append(b.journal, undo{tail: t, edge: t.edge, rows: len(t.rows), hashes: len(t.hashes)})
+	b.journal = append(b.journal, undo{tail: t, edge: t.edge, keys: t.keys, rows: len(t.rows), hashes: len(t.hashes)})
 	t.rows = append(t.rows, row)
 	t.edge, t.hashes = t.edge.add(tlog.RecordHash(row.Entry), t.hashes)
 	return nil
+}
+
+// RotateKey goes on with the next generation of the log's key. ev says who did
+// it and why; its type and what proves the step are filled in here: the old key
+// signs, over the log as it is, which key is next. Invalid: there is no log yet.
+func (b *Batch) RotateKey(ev Event) (int64, error) {
+	index, err := b.rotateKey(ev)
+	if err != nil {
+		b.journal = append(b.journal, undo{err: err})
+	}
+	return index, err
+}
+
+func (b *Batch) rotateKey(ev Event) (int64, error) {
+	t, err := b.tail(ev.Tenant)
+	if err != nil {
+		return 0, err
+	}
+	if t.edge.size == 0 {
+		return 0, fault.New(fault.Invalid, "there is no audit log yet whose key could be replaced")
+	}
+	next, err := b.seq.signer(ev.Tenant, Head{Size: t.edge.size, Verifier: t.keys.signer.verifier, Generation: t.keys.generation + 1})
+	if err != nil {
+		return 0, err
+	}
+	handover, err := t.keys.signer.handOver(t.edge.size, t.edge.root(), next.verifier)
+	if err != nil {
+		return 0, err
+	}
+	fields := map[string]any{"verifier": next.verifier, "generation": t.keys.generation + 1, "handover": string(handover)}
+	maps.Copy(fields, ev.Fields)
+	ev.Type, ev.Fields = LogKeyRotated, fields
+	index := t.edge.size
+	if err := b.add(t, ev); err != nil {
+		return 0, err
+	}
+	t.keys = keys{signer: next, before: t.keys.signer, generation: t.keys.generation + 1}
+	return index, nil
 }
 
 // Head is a log's head as the transaction found it, checked against the log's key
@@ -143,12 +190,19 @@ func (b *Batch) seal(name ident.Tenant, t *tail) error {
 	if err := b.tx.Insert(name, t.rows, tlog.StoredHashIndex(0, prev), t.hashes); err != nil {
 		return err
 	}
-	sg := t.from.signer
-	cp, err := sg.sign(t.edge.size, t.edge.root())
+	k := t.keys
+	cp, err := k.signer.sign(t.edge.size, t.edge.root(), k.before)
 	if err != nil {
 		return err
 	}
-	t.from.head = Head{Size: t.edge.size, Checkpoint: cp, Verifier: sg.verifier}
+	at := t.from.head.At
+	for _, r := range t.rows {
+		if at = max(at, r.At); r.Type == LogClockAccepted {
+			at = r.At
+		}
+	}
+	t.from.signer = k.signer
+	t.from.head = Head{Size: t.edge.size, Checkpoint: cp, Verifier: k.signer.verifier, Generation: k.generation, At: at}
 	return b.tx.SetHead(name, prev, t.from.head)
 }
 

@@ -90,6 +90,15 @@ func unsignedCheckpoint(msg []byte) (Checkpoint, error) {
 	return parseCheckpoint(text + "\n")
 }
 
+// SizeOf is the size that a checkpoint says, whoever signed it; 0 where it says none.
+func SizeOf(msg []byte) int64 {
+	c, err := unsignedCheckpoint(msg)
+	if err != nil {
+		return 0
+	}
+	return c.Size
+}
+
 // signer signs the checkpoints of one log. It is a note.Signer over a
 // crypto.Signer, so that the key need not be handed out.
 type signer struct {
@@ -117,7 +126,12 @@ func newSigner(origin string, key crypto.Signer) (*signer, error) {
 // Sign implements note.Signer.
 func (s *signer) Sign(msg []byte) ([]byte, error) { return s.key.Sign(nil, msg, crypto.Hash(0)) }
 
-func (s *signer) sign(size int64, root tlog.Hash) ([]byte, error) {
-	cp, err := note.Sign(&note.Note{Text: Checkpoint{s.Name(), size, root}.text()}, s)
+// sign signs a checkpoint; with it does before, where there is one.
+func (s *signer) sign(size int64, root tlog.Hash, before *signer) ([]byte, error) {
+	by := []note.Signer{s}
+	if before != nil {
+		by = append(by, before)
+	}
+	cp, err := note.Sign(&note.Note{Text: Checkpoint{s.Name(), size, root}.text()}, by...)
 	return cp, fault.Wrap(fault.Unavailable, "signing the audit log's checkpoint", err)
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 
 	"sallyport.dev/internal/ident"
 )
@@ -31,14 +32,28 @@ const (
 	KeptUnverifiable FindingKind = "kept-unverifiable" // the kept checkpoint is not signed by the log's key
 
 	// Of verdicts by passkey, see proof.go.
-	ProofMissing  FindingKind = "proof-missing"  // an entry says that a passkey was used, or had to be, and has no proof of it
-	ProofBad      FindingKind = "proof-bad"      // it does not prove this verdict by this key
-	ProofReplayed FindingKind = "proof-replayed" // the same nonce was signed for before
-	ProofCounter  FindingKind = "proof-counter"  // the authenticator's count went back: the key was copied
-	ProofEarly    FindingKind = "proof-early"    // the passkey's waiting period was not over
-	KeyUnknown    FindingKind = "key-unknown"    // no such passkey of this account was enrolled before, or it was removed
-	KeyBad        FindingKind = "key-bad"        // what was enrolled is no key that counts
+	ProofMissing     FindingKind = "proof-missing"     // an entry says that a passkey was used, or had to be, and has no proof of it
+	ProofBad         FindingKind = "proof-bad"         // it does not prove this verdict by this key
+	ProofReplayed    FindingKind = "proof-replayed"    // the same nonce was signed for before
+	ProofCounter     FindingKind = "proof-counter"     // the authenticator's count went back: the key was copied
+	ProofEarly       FindingKind = "proof-early"       // the passkey's waiting period was not over
+	KeyUnknown       FindingKind = "key-unknown"       // no such passkey of this account was enrolled before, or it was removed
+	KeyBad           FindingKind = "key-bad"           // what was enrolled is no key that counts
+	HandoverBad      FindingKind = "handover-bad"      // the log's key was replaced, and not by the key before
+	ClockBack        FindingKind = "clock-back"        // an entry is earlier than one before it
+	WitnessesMissing FindingKind = "witnesses-missing" // fewer witnesses have cosigned than there have to be
+	ReceiptMalformed FindingKind = "receipt-malformed" // not a receipt in canonical form
+	NotIncluded      FindingKind = "not-included"      // a receipt's proof does not lead from its entry to the signed root
+	AnchorMalformed  FindingKind = "anchor-malformed"  // a line of an anchor file is none
 )
+
+// FindingKinds are all of them, what says most about a log first.
+var FindingKinds = []FindingKind{
+	Forked, Truncated, RootMismatch, KeyChanged, HandoverBad, CheckpointBad, KeptUnverifiable, CheckpointSize, LogMissing, HeadMissing,
+	EntryMisplaced, EntryAltered, EntryMalformed, EntryMissing, EntryExtra, HashMissing, HashAltered, HashExtra, ColumnAltered, ClockBack,
+	ReceiptMalformed, NotIncluded, AnchorMalformed, WitnessesMissing,
+	ProofBad, ProofMissing, ProofReplayed, KeyUnknown, KeyBad, ProofCounter, ProofEarly,
+}
 
 // Finding is one thing that is wrong.
 type Finding struct {
@@ -60,7 +75,8 @@ func (f Finding) String() string {
 	return s
 }
 
-// maxFindings is how many findings of a log are listed; the rest is counted.
+// maxFindings is how many findings of a log are listed, and one of each kind
+// beyond; the rest is counted.
 const maxFindings = 100
 
 // LogReport is what verification found out about one log.
@@ -76,13 +92,17 @@ type LogReport struct {
 	Root    string `json:"root"` // base64
 	// Checkpoint is for keeping, outside the reach of who runs the server:
 	// the next verification can then find a truncation or a fork.
-	Checkpoint string    `json:"checkpoint"`
-	Findings   []Finding `json:"findings"`
-	More       int       `json:"more,omitempty"` // findings beyond those listed
+	Checkpoint string `json:"checkpoint"`
+	// Cosigned is the size of the last checkpoint that witnesses cosigned, as the
+	// source has it, and Cosignatures are those of the known ones.
+	Cosigned     int64         `json:"cosigned,omitempty"`
+	Cosignatures []Cosignature `json:"cosignatures,omitempty"`
+	Findings     []Finding     `json:"findings"`
+	More         int           `json:"more,omitempty"` // findings beyond those listed
 }
 
 func (l *LogReport) find(k FindingKind, index int64, format string, args ...any) {
-	if len(l.Findings) >= maxFindings {
+	if len(l.Findings) >= maxFindings && slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Kind == k }) {
 		l.More++
 		return
 	}

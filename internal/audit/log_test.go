@@ -180,16 +180,18 @@ func TestNoHashIsReadAfterTheFirstAppend(t *testing.T) {
 // TestAppendFailsClosed: nothing may be recorded on top of a log that is not
 // the one that was signed.
 func TestAppendFailsClosed(t *testing.T) {
-	other := func(ident.Tenant) (crypto.Signer, error) { return ed25519.NewKeyFromSeed(make([]byte, 32)), nil }
+	other := func(ident.Tenant, int64) (crypto.Signer, error) { return ed25519.NewKeyFromSeed(make([]byte, 32)), nil }
 	spoil := map[string]func(*memlog){
-		"the head's size":         func(l *memlog) { l.head.Size++ },
-		"the checkpoint":          func(l *memlog) { l.head.Checkpoint = append([]byte("x"), l.head.Checkpoint...) },
-		"the verifier key":        func(l *memlog) { l.head.Verifier = "x" + l.head.Verifier },
-		"the head, put back":      func(l *memlog) { l.head = audit.Head{} },
-		"a hash on the edge":      func(l *memlog) { l.hashes[tlog.StoredHashIndex(0, 2)] = make([]byte, 32) },
-		"a missing edge hash":     func(l *memlog) { delete(l.hashes, tlog.StoredHashIndex(1, 0)) },
-		"a head by another key":   func(l *memlog) { l.head = headBy(t, other) },
-		"another tenant's signed": func(l *memlog) { l.head = headBy(t, func(ident.Tenant) (crypto.Signer, error) { return key("acme") }) },
+		"the head's size":       func(l *memlog) { l.head.Size++ },
+		"the checkpoint":        func(l *memlog) { l.head.Checkpoint = append([]byte("x"), l.head.Checkpoint...) },
+		"the verifier key":      func(l *memlog) { l.head.Verifier = "x" + l.head.Verifier },
+		"the head, put back":    func(l *memlog) { l.head = audit.Head{} },
+		"a hash on the edge":    func(l *memlog) { l.hashes[tlog.StoredHashIndex(0, 2)] = make([]byte, 32) },
+		"a missing edge hash":   func(l *memlog) { delete(l.hashes, tlog.StoredHashIndex(1, 0)) },
+		"a head by another key": func(l *memlog) { l.head = headBy(t, other) },
+		"another tenant's signed": func(l *memlog) {
+			l.head = headBy(t, func(ident.Tenant, int64) (crypto.Signer, error) { return key("acme", 0) })
+		},
 	}
 	running := []string{"the head's size", "the checkpoint", "the verifier key", "the head, put back", "a head by another key"}
 	restarted := []string{"the head, put back", "the head's size", "the checkpoint", "the verifier key", "a hash on the edge", "a missing edge hash",
@@ -247,11 +249,11 @@ func TestAppendFailsClosedWithoutAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, k := range map[string]audit.KeyFunc{
-		"sealed": func(ident.Tenant) (crypto.Signer, error) {
+		"sealed": func(ident.Tenant, int64) (crypto.Signer, error) {
 			return nil, fault.New(fault.Unavailable, "the vault is sealed")
 		},
-		"wrong kind":    func(ident.Tenant) (crypto.Signer, error) { return ec, nil },
-		"broken signer": func(ident.Tenant) (crypto.Signer, error) { return brokenKey{}, nil },
+		"wrong kind":    func(ident.Tenant, int64) (crypto.Signer, error) { return ec, nil },
+		"broken signer": func(ident.Tenant, int64) (crypto.Signer, error) { return brokenKey{}, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			seq, err := audit.NewSequencer("audit.example.com", k)

@@ -6,11 +6,14 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"sallyport.dev/internal/audit"
@@ -25,10 +28,11 @@ type memory struct {
 }
 
 type memlog struct {
-	head   audit.Head
-	rows   map[int64]audit.Row
-	hashes map[int64][]byte
-	reads  *int // hashes read by transactions
+	head     audit.Head
+	cosigned []byte
+	rows     map[int64]audit.Row
+	hashes   map[int64][]byte
+	reads    *int // hashes read by transactions
 }
 
 func newMemory() *memory { return &memory{logs: map[ident.Tenant]memlog{}} }
@@ -123,8 +127,21 @@ func (m reader) Hashes(_ context.Context, t ident.Tenant, indexes []int64) ([]tl
 	return m.logs[t].read(indexes)
 }
 
-func (m reader) List(ctx context.Context, t ident.Tenant, _ audit.Filter, from int64, limit int) ([]audit.Row, error) {
-	return source(m).Rows(ctx, t, from, limit)
+func (m reader) List(ctx context.Context, t ident.Tenant, f audit.Filter, from int64, limit int) ([]audit.Row, error) {
+	if f.Type == "" {
+		return source(m).Rows(ctx, t, from, limit)
+	}
+	rows, err := source(m).Rows(ctx, t, from, math.MaxInt)
+	rows = slices.DeleteFunc(rows, func(r audit.Row) bool { return r.Type != f.Type })
+	return rows[:min(len(rows), limit)], err
+}
+
+func (m reader) Cosigned(_ context.Context, t ident.Tenant) ([]byte, error) {
+	return m.logs[t].cosigned, nil
+}
+
+func (m source) Cosigned(_ context.Context, t ident.Tenant) ([]byte, error) {
+	return m.logs[t].cosigned, nil
 }
 
 func (m source) Tenants(context.Context) ([]ident.Tenant, error) {
@@ -157,9 +174,9 @@ func (m source) HashRows(_ context.Context, t ident.Tenant, from int64, limit in
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 123456789, time.UTC)
 
-// key gives each tenant's log a key of its own, always the same.
-func key(t ident.Tenant) (crypto.Signer, error) {
-	seed := sha256.Sum256([]byte("test log of " + t))
+// key gives each tenant's log keys of its own, always the same.
+func key(t ident.Tenant, generation int64) (crypto.Signer, error) {
+	seed := sha256.Sum256(fmt.Appendf(nil, "test log of %s, %d", t, generation))
 	return ed25519.NewKeyFromSeed(seed[:]), nil
 }
 
@@ -179,3 +196,33 @@ func claimed(tenant ident.Tenant) audit.Event {
 			"policies": []string{"default-1"}, "secret": "erp-write", "secretVersion": 3, "decision": "dec_1",
 			"approvers": []string{"acc_2"}, "verdict": "ask"}}
 }
+
+// signed is a checkpoint of acme's log, made without the package under test.
+func signed(t testing.TB, generation, size int64, root tlog.Hash) (checkpoint []byte, verifier string) {
+	t.Helper()
+	k, err := key("acme", generation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "sallyport.dev/log/acme"
+	verifier, err = note.NewEd25519VerifierKey(name, k.Public().(ed25519.PublicKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := note.NewVerifier(verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkpoint, err = note.Sign(&note.Note{Text: fmt.Sprintf("%s\n%d\n%s\n", name, size, root)}, noteSigner{v, k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checkpoint, verifier
+}
+
+type noteSigner struct {
+	note.Verifier
+	key crypto.Signer
+}
+
+func (s noteSigner) Sign(msg []byte) ([]byte, error) { return s.key.Sign(nil, msg, crypto.Hash(0)) }

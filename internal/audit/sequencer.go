@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"fmt"
+	"strings"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -12,9 +13,9 @@ import (
 	"sallyport.dev/internal/ident"
 )
 
-// KeyFunc gives a tenant's log signing key, an Ed25519 one. It errors while the
-// vault is sealed; then nothing can be appended.
-type KeyFunc func(ident.Tenant) (crypto.Signer, error)
+// KeyFunc gives a generation of a tenant's log signing key, an Ed25519 one; the
+// first is 0. It errors while the vault is sealed; then nothing can be appended.
+type KeyFunc func(t ident.Tenant, generation int64) (crypto.Signer, error)
 
 // Head is the stored end of a log. The zero Head is that of a log which does
 // not exist yet.
@@ -22,6 +23,13 @@ type Head struct {
 	Size       int64  // entries
 	Checkpoint []byte // the signed note over Size and the root
 	Verifier   string // the note verifier key, as it is published
+	Generation int64  // of the key
+	At         int64  // of the latest entry, milliseconds since 1970
+}
+
+// same says whether two heads are one.
+func (h Head) same(o Head) bool {
+	return h.Size == o.Size && h.Verifier == o.Verifier && h.Generation == o.Generation && h.At == o.At && bytes.Equal(h.Checkpoint, o.Checkpoint)
 }
 
 // Tx is what the Sequencer needs of a store's transaction, in which nobody else
@@ -110,7 +118,7 @@ func (s *Sequencer) state(tx Tx, t ident.Tenant) (logState, error) {
 	if !ok {
 		return s.load(tx, t, stored)
 	}
-	if stored.Size != known.head.Size || stored.Verifier != known.head.Verifier || !bytes.Equal(stored.Checkpoint, known.head.Checkpoint) {
+	if !stored.same(known.head) {
 		return logState{}, s.diverge(t, "its head was changed by somebody else")
 	}
 	return known, nil
@@ -121,11 +129,7 @@ func (s *Sequencer) load(tx Tx, t ident.Tenant, stored Head) (logState, error) {
 	if err := ident.CheckName(string(t)); err != nil {
 		return logState{}, fault.Wrap(fault.Invalid, "naming the audit log's tenant", err)
 	}
-	key, err := s.keys(t)
-	if err != nil {
-		return logState{}, fault.Wrap(fault.Unavailable, "getting the audit log's signing key", err)
-	}
-	sg, err := newSigner(Origin(s.host, t), key)
+	sg, err := s.signer(t, stored)
 	if err != nil {
 		return logState{}, err
 	}
@@ -151,6 +155,34 @@ func (s *Sequencer) load(tx Tx, t ident.Tenant, stored Head) (logState, error) {
 		return logState{}, s.diverge(t, "its stored hashes do not make the signed root")
 	}
 	return logState{signer: sg, head: stored, edge: e}, nil
+}
+
+// signer is the key of a log with this head. A log keeps the name that it began
+// with: a name that somebody else put there fits no signature of ours.
+func (s *Sequencer) signer(t ident.Tenant, h Head) (*signer, error) {
+	host := s.host
+	if h.Size > 0 {
+		name, _, _ := strings.Cut(h.Verifier, "+")
+		if was, of := splitOrigin(name); of == t && checkHost(was) == nil {
+			host = was
+		}
+	}
+	key, err := s.keys(t, h.Generation)
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "getting the audit log's signing key", err)
+	}
+	return newSigner(Origin(host, t), key)
+}
+
+// NextKey is the note verifier key that a log's next rotation brings, for
+// witnesses that have to know it before.
+func (s *Sequencer) NextKey(t ident.Tenant, h Head) (string, error) {
+	h.Generation++
+	sg, err := s.signer(t, h)
+	if err != nil {
+		return "", err
+	}
+	return sg.verifier, nil
 }
 
 // begin takes up a log without a head: it has to be a new one.

@@ -54,6 +54,9 @@ type Reader interface {
 	// Hashes gives stored hashes by tlog's stored-hash index; NotFound when
 	// one is not there.
 	Hashes(ctx context.Context, t ident.Tenant, indexes []int64) ([]tlog.Hash, error)
+	// Cosigned gives the last checkpoint that witnesses cosigned; nil where there
+	// is none.
+	Cosigned(ctx context.Context, t ident.Tenant) ([]byte, error)
 }
 
 // HashRow is a stored hash as it was found; Hash may have any length.
@@ -72,4 +75,7 @@ type Source interface {
 	Rows(ctx context.Context, t ident.Tenant, from int64, limit int) ([]Row, error)
 	// HashRows gives the stored hashes from an index on, in order, at most limit.
 	HashRows(ctx context.Context, t ident.Tenant, from int64, limit int) ([]HashRow, error)
+	// Cosigned gives the last checkpoint that witnesses cosigned; nil where there
+	// is none.
+	Cosigned(ctx context.Context, t ident.Tenant) ([]byte, error)
 }

@@ -1,6 +1,8 @@
 package audit_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"io"
 	"net/http"
@@ -239,4 +241,42 @@ func FuzzCheckpoint(f *testing.F) {
 			t.Errorf("the log continues a kept checkpoint that nobody signed: %q", msg)
 		}
 	})
+}
+
+func TestBundlesAreCompressedForWhoTakesIt(t *testing.T) {
+	m := newMemory()
+	grown(t, sequencer(t), m, 300)
+	h := audit.Handler(reader{m}, "acme")
+	fetch := func(path, accept string) *httptest.ResponseRecorder {
+		req := httptest.NewRequest("GET", path, nil)
+		req.Header.Set("Accept-Encoding", accept)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		return w
+	}
+	plain := fetch("/tile/entries/000", "").Body.Bytes()
+	for accept, want := range map[string]bool{"gzip": true, "deflate, GZIP;q=0.5": true, "gzip;q=0": false, "gzip; q=0.0": false, "identity": false, "br, xgzip": false} {
+		w := fetch("/tile/entries/000", accept)
+		if got := w.Header().Get("Content-Encoding") == "gzip"; got != want || w.Header().Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%q: %v", accept, w.Header())
+			continue
+		}
+		b := w.Body.Bytes()
+		if want {
+			z, err := gzip.NewReader(w.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err = io.ReadAll(z); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(b, plain) {
+			t.Errorf("%q: it is another bundle", accept)
+		}
+	}
+	w := fetch("/tile/0/000", "gzip")
+	if w.Header().Get("Content-Encoding") != "" || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") || w.Body.Len() != 8192 {
+		t.Errorf("a tile of hashes: %v", w.Header())
+	}
 }

@@ -64,6 +64,12 @@ const (
 	WorkerIncident     Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
 	IncidentOpened     Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
 	IncidentClosed     Type = "incident.closed"
+	LogKeyRotated      Type = "log.key_rotated"    // the key that signs from here on; what the old one signed of it is in the entry
+	LogClockAccepted   Type = "log.clock_accepted" // entries from here on may be earlier than those before
+	CosigningLost      Type = "cosigning.lost"     // witnesses do not cosign any more, or not enough of them
+	CosigningBack      Type = "cosigning.back"
+	AnchorLost         Type = "anchor.lost" // checkpoints do not reach the place outside
+	AnchorBack         Type = "anchor.back"
 )
 
 // form is what a field's value has to look like.
@@ -108,6 +114,7 @@ var vocabulary = map[string]form{
 	"fence":          number,
 	"fields":         names,
 	"from":           name, // where a value came from: its name in quarantine
+	"handover":       text, // a signed note by the old key that names the next one, see OpenHandover
 	"generation":     number,
 	"incident":       name,
 	"input":          digest,
@@ -223,14 +230,20 @@ var allowed = map[Type][]string{
 		"nonce", "passkey", "revision", "signature", "state", "teams", "verdict", "why"},
 	DecisionAsked:    {"decision", "digest", "name", "result"},
 	DecisionAnswered: {"decision", "digest", "name", "result"},
-	IntentEdited: {"args", "count", "decision", "digest", "expires", "from", "observed", "origins", "policies", "policySet", "result", "revision",
-		"teams", "verdict", "why"},
+	IntentEdited: {"args", "count", "decision", "digest", "expires", "from", "observed", "origins", "policies", "policySet",
+		"result", "revision", "teams", "verdict", "why"},
 	FactorOffered: {"account", "expires", "factor"},
 	FactorEnrolled: {"aaguid", "account", "algorithm", "by", "credentialHash", "factor", "key", "method", "name", "party", "row",
 		"usable"},
-	FactorRemoved: {"account", "credentialHash", "factor", "why"},
-	StopSet:       {"kind", "name", "row", "why"},
-	StopLifted:    {"factor", "kind", "name", "why"},
+	FactorRemoved:    {"account", "credentialHash", "factor", "why"},
+	StopSet:          {"kind", "name", "row", "why"},
+	StopLifted:       {"factor", "kind", "name", "why"},
+	LogKeyRotated:    {"generation", "handover", "verifier", "why"},
+	LogClockAccepted: {"why"},
+	CosigningLost:    {"name", "why"},
+	CosigningBack:    {"count", "name"},
+	AnchorLost:       {"kind", "name", "why"},
+	AnchorBack:       {"count", "kind", "name"},
 }
 
 // required lists what an entry is worthless without. Who acts must be able to
@@ -238,6 +251,7 @@ var allowed = map[Type][]string{
 var required = map[Type][]string{
 	LogOpened:     {"verifier"},
 	IntentClaimed: {"args", "digest", "effect", "fence"},
+	LogKeyRotated: {"generation", "handover", "verifier"},
 	// Without these no verdict of the passkey can be checked.
 	FactorEnrolled: {"account", "credentialHash", "key", "party", "usable"},
 	FactorRemoved:  {"account", "credentialHash"},

@@ -1,29 +1,35 @@
 package audit
 
 import (
-	"bytes"
 	"context"
 	"slices"
-	"strings"
 
-	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 )
 
-// VerifyOptions is what the verifier knows by itself. Both say which log they
-// are of; the other logs are verified without.
+// VerifyOptions is what the verifier knows by itself. Keys and checkpoints say
+// which log they are of; the other logs are verified without.
 type VerifyOptions struct {
-	VerifierKey    string // a note verifier key, or ""
-	KeptCheckpoint []byte // a checkpoint of an earlier verification, or nil
+	// VerifierKey is a note verifier key of the log, or "": the one that signs, or
+	// an earlier one, which its log.key_rotated entries lead on from.
+	VerifierKey    string
+	KeptCheckpoint []byte     // a checkpoint of an earlier verification, or nil
+	Anchors        []Anchored // what was read from an anchor
+	// Witnesses that are known, of which at least Quorum have to have cosigned the
+	// last checkpoint that the source has of them.
+	Witnesses []Witness
+	Quorum    int
 }
 
-// Verify checks every log in src from the first byte: the form, index, tenant
-// and columns of every entry, every stored hash, the head, the checkpoint's
-// signature, and that the log continues the kept checkpoint. What is wrong is in
-// the report; an error says that src could not be read or the options not be
-// understood (Invalid). A store without any log has a finding too.
+// Verify checks every log in src from the first byte: the form, index, tenant,
+// order in time and columns of every entry, every stored hash, the head, the chain
+// of keys from the first to the one that signs, the checkpoint's signature, and
+// that the log continues each kept checkpoint. What is wrong is in the report; an
+// error says that src could not be read or the options not be understood
+// (Invalid). A store without any log has a finding too.
 func Verify(ctx context.Context, src Source, opts VerifyOptions) (Report, error) {
 	k, err := opts.read()
 	if err != nil {
@@ -49,6 +55,9 @@ func Verify(ctx context.Context, src Source, opts VerifyOptions) (Report, error)
 	if len(rep.Logs) == 0 {
 		rep.Logs = append(rep.Logs, missing(""))
 	}
+	for _, line := range k.bad {
+		rep.Logs[0].find(AnchorMalformed, -1, "line %d of the anchor is no checkpoint", line)
+	}
 	return rep, nil
 }
 
@@ -58,83 +67,13 @@ func missing(t ident.Tenant) LogReport {
 	return l
 }
 
-// known is what the options say, with the tenants they are about.
-type known struct {
-	key       string
-	keyOf     ident.Tenant
-	kept      *Checkpoint
-	keptBytes []byte
-	keptOf    ident.Tenant
-}
-
-func (o VerifyOptions) read() (known, error) {
-	k := known{key: o.VerifierKey, keptBytes: o.KeptCheckpoint}
-	if k.key != "" {
-		v, err := note.NewVerifier(k.key)
-		if err != nil {
-			return known{}, fault.New(fault.Invalid, "the given verifier key is not a note verifier key").
-				WithHint("it looks like <host>/log/<tenant>+<hash>+<base64>")
-		}
-		if k.keyOf = tenantOf(v.Name()); k.keyOf == "" {
-			return known{}, fault.New(fault.Invalid, "the given verifier key is not an audit log's")
-		}
-	}
-	if k.keptBytes != nil {
-		c, err := unsignedCheckpoint(k.keptBytes)
-		if err != nil {
-			return known{}, fault.Wrap(fault.Invalid, "reading the kept checkpoint", err)
-		}
-		if k.keptOf = tenantOf(c.Origin); k.keptOf == "" {
-			return known{}, fault.New(fault.Invalid, "the kept checkpoint is not an audit log's")
-		}
-		k.kept = &c
-	}
-	return k, nil
-}
-
-// CheckpointTenant says whose log a checkpoint claims to be of. Nothing about it is
-// checked but its form; Invalid.
-func CheckpointTenant(msg []byte) (ident.Tenant, error) {
-	k, err := VerifyOptions{KeptCheckpoint: msg}.read()
-	return k.keptOf, err
-}
-
-// tenantOf is whose log an origin names, or "".
-func tenantOf(origin string) ident.Tenant {
-	i := strings.LastIndex(origin, "/log/")
-	if i < 0 || ident.CheckName(origin[i+len("/log/"):]) != nil {
-		return ""
-	}
-	return ident.Tenant(origin[i+len("/log/"):])
-}
-
-// of is what is known about t's log.
-func (k known) of(t ident.Tenant) known {
-	if k.keyOf != t {
-		k.key = ""
-	}
-	if k.keptOf != t {
-		k.kept, k.keptBytes = nil, nil
-	}
-	return k
-}
-
-func (k known) tenants() []ident.Tenant {
-	var out []ident.Tenant
-	for _, t := range []ident.Tenant{k.keyOf, k.keptOf} {
-		if t != "" && !slices.Contains(out, t) {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
 // verification of one log.
 type verification struct {
 	ctx   context.Context
 	src   Source
 	known known
 	log   LogReport
+	keys  []string // the log's keys, each named by the one before; see walk
 }
 
 func (v *verification) run() error {
@@ -142,18 +81,25 @@ func (v *verification) run() error {
 	if err != nil {
 		return err
 	}
+	if err := v.addCosigned(); err != nil {
+		return err
+	}
 	signed := v.head(head)
-	w := walk{verification: v, size: head.Size, verifier: head.Verifier, open: head.Size == 0}
+	w := walk{verification: v, size: head.Size, open: head.Size == 0, roots: map[int64]*[2]tlog.Hash{}}
 	if signed != nil {
 		w.size = signed.Size
 	}
-	if v.known.kept != nil {
-		w.keptSize = v.known.kept.Size
+	for _, k := range v.known.kept {
+		w.roots[k.Size] = nil
 	}
 	if err := w.run(); err != nil {
 		return err
 	}
 	w.judge(signed)
+	v.signer(head)
+	if head.At != 0 && w.headAt != 0 && !w.torn && len(w.differ) == 0 && head.At != w.headAt {
+		v.log.find(ColumnAltered, -1, "the head has another time than the latest entry")
+	}
 	v.continues(&w)
 	return nil
 }
@@ -162,23 +108,15 @@ func (v *verification) run() error {
 // or not, or nil where it says nothing readable.
 func (v *verification) head(h Head) *Checkpoint {
 	l := &v.log
-	l.Size, l.Verifier, l.Checkpoint = h.Size, h.Verifier, string(h.Checkpoint)
+	l.Size, l.Verifier, l.Checkpoint, l.Pinned = h.Size, h.Verifier, string(h.Checkpoint), v.known.key != ""
 	if h.Size == 0 {
 		l.find(HeadMissing, -1, "the log has no head")
 		return nil
 	}
-	if v.known.key != "" {
-		l.Pinned = true
-		if l.Verifier = v.known.key; h.Verifier != v.known.key {
-			l.find(KeyChanged, -1, "the log's head names another verifier key than the given one")
-		}
-	}
-	c, err := OpenCheckpoint(h.Checkpoint, l.Verifier)
+	c, err := unsignedCheckpoint(h.Checkpoint)
 	if err != nil {
 		l.find(CheckpointBad, -1, "%s", err.Error())
-		if c, err = unsignedCheckpoint(h.Checkpoint); err != nil {
-			return nil
-		}
+		return nil
 	}
 	if tenantOf(c.Origin) != l.Tenant {
 		l.find(CheckpointBad, -1, "the checkpoint is of another tenant's log")
@@ -190,23 +128,88 @@ func (v *verification) head(h Head) *Checkpoint {
 	return &c
 }
 
-// continues compares with the kept checkpoint.
+// signer checks, when the log's keys are known, that the last of them signs the
+// checkpoint, and that the key which the verifier knows is one of them.
+func (v *verification) signer(h Head) {
+	l := &v.log
+	if h.Size == 0 || len(v.keys) == 0 {
+		return // there is a finding of what is missing
+	}
+	last := v.keys[len(v.keys)-1]
+	if v.known.key != "" && !slices.Contains(v.keys, v.known.key) {
+		l.find(KeyChanged, -1, "the log does not begin with the given verifier key, nor does it come to it")
+	}
+	if h.Verifier != "" && h.Verifier != last {
+		l.find(KeyChanged, -1, "the log's head names another verifier key than its entries")
+	}
+	l.Verifier = last
+	if _, err := OpenCheckpoint(h.Checkpoint, last); err != nil && l.Root != "" {
+		l.find(CheckpointBad, -1, "%s", err.Error())
+	}
+}
+
+// continues compares with what was kept elsewhere.
 func (v *verification) continues(w *walk) {
-	kept := v.known.kept
-	if kept == nil {
-		return
+	told := map[FindingKind]int{}
+	find := func(k FindingKind, format string, args ...any) {
+		if told[k]++; told[k] <= maxKept {
+			v.log.find(k, -1, format, args...)
+		} else {
+			v.log.More++
+		}
 	}
-	v.log.Against = true
-	if _, err := OpenCheckpoint(v.known.keptBytes, v.log.Verifier); err != nil {
-		v.log.find(KeptUnverifiable, -1, "the kept checkpoint is not signed by the log's key")
+	for _, k := range v.known.kept {
+		v.log.Against = v.log.Against || !k.own
+		if !slices.ContainsFunc(v.keys, func(key string) bool { _, err := OpenCheckpoint(k.note, key); return err == nil }) {
+			find(KeptUnverifiable, "%s is not signed by the log's key", k.from)
+		}
+		switch roots := w.roots[k.Size]; {
+		case k.Size > w.size:
+			find(Truncated, "the log has %d entries, %s %d", w.size, k.from, k.Size)
+		case roots == nil:
+			find(Truncated, "the entries that %s covers are not all there", k.from)
+		case roots[0] != k.Root && roots[1] != k.Root:
+			find(Forked, "its first %d entries are not those that %s covers", k.Size, k.from)
+		}
 	}
-	switch {
-	case kept.Size > w.size:
-		v.log.find(Truncated, -1, "the log has %d entries, the kept checkpoint %d", w.size, kept.Size)
-	case w.keptRoots == nil:
-		v.log.find(Truncated, -1, "the entries that the kept checkpoint covers are not all there")
-	case !slices.Contains(w.keptRoots, kept.Root):
-		v.log.find(Forked, -1, "its first %d entries are not those that the kept checkpoint covers", kept.Size)
+	v.cosigned(find)
+}
+
+// maxKept is how many findings of a kind there are about kept checkpoints: after
+// one, all later ones say the same.
+const maxKept = 3
+
+// addCosigned takes what the source says of witnesses for a checkpoint that was
+// kept: the log has to continue it.
+func (v *verification) addCosigned() error {
+	msg, err := v.src.Cosigned(v.ctx, v.log.Tenant)
+	if err != nil || msg == nil {
+		return err
+	}
+	c, err := unsignedCheckpoint(msg)
+	if err != nil || tenantOf(c.Origin) != v.log.Tenant {
+		v.log.find(CheckpointBad, -1, "what witnesses are said to have cosigned is no checkpoint of this log")
+		return nil
+	}
+	v.log.Cosigned = c.Size
+	v.known.kept = append(slices.Clip(v.known.kept), kept{c, msg, "the cosigned checkpoint", true})
+	return nil
+}
+
+// cosigned counts the known witnesses.
+func (v *verification) cosigned(find func(FindingKind, string, ...any)) {
+	most := 0
+	for _, k := range v.known.kept {
+		for _, key := range v.keys {
+			_, cs, err := OpenCosigned(k.note, key, v.known.witnesses)
+			if err == nil && k.own {
+				v.log.Cosignatures = cs
+			}
+			most = max(most, len(cs))
+		}
+	}
+	if most < v.known.quorum {
+		find(WitnessesMissing, "%d of the known witnesses have cosigned a checkpoint of it, %d are needed", most, v.known.quorum)
 	}
 }
 
@@ -224,10 +227,4 @@ func sameColumns(got, want Columns) string {
 		}
 	}
 	return ""
-}
-
-// opens says whether the first entry introduces the key that signs.
-func opens(e Entry, verifier string) bool {
-	s, _ := e.Fields["verifier"].(string)
-	return e.Type == LogOpened && bytes.Equal([]byte(s), []byte(verifier))
 }

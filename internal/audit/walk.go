@@ -3,6 +3,7 @@ package audit
 import (
 	"math"
 	"math/bits"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -20,10 +21,11 @@ const (
 // which of the two was altered.
 type walk struct {
 	*verification
-	size     int64  // how many entries there have to be
-	open     bool   // there is no head: as many as there are
-	verifier string // that the head names
-	keptSize int64  // where to remember the roots, 0 for nowhere
+	size   int64                   // how many entries there have to be
+	open   bool                    // there is no head: as many as there are
+	roots  map[int64]*[2]tlog.Hash // of both trees at these sizes; nil until the walk was there
+	latest int64                   // time with which the next entry's is compared, milliseconds
+	headAt int64                   // as the head has to have it
 
 	rows   stream[Row]
 	hashes stream[HashRow]
@@ -33,7 +35,6 @@ type walk struct {
 	differ          []int64 // entries that are not what their stored hash says
 	offEntries      tally   // stored hashes that are not those of the entries' tree
 	offStored       tally   // stored inner hashes that are not those of the stored leaves' tree
-	keptRoots       []tlog.Hash
 	proofs          proofs
 }
 
@@ -181,8 +182,8 @@ func (w *walk) grow(i int64, entry, leaf *tlog.Hash, stored []*tlog.Hash) {
 			w.offStored.add(first + int64(k))
 		}
 	}
-	if i+1 == w.keptSize {
-		w.keptRoots = []tlog.Hash{w.entries.root(), w.stored.root()}
+	if _, wanted := w.roots[i+1]; wanted {
+		w.roots[i+1] = &[2]tlog.Hash{w.entries.root(), w.stored.root()}
 	}
 }
 
@@ -199,10 +200,58 @@ func (w *walk) check(i int64, row Row) {
 	if c := sameColumns(row.Columns, e.columns()); c != "" {
 		w.log.find(ColumnAltered, i, "column %s", c)
 	}
-	if first := i == 0; first != (e.Type == LogOpened) || first && !w.open && !opens(e, w.verifier) {
+	if first := i == 0; first != (e.Type == LogOpened) {
 		w.log.find(KeyChanged, i, "the log has to begin, once, with the key that signs it")
 	}
 	w.proofs.check(i, e, &w.log)
+	w.key(i, e)
+	w.clock(i, e)
+}
+
+// key follows the log's keys: the first is in its first entry, and each other in an
+// entry for which the key before it has signed, over all that was before.
+func (w *walk) key(i int64, e Entry) {
+	next, _ := e.Fields["verifier"].(string)
+	switch {
+	case e.Type == LogOpened && i == 0:
+		w.keys = []string{next}
+	case e.Type != LogKeyRotated:
+	case len(w.keys) == 0 || w.torn:
+		w.log.find(HandoverBad, i, "the key before it is not known")
+	default:
+		msg, _ := e.Fields["handover"].(string)
+		c, named, err := OpenHandover([]byte(msg), w.keys[len(w.keys)-1])
+		if err != nil || named != next || c.Size != i || c.Root != w.entries.root() && c.Root != w.stored.root() {
+			w.log.find(HandoverBad, i, "the key before it has not signed this entry's key over the log as it was")
+			return
+		}
+		w.keys = append(w.keys, next)
+	}
+}
+
+// ClockSlack is how far a clock may be behind a log's latest entry, for a store that
+// appends to it: more than that, and it was set back.
+const ClockSlack = time.Minute
+
+// entrySlack is how much earlier than those before it an entry may be. An entry says
+// when it happened, and what takes long is written when it has ended.
+const entrySlack = 15 * time.Minute
+
+// clock finds where entries go back in time. A clock that was ahead is accepted by
+// an operator, on the record.
+func (w *walk) clock(i int64, e Entry) {
+	at := e.At.UnixMilli()
+	if w.headAt = max(w.headAt, at); e.Type == LogClockAccepted {
+		w.headAt = at
+	}
+	if at < w.latest-entrySlack.Milliseconds() {
+		if e.Type != LogClockAccepted {
+			w.log.find(ClockBack, i, "it is %s earlier than an entry before it", time.Duration(w.latest-at)*time.Millisecond)
+		}
+		w.latest = at // what follows is compared with where the clock is now
+		return
+	}
+	w.latest = max(w.latest, at)
 }
 
 // rest finds what the checkpoint does not cover.

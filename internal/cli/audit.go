@@ -15,7 +15,8 @@ import (
 )
 
 func (p *program) auditCmd() *cobra.Command {
-	return noun("audit", "Read the audit log, and verify it", p.auditTail(), p.auditVerify())
+	return noun("audit", "Read the audit log, prove what it says, and verify it", p.auditTail(), p.auditVerify(),
+		p.auditProve(), p.auditVerifyReceipt(), p.auditSave(), p.auditStatus(), p.auditRotateKey())
 }
 
 // tail is what of the log is wanted.
@@ -97,11 +98,11 @@ func (p *program) beginning(ctx context.Context, t tail) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	l, err := openLog(ctx, c)
+	l, err := audit.OpenTiles(ctx, remoteLog(c))
 	if err != nil {
 		return 0, err
 	}
-	return max(0, l.size-int64(t.last)), nil
+	return max(0, l.Size()-int64(t.last)), nil
 }
 
 func (p *program) entries(ctx context.Context, t tail, from int64) ([]json.RawMessage, int64, error) {

@@ -83,7 +83,7 @@ use but never see.
 
 Results go to stdout, talk to stderr. Exit codes: 0 ok, 1 failed, 2 usage,
 3 denied, 4 sign-in needed, 5 not found, 8 waiting for a Decision,
-9 the audit log failed verification, 130 interrupted.`,
+9 and 20 to 43 the audit log failed verification (docs/audit.md), 130 interrupted.`,
 		Example: `  sallyport demo                  the example company, on this machine
   sallyport serve --data ./data   a server of your own
   sallyport login --server http://127.0.0.1:7411`,

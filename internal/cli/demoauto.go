@@ -207,7 +207,7 @@ func (a *automatic) verifyLog(ctx context.Context, dir string) error {
 		return err
 	}
 	if !rep.OK() {
-		return &auditError{len(rep.Findings())}
+		return &auditError{findings: len(rep.Findings())}
 	}
 	a.say("the audit log verifies")
 	return nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ const (
 	exitSignIn   = 4
 	exitNotFound = 5
 	exitWaiting  = 8
-	exitAudit    = 9
+	exitAudit    = 9   // of a log by itself each finding has a code of its own, see findingCode
 	exitSignal   = 130 // as shells say it of SIGINT
 )
 
@@ -38,7 +39,10 @@ type waitingError struct{}
 func (e *waitingError) Error() string { return "the action waits for a Decision; nothing was executed" }
 
 // auditError says that verification found something.
-type auditError struct{ findings int }
+type auditError struct {
+	findings int
+	code     int // the first finding's own; 0 where the log is not all that was verified
+}
 
 func (e *auditError) Error() string {
 	return fmt.Sprintf("the audit log failed verification: %d findings", e.findings)
@@ -122,8 +126,8 @@ func codeOf(err error) int {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
-	if _, ok := errors.AsType[*auditError](err); ok {
-		return exitAudit
+	if e, ok := errors.AsType[*auditError](err); ok {
+		return cmp.Or(e.code, exitAudit)
 	}
 	if _, ok := errors.AsType[*rowsError](err); ok {
 		return exitAudit

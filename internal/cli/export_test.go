@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"sallyport.dev/internal/app"
+	"sallyport.dev/internal/audit"
 )
 
 // What the tests outside look into: functions of their inputs.
@@ -25,14 +26,13 @@ func RestoreCode(rep app.RestoreReport, verify bool) int {
 	return p.fail(p.verdict(rep, restoreFlags{verify: verify}))
 }
 
-// Tile reads a tile of so many entries, as of a server's log.
-func Tile(b []byte, width int) (entries [][]byte, hashes int, err error) {
-	var l remoteLog
-	err = l.take(b, width)
-	for _, r := range l.rows {
-		entries = append(entries, r.Entry)
+// AuditCodes are the exit codes of findings.
+func AuditCodes() map[audit.FindingKind]int {
+	out := map[audit.FindingKind]int{}
+	for _, k := range audit.FindingKinds {
+		out[k] = findingCode([]audit.Finding{{Kind: k}})
 	}
-	return entries, len(l.hashes), err
+	return out
 }
 
 // Understands says whether a command line is one that there is; it runs nothing.

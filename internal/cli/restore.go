@@ -138,7 +138,7 @@ func (p *program) verdict(r app.RestoreReport, f restoreFlags) error {
 		if !f.verify {
 			p.say("nothing was restored")
 		}
-		return &auditError{len(r.Audit.Findings())}
+		return &auditError{findings: len(r.Audit.Findings())}
 	case len(r.Rows) > 0 && r.Dir == "":
 		if !f.verify {
 			p.say("nothing was restored")

@@ -23,6 +23,8 @@ type serveFlags struct {
 	data, listen, tenant string
 	cert, key, public    string
 	logFormat, logLevel  string
+	audit                string // the file on where the audit log's checkpoints go
+	acceptClock          bool
 	seals                sealFlags
 	noGlass              bool
 	passkeyWait          time.Duration
@@ -45,6 +47,8 @@ func (p *program) serveCmd() *cobra.Command {
 	c.Flags().BoolVar(&f.seals.sealed, "sealed", false, "unseal with none of them: wait for \"sallyport seal unseal\"")
 	c.Flags().BoolVar(&f.noGlass, "no-break-glass", false, "two admins can't approve in place of the Teams that have to decide")
 	c.Flags().StringVar(&f.tenant, "tenant", "default", "the organisation whose people sign in here")
+	c.Flags().StringVar(&f.audit, "audit-config", "", "file on witnesses and anchors of the audit log, YAML (docs/audit.md)")
+	c.Flags().BoolVar(&f.acceptClock, "accept-clock", false, "go on although the audit log's latest entry is later than now: the clock was ahead, and is right now")
 	c.Flags().StringVar(&f.logFormat, "log-format", "text", "text or json")
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
@@ -65,7 +69,10 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public,
-		PasskeyWait: f.passkeyWait, OnlyPasskeys: f.onlyPasskeys, NoBreakGlass: f.noGlass, LogHandler: h, Now: time.Now}
+		PasskeyWait: f.passkeyWait, OnlyPasskeys: f.onlyPasskeys, NoBreakGlass: f.noGlass, LogHandler: h, Now: time.Now, AcceptClock: f.acceptClock}
+	if cfg.Audit, err = auditConfig(f.audit, f.data); err != nil {
+		return err
+	}
 	// What is wrong with the address or the certificate is said before anything is
 	// made or unsealed.
 	if cfg.Listener, err = app.Listen(ctx, cfg); err != nil {

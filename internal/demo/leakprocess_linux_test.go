@@ -27,6 +27,8 @@ var commands = []string{
 	"SECRET", "run SECRET",
 	"secret intake-key", "secret activate SECRET", "secret disable SECRET", "secret destroy SECRET --yes", "secret rotate SECRET", "secret set SECRET", "secret import SECRET",
 	"seal status", "seal add SECRET", "seal rotate SECRET", "seal remove SECRET", "seal unseal", "key status", "key rotate SECRET", "account reset SECRET", "schema", "apply -f /dev/null",
+	"audit prove 0", "audit prove SECRET", "audit prove 3 -o SECRET/SECRET", "audit verify-receipt SECRET --key SECRET", "audit verify-receipt /dev/null --key SECRET", "audit verify --key SECRET",
+	"audit verify --tiles SECRET", "audit verify --witness SECRET", "audit verify --anchor SECRET", "audit verify --checkpoint SECRET", "audit verify --tiles / --save-checkpoint SECRET/SECRET", "audit save /dev/null/SECRET", "audit status", "audit rotate-key --why SECRET",
 	"incident list", "incident list --state all", "incident show SECRET", "incident close SECRET --outcome explained --note SECRET", "incident promote SECRET --name SECRET --any-origin", "incident dismiss SECRET --note SECRET",
 	"intent propose RUN --connection SECRET --tool SECRET --args {\"a\":\"SECRET\"}", "run end RUN --verdict SECRET --summary SECRET", "decision approve SECRET", "decision reject SECRET",
 	"decision edit SECRET --args {\"a\":\"SECRET\"} --reason SECRET", "decision ask SECRET SECRET", "decision answer --run RUN SECRET SECRET", "decision break-glass SECRET --reason SECRET",

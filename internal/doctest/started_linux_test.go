@@ -49,6 +49,20 @@ func TestBackup(t *testing.T) {
 	}
 }
 
+// TestAuditDocument does what docs/audit.md says: the log is verified by the program
+// and by the verifier that was written without it, and an altered one is found.
+func TestAuditDocument(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("there is no python3 here")
+	}
+	out, _ := typed(t, "docs/audit.md")
+	for _, said := range []string{"entries verified", "ok: ", "ok: an entry of sallyport.dev/log/default", "it is entry 1 of sallyport.dev/log/default", "checkpoint-bad"} {
+		if !strings.Contains(out, said) {
+			t.Errorf("nothing printed %q:\n%s", said, out)
+		}
+	}
+}
+
 // typed types a document's commands, and gives what they printed and the home.
 func typed(t *testing.T, file string) (printed, home string) {
 	t.Helper()

@@ -88,15 +88,21 @@ func TestAClockSetBackGivesNoPlaceBack(t *testing.T) {
 	run := w.start()
 	w.admit(run, create("a"))
 	w.pass(-30 * time.Minute)
-	w.admit(run, create("b"))
-	for name, d := range map[string]time.Duration{"c": 0, "d": 30 * time.Minute, "e": 59*time.Minute + 59*time.Second} {
-		w.pass(d)
-		if it := w.admit(run, create(name)); it.State != intent.Parked {
-			t.Errorf("%s is %s", name, it.State)
-		}
-		w.pass(-d)
+	if _, err := w.Admit(t.Context(), run, create("b")); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("it was admitted half an hour ago: %v", err)
 	}
-	w.pass(90 * time.Minute)
+	w.pass(30*time.Minute - 30*time.Second) // so little is no clock that was set back
+	w.admit(run, create("b"))
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+	}{{"c", 0}, {"d", 30 * time.Minute}, {"e", 29*time.Minute + 59*time.Second}} {
+		w.pass(c.after)
+		if it := w.admit(run, create(c.name)); it.State != intent.Parked {
+			t.Errorf("%s is %s", c.name, it.State)
+		}
+	}
+	w.pass(31 * time.Minute)
 	if it := w.admit(run, create("f")); it.State != intent.Committed {
 		t.Errorf("an hour later it is %s", it.State)
 	}

@@ -110,7 +110,7 @@ type Store interface {
 	ChannelState(ctx context.Context, l Lane) (State, error)
 	WaitingNotices(ctx context.Context, l Lane, now time.Time) (int, error)
 	Opened(ctx context.Context, l Lane) error // holds it back no longer
-	Record(ctx context.Context, ev audit.Event) error
+	Record(ctx context.Context, events ...audit.Event) error
 	Noticed() <-chan struct{}
 	Decision(ctx context.Context, tenant ident.Tenant, id string) (decision.Decision, error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)

@@ -72,10 +72,10 @@ func appended(r sql.Result, err error) error {
 
 // SetHead replaces a head whose size was prev.
 func (a auditTx) SetHead(t ident.Tenant, prev int64, h audit.Head) error {
-	query, args := `UPDATE audit_head SET size = $2, checkpoint = $3, verifier = $4 WHERE tenant = $1 AND size = $5`,
-		[]any{string(t), h.Size, h.Checkpoint, h.Verifier, prev}
+	query, args := `UPDATE audit_head SET size = $2, checkpoint = $3, verifier = $4, generation = $5, at = $6 WHERE tenant = $1 AND size = $7`,
+		[]any{string(t), h.Size, h.Checkpoint, h.Verifier, h.Generation, h.At, prev}
 	if prev == 0 {
-		query, args = `INSERT INTO audit_head (tenant, size, checkpoint, verifier) VALUES ($1, $2, $3, $4)`, args[:4]
+		query, args = `INSERT INTO audit_head (tenant, size, checkpoint, verifier, generation, at) VALUES ($1, $2, $3, $4, $5, $6)`, args[:6]
 	}
 	r, err := a.tx.ExecContext(a.ctx, query, args...)
 	if err != nil {
@@ -112,6 +112,59 @@ func (r auditReader) Hashes(ctx context.Context, t ident.Tenant, indexes []int64
 	return auditHashes(ctx, r.db, t, indexes)
 }
 
+// Cosigned gives the last checkpoint that witnesses cosigned.
+func (r auditReader) Cosigned(ctx context.Context, t ident.Tenant) ([]byte, error) {
+	return auditCosigned(ctx, r.db, t)
+}
+
+func auditCosigned(ctx context.Context, q queryer, t ident.Tenant) (msg []byte, err error) {
+	err = q.QueryRowContext(ctx, "SELECT checkpoint FROM audit_cosigned WHERE tenant = $1", string(t)).Scan(&msg)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return msg, storeErr("reading the cosigned checkpoint", err)
+}
+
+// SetCosigned keeps a checkpoint that witnesses have cosigned, unless a later one
+// is kept. One of the same size replaces what is there: it has more cosignatures.
+func (s *Store) SetCosigned(ctx context.Context, t ident.Tenant, size int64, msg []byte) error {
+	return s.write(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(`INSERT INTO audit_cosigned (tenant, size, checkpoint) VALUES ($1, $2, $3)
+			ON CONFLICT (tenant) DO UPDATE SET size = excluded.size, checkpoint = excluded.checkpoint WHERE excluded.size >= audit_cosigned.size`,
+			string(t), size, msg)
+		return err
+	})
+}
+
+// RotateAuditKey goes on with the next key of a tenant's audit log. ev says who
+// did it and why. It gives the entry's index.
+func (s *Store) RotateAuditKey(ctx context.Context, ev audit.Event) (index int64, err error) {
+	err = s.write(ctx, func(tx *Tx) error {
+		if _, err := tx.rows.of(ev.Tenant); err != nil {
+			return err
+		}
+		if err := tx.checkClock(ev.Tenant); err != nil {
+			return err
+		}
+		put(tx.rows, tx.rows.touched, ev.Tenant, true)
+		index, err = tx.log.RotateKey(ev)
+		return err
+	})
+	return index, err
+}
+
+// Record appends events that are about nothing else in the store.
+func (s *Store) Record(ctx context.Context, events ...audit.Event) error {
+	return s.write(ctx, func(tx *Tx) error {
+		for _, ev := range events {
+			if err := tx.Audit(ev); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // queryer is a database or a transaction.
 type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -120,8 +173,8 @@ type queryer interface {
 
 func auditHead(ctx context.Context, q queryer, t ident.Tenant) (audit.Head, error) {
 	var h audit.Head
-	err := q.QueryRowContext(ctx, "SELECT size, checkpoint, verifier FROM audit_head WHERE tenant = $1", string(t)).
-		Scan(&h.Size, &h.Checkpoint, &h.Verifier)
+	err := q.QueryRowContext(ctx, "SELECT size, checkpoint, verifier, generation, at FROM audit_head WHERE tenant = $1", string(t)).
+		Scan(&h.Size, &h.Checkpoint, &h.Verifier, &h.Generation, &h.At)
 	if errors.Is(err, sql.ErrNoRows) {
 		return audit.Head{}, nil
 	}

@@ -25,11 +25,13 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-var rowGuard = sqlite.Guard{Keys: storetest.Keys{Key: "of rows"}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+func clock() time.Time { return noon }
+
+var rowGuard = sqlite.Guard{Keys: storetest.Keys{Key: "of rows"}, Now: clock, Log: slog.New(slog.DiscardHandler)}
 
 // logKey is a key of its own for each tenant's log, always the same.
-func logKey(t ident.Tenant) (crypto.Signer, error) {
-	seed := sha256.Sum256([]byte("test log of " + t))
+func logKey(t ident.Tenant, generation int64) (crypto.Signer, error) {
+	seed := sha256.Sum256(fmt.Appendf(nil, "test log of %s, %d", t, generation))
 	return ed25519.NewKeyFromSeed(seed[:]), nil
 }
 

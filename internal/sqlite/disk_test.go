@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -24,7 +23,7 @@ import (
 // Secret of acme. It gives the first error, of whichever of the three.
 func damaged(t *testing.T, dir, key string, want map[string]string) (err error) {
 	t.Helper()
-	v, err := vault.New(vault.Config{Tenant: "acme", Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	v, err := vault.New(vault.Config{Tenant: "acme", Now: clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

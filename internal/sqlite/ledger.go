@@ -55,23 +55,24 @@ const maxTables = 20
 // batch is what one transaction changes in the ledger. Until it is published,
 // nothing outside of the transaction sees it.
 type batch struct {
-	s       *Store
-	loaded  map[ident.Tenant]*tenantRows // tenants that this transaction takes up
-	rows    map[rowID]*known             // nil: it is gone
-	added   map[part]map[rowID]bool      // of those, what they belong to; may have more
-	touched map[ident.Tenant]bool        // their row_head is written
-	repair  map[ident.Tenant]bool        // their resources are whole again
-	undo    []func()
-	marks   map[ident.Tenant]marks
-	heads   map[ident.Tenant]string // the audit log's, as this transaction leaves it
-	sealed  map[ident.Tenant][maxTables]sum
-	pending []*refusal       // to be recorded in a step of their own
-	telling map[refusal]bool // that this transaction records
+	s        *Store
+	loaded   map[ident.Tenant]*tenantRows // tenants that this transaction takes up
+	rows     map[rowID]*known             // nil: it is gone
+	added    map[part]map[rowID]bool      // of those, what they belong to; may have more
+	touched  map[ident.Tenant]bool        // their row_head is written
+	repair   map[ident.Tenant]bool        // their resources are whole again
+	undo     []func()
+	marks    map[ident.Tenant]marks
+	heads    map[ident.Tenant]string // the audit log's, as this transaction leaves it
+	sealed   map[ident.Tenant][maxTables]sum
+	accepted map[ident.Tenant]bool // an earlier time is on the record
+	pending  []*refusal            // to be recorded in a step of their own
+	telling  map[refusal]bool      // that this transaction records
 }
 
 func (s *Store) begin() *batch {
 	return &batch{s: s, loaded: map[ident.Tenant]*tenantRows{}, rows: map[rowID]*known{}, added: map[part]map[rowID]bool{}, touched: map[ident.Tenant]bool{},
-		repair: map[ident.Tenant]bool{}, marks: map[ident.Tenant]marks{}, heads: map[ident.Tenant]string{}, sealed: map[ident.Tenant][maxTables]sum{}, telling: map[refusal]bool{}}
+		repair: map[ident.Tenant]bool{}, marks: map[ident.Tenant]marks{}, heads: map[ident.Tenant]string{}, sealed: map[ident.Tenant][maxTables]sum{}, telling: map[refusal]bool{}, accepted: map[ident.Tenant]bool{}}
 }
 
 // back takes back what was changed since a mark: the savepoint was rolled back.

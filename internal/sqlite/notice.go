@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/notify"
 	"sallyport.dev/internal/resource"
 )
@@ -57,11 +56,6 @@ func (s *Store) ChannelState(ctx context.Context, l notify.Lane) (st notify.Stat
 func (s *Store) WaitingNotices(ctx context.Context, l notify.Lane, now time.Time) (n int, err error) {
 	err = s.ro.QueryRowContext(ctx, `SELECT count(*) FROM notice WHERE tenant = $1 AND channel = $2 AND due_at <= $3`, l.Tenant, l.Channel, ms(now)).Scan(&n)
 	return n, storeErr("counting messages", err)
-}
-
-// Record appends an entry to the audit log.
-func (s *Store) Record(ctx context.Context, ev audit.Event) error {
-	return s.write(ctx, func(t *Tx) error { return t.Audit(ev) })
 }
 
 // DropNotice takes out a message that is not to be sent any more.

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -22,7 +24,10 @@ type AuditSource struct {
 	still os.FileInfo // of a database that nobody had open; nil while a write-ahead log is there
 }
 
-var _ audit.Source = (*AuditSource)(nil)
+var (
+	_ audit.Source = (*AuditSource)(nil)
+	_ audit.Reader = (*AuditSource)(nil)
+)
 
 // OpenAudit opens the audit logs of a data directory for verification, without
 // its lock, without migrating it and without writing to the database, so also
@@ -104,10 +109,28 @@ func (a *AuditSource) Head(ctx context.Context, t ident.Tenant) (audit.Head, err
 	return h, a.settled("reading the audit log's head", err)
 }
 
+// Cosigned gives the last checkpoint that witnesses cosigned.
+func (a *AuditSource) Cosigned(ctx context.Context, t ident.Tenant) ([]byte, error) {
+	msg, err := auditCosigned(ctx, a.tx, t)
+	return msg, a.settled("reading the cosigned checkpoint", err)
+}
+
 // Rows gives the rows from an index on.
 func (a *AuditSource) Rows(ctx context.Context, t ident.Tenant, from int64, limit int) ([]audit.Row, error) {
 	rows, err := auditRows(ctx, a.tx, t, audit.Filter{}, from, limit)
 	return rows, a.settled("reading the audit log", err)
+}
+
+// List gives the rows that match f, from an index on.
+func (a *AuditSource) List(ctx context.Context, t ident.Tenant, f audit.Filter, from int64, limit int) ([]audit.Row, error) {
+	rows, err := auditRows(ctx, a.tx, t, f, from, limit)
+	return rows, a.settled("reading the audit log", err)
+}
+
+// Hashes gives stored hashes.
+func (a *AuditSource) Hashes(ctx context.Context, t ident.Tenant, indexes []int64) ([]tlog.Hash, error) {
+	hashes, err := auditHashes(ctx, a.tx, t, indexes)
+	return hashes, a.settled("reading the audit log's hashes", err)
 }
 
 // HashRows gives the stored hashes from an index on.

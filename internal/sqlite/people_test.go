@@ -20,7 +20,7 @@ import (
 // openIn opens a store with an audit log of its own.
 func openIn(t *testing.T, dir string) *sqlite.Store {
 	t.Helper()
-	seq, err := audit.NewSequencer("", func(tenant ident.Tenant) (crypto.Signer, error) {
+	seq, err := audit.NewSequencer("", func(tenant ident.Tenant, generation int64) (crypto.Signer, error) {
 		seed := sha256.Sum256([]byte(tenant))
 		return ed25519.NewKeyFromSeed(seed[:]), nil
 	})

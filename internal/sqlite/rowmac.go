@@ -32,6 +32,9 @@ type Guard struct {
 	Keys Keys
 	Now  func() time.Time // of what the store records by itself
 	Log  *slog.Logger     // told of each refused row, besides the audit log
+	// AcceptClock lets the audit log go on at a time before its last entry's, which
+	// is on the record: the clock was ahead, and is right now.
+	AcceptClock bool
 }
 
 // What a keyed hash of this package is for: the first part of each.

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -56,7 +55,7 @@ func (s *shelf) open() {
 // start is a start of the server, which what is stored can refuse.
 func (s *shelf) start() error {
 	s.t.Helper()
-	v, err := vault.New(vault.Config{Tenant: "acme", Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	v, err := vault.New(vault.Config{Tenant: "acme", Now: clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -64,7 +63,7 @@ func (s *shelf) start() error {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.store, err = sqlite.Open(s.t.Context(), filepath.Join(s.dir, "data"), seq, sqlite.Guard{Keys: v, Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if s.store, err = sqlite.Open(s.t.Context(), filepath.Join(s.dir, "data"), seq, sqlite.Guard{Keys: v, Now: clock, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.Vault = v
@@ -216,7 +215,7 @@ func TestVaultRefusesSealsThatWereSpoiled(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := kek.NewKeyFile(filepath.Join(t.TempDir(), "key"))
-	v, err := vault.New(vault.Config{Tenant: "acme", Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	v, err := vault.New(vault.Config{Tenant: "acme", Now: clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +223,7 @@ func TestVaultRefusesSealsThatWereSpoiled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.store, err = sqlite.Open(t.Context(), filepath.Join(s.dir, "data"), seq, sqlite.Guard{Keys: v, Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if s.store, err = sqlite.Open(t.Context(), filepath.Join(s.dir, "data"), seq, sqlite.Guard{Keys: v, Now: clock, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := v.Unseal(t.Context(), s.store, other); err == nil || strings.Contains(err.Error(), vaultCanary) {

@@ -301,6 +301,9 @@ func (t *Tx) Audit(ev audit.Event) error {
 }
 
 func (t *Tx) append(ev audit.Event) error {
+	if err := t.checkClock(ev.Tenant); err != nil {
+		return err
+	}
 	put(t.rows, t.rows.touched, ev.Tenant, true)
 	_, err := t.log.Append(ev)
 	return err

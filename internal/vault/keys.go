@@ -96,11 +96,14 @@ func (v *Vault) checkMAC(table string, r Row) error {
 	return nil
 }
 
-// AuditKey is the tenant's Ed25519 key for the checkpoints of its audit log. It
-// signs while the vault is unsealed; the private key is derived for each
-// signature and held nowhere.
-func (v *Vault) AuditKey(t ident.Tenant) (crypto.Signer, error) {
-	s := &signer{v: v, tenant: t}
+// AuditKey is a generation of the tenant's Ed25519 key for the checkpoints of its
+// audit log; the first is 0. It signs while the vault is unsealed; the private key
+// is derived for each signature and held nowhere.
+func (v *Vault) AuditKey(t ident.Tenant, generation int64) (crypto.Signer, error) {
+	s := &signer{v: v, tenant: t, purpose: auditKey}
+	if generation > 0 {
+		s.purpose += " " + strconv.FormatInt(generation, 10)
+	}
 	err := s.use(func(k ed25519.PrivateKey) {
 		s.public = append(ed25519.PublicKey(nil), k[ed25519.SeedSize:]...)
 	})
@@ -112,13 +115,14 @@ func (v *Vault) AuditKey(t ident.Tenant) (crypto.Signer, error) {
 
 // signer signs for one tenant.
 type signer struct {
-	v      *Vault
-	tenant ident.Tenant
-	public ed25519.PublicKey
+	v       *Vault
+	tenant  ident.Tenant
+	purpose string // of the derived key
+	public  ed25519.PublicKey
 }
 
 func (s *signer) use(f func(ed25519.PrivateKey)) error {
-	return s.v.subkey(auditKey, s.tenant, func(seed []byte) {
+	return s.v.subkey(s.purpose, s.tenant, func(seed []byte) {
 		k := ed25519.NewKeyFromSeed(seed)
 		f(k)
 		clear(k)

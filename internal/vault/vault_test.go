@@ -196,7 +196,7 @@ func TestNothingCrossesFromOneTenantToAnother(t *testing.T) {
 func TestASealedVaultRefusesEverything(t *testing.T) {
 	f := start(t)
 	f.set(acme, "erp", canary1)
-	key, err := f.AuditKey(acme)
+	key, err := f.AuditKey(acme, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestASealedVaultRefusesEverything(t *testing.T) {
 	_, list := f.List(t.Context(), acme)
 	_, mac := f.MAC(vault.TokenPepper, acme, "x")
 	_, sign := key.Sign(nil, []byte("x"), nil)
-	_, again := f.AuditKey(acme)
+	_, again := f.AuditKey(acme, 0)
 	for i, err := range []error{f.opens(acme, "erp"), head, set, list, mac, sign, again} {
 		if !fault.Is(err, fault.Unavailable) {
 			t.Errorf("call %d of a sealed vault: %v", i, err)
@@ -242,7 +242,7 @@ func TestAnUnsealingThatIsNotOnTheRecordDidNotHappen(t *testing.T) {
 	if err := v.Unseal(t.Context(), f.store, f.seal); err == nil || !v.Sealed() {
 		t.Fatalf("unsealed without a record: %v", err)
 	}
-	if _, err := v.AuditKey(acme); err == nil {
+	if _, err := v.AuditKey(acme, 0); err == nil {
 		t.Error("the root key is still held")
 	}
 }
@@ -351,12 +351,12 @@ func TestTheKeysOfPurposesTenantsAndVaultsDiffer(t *testing.T) {
 
 func TestTheAuditKeyIsTheSameAfterARestart(t *testing.T) {
 	f := start(t)
-	a, err := f.AuditKey(acme)
+	a, err := f.AuditKey(acme, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.restart()
-	b, err := f.AuditKey(acme)
+	b, err := f.AuditKey(acme, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +364,7 @@ func TestTheAuditKeyIsTheSameAfterARestart(t *testing.T) {
 	if err != nil || !ed25519.Verify(a.Public().(ed25519.PublicKey), []byte("checkpoint"), sig) {
 		t.Errorf("the key of the second start is another: %v", err)
 	}
-	c, err := f.AuditKey(globex)
+	c, err := f.AuditKey(globex, 0)
 	if err != nil || ed25519.Verify(c.Public().(ed25519.PublicKey), []byte("checkpoint"), sig) {
 		t.Errorf("two tenants have one key: %v", err)
 	}

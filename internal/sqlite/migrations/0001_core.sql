@@ -9,6 +9,16 @@ CREATE TABLE audit_head (
 	size       INTEGER NOT NULL CHECK (size > 0),
 	checkpoint BLOB    NOT NULL,
 	verifier   TEXT    NOT NULL,
+	generation INTEGER NOT NULL,
+	at         INTEGER NOT NULL,
+	PRIMARY KEY (tenant)
+) STRICT;
+
+-- The last checkpoint of each log that witnesses have cosigned. It proves itself.
+CREATE TABLE audit_cosigned (
+	tenant     TEXT    NOT NULL,
+	size       INTEGER NOT NULL,
+	checkpoint BLOB    NOT NULL,
 	PRIMARY KEY (tenant)
 ) STRICT;
 
