@@ -118,6 +118,12 @@ func TestWhatChangedBetweenVotesAndDispatchIsAskedAgain(t *testing.T) {
 			r.Disabled = true
 			w.must(w.store.UpdateAccount(w.t.Context(), r, true, audit.Event{Type: audit.AccountChanged, Tenant: acme, At: w.clock(), Actor: "system:x"}))
 		},
+		"one is no approver any more": func(w *world) {
+			r, err := w.store.AccountByName(w.t.Context(), acme, "bob")
+			w.must(err)
+			r.Roles = []ident.Role{ident.Requester}
+			w.must(w.store.UpdateAccount(w.t.Context(), r, true, audit.Event{Type: audit.AccountChanged, Tenant: acme, At: w.clock(), Actor: "system:x"}))
+		},
 		"the Team was made again": func(w *world) {
 			w.must(w.store.RemoveTeam(w.t.Context(), acme, "finance", "system:x", w.clock()))
 			w.team("finance", "ann", "bob", "kim")
