@@ -176,6 +176,9 @@ func (p *proofs) verdict(i int64, e Entry, l *LogReport) {
 	if !passkey.Counts(k.counter, counter) {
 		l.find(ProofCounter, i, "the authenticator counted %d after %d", counter, k.counter)
 	}
+	if !e.At.Before(act.Expires) {
+		l.find(ProofBad, i, "it was given when the Decision had expired")
+	}
 	if k.counter = max(k.counter, counter); e.At.Before(k.usable) {
 		l.find(ProofEarly, i, "the passkey counts from %s on", formatTime(k.usable))
 	}
