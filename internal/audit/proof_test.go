@@ -151,7 +151,7 @@ func TestAVerdictThatNoPasskeyGaveIsFound(t *testing.T) {
 			s.events[3] = s.verdict("dec_2", "rejected", 2)
 		}},
 		"a Decision that had expired": {audit.ProofBad, func(_ *testing.T, s *signedStory) { s.events[2].At = noon.Add(24 * time.Hour) }},
-		"a passkey that had to wait": {audit.ProofEarly, func(_ *testing.T, s *signedStory) { s.events[2].At = noon }},
+		"a passkey that had to wait":  {audit.ProofEarly, func(_ *testing.T, s *signedStory) { s.events[2].At = noon }},
 		"another server's": {audit.ProofBad, func(_ *testing.T, s *signedStory) {
 			s.key.Party, s.key.Origin = "evil.example", "https://evil.example"
 			s.events[2] = s.verdict("dec_1", "approved", 1)
