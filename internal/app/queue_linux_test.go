@@ -35,7 +35,8 @@ func TestNothingIsHeldForWhatWaits(t *testing.T) {
 	if g, f := heldNow(t); g > goroutines || f > files {
 		t.Errorf("with %d more that wait there are %d goroutines and %d open files, before %d and %d", many, g, f, goroutines, files)
 	}
-	n, err := c.Desk.Expire(t.Context(), c.clock.Add(2*time.Hour))
+	c.clock = c.clock.Add(2 * time.Hour)
+	n, err := c.Desk.Expire(t.Context(), c.clock)
 	if err != nil || n != many+20 {
 		t.Errorf("one sweep ended %d: %v", n, err)
 	}

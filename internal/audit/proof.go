@@ -24,13 +24,15 @@ import (
 type proofs struct {
 	keys   map[string]*enrolled // by the credential's hash
 	nonces map[[sha256.Size]byte]bool
-	votes  map[vote]bool // that a passkey gave, and that were not yet counted
+	votes  map[vote]bool   // that a passkey gave, and that were not yet counted
+	asked  map[string]bool // digests of actions for which an entry has asked for a passkey
 }
 
-// vote is one person's approval of one action; glass, in place of the Teams.
+// vote is one person's approval of one action, for which so many had to approve;
+// glass, in place of the Teams.
 type vote struct {
-	decision, digest, account string
-	glass                     bool
+	decision, digest, needs, account string
+	glass                            bool
 }
 
 // enrolled is a passkey as its entry introduced it.
@@ -47,6 +49,12 @@ var signed = []string{"authenticator", "client", "credential", "nonce", "signatu
 // check takes an entry into account, and looks at the proof that it has.
 func (p *proofs) check(i int64, e Entry, l *LogReport) {
 	text := func(field string) string { s, _ := e.Fields[field].(string); return s }
+	if must, _ := e.Fields["passkey"].(bool); must { // no later entry about the action takes that back
+		if p.asked == nil {
+			p.asked = map[string]bool{}
+		}
+		p.asked[text("digest")] = true
+	}
 	switch e.Type {
 	case FactorEnrolled:
 		key, err := passkey.ParseKey(octetsOf(e, "key"))
@@ -76,37 +84,43 @@ func (p *proofs) check(i int64, e Entry, l *LogReport) {
 	}
 }
 
-// needsProof says that a passkey gave a verdict, or had to, as its entry says. Of a
-// broken glass the proof is with the entry of the admin's word.
+// must says that a passkey has to give the verdicts on an entry's action.
+func (p *proofs) must(e Entry) bool {
+	digest, _ := e.Fields["digest"].(string)
+	return p.asked[digest]
+}
+
+// needsProof says that a passkey gave a verdict, or had to, as its entry or an
+// earlier one says. Of a broken glass the proof is with the entry of the admin's word.
 func (p *proofs) needsProof(e Entry) bool {
-	must, _ := e.Fields["passkey"].(bool)
 	broken, _ := e.Fields["breakGlass"].(bool)
 	ended := e.Type == IntentDecided && broken
-	return !ended && (must || e.Fields["method"] == "passkey") && strings.HasPrefix(e.Actor, "person:") && verdictOf(e) != ""
+	return !ended && (p.must(e) || e.Fields["method"] == "passkey") && strings.HasPrefix(e.Actor, "person:") && verdictOf(e) != ""
 }
 
 // counted looks, at the end of a Decision that took passkeys, whether each of those
-// who are said to have approved did so by passkey, and whether they are enough.
+// who are said to have approved did so by passkey, as one of those who are said to be
+// needed, and whether they are enough.
 func (p *proofs) counted(i int64, e Entry, l *LogReport) {
 	if e.Type != IntentDecided {
 		return
 	}
-	must, _ := e.Fields["passkey"].(bool)
 	glass, _ := e.Fields["breakGlass"].(bool)
 	by, _ := e.Fields["approvers"].([]string)
 	needs, _ := e.Fields["needs"].([]string)
-	said := vote{glass: glass}
+	said := vote{glass: glass, needs: strings.Join(needs, "\n")}
 	said.decision, _ = e.Fields["decision"].(string)
 	said.digest, _ = e.Fields["digest"].(string)
 	gave := 0
 	for _, account := range by {
 		v := said
 		if v.account = account; p.votes[v] {
+			delete(p.votes, v) // who is named twice is one
 			gave++
 		}
 	}
 	maps.DeleteFunc(p.votes, func(v vote, _ bool) bool { return v.decision == said.decision })
-	if !must || e.Fields["verdict"] != "approved" {
+	if !p.must(e) || e.Fields["verdict"] != "approved" {
 		return
 	}
 	want := peopleOf(needs)
@@ -163,6 +177,9 @@ func (p *proofs) verdict(i int64, e Entry, l *LogReport) {
 	if !passkey.Counts(k.counter, counter) {
 		l.find(ProofCounter, i, "the authenticator counted %d after %d", counter, k.counter)
 	}
+	if !e.At.Before(act.Expires) {
+		l.find(ProofBad, i, "it was given when the Decision had expired")
+	}
 	if k.counter = max(k.counter, counter); e.At.Before(k.usable) {
 		l.find(ProofEarly, i, "the passkey counts from %s on", formatTime(k.usable))
 	}
@@ -170,7 +187,7 @@ func (p *proofs) verdict(i int64, e Entry, l *LogReport) {
 		if p.votes == nil {
 			p.votes = map[vote]bool{}
 		}
-		p.votes[vote{act.Decision, string(act.Digest), account, act.Verdict == "break-glass"}] = true
+		p.votes[vote{act.Decision, string(act.Digest), strings.Join(act.Needs, "\n"), account, act.Verdict == "break-glass"}] = true
 	}
 }
 

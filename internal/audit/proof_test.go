@@ -150,7 +150,8 @@ func TestAVerdictThatNoPasskeyGaveIsFound(t *testing.T) {
 			s.key.Counter = 1
 			s.events[3] = s.verdict("dec_2", "rejected", 2)
 		}},
-		"a passkey that had to wait": {audit.ProofEarly, func(_ *testing.T, s *signedStory) { s.events[2].At = noon }},
+		"a Decision that had expired": {audit.ProofBad, func(_ *testing.T, s *signedStory) { s.events[2].At = noon.Add(24 * time.Hour) }},
+		"a passkey that had to wait":  {audit.ProofEarly, func(_ *testing.T, s *signedStory) { s.events[2].At = noon }},
 		"another server's": {audit.ProofBad, func(_ *testing.T, s *signedStory) {
 			s.key.Party, s.key.Origin = "evil.example", "https://evil.example"
 			s.events[2] = s.verdict("dec_1", "approved", 1)
@@ -218,10 +219,22 @@ func TestSeveralPeoplesPasskeysAreProvenByTheLogAlone(t *testing.T) {
 			"a third is named": func(s *signedStory) {
 				s.events[len(s.events)-1].Fields["approvers"] = []string{annID, bobID, "acc_cat"}
 			},
+			"one of them is named twice": func(s *signedStory) {
+				s.events = append(s.events[:2], s.events[3:]...)
+				s.events[len(s.events)-1].Fields["approvers"] = []string{bobID, bobID}
+			},
+			"the end asks for fewer": func(s *signedStory) {
+				end := &s.events[len(s.events)-1]
+				end.Actor, end.Fields["needs"], end.Fields["approvers"], end.Fields["breakGlass"] = "system:desk", []string{"team_1:1"}, []string{annID}, false
+				unsigned(*end)
+			},
+			"the end asks for no passkey": func(s *signedStory) {
+				end := &s.events[len(s.events)-1]
+				end.Fields["passkey"], end.Fields["method"], end.Fields["breakGlass"] = false, "password+totp", false
+				unsigned(*end)
+			},
 			"the first vote has no proof": func(s *signedStory) {
-				for _, f := range []string{"credential", "authenticator", "client", "signature", "nonce"} {
-					delete(s.events[2].Fields, f)
-				}
+				unsigned(s.events[2])
 			},
 		} {
 			s := many(t, glass)
@@ -244,9 +257,32 @@ func (s *signedStory) foreign() audit.Event {
 	return ev
 }
 
-func (s *signedStory) strip() {
+func (s *signedStory) strip() { unsigned(s.events[2]) }
+
+// unsigned takes the proof out of an entry.
+func unsigned(ev audit.Event) {
 	for _, f := range []string{"credential", "authenticator", "client", "signature", "nonce"} {
-		delete(s.events[2].Fields, f)
+		delete(ev.Fields, f)
+	}
+}
+
+// What was parked for people with a passkey is not decided by anybody without one,
+// whatever the entry of its end says was asked for.
+func TestADecisionThatWasParkedForAPasskeyTakesOne(t *testing.T) {
+	for _, kind := range []audit.Type{audit.IntentParked, audit.IntentEdited} {
+		s := newStory(t)
+		parked := audit.Event{Type: kind, Tenant: "acme", At: noon, Actor: "run:run_1", Run: "run_1", Intent: "int_1",
+			Fields: map[string]any{"digest": s.events[2].Fields["digest"], "passkey": true}}
+		s.events = append(s.events[:2], parked, s.events[2])
+		if f := s.findings(t); len(f) != 0 {
+			t.Fatalf("%s: a good log has findings: %v", kind, f)
+		}
+		end := &s.events[3]
+		unsigned(*end)
+		end.Fields["method"], end.Fields["passkey"] = "password+totp", false
+		if f := s.findings(t); len(f) == 0 || f[0].Kind != audit.ProofMissing {
+			t.Errorf("%s: it was decided without a passkey: %v", kind, f)
+		}
 	}
 }
 

@@ -18,27 +18,44 @@ import (
 // comes from Item.Intent.Bound, which is what Seen is the digest of.
 type decisionPage struct {
 	Frame
+	asked
+	Ballots      []ballot
+	Run          intent.Run
+	Rail         []observed
+	SelfApproval bool     // the Mission allows it
+	Can          bool     // who is signed in may decide
+	Approves     bool     // and may approve, not only reject
+	Last         bool     // and nobody else is needed then
+	Blocked      *problem // why not, or why they can't approve
+	CanEdit      bool     // change it, or ask about it
+	CanBreak     bool     // the glass
+	Typed        typed
+	Verdict      decision.Verdict
+	Reason       string
+	Problem      *problem
+}
+
+// asked is an action, whole, with what its page says about it; alone or among others.
+type asked struct {
 	Item    decision.Item
-	Seen    intent.Digest
+	Seen    intent.Digest // of what is shown
 	Args    []arg
-	Ballots []ballot
 	Flagged []origin.Origin // values that were seen in untrusted content first
-	Run     intent.Run
-	Rail    []observed
 	// Odd and Redacted say that the action has invisible characters, or had a
 	// known secret in it.
 	Odd, Redacted bool
-	SelfApproval  bool     // the Mission allows it
-	Can           bool     // who is signed in may decide
-	Approves      bool     // and may approve, not only reject
-	Last          bool     // and nobody else is needed then
-	Blocked       *problem // why not, or why they can't approve
-	CanEdit       bool     // change it, or ask about it
-	CanBreak      bool     // the glass
-	Typed         typed
-	Verdict       decision.Verdict
-	Reason        string
-	Problem       *problem
+}
+
+// askedOf is an action that is not held.
+func askedOf(it decision.Item) (asked, error) {
+	b := it.Intent.Bound
+	seen, err := b.Digest()
+	texts := []string{string(b.Args), b.Reason, b.Again, b.Request.URL, b.Request.Body}
+	for k, h := range b.Request.Headers {
+		texts = append(texts, k, h)
+	}
+	return asked{Item: it, Seen: seen, Args: traced(arguments(b.Args), it.Decision.Origins), Flagged: it.Decision.Origins.Flagged(),
+		Odd: hasOdd(texts...), Redacted: redacted(texts...)}, err
 }
 
 func (*decisionPage) name() string { return "decision" }
@@ -165,7 +182,7 @@ func (v *visit) notDecided(it decision.Item, verdict decision.Verdict, cause err
 
 func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 	b := it.Intent.Bound
-	p := &decisionPage{Frame: Frame{Title: "Decision on " + b.Tool + " with " + b.Connection}, Item: it}
+	p := &decisionPage{Frame: Frame{Title: "Decision on " + b.Tool + " with " + b.Connection}, asked: asked{Item: it}}
 	var err error
 	if p.Ballots, err = v.ballots(it); err != nil {
 		return nil, err
@@ -177,16 +194,9 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 		p.Seen = it.Decision.Digest // to be rejected by
 		return p, v.judge(p)
 	}
-	if p.Seen, err = b.Digest(); err != nil {
+	if p.asked, err = askedOf(it); err != nil {
 		return nil, err
 	}
-	p.Args = traced(arguments(b.Args), it.Decision.Origins)
-	p.Flagged = it.Decision.Origins.Flagged()
-	shown := []string{string(b.Args), b.Reason, b.Again, b.Request.URL, b.Request.Body}
-	for k, h := range b.Request.Headers {
-		shown = append(shown, k, h)
-	}
-	p.Odd, p.Redacted = hasOdd(shown...), redacted(shown...)
 	if p.Rail, err = v.latest(p.Run); err != nil {
 		return nil, err
 	}

@@ -139,7 +139,8 @@ func TestSeveralAreDecidedTogetherOnOnePage(t *testing.T) {
 	eve.enter()
 	ann.get("/decisions").want(200, "Decide on the chosen ones together")
 	eve.get("/decisions/together?" + ids.Encode()).want(404).wantNot("Siemens")
-	page := ann.get("/decisions/together?"+ids.Encode()).want(200, "3 actions, one verdict", "Siemens", "Bosch", "Linde")
+	page := ann.get("/decisions/together?"+ids.Encode()).want(200, "3 actions, one verdict", "Siemens", "Bosch", "Linde",
+		"not seen anywhere before", "the version that is active when it is sent", "The request, as it would leave") // each as on its own page
 	form := func(code string) url.Values {
 		f := url.Values{"verdict": {"approve"}, "password": {password}, "code": {code}}
 		for n := range parse(t, page.body).Descendants() {

@@ -13,21 +13,13 @@ import (
 // togetherPage shows several actions of one kind, for one verdict on all of them.
 type togetherPage struct {
 	Frame
-	Items   []together
+	Items   []asked
 	Verdict decision.Verdict
 	Reason  string
 	Problem *problem
 }
 
 func (*togetherPage) name() string { return "together" }
-
-// together is one of them, with the digest of what the page shows.
-type together struct {
-	decision.Item
-	Seen          intent.Digest
-	Args          []arg
-	Odd, Redacted bool
-}
 
 // showTogether shows what was chosen in the queue.
 func (v *visit) showTogether() error {
@@ -60,16 +52,10 @@ func (v *visit) togetherPage(ids []string) (*togetherPage, error) {
 		if no, err := v.Desk.Would(v.Context(), v.who, it, decision.Approve, v.Now()); err != nil || no != nil {
 			return nil, cmp.Or(err, no)
 		}
-		b := it.Intent.Bound
-		s := together{Item: it, Args: arguments(b.Args)}
-		if s.Seen, err = b.Digest(); err != nil {
+		s, err := askedOf(it)
+		if err != nil {
 			return nil, err
 		}
-		texts := []string{string(b.Args), b.Reason, b.Request.URL, b.Request.Body}
-		for k, h := range b.Request.Headers {
-			texts = append(texts, k, h)
-		}
-		s.Odd, s.Redacted = hasOdd(texts...), redacted(texts...)
 		p.Items = append(p.Items, s)
 	}
 	return p, nil

@@ -168,11 +168,11 @@ func about(i intent.Intent, life time.Duration, now time.Time) Decision {
 		Digest: i.Digest, CreatedAt: now, ExpiresAt: now.Add(life)}
 }
 
-// Approvers are the account ids of the people who approved: none where policy
-// did, or nobody yet.
+// Approvers are the account ids of the people by whom it is approved: none where
+// policy did it, or nobody yet; of a broken glass the admins, and they alone.
 func (d Decision) Approvers() (ids []string) {
 	for _, v := range d.Counted() {
-		if v.Verdict == Approve && v.Account != "" && !slices.Contains(ids, v.Account) {
+		if v.Verdict == Approve && v.Glass == d.BreakGlass && v.Account != "" && !slices.Contains(ids, v.Account) {
 			ids = append(ids, v.Account)
 		}
 	}
@@ -212,7 +212,7 @@ func (d Decision) TeamName(id string) string {
 
 // By are the names of the people whose votes made the Decision what it is.
 func (d Decision) By() (names []string) {
-	for _, v := range d.Votes {
+	for _, v := range d.Counted() {
 		if d.State == Rejected && v.Verdict == Reject || d.State != Rejected && v.Verdict == Approve && v.Glass == d.BreakGlass {
 			names = append(names, v.Name)
 		}

@@ -47,7 +47,7 @@ type Facts interface {
 	// Intent is NotFound when the tenant has none of that id.
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
 	// MemberSince is when an account joined a Team, by the Team's id; NotFound
-	// when it is not in it, or is disabled.
+	// when it is not in it, is disabled, or has not the role approver.
 	MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (time.Time, error)
 	// AdminSince is since when an account has the role admin; NotFound when it has
 	// it not, or is disabled. Who got another password since has it since then.

@@ -40,7 +40,7 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 	if err != nil {
 		return Decision{}, err
 	}
-	for range raceTries {
+	for n := range raceTries {
 		var it Item
 		if it, err = k.whole(ctx, r.Tenant, r.Decision); err != nil {
 			return Decision{}, err
@@ -52,6 +52,7 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 		switch code := CodeOf(err); {
 		case err == nil:
 			return s.Decision, nil
+		case code == OtherIntent && n == 0: // changed between the two looks? then the Decision is void by now
 		case code != "":
 			return Decision{}, k.refused(ctx, it.Decision, r, code, err, now)
 		case !errors.Is(err, ErrRaced):

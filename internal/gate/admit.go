@@ -170,6 +170,7 @@ func parkedFields(c *candidate, d decision.Decision) map[string]any {
 	return map[string]any{
 		"teams": d.Teams(), "expires": d.ExpiresAt, "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "verdict": c.verdict.Effect,
 		"digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "why": c.verdict.Why, "repeat": c.it.Repeat, "observed": c.observed(),
+		"passkey": d.Passkey,
 	}
 }
 

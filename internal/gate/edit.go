@@ -146,7 +146,7 @@ func (g *Gate) fits(ctx context.Context, c *candidate) error {
 }
 
 // askAnew makes the Decision on a changed action. Where nobody is named for what it
-// now is, who was asked before is asked.
+// now is, who was asked before is asked, and in the same way.
 func (g *Gate) askAnew(c *candidate, was decision.Decision) (d decision.Decision, err error) {
 	if c.verdict.Effect != policy.Ask {
 		c.verdict.Effect, c.verdict.Why = policy.Ask, "an approver changed it, so it waits for a person"
@@ -156,7 +156,7 @@ func (g *Gate) askAnew(c *candidate, was decision.Decision) (d decision.Decision
 	}
 	if d, err = g.ask(c); fault.Is(err, fault.Denied) {
 		d, err = decision.New(c.it, was.Needs, 0, g.Now())
-		d.Policies, d.PolicySet, d.Note = c.verdict.Reasons, c.verdict.Hash, c.verdict.Why
+		d.Policies, d.PolicySet, d.Note, d.Passkey = c.verdict.Reasons, c.verdict.Hash, c.verdict.Why, was.Passkey
 	}
 	if d.ExpiresAt.After(was.ExpiresAt) {
 		d.ExpiresAt = was.ExpiresAt

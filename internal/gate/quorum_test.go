@@ -118,6 +118,12 @@ func TestWhatChangedBetweenVotesAndDispatchIsAskedAgain(t *testing.T) {
 			r.Disabled = true
 			w.must(w.store.UpdateAccount(w.t.Context(), r, true, audit.Event{Type: audit.AccountChanged, Tenant: acme, At: w.clock(), Actor: "system:x"}))
 		},
+		"one is no approver any more": func(w *world) {
+			r, err := w.store.AccountByName(w.t.Context(), acme, "bob")
+			w.must(err)
+			r.Roles = []ident.Role{ident.Requester}
+			w.must(w.store.UpdateAccount(w.t.Context(), r, true, audit.Event{Type: audit.AccountChanged, Tenant: acme, At: w.clock(), Actor: "system:x"}))
+		},
 		"the Team was made again": func(w *world) {
 			w.must(w.store.RemoveTeam(w.t.Context(), acme, "finance", "system:x", w.clock()))
 			w.team("finance", "ann", "bob", "kim")
@@ -209,6 +215,9 @@ func TestAnEditedActionIsDecidedAnewAndSentAsItIsThen(t *testing.T) {
 	}
 	w.must(w.dispatch(it))
 	w.wantUntouched()
+	if again := w.admit(run, createN("50")); again.ID != it.ID {
+		t.Errorf("what it was changed to is proposed as %s", again.ID)
+	}
 	again := w.admit(run, proposal) // the Worker's key still finds it
 	if again.ID != it.ID || again.Revision != 2 || string(again.Args) != `{"count":50,"name":"x"}` {
 		t.Fatalf("the same proposal gives %+v", again)
@@ -219,6 +228,11 @@ func TestAnEditedActionIsDecidedAnewAndSentAsItIsThen(t *testing.T) {
 	}
 	w.must(w.dispatch(it))
 	got := w.wantState(it.ID, intent.Committed)
+	for _, n := range []string{"5", "50"} { // as it was proposed, and as it was sent: neither is another write
+		if again := w.admit(run, createN(n)); again.ID != it.ID {
+			t.Errorf("the same write of %s is %s, %s", n, again.ID, again.State)
+		}
+	}
 	w.wantArrived(1)
 	if w.arrived[0] != `createVendor {"count":50,"name":"x"}` || got.Result.Edited != "an approver changed the arguments: /count is 50 and not 5" {
 		t.Errorf("there arrived %q, the Worker reads %q", w.arrived[0], got.Result.Edited)

@@ -157,7 +157,7 @@ func (w *world) must(err error) {
 // people are ann, who is in the Team finance, for an hour when the story begins.
 func (w *world) people() {
 	w.t.Helper()
-	r := identity.Record{Account: identity.Account{Tenant: acme, ID: ident.New("acc"), Name: "ann", DisplayName: "Ann", CreatedAt: w.now},
+	r := identity.Record{Account: identity.Account{Tenant: acme, ID: ident.New("acc"), Name: "ann", DisplayName: "Ann", CreatedAt: w.now, Roles: []ident.Role{ident.Approver}},
 		Password: "none", TOTPSalt: []byte("none"), Algorithm: identity.SHA1}
 	w.must(w.store.InsertAccount(w.t.Context(), r, audit.Event{Type: audit.AccountCreated, Tenant: acme, At: w.now, Actor: "system:setup"}))
 	_, err := w.store.ApplyTeam(w.t.Context(), acme, resource.Team{Head: head(resource.KindTeam, "finance"), Members: []string{"ann"}}, "system:setup", w.now)

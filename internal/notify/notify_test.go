@@ -20,6 +20,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/notify"
+	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/vault"
 	"sallyport.dev/internal/vault/smtpcred"
 )
@@ -88,6 +89,26 @@ func TestANotifierIsWhole(t *testing.T) {
 		change(&c)
 		if _, err := notify.New(c); !fault.Is(err, fault.Internal) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Whoever can write into the database file, without a key, has no mail of their own
+// sent by way of the rows of what is to be told.
+func TestARowThatWasPutInTellsNothingOfItsOwn(t *testing.T) {
+	n := notifier(t, nil)
+	no := notify.Notice{Lane: notify.Lane{Tenant: "acme", Channel: "mail"}, ID: "msg_0123abcd", Event: resource.EventIncident, At: now, Run: "run_1"}
+	if _, ok := n.Compose(no); !ok {
+		t.Fatal("what is to be told is not")
+	}
+	no.Run = "run_1\r\n\r\nYour password has expired:\r\nhttps://evil.example"
+	if text, ok := n.Compose(no); ok && strings.Contains(text, "\r\nYour") {
+		t.Errorf("it is told: %s", text)
+	}
+	for _, id := range []string{"", "1", "msg_1>\r\nSubject: hello\r\n\r\nYour password has expired", "msg_xyz"} {
+		no.ID = id
+		if text, ok := n.Compose(no); ok {
+			t.Errorf("%q is told: %s", id, text)
 		}
 	}
 }

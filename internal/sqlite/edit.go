@@ -43,7 +43,7 @@ func (s *Store) Edit(ctx context.Context, e gate.Edited) error {
 		if err != nil {
 			return err
 		}
-		if err := t.put(row, cols{"body": body, "revision": it.Revision, "updated_at": e.At}); err != nil {
+		if err := t.put(row, cols{"body": body, "edited_digest": intent.SHA256(it.Args), "revision": it.Revision, "updated_at": e.At}); err != nil {
 			return err
 		}
 		if err := t.useUp(gate.Proposed{Intent: it, Uses: e.Uses}); err != nil {

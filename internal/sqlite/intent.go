@@ -128,14 +128,14 @@ func (t *Tx) same(p gate.Proposed) (intent.Intent, error) {
 	}
 	var last *row
 	for _, x := range live {
-		if x.state("state") != intent.Proposed && isSame(x, p) && x.text("effect") == "write" && (last == nil || x.number("created_at") > last.number("created_at")) {
+		if x.state("state") != intent.Proposed && (isSame(x, p) || isNow(x, p)) && x.text("effect") == "write" && (last == nil || x.number("created_at") > last.number("created_at")) {
 			last = x
 		}
 	}
 	if last != nil {
 		return intentOf(last)
 	}
-	x, err := t.reader().one(tbIntent, `WHERE tenant = $1 AND run = $2 AND connection = $3 AND tool = $4 AND args_digest = $5 AND effect = 'write'
+	x, err := t.reader().one(tbIntent, `WHERE tenant = $1 AND run = $2 AND connection = $3 AND tool = $4 AND $5 IN (args_digest, edited_digest) AND effect = 'write'
 		AND state = 'COMMITTED' AND updated_at > $6 ORDER BY created_at DESC`,
 		i.Tenant, i.Run, i.Connection, i.Tool, p.ArgsDigest, ms(i.CreatedAt.Add(-repeatWindow)))
 	if err != nil {
@@ -173,6 +173,11 @@ func isSame(x *row, p gate.Proposed) bool {
 	return x.text("connection") == p.Intent.Connection && x.text("tool") == p.Intent.Tool && x.digest("args_digest") == p.ArgsDigest
 }
 
+// isNow says whether a row is of a call that approvers made the same.
+func isNow(x *row, p gate.Proposed) bool {
+	return x.text("connection") == p.Intent.Connection && x.text("tool") == p.Intent.Tool && x.digest("edited_digest") == p.ArgsDigest
+}
+
 func (t *Tx) propose(p gate.Proposed) error {
 	i := p.Intent
 	if !p.Own {
@@ -195,7 +200,7 @@ func (t *Tx) propose(p gate.Proposed) error {
 		}
 	}
 	if _, err := t.insert(tbIntent, cols{"tenant": i.Tenant, "id": i.ID, "run": i.Run, "state": i.State, "revision": i.Revision, "connection": i.Connection,
-		"tool": i.Tool, "effect": i.Effect, "args_digest": p.ArgsDigest, "key": nullText(i.Key), "body": body, "why": i.Why, "result": nil, "fence": fence,
+		"tool": i.Tool, "effect": i.Effect, "args_digest": p.ArgsDigest, "edited_digest": p.ArgsDigest, "key": nullText(i.Key), "body": body, "why": i.Why, "result": nil, "fence": fence,
 		"claimant": p.Claimant, "sent_at": 0, "resent": 0, "created_at": i.CreatedAt, "updated_at": i.CreatedAt}); err != nil {
 		return err
 	}

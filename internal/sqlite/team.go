@@ -228,8 +228,8 @@ func (r *reader) team(head *row) (identity.Team, error) {
 }
 
 // MemberSince is when an account joined the Team of that name or id; kind
-// NotFound when it is not in it, or is disabled. A name has no underscore and an
-// id has one, so neither can pass for the other.
+// NotFound when it is not in it, is disabled, or has not the role approver. A name
+// has no underscore and an id has one, so neither can pass for the other.
 func (s *Store) MemberSince(ctx context.Context, tenant ident.Tenant, team, account string) (at time.Time, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		at = time.Time{}
@@ -253,8 +253,8 @@ func (r *reader) memberSince(tenant ident.Tenant, team, account string) (time.Ti
 	if err != nil {
 		return time.Time{}, err
 	}
-	if a.flag("disabled") {
-		return time.Time{}, fault.New(fault.NotFound, "the account is disabled")
+	if a.flag("disabled") || !slices.Contains(strings.Fields(a.text("roles")), string(ident.Approver)) {
+		return time.Time{}, fault.New(fault.NotFound, "the account is disabled, or not an approver's")
 	}
 	return m.instant("since"), nil
 }

@@ -66,7 +66,7 @@ func changed(o *office) {
 	if held.Held == nil || len(held.Edits) != 0 {
 		o.t.Fatalf("it is not held by what it was: %+v", held)
 	}
-	_, err = o.desk.Editable(o.ctx, o.approver(o.ann), again.ID, again.Digest, o.Now)
+	_, err = o.desk.Editable(o.ctx, o.ann.Account.Principal(), again.ID, again.Digest, o.Now)
 	o.wantCode(err, decision.Altered)
 	o.known = nil
 	for what, c := range map[string]struct {
@@ -74,20 +74,15 @@ func changed(o *office) {
 		seen intent.Digest
 		want decision.Code
 	}{"an old page": {o.ann, d.Digest, decision.Changed}, "a stranger": {o.eve, again.Digest, decision.NotInTeam}, "the starter": {o.starter, again.Digest, decision.OwnApproval}, "a member": {o.ann, again.Digest, ""}} {
-		if _, err := o.desk.Editable(o.ctx, o.approver(c.who), again.ID, c.seen, o.Now); decision.CodeOf(err) != c.want {
+		if _, err := o.desk.Editable(o.ctx, c.who.Account.Principal(), again.ID, c.seen, o.Now); decision.CodeOf(err) != c.want {
 			o.t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err = o.desk.Editable(o.ctx, o.ann.Account.Principal(), again.ID, again.Digest, o.Now); !fault.Is(err, fault.Denied) {
+	bare := o.ann.Account.Principal()
+	bare.Roles = []ident.Role{ident.Requester}
+	if _, err = o.desk.Editable(o.ctx, bare, again.ID, again.Digest, o.Now); !fault.Is(err, fault.Denied) {
 		o.t.Errorf("without the role: %v", err)
 	}
-}
-
-// approver is a person with the role.
-func (o *office) approver(h *Human) ident.Principal {
-	p := h.Account.Principal()
-	p.Roles = []ident.Role{ident.Approver}
-	return p
 }
 
 func changeRace(o *office) {
@@ -134,11 +129,11 @@ func halfChange(o *office) {
 
 func questions(o *office) {
 	d := o.park().Decision
-	_, err := o.desk.Ask(o.ctx, o.approver(o.eve), d.ID, d.Digest, "why?", o.Now)
+	_, err := o.desk.Ask(o.ctx, o.eve.Account.Principal(), d.ID, d.Digest, "why?", o.Now)
 	o.wantCode(err, decision.NotInTeam)
-	_, err = o.desk.Ask(o.ctx, o.approver(o.ann), d.ID, "", "why?", o.Now)
+	_, err = o.desk.Ask(o.ctx, o.ann.Account.Principal(), d.ID, "", "why?", o.Now)
 	o.wantCode(err, decision.Changed)
-	q, err := o.desk.Ask(o.ctx, o.approver(o.ann), d.ID, d.Digest, " is it \u202e a new\nvendor? ", o.Now)
+	q, err := o.desk.Ask(o.ctx, o.ann.Account.Principal(), d.ID, d.Digest, " is it \u202e a new\nvendor? ", o.Now)
 	o.must(err)
 	if q.Text != "is it  a new\nvendor?" {
 		o.t.Errorf("it is asked %q", q.Text)
@@ -171,6 +166,6 @@ func questions(o *office) {
 	}
 	_, err = o.decide(next, decision.Reject, o.ann)
 	o.must(err)
-	_, err = o.desk.Ask(o.ctx, o.approver(o.ann), next.ID, next.Digest, "and?", o.Now)
+	_, err = o.desk.Ask(o.ctx, o.ann.Account.Principal(), next.ID, next.Digest, "and?", o.Now)
 	o.wantCode(err, decision.NotOpen)
 }

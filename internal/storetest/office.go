@@ -76,9 +76,13 @@ func (o *office) meets(_ ident.Tenant, texts ...[]byte) (names []string, err err
 	return names, nil
 }
 
-// person has an account and no password, which would take its time to hash.
+// person has an account, an approver's where no role is given, and no password, which
+// would take its time to hash.
 func (o *office) person(tenant ident.Tenant, name string, roles ...ident.Role) *Human {
 	o.t.Helper()
+	if len(roles) == 0 {
+		roles = []ident.Role{ident.Approver}
+	}
 	r := identity.Record{Account: identity.Account{Tenant: tenant, ID: ident.New("acc"), Name: name, DisplayName: name, Roles: roles, CreatedAt: o.Now},
 		Password: "none", TOTPSalt: []byte("none"), Algorithm: identity.SHA1}
 	o.must(o.Store.InsertAccount(o.ctx, r, audit.Event{Type: audit.AccountCreated, Tenant: tenant, At: o.Now, Actor: "system:setup"}))

@@ -31,6 +31,7 @@ func Passkeys(t *testing.T, open func(*testing.T) (s Store, log func() (audit.So
 		"a Decision can ask for a passkey":                   asksForPasskey,
 		"of several people's votes those by passkey count":   severalPasskeys,
 		"the glass is broken by passkey":                     glassByPasskey,
+		"a broken glass and votes are no help to each other": glassBesideVotes,
 		"an account that is reset has no passkey":            resetForgets,
 		"owners and admins remove passkeys, nobody else":     removal,
 		"challenges and passkeys of an account are bounded":  bounded,

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -66,6 +67,43 @@ func glassByPasskey(o *office) {
 	it, err := o.desk.Get(o.ctx, acme, d.ID)
 	o.must(err)
 	o.must(it.Decision.Holds(it.Intent, o.Now))
+	o.wantProven()
+}
+
+// glassBesideVotes: a vote for a Team and one that breaks the glass are no help to
+// each other, and who gave one that did not count is not named as one who approved.
+func glassBesideVotes(o *office) {
+	kim, k := o.decider()
+	admins := []*Human{o.Human(acme, "una", ident.Admin), o.Human(acme, "vic", ident.Admin)}
+	keys := make([]*softkey.Key, len(admins))
+	for i, h := range admins {
+		keys[i], _ = h.enrol("key")
+	}
+	o.desk.Passkeys = true
+	o.Pass(48 * time.Hour)
+	glass := func(d decision.Decision, n int) decision.Decision {
+		r := o.byPasskey(admins[n], keys[n], d, decision.Glass)
+		r.Reason = "fire"
+		got, err := o.desk.Decide(o.ctx, r, o.Now)
+		o.must(err)
+		return got
+	}
+	o.needs = []decision.Need{{Team: "finance", Count: 2}}
+	d := o.park().Decision
+	_, err := o.desk.Decide(o.ctx, o.byPasskey(kim, k, d, decision.Approve), o.Now)
+	o.must(err)
+	glass(d, 0)
+	if got := glass(d, 1); !slices.Equal(got.Approvers(), []string{admins[0].Account.ID, admins[1].Account.ID}) {
+		o.t.Errorf("the glass was broken by %v", got.Approvers())
+	}
+	o.needs = []decision.Need{{Team: "finance", Count: 1}}
+	d = o.park().Decision
+	glass(d, 0)
+	got, err := o.desk.Decide(o.ctx, o.byPasskey(kim, k, d, decision.Approve), o.Now)
+	o.must(err)
+	if got.State != decision.Approved || !slices.Equal(got.Approvers(), []string{kim.Account.ID}) || !slices.Equal(got.By(), []string{kim.Account.Name}) {
+		o.t.Errorf("it was approved by %v", got.Approvers())
+	}
 	o.wantProven()
 }
 

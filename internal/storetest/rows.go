@@ -340,7 +340,7 @@ func needsExchanged(a *siege) {
 func (a *siege) altered() decision.Decision {
 	a.needs = of("finance")
 	d := a.parked().Decision
-	q, err := a.desk.Ask(a.ctx, a.approver(a.ann), d.ID, d.Digest, "is it new?", a.Now)
+	q, err := a.desk.Ask(a.ctx, a.ann.Account.Principal(), d.ID, d.Digest, "is it new?", a.Now)
 	a.must(err)
 	_, err = a.desk.Answer(a.ctx, a.starter.Account.Principal(), d.ID, q.ID, "no, and don't pay", a.Now)
 	a.must(err)

@@ -116,9 +116,12 @@ type Human struct {
 // Password is what everybody in a story has chosen.
 const Password = "correct horse battery"
 
-// Human creates a person with an account.
+// Human creates a person with an account, an approver where no role is given.
 func (w *World) Human(tenant ident.Tenant, name string, roles ...ident.Role) *Human {
 	w.t.Helper()
+	if len(roles) == 0 {
+		roles = []ident.Role{ident.Approver}
+	}
 	a, e, err := w.Dir.CreateAccount(w.ctx, Admin(tenant), identity.NewAccount{Tenant: tenant, Name: name, Roles: roles, Password: Password}, w.Now)
 	if err != nil {
 		w.t.Fatal(err)

@@ -41,7 +41,8 @@ CREATE TABLE intent (
 	connection TEXT NOT NULL,
 	tool TEXT NOT NULL,
 	effect TEXT NOT NULL,
-	args_digest TEXT NOT NULL,
+	args_digest TEXT NOT NULL,      -- as the Worker proposed them
+	edited_digest TEXT NOT NULL,    -- as approvers changed them, or the same
 	key TEXT,                       -- idempotency within the Run
 	body TEXT NOT NULL,             -- the Intent as JSON, without state and result
 	why TEXT NOT NULL DEFAULT '',
@@ -56,7 +57,7 @@ CREATE TABLE intent (
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE UNIQUE INDEX intent_key ON intent (tenant, run, key) WHERE key IS NOT NULL;
-CREATE INDEX intent_same ON intent (tenant, run, connection, tool, args_digest);
+CREATE INDEX intent_same ON intent (tenant, run, connection, tool);
 CREATE INDEX intent_open ON intent (state) WHERE state IN ('APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN');
 
 -- What a person has stopped: no credential is used for it.
