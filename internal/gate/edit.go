@@ -125,7 +125,8 @@ func (g *Gate) changed(ctx context.Context, item decision.Item, args json.RawMes
 	c.it.UpdatedAt = g.Now()
 	c.it.Edits++
 	c.it.Edited = c.clip(g, differs(original(item), c.it.Args))
-	return c, nil
+	c.it.Theirs, err = theirs(original(item), c.it.Args)
+	return c, err
 }
 
 // fits takes what an edited action is through what a proposal goes through.
@@ -180,6 +181,21 @@ func original(item decision.Item) json.RawMessage {
 		return item.Edits[0].Args
 	}
 	return item.Intent.Args
+}
+
+// theirs are the values that approvers gave, and the names that they added. What they
+// took out is not theirs.
+func theirs(was, is json.RawMessage) (json.RawMessage, error) {
+	list := []any{}
+	for _, d := range intent.Diff(was, is) {
+		if d.Was == nil {
+			list = append(list, d.Path)
+		}
+		if d.Is != nil {
+			list = append(list, d.Is)
+		}
+	}
+	return intent.Marshal(list)
 }
 
 // differs is a difference in words, for who proposed it.
