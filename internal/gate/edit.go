@@ -117,6 +117,9 @@ func (g *Gate) changed(ctx context.Context, item decision.Item, args json.RawMes
 		return nil, fault.New(fault.Conflict, "what is tried again is what was sent before, and can't be changed").
 			WithHint("reject it; the Worker can propose another action")
 	}
+	if item.Intent.Edits >= decision.MaxEdits {
+		return nil, fault.Newf(fault.Limit, "it was changed %d times already", decision.MaxEdits).WithHint("reject it, and say what is wanted")
+	}
 	if len(intent.Diff(item.Intent.Args, p.Args)) == 0 {
 		return nil, fault.New(fault.Invalid, "nothing was changed")
 	}
