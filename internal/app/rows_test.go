@@ -147,7 +147,7 @@ func TestAChangedAccountOrTeamKeepsTheServerFromNothingElse(t *testing.T) {
 			t.Run("applied", func(t *testing.T) {
 				w := open(t, dir, time.Now())
 				for _, name := range []string{"ann", "bob"} {
-					a, _, err := w.Directory.CreateAccount(t.Context(), admin, identity.NewAccount{Tenant: "acme", Name: name, Password: "correct horse battery"}, w.time)
+					a, _, err := w.Directory.CreateAccount(t.Context(), admin, identity.NewAccount{Tenant: "acme", Name: name, Roles: []ident.Role{ident.Approver}, Password: "correct horse battery"}, w.time)
 					w.must(err)
 					bob = a.ID
 				}
