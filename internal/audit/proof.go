@@ -80,7 +80,7 @@ func (p *proofs) check(i int64, e Entry, l *LogReport) {
 			l.find(ProofMissing, i, "a passkey had to give this verdict, and there is no proof that it did")
 		}
 		p.counted(i, e, l)
-	default: // nobody's verdict
+	default: // it says nothing of what a passkey did
 	}
 }
 

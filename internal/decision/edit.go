@@ -10,6 +10,9 @@ import (
 	"sallyport.dev/internal/intent"
 )
 
+// MaxEdits is how often an action can be changed: each change asks people again.
+const MaxEdits = 50
+
 // Revision is what an action was before an approver changed it, with who did.
 type Revision struct {
 	Number  int             `json:"number"`

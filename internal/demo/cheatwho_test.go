@@ -51,12 +51,12 @@ func (c *cheats) ownApproval() {
 	c.refused(late, c.decide("boss", late.item, "approve"), decision.JoinedLater)
 	boss := c.park("boss")
 	c.refused(boss, c.decide("boss", boss.item, "approve"), decision.OwnApproval)
-	// The starter in the team, who is no approver.
+	// The starter in the team, who is no approver: nobody without the role is in one.
 	p := c.park("requester")
 	if err := c.decide("requester", p.item, "approve"); problemOf(err).Kind != "denied" {
 		c.t.Errorf("the requester's approval: %v", err)
 	}
-	c.refusedAtDesk(p, c.desk(c.principal("requester"), p, c.factor("requester", p, decision.Approve)), decision.OwnApproval)
+	c.refusedAtDesk(p, c.desk(c.principal("requester"), p, c.factor("requester", p, decision.Approve)), decision.NotInTeam)
 	c.staffed()
 	// Where the Mission allows it, it is marked.
 	m := applied[*resource.Mission](c.world, resource.KindMission, "vendor-onboarding")

@@ -117,6 +117,9 @@ func (g *Gate) changed(ctx context.Context, item decision.Item, args json.RawMes
 		return nil, fault.New(fault.Conflict, "what is tried again is what was sent before, and can't be changed").
 			WithHint("reject it; the Worker can propose another action")
 	}
+	if item.Intent.Edits >= decision.MaxEdits {
+		return nil, fault.Newf(fault.Limit, "it was changed %d times already", decision.MaxEdits).WithHint("reject it, and say what is wanted")
+	}
 	if len(intent.Diff(item.Intent.Args, p.Args)) == 0 {
 		return nil, fault.New(fault.Invalid, "nothing was changed")
 	}
@@ -125,7 +128,8 @@ func (g *Gate) changed(ctx context.Context, item decision.Item, args json.RawMes
 	c.it.UpdatedAt = g.Now()
 	c.it.Edits++
 	c.it.Edited = c.clip(g, differs(original(item), c.it.Args))
-	return c, nil
+	c.it.Theirs, err = theirs(original(item), c.it.Args)
+	return c, err
 }
 
 // fits takes what an edited action is through what a proposal goes through.
@@ -180,6 +184,21 @@ func original(item decision.Item) json.RawMessage {
 		return item.Edits[0].Args
 	}
 	return item.Intent.Args
+}
+
+// theirs are the values that approvers gave, and the names that they added. What they
+// took out is not theirs.
+func theirs(was, is json.RawMessage) (json.RawMessage, error) {
+	list := []any{}
+	for _, d := range intent.Diff(was, is) {
+		if d.Was == nil {
+			list = append(list, d.Path)
+		}
+		if d.Is != nil {
+			list = append(list, d.Is)
+		}
+	}
+	return intent.Marshal(list)
 }
 
 // differs is a difference in words, for who proposed it.

@@ -57,8 +57,8 @@ func (g *Gate) whatWasSeen(ctx context.Context, c *candidate) (*origin.Seen, err
 			told(seen, it)
 		}
 	}
-	if c.it.Edited != "" { // last: what an approver wrote is theirs where nobody had it before
-		seen.Add(origin.Source{Kind: origin.Person, Ref: c.it.ID, Connection: c.it.Connection, Tool: c.it.Tool, Body: []byte(c.it.Edited), Name: "change"})
+	if len(c.it.Theirs) > 0 { // last: what an approver wrote is theirs where nobody had it before
+		seen.Add(origin.Source{Kind: origin.Person, Ref: c.it.ID, Connection: c.it.Connection, Tool: c.it.Tool, Body: c.it.Theirs})
 	}
 	return seen, nil
 }
@@ -74,8 +74,8 @@ func told(seen *origin.Seen, it intent.Intent) {
 	if it.Result == nil {
 		return
 	}
-	if it.Result.Edited != "" {
-		seen.Add(origin.Source{Kind: origin.Person, Ref: it.ID, Connection: it.Connection, Tool: it.Tool, Body: []byte(it.Result.Edited), Name: "change"})
+	if len(it.Theirs) > 0 {
+		seen.Add(origin.Source{Kind: origin.Person, Ref: it.ID, Connection: it.Connection, Tool: it.Tool, Body: it.Theirs})
 	}
 	src.Body = it.Result.Body
 	seen.Add(src)

@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/intent"
@@ -200,5 +201,25 @@ func TestWhatAnApproverWroteIsTheirs(t *testing.T) {
 	}
 	if len(d.Origins.Origins) == 0 || len(d.Origins.Flagged()) != 0 {
 		t.Errorf("the origins are %+v", d.Origins)
+	}
+}
+
+// What an approver took out of an action is not theirs.
+func TestWhatAnApproverTookOutIsNotTheirs(t *testing.T) {
+	w, p := staffed(t)
+	who := w.start()
+	it := w.admit(who, create("Halvorsen and Sons"))
+	d, err := w.edit(it, p["kim"], `{"name":"Siemens Energy"}`)
+	w.must(err)
+	w.must(w.dispatch(it))
+	w.vote(it, decision.Approve, p["kim"])
+	w.must(w.dispatch(it))
+	w.wantState(it.ID, intent.Committed)
+	for name, kind := range map[string]origin.Kind{"Halvorsen and Sons": origin.Worker, "Siemens Energy": origin.Person} {
+		proposal := create(name)
+		proposal.Repeat = true
+		if o := w.origins(w.admit(who, proposal))["/name"]; o.Kind != kind {
+			t.Errorf("%s, after %s: %+v", name, d.ID, o)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -289,6 +290,17 @@ func TestAnEditThatIsRefusedLeavesTheActionAndItsVotes(t *testing.T) {
 
 // What policy would let through by itself waits all the same: a change approves
 // nothing.
+func TestAnActionIsNotChangedForEver(t *testing.T) {
+	w, p := staffed(t)
+	it := w.admit(w.start(), createN("5"))
+	for n := range decision.MaxEdits {
+		_, err := w.edit(it, p["kim"], fmt.Sprintf(`{"name":"x","count":%d}`, n+6))
+		w.must(err)
+	}
+	_, err := w.edit(it, p["kim"], `{"name":"x","count":5}`)
+	w.wantKind(err, fault.Limit)
+}
+
 func TestAnEditApprovesNothing(t *testing.T) {
 	w, p := staffed(t)
 	w.policy(`@id("small") permit (principal, action, resource == Tool::"erp/createVendor") when { context.args has count && context.args.count < 3 };`)

@@ -97,6 +97,7 @@ type Intent struct {
 	Result     *Result         `json:"result,omitempty"`
 	Edits      int             `json:"edits,omitempty"`  // how often an approver changed it; what it was is kept
 	Edited     string          `json:"edited,omitempty"` // what is other than it was proposed; one line, scrubbed
+	Theirs     json.RawMessage `json:"theirs,omitempty"` // the values that approvers gave with it; a list
 	CreatedAt  time.Time       `json:"createdAt"`
 	UpdatedAt  time.Time       `json:"updatedAt"`
 }

@@ -167,6 +167,18 @@ func TestAPersonsWordsAreTrusted(t *testing.T) {
 
 // What was not searched may have had it: then nothing is called clean but what was
 // known before.
+// What a person said against a value does not make it theirs where an answer had it
+// before, encoded, or in a longer word.
+func TestAPersonsWordsDoNotHideWhatAnAnswerHadEncoded(t *testing.T) {
+	for _, hidden := range []string{base64.StdEncoding.EncodeToString([]byte(mule)), hex.EncodeToString([]byte(mule)), url.QueryEscape("=" + mule)} {
+		s := seen(`{"note":"` + hidden + `"}`)
+		s.Add(origin.Source{Kind: origin.Person, Ref: "int_9", Body: []byte("an approver rejected it: " + mule + " is not their account"), Name: "reason"})
+		if o := of(t, `{"iban":`+text(mule)+`}`, s, "/iban"); o.Kind != origin.Answer || o.Trusted {
+			t.Errorf("%s: %+v", hidden, o)
+		}
+	}
+}
+
 func TestWhatCouldNotBeSearchedIsUnknown(t *testing.T) {
 	s := seen(`{"first":"cat-3000"}`)
 	for range 5 {

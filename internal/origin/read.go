@@ -35,7 +35,7 @@ func (t *tracer) read(src int, s *Source) {
 		})
 	}
 	t.grams.read(t.view, src, t.tokenAt)
-	if s.Kind.Trusted() && len(t.trusted) < maxTrusted {
+	if s.Kind.Trusted() && s.Kind != Person && len(t.trusted) < maxTrusted { // a person can speak of what an answer had before
 		t.trusted = append(append(t.trusted, t.view...), '\n')
 	}
 }

@@ -65,7 +65,7 @@ type tracer struct {
 	amounts       map[string]*needle
 	significant   map[string][]*needle // by the digits of those, without zeros at the ends
 	grams         grams
-	trusted       []byte // what trusted sources say, folded
+	trusted       []byte // what was said before the Run began, folded
 	work          int    // hits that may still be looked at
 
 	view    []byte  // of the source at hand, folded: its values, then its names
@@ -222,7 +222,7 @@ func first(forms []*needle) hit {
 	return h
 }
 
-// known says whether all that has digits in a text stands in what is trusted.
+// known says whether all that has digits in a text was said before the Run began.
 func (t *tracer) known(text string) bool {
 	for _, w := range strings.Fields(text) {
 		if w = strings.TrimFunc(w, func(r rune) bool { return !isWord(r) }); digits(w) > 0 && !bytes.Contains(t.trusted, []byte(w)) {
