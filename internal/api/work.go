@@ -202,7 +202,7 @@ func emptied[T any](l []T) []T {
 
 // Conclusion is what a Worker concluded, for the Explain rail.
 type Conclusion struct {
-	Kind  explain.Kind `json:"kind"` // plan, inference or check
+	Kind  explain.Kind `json:"kind"` // plan, reasoning, retrieval, inference or check
 	Title string       `json:"title"`
 	Text  string       `json:"text,omitempty"`
 }
@@ -226,7 +226,7 @@ func (a *API) workers() {
 		}
 		return it, err
 	})
-	handle(a, "POST", "/v1/runs/{run}/observations", "Put a conclusion on the Run's Explain rail", worker, func(c *call, in Conclusion) (none, error) {
+	handle(a, "POST", "/v1/runs/{run}/observations", "Put what the Worker says (plan, reasoning, retrieval, inference, check) on the Run's Explain rail", worker, func(c *call, in Conclusion) (none, error) {
 		return none{}, a.Gate.Observe(c.Context(), c.who, in.Kind, in.Title, in.Text)
 	})
 	handle(a, "POST", "/v1/runs/{run}/end", "End the Run with its verdict", worker, func(c *call, in End) (none, error) {

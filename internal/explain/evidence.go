@@ -40,11 +40,11 @@ func (o Observation) Source() Source {
 	switch {
 	case strings.HasPrefix(o.Title, workerSays):
 		return FromWorker
-	case o.Kind == Plan:
+	case o.Kind == Goal:
 		return FromPerson
 	case o.Kind == Retrieval, o.Kind == ToolCall, o.Kind == Problem:
 		return FromSystem
-	case o.Kind == Verdict:
+	case o.Kind == Plan, o.Kind == Reasoning, o.Kind == Intent, o.Kind == Verdict:
 		return FromWorker
 	}
 	return FromBoundary
@@ -80,7 +80,7 @@ func (r *Rail) Evidence(ctx context.Context, tenant ident.Tenant, run string, un
 			return nil, false, err
 		}
 		for _, o := range obs {
-			if !o.At.After(until) {
+			if !o.At.After(until) && o.Kind != Intent && o.Kind != Use { // what it asks for is no evidence for it
 				last = append(last, o)
 			}
 			after = o.Seq

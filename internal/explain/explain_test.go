@@ -67,6 +67,16 @@ func (m *memory) Observations(_ context.Context, tenant ident.Tenant, run string
 	return append([]explain.Observation(nil), all[:min(limit, len(all))]...), nil
 }
 
+func (m *memory) Latest(_ context.Context, tenant ident.Tenant, run string, before int64, limit int) ([]explain.Observation, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.obs[string(tenant)+"/"+run]
+	if before > 0 && before <= int64(len(all)) {
+		all = all[:before-1]
+	}
+	return append([]explain.Observation(nil), all[max(0, len(all)-limit):]...), m.fail
+}
+
 func TestEveryTextOfAnObservationIsScrubbed(t *testing.T) {
 	r := explain.New(&memory{}, knows(t))
 	o := r.Clean(explain.Observation{Tenant: "acme", Title: "a " + canary, Text: "b " + canary, Data: json.RawMessage(`{"c":"` + canary + `","d":1}`)})

@@ -10,7 +10,6 @@ import (
 
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/decision"
-	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
@@ -421,13 +420,5 @@ func (t *Tx) enqueue(tenant ident.Tenant, kind, ref string, due time.Time) error
 	*t.queued = true
 	_, err := t.Exec(`INSERT INTO outbox (tenant, kind, ref, due_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (tenant, kind, ref) DO UPDATE SET due_at = min(outbox.due_at, excluded.due_at), generation = outbox.generation + 1`, tenant, kind, ref, ms(due))
-	return err
-}
-
-// observe appends to a Run's rail.
-func (t *Tx) observe(o explain.Observation) error {
-	_, err := t.Exec(`INSERT INTO observation (tenant, run, seq, at, kind, title, text, intent, data)
-		VALUES ($1, $2, (SELECT COALESCE(max(seq), 0) + 1 FROM observation WHERE tenant = $1 AND run = $2), $3, $4, $5, $6, $7, $8)`,
-		o.Tenant, o.Run, ms(o.At), o.Kind, o.Title, o.Text, o.Intent, string(o.Data))
 	return err
 }
