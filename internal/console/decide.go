@@ -187,7 +187,7 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 		shown = append(shown, k, h)
 	}
 	p.Odd, p.Redacted = hasOdd(shown...), redacted(shown...)
-	if p.Rail, err = v.latest(p.Run); err != nil {
+	if p.Rail, err = v.latest(p.Run, 0, maxRail); err != nil {
 		return nil, err
 	}
 	if w, err := v.Gate.World(v.who.Tenant); err == nil {

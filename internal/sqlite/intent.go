@@ -70,6 +70,17 @@ func (s *Store) Intents(ctx context.Context, tenant ident.Tenant, run string) ([
 	return listRows(ctx, s, tbIntent, intentOf, "WHERE tenant = $1 AND run = $2 ORDER BY created_at, id LIMIT 1000", tenant, run)
 }
 
+// LastIntents lists the last ones of a Run, and before them those that wait for a
+// person, in the order that they were proposed; all is how many the Run has.
+func (s *Store) LastIntents(ctx context.Context, tenant ident.Tenant, run string, last int) (its []intent.Intent, all int, err error) {
+	its, err = listRows(ctx, s, tbIntent, intentOf, `WHERE tenant = $1 AND run = $2 AND (state IN ('PARKED', 'NEEDS_HUMAN')
+		OR id IN (SELECT id FROM intent WHERE tenant = $1 AND run = $2 ORDER BY created_at DESC, id DESC LIMIT $3)) ORDER BY created_at, id LIMIT 1000`, tenant, run, last)
+	if err == nil {
+		err = storeErr("counting intents", s.ro.QueryRowContext(ctx, "SELECT count(*) FROM intent WHERE tenant = $1 AND run = $2", tenant, run).Scan(&all))
+	}
+	return its, all, err
+}
+
 // IntentsIn lists a tenant's in one state, the oldest first, at most 1000.
 func (s *Store) IntentsIn(ctx context.Context, tenant ident.Tenant, state intent.State) ([]intent.Intent, error) {
 	return listRows(ctx, s, tbIntent, intentOf, "WHERE tenant = $1 AND state = $2 ORDER BY created_at, id LIMIT 1000", tenant, state)
