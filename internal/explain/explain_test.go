@@ -19,16 +19,22 @@ const canary = "cnry-7c41Xe9LmW2q58-rail"
 
 func knows(t *testing.T) func(ident.Tenant) *scrub.Set {
 	t.Helper()
-	set, err := scrub.Build([]scrub.Secret{{Name: "erp", Value: []byte(canary)}})
+	set, err := buildSet()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return set
+}
+
+// buildSet knows one secret of one tenant.
+func buildSet() (func(ident.Tenant) *scrub.Set, error) {
+	set, err := scrub.Build([]scrub.Secret{{Name: "erp", Value: []byte(canary)}})
 	return func(tenant ident.Tenant) *scrub.Set {
 		if tenant == "acme" {
 			return set
 		}
 		return nil
-	}
+	}, err
 }
 
 // memory is a rail in memory.
