@@ -100,8 +100,7 @@ func (c *candidate) rule() *explain.Rule {
 func (c *candidate) use() *explain.KeyUse {
 	a := c.match.Connection.Auth
 	u := &explain.KeyUse{Secret: c.meta.Name, Version: c.meta.Version, Connection: c.it.Connection, Scheme: string(a.Scheme), Place: a.Name, Field: a.Field}
-	switch a.Scheme {
-	case resource.SchemeBearer, resource.SchemeBasic:
+	if a.Scheme == resource.SchemeBearer || a.Scheme == resource.SchemeBasic {
 		u.Place = "Authorization"
 	}
 	return u
