@@ -132,7 +132,7 @@ func details(d *explain.Detail) (out []string) {
 		add("! %s", d.Label)
 	}
 	if g := d.Goal; g != nil {
-		add("mission %s, started by %s via %s, for a %s Worker", g.Mission, g.Starter, g.Via, g.Worker)
+		add("mission %s, started by %s via %s, Worker: %s", g.Mission, g.Starter, g.Via, g.Worker)
 	}
 	if p := d.Intent; p != nil {
 		add("%s of %s / %s, revision %d, arguments sha256:%s", orUnknown(p.Effect), p.Connection, p.Tool, p.Revision, short(string(p.Args), 16))

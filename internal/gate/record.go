@@ -47,8 +47,8 @@ func (g *Gate) proposalRecords(c *candidate, d *decision.Decision) []explain.Obs
 	out := g.proposes(c)
 	switch {
 	case d == nil:
-	case d.AutoBy == "":
-		out = append(out, g.record(c, explain.Decision, waitsFor(c, *d), c.it.Reason, c.it.Args, c.asked(*d)))
+	case d.AutoBy == "": // the Worker's reason is with what it proposed: these are our words
+		out = append(out, g.record(c, explain.Decision, waitsFor(c, *d), c.verdict.Why, c.it.Args, c.asked(*d)))
 	case len(out) > 0:
 		out[0].Detail.Decision = &explain.Decided{ID: d.ID, State: string(d.State), By: d.AutoBy, Verdict: string(decision.Approve), Digest: d.Digest, Revision: d.Revision}
 	}
