@@ -61,6 +61,7 @@ var matrix = map[string]expected{
 	"POST /v1/missions/{mission}/runs":    only(404, "requester"),
 	"POST /v1/missions/{mission}/hand-in": only(404, "requester"),
 	"POST /v1/policy/explain":             signedIn(400),
+	"GET /v1/runs/{run}/replay":           signedIn(200).but(404, "approver"),
 
 	"GET /v1/runs":             signedIn(200),
 	"POST /v1/runs/{run}/stop": signedIn(403).but(204, "requester", "admin").but(404, "builder", "approver"),

@@ -152,16 +152,29 @@ func (a *API) runs() {
 		}
 		return it, nil
 	})
-	handle(a, "GET", "/v1/runs/{run}/observations", "A page of a Run's Explain rail, after the sequence number ?after=", readers, func(c *call, _ none) (Observations, error) {
-		r, err := a.run(c)
-		if err != nil {
-			return Observations{}, err
-		}
-		after, _ := strconv.ParseInt(c.FormValue("after"), 10, 64) // what is no number means the beginning
-		l, err := a.Rail.List(c.Context(), r.Tenant, r.ID, after, limit(c, maxPage))
-		return Observations{emptied(l)}, err
-	})
+	handle(a, "GET", "/v1/runs/{run}/observations", "A page of a Run's Explain rail: after the sequence number ?after=, or the last ones before ?before= (0: of all)", readers, a.observations)
+	handle(a, "GET", "/v1/runs/{run}/replay", "A page of what the Run's Worker saw and did, from the record alone, after ?after=, with what policy says of each action today; nothing is sent",
+		signedIn, func(c *call, _ none) (gate.Replay, error) {
+			after, _ := strconv.ParseInt(c.FormValue("after"), 10, 64) // what is no number means the beginning
+			return a.Gate.Replay(c.Context(), c.who, c.PathValue("run"), after, limit(c, 0))
+		})
 	a.follow(readers)
+}
+
+func (a *API) observations(c *call, _ none) (Observations, error) {
+	r, err := a.run(c)
+	if err != nil {
+		return Observations{}, err
+	}
+	n := limit(c, maxPage)
+	if c.FormValue("before") != "" {
+		before, _ := strconv.ParseInt(c.FormValue("before"), 10, 64) // what is no number means the end
+		l, err := a.Rail.Latest(c.Context(), r.Tenant, r.ID, before, n)
+		return Observations{emptied(l)}, err
+	}
+	after, _ := strconv.ParseInt(c.FormValue("after"), 10, 64) // what is no number means the beginning
+	l, err := a.Rail.List(c.Context(), r.Tenant, r.ID, after, n)
+	return Observations{emptied(l)}, err
 }
 
 // run loads the Run of the path, if the caller may see it. What they may not see
@@ -202,7 +215,7 @@ func emptied[T any](l []T) []T {
 
 // Conclusion is what a Worker concluded, for the Explain rail.
 type Conclusion struct {
-	Kind  explain.Kind `json:"kind"` // plan, inference or check
+	Kind  explain.Kind `json:"kind"` // plan, reasoning, retrieval, inference or check
 	Title string       `json:"title"`
 	Text  string       `json:"text,omitempty"`
 }
@@ -226,7 +239,7 @@ func (a *API) workers() {
 		}
 		return it, err
 	})
-	handle(a, "POST", "/v1/runs/{run}/observations", "Put a conclusion on the Run's Explain rail", worker, func(c *call, in Conclusion) (none, error) {
+	handle(a, "POST", "/v1/runs/{run}/observations", "Put what the Worker says (plan, reasoning, retrieval, inference, check) on the Run's Explain rail", worker, func(c *call, in Conclusion) (none, error) {
 		return none{}, a.Gate.Observe(c.Context(), c.who, in.Kind, in.Title, in.Text)
 	})
 	handle(a, "POST", "/v1/runs/{run}/end", "End the Run with its verdict", worker, func(c *call, in End) (none, error) {

@@ -14,7 +14,7 @@ import (
 var shown = regexp.MustCompile("(?ms)^```(?:sh|text)\n(.*?)^```$")
 
 // inline is a command in a sentence: a verb, with what follows it.
-var inline = regexp.MustCompile("`sallyport ((?:seal|key|serve|backup|restore|incident)[^`\n]*)`")
+var inline = regexp.MustCompile("`sallyport ((?:seal|key|serve|backup|restore|incident|explain)[^`\n]*)`")
 
 // What a document tells a reader to type is a command that there is, with flags
 // and arguments that it takes.

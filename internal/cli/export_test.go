@@ -7,6 +7,7 @@ import (
 
 	"sallyport.dev/internal/app"
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/explain"
 )
 
 // What the tests outside look into: functions of their inputs.
@@ -54,4 +55,9 @@ func Understands(args []string) error {
 // Shield is what serve does with standard error.
 func Shield(ctx context.Context, errw *os.File) error {
 	return (&program{err: errw, out: io.Discard}).shield(ctx, "text")
+}
+
+// RailText prints a record of a rail at a width.
+func RailText(w io.Writer, width int, colour bool, o explain.Observation) {
+	(&railText{out: w, width: width, colour: colour}).record(o)
 }

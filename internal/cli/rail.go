@@ -16,13 +16,17 @@ import (
 func (p *program) runFollow() *cobra.Command {
 	var after int64
 	c := verb("follow RUN [--after N]", "Print a Run's Explain rail as it happens, until the verdict", "  sallyport run follow run_abc", takes(1),
-		func(cmd *cobra.Command, args []string) error { return p.follow(cmd.Context(), args[0], after) })
+		func(cmd *cobra.Command, args []string) error {
+			return p.follow(cmd.Context(), args[0], after, p.brief)
+		})
 	c.Flags().Int64Var(&after, "after", 0, "only what follows this sequence number")
 	return c
 }
 
-// follow prints a rail until the verdict.
-func (p *program) follow(ctx context.Context, run string, after int64) error {
+var errRail = fault.New(fault.Internal, "the server's rail can't be read").WithHint("is the server of another version?")
+
+// follow shows a rail until the verdict.
+func (p *program) follow(ctx context.Context, run string, after int64, show func(explain.Observation, []byte) error) error {
 	c, err := p.signedIn()
 	if err != nil {
 		return err
@@ -32,14 +36,10 @@ func (p *program) follow(ctx context.Context, run string, after int64) error {
 		err = c.Lines(ctx, query(route("v1", "runs", run, "follow"), "after", strconv.FormatInt(after, 10)), func(line []byte) error {
 			var o explain.Observation
 			if err := json.Unmarshal(line, &o); err != nil {
-				return fault.New(fault.Internal, "the server's stream can't be read")
+				return errRail
 			}
 			after, ended = o.Seq, ended || o.Kind == explain.Verdict
-			if p.json {
-				return p.raw(line)
-			}
-			p.observation(o)
-			return nil
+			return show(o, line)
 		})
 		if err != nil || ended {
 			return err
@@ -54,10 +54,19 @@ func (p *program) follow(ctx context.Context, run string, after int64) error {
 
 // railColours are those of the kinds that a reader looks for.
 var railColours = map[explain.Kind]string{
-	explain.ToolCall: blue, explain.Decision: yellow, explain.Verdict: green, explain.Problem: red, explain.Check: dim,
+	explain.ToolCall: blue, explain.Decision: yellow, explain.Verdict: green, explain.Problem: red, explain.Check: dim, explain.Use: blue,
 }
 
-// observation prints one step: a line, and below it, indented, what was said.
+// brief shows one step as a line, and below it, indented, what was said.
+func (p *program) brief(o explain.Observation, raw []byte) error {
+	if p.json {
+		return p.raw(raw)
+	}
+	p.observation(o)
+	return nil
+}
+
+// observation prints one step in brief.
 func (p *program) observation(o explain.Observation) {
 	kind := fmt.Sprintf("%-10s", o.Kind)
 	if c, ok := railColours[o.Kind]; ok {

@@ -170,5 +170,5 @@ func (p *program) start(ctx context.Context, mission string, in api.StartRun, fo
 	if err != nil || !follow {
 		return err
 	}
-	return p.follow(ctx, out.Run.ID, 0)
+	return p.follow(ctx, out.Run.ID, 0, p.brief)
 }

@@ -109,6 +109,8 @@ type Plan struct {
 	// right before the claim, and makes the audit entry that has to be durable
 	// before Open. An error ends the attempt before it begins.
 	Recheck func(ctx context.Context) (audit.Event, error)
+	// Using makes the Observation of the claim: which credential is used; nil: none.
+	Using func() explain.Observation
 	// Open resolves the Secret and opens the door.
 	Open func(ctx context.Context) (http.RoundTripper, error)
 	// Send makes the one call.
@@ -288,6 +290,9 @@ func (m *Machine) claim(ctx context.Context, p Plan, entry audit.Event) (int64, 
 		Tenant: p.Intent.Tenant, Intent: p.Intent.ID, Run: p.Intent.Run,
 		From: p.From, To: intent.Claimed, Fence: p.Fence, Claimant: m.claimant,
 		Events: []audit.Event{entry}, At: m.now(), Uses: true,
+	}
+	if p.Using != nil {
+		s.Observe = []explain.Observation{p.Using()}
 	}
 	if p.From == intent.Unknown {
 		s.To = intent.Sending

@@ -42,7 +42,9 @@ import (
 type Store interface {
 	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
 	Runs(ctx context.Context, tenant ident.Tenant, starter string, limit int) ([]intent.Run, error)
-	Intents(ctx context.Context, tenant ident.Tenant, run string) ([]intent.Intent, error)
+	// LastIntents lists a Run's last ones, and those that wait for a person; all is how
+	// many it has.
+	LastIntents(ctx context.Context, tenant ident.Tenant, run string, last int) (its []intent.Intent, all int, err error)
 	IntentsIn(ctx context.Context, tenant ident.Tenant, state intent.State) ([]intent.Intent, error)
 }
 

@@ -197,7 +197,7 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 	if p.asked, err = askedOf(it); err != nil {
 		return nil, err
 	}
-	if p.Rail, err = v.latest(p.Run); err != nil {
+	if p.Rail, err = v.latest(p.Run, 0, maxRail); err != nil {
 		return nil, err
 	}
 	if w, err := v.Gate.World(v.who.Tenant); err == nil {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"strconv"
 
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/explain"
@@ -42,8 +43,9 @@ type facts struct {
 	Run      intent.Run
 	Mission  string // its title, or its name where it has been removed
 	Scripted bool
-	Intents  []action
-	Seen     int // incidents that the viewer may look at
+	Intents  []action // the last ones, and what waits
+	Older    int      // how many there are besides
+	Seen     int      // incidents that the viewer may look at
 }
 
 // action is an Intent with the way to its Decision.
@@ -56,6 +58,7 @@ type action struct {
 type observed struct {
 	explain.Observation
 	Decision string
+	Audited  bool // the viewer may read the audit log
 }
 
 type runPage struct {
@@ -63,15 +66,20 @@ type runPage struct {
 	facts
 	Rail   []observed
 	Last   int64 // sequence number of the last one
-	Cut    bool  // the rail is longer than what is shown
+	Before int64 // the first one, where there are earlier ones; else 0
+	Later  bool  // it is not the end of the rail
 	CanEnd bool
 	Asked  []question
 }
 
 func (*runPage) name() string { return "run" }
 
-// maxRail is how many Observations one page has at most.
-const maxRail = 500
+// What one page has at most.
+const (
+	maxRail    = 500 // Observations
+	firstRail  = 60  // Observations of a Run's page: the last ones, or the last before one
+	maxActions = 50  // actions, besides what waits for a person
+)
 
 // run loads the Run of the address, if who is signed in may see it. What they
 // may not see does not exist for them.
@@ -97,12 +105,16 @@ func (v *visit) showRun() error {
 		return err
 	}
 	p := &runPage{}
-	if p.Rail, err = v.rail(r, 0); err != nil {
+	before, _ := strconv.ParseInt(v.FormValue("before"), 10, 64) // what is no number means the end
+	p.Later = before > 0
+	if p.Rail, err = v.latest(r, before, firstRail); err != nil {
 		return err
 	}
 	if n := len(p.Rail); n > 0 {
 		p.Last = p.Rail[n-1].Seq
-		p.Cut = n == maxRail
+		if p.Rail[0].Seq > 1 {
+			p.Before = p.Rail[0].Seq
+		}
 	}
 	// After the rail, so that the facts are never older than what it shows.
 	if p.facts, err = v.facts(r.ID); err != nil {
@@ -112,19 +124,11 @@ func (v *visit) showRun() error {
 		return err
 	}
 	p.Title = p.Mission
-	p.Live = p.Run.State != intent.RunEnded
-	p.CanEnd = p.Live && (v.who.Has(ident.Admin) || v.who.String() == r.Starter)
+	open := p.Run.State != intent.RunEnded
+	p.Live = open && !p.Later
+	p.CanEnd = open && (v.who.Has(ident.Admin) || v.who.String() == r.Starter)
 	v.render(http.StatusOK, p)
 	return nil
-}
-
-// rail reads a page of a Run's Observations after a sequence number.
-func (v *visit) rail(r intent.Run, after int64) ([]observed, error) {
-	l, err := v.Rail.List(v.Context(), r.Tenant, r.ID, after, maxRail)
-	if err != nil {
-		return nil, err
-	}
-	return v.observedAll(l)
 }
 
 func (v *visit) observedAll(l []explain.Observation) (out []observed, err error) {
@@ -137,27 +141,19 @@ func (v *visit) observedAll(l []explain.Observation) (out []observed, err error)
 	return out, nil
 }
 
-// latest is the end of a Run's rail, in order: what a Worker put before it does
-// not push what the systems answered off an approver's page.
-func (v *visit) latest(r intent.Run) ([]observed, error) {
-	var last []explain.Observation
-	for after := int64(0); ; {
-		l, err := v.Rail.List(v.Context(), r.Tenant, r.ID, after, maxRail)
-		if err != nil {
-			return nil, err
-		}
-		last = append(last, l...)
-		last = last[max(0, len(last)-maxRail):]
-		if len(l) < maxRail {
-			break
-		}
-		after = l[len(l)-1].Seq
+// latest is the end of a Run's rail, or of what is before an Observation, in order:
+// what a Worker put before it does not push what the systems answered off an
+// approver's page, and a long rail costs no more than a short one.
+func (v *visit) latest(r intent.Run, before int64, most int) ([]observed, error) {
+	l, err := v.Rail.Latest(v.Context(), r.Tenant, r.ID, before, most)
+	if err != nil {
+		return nil, err
 	}
-	return v.observedAll(last)
+	return v.observedAll(l)
 }
 
 func (v *visit) observed(o explain.Observation) (observed, error) {
-	out := observed{Observation: o}
+	out := observed{Observation: o, Audited: seesAll(v.who)}
 	if o.Kind != explain.Decision || o.Intent == "" {
 		return out, nil
 	}
@@ -195,10 +191,11 @@ func (v *visit) facts(id string) (f facts, err error) {
 	if f.Seen, err = v.incidentsOf(id); err != nil {
 		return f, err
 	}
-	l, err := v.Store.Intents(v.Context(), v.who.Tenant, id)
+	l, all, err := v.Store.LastIntents(v.Context(), v.who.Tenant, id, maxActions)
 	if err != nil {
 		return f, err
 	}
+	f.Older = all - len(l)
 	for _, it := range l {
 		a := action{Intent: it}
 		if it.Effect == resource.Write {

@@ -43,7 +43,7 @@ func TestASupplierIsOnboardedAfterOneApproval(t *testing.T) {
 	for _, o := range w.observations(run) {
 		kinds[o.Kind] = true
 	}
-	for _, k := range []explain.Kind{explain.Plan, explain.Inference, explain.Retrieval, explain.ToolCall, explain.Decision, explain.Verdict} {
+	for _, k := range []explain.Kind{explain.Goal, explain.Reasoning, explain.Intent, explain.Use, explain.Inference, explain.Retrieval, explain.ToolCall, explain.Decision, explain.Verdict} {
 		if !kinds[k] {
 			t.Errorf("the rail has no %s:\n%s", k, w.rail(run))
 		}

@@ -121,7 +121,7 @@ func (w *world) rails(s *sinks, runs []string) {
 	w.as("auditor")
 	c := w.sniff(s, w.tokens["auditor"])
 	for _, run := range runs {
-		for _, path := range []string{"", "/intents", "/observations?limit=500", "/follow"} {
+		for _, path := range []string{"", "/intents", "/observations?limit=500", "/observations?before=0", "/follow", "/replay"} {
 			_ = c.Call(w.t.Context(), "GET", "/v1/runs/"+run+path, nil, nil) // lines are not one value: the sink has them
 		}
 	}

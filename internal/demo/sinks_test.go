@@ -216,7 +216,7 @@ func (w *world) crawl(s *sinks, runs []string) {
 		paths = append(paths, "/v1/secrets/"+name)
 	}
 	for _, run := range runs {
-		paths = append(paths, "/v1/runs/"+run, "/v1/runs/"+run+"/intents", "/v1/runs/"+run+"/observations?limit=500", "/v1/runs/"+run+"/follow")
+		paths = append(paths, "/v1/runs/"+run, "/v1/runs/"+run+"/intents", "/v1/runs/"+run+"/observations?limit=500", "/v1/runs/"+run+"/follow", "/v1/runs/"+run+"/replay", "/v1/runs/"+run+"/observations?before=0")
 		for _, it := range w.intents(run) {
 			paths = append(paths, "/v1/runs/"+run+"/intents/"+it.ID)
 		}

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -40,11 +41,11 @@ func (o Observation) Source() Source {
 	switch {
 	case strings.HasPrefix(o.Title, workerSays):
 		return FromWorker
-	case o.Kind == Plan:
+	case o.Kind == Goal:
 		return FromPerson
 	case o.Kind == Retrieval, o.Kind == ToolCall, o.Kind == Problem:
 		return FromSystem
-	case o.Kind == Verdict:
+	case o.Kind == Plan, o.Kind == Reasoning, o.Kind == Intent, o.Kind == Verdict:
 		return FromWorker
 	}
 	return FromBoundary
@@ -73,25 +74,26 @@ const (
 // Evidence lists what is on a Run's rail up to a time, without what became a secret
 // since: at most MaxEvidence of the last, in order. cut says that there is more.
 func (r *Rail) Evidence(ctx context.Context, tenant ident.Tenant, run string, until time.Time) (out []Evidence, cut bool, err error) {
-	var last []Observation
-	for after := int64(0); ; {
-		obs, err := r.store.Observations(ctx, tenant, run, after, page)
+	var last []Observation // the newest first
+	for before := int64(0); len(last) <= MaxEvidence; {
+		obs, err := r.store.Latest(ctx, tenant, run, before, page)
 		if err != nil {
 			return nil, false, err
 		}
-		for _, o := range obs {
-			if !o.At.After(until) {
+		for _, o := range slices.Backward(obs) {
+			if !o.At.After(until) && o.Kind != Intent && o.Kind != Use { // what it asks for is no evidence for it
 				last = append(last, o)
 			}
-			after = o.Seq
-		}
-		if n := len(last) - MaxEvidence; n > 0 {
-			last, cut = last[n:], true
+			before = o.Seq
 		}
 		if len(obs) < page {
 			break
 		}
 	}
+	if cut = len(last) > MaxEvidence; cut {
+		last = last[:MaxEvidence]
+	}
+	slices.Reverse(last)
 	for _, o := range last {
 		out = append(out, r.Clean(o).evidence())
 	}

@@ -25,7 +25,7 @@ func TestEvidenceSaysWhoseWordsItHas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	add(explain.Plan, "Onboarding, started by Sam", "the goal", `{"name":"x"}`, 0)
+	add(explain.Goal, "Onboarding, started by Sam", "the goal", `{"name":"x"}`, 0)
 	add(explain.Plan, explain.Said("started by the CFO"), "pay it", "", 0)
 	add(explain.Check, explain.Said(""), "all is well", "", 0)
 	add(explain.Retrieval, "crm / lookup: COMMITTED", "", `{"note":"`+canary+`"}`, 0)

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/scrub/unknown"
@@ -28,8 +29,12 @@ type Kind string
 
 // The kinds.
 const (
-	Plan      Kind = "plan"      // what the Run is for, and what the Worker means to do
-	Inference Kind = "inference" // what the model concluded
+	Goal      Kind = "goal"      // what the Run is for, who started it, with which input
+	Plan      Kind = "plan"      // what the Worker says that it means to do
+	Reasoning Kind = "reasoning" // what the model says about why: no proof of anything
+	Inference Kind = "inference" // the model was asked, or what the Worker says that it concluded
+	Intent    Kind = "intent"    // an action that the Worker proposed, and the rule that judged it
+	Use       Kind = "use"       // a credential is used: its name, version and place
 	Retrieval Kind = "retrieval" // a read of a system
 	ToolCall  Kind = "tool_call" // a write to a system
 	Check     Kind = "check"     // a refusal, a limit, a schema, a policy
@@ -37,6 +42,12 @@ const (
 	Verdict   Kind = "verdict"   // the Run's end
 	Problem   Kind = "problem"   // something did not work
 )
+
+// Kinds lists all of them; docs/explain.md has a line for each.
+var Kinds = []Kind{Goal, Plan, Reasoning, Inference, Intent, Use, Retrieval, ToolCall, Check, Decision, Verdict, Problem}
+
+// WorkerKinds are those that a Worker may put on its own Run's rail.
+var WorkerKinds = []Kind{Plan, Reasoning, Retrieval, Inference, Check}
 
 // Observation is one structured record of what a Run did or concluded.
 type Observation struct {
@@ -49,6 +60,14 @@ type Observation struct {
 	Text   string          `json:"text,omitempty"`   // reasoning, a reason, an explanation
 	Intent string          `json:"intent,omitempty"` // "int_…"
 	Data   json.RawMessage `json:"data,omitempty"`   // arguments, an answer
+	// Entry is the index of its entry in the tenant's audit log: of the last one that
+	// was written in the same transaction; given by the store, nil where there is none.
+	Entry  *int64  `json:"entry,omitempty"`
+	Detail *Detail `json:"detail,omitempty"`
+	// From is whose words it has, and Trusted whether people of the company or the
+	// Boundary wrote them: never stored, [Rail.Clean] says it.
+	From    Source `json:"from,omitempty"`
+	Trusted bool   `json:"trusted"`
 }
 
 // Store reads Observations. They are written in the transaction of what they
@@ -56,6 +75,9 @@ type Observation struct {
 type Store interface {
 	// Observations lists those of a Run with Seq > after, at most limit, in order.
 	Observations(ctx context.Context, tenant ident.Tenant, run string, after int64, limit int) ([]Observation, error)
+	// Latest lists the last ones with Seq < before, or of all where before is 0, at
+	// most limit, in order: what there is costs nothing, however long the rail.
+	Latest(ctx context.Context, tenant ident.Tenant, run string, before int64, limit int) ([]Observation, error)
 	// Observe appends one.
 	Observe(ctx context.Context, o Observation) error
 }
@@ -98,6 +120,12 @@ func (r *Rail) Clean(o Observation) Observation {
 		data, _ = json.Marshal(map[string]any{"truncated": true, "bytes": len(data)})
 	}
 	o.Data = data
+	o.Detail = o.Detail.clean(func(t string) string {
+		t, _ = s.String(t)
+		return unknown.String(t)
+	})
+	o.From = o.Source()
+	o.Trusted = o.From.Trusted()
 	return o
 }
 
@@ -109,6 +137,19 @@ func (r *Rail) Append(ctx context.Context, o Observation) error {
 	}
 	r.Wake(o.Tenant, o.Run)
 	return nil
+}
+
+// maxRail is how long a rail may be for its Worker to add to it. What the Boundary
+// records is added however long it is.
+const maxRail = 10_000
+
+// HasRoom refuses a Worker's words on a rail that is too long; kind Limit.
+func (r *Rail) HasRoom(ctx context.Context, tenant ident.Tenant, run string) error {
+	last, err := r.store.Latest(ctx, tenant, run, 0, 1)
+	if err == nil && len(last) > 0 && last[0].Seq >= maxRail {
+		err = fault.Newf(fault.Limit, "the Run's rail has %d entries already, so nothing more of its Worker's is put there", last[0].Seq)
+	}
+	return err
 }
 
 // Wake tells who follows the Run that there is something new in the store.
@@ -141,6 +182,16 @@ func (r *Rail) changed(k key) <-chan struct{} {
 // List reads a page of a Run's rail, without what became a secret since.
 func (r *Rail) List(ctx context.Context, tenant ident.Tenant, run string, after int64, limit int) ([]Observation, error) {
 	obs, err := r.store.Observations(ctx, tenant, run, after, limit)
+	for i, o := range obs {
+		obs[i] = r.Clean(o)
+	}
+	return obs, err
+}
+
+// Latest reads the last ones before a sequence number, 0: of all, in order, without
+// what became a secret since.
+func (r *Rail) Latest(ctx context.Context, tenant ident.Tenant, run string, before int64, limit int) ([]Observation, error) {
+	obs, err := r.store.Latest(ctx, tenant, run, before, limit)
 	for i, o := range obs {
 		obs[i] = r.Clean(o)
 	}

@@ -19,16 +19,22 @@ const canary = "cnry-7c41Xe9LmW2q58-rail"
 
 func knows(t *testing.T) func(ident.Tenant) *scrub.Set {
 	t.Helper()
-	set, err := scrub.Build([]scrub.Secret{{Name: "erp", Value: []byte(canary)}})
+	set, err := buildSet()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return set
+}
+
+// buildSet knows one secret of one tenant.
+func buildSet() (func(ident.Tenant) *scrub.Set, error) {
+	set, err := scrub.Build([]scrub.Secret{{Name: "erp", Value: []byte(canary)}})
 	return func(tenant ident.Tenant) *scrub.Set {
 		if tenant == "acme" {
 			return set
 		}
 		return nil
-	}
+	}, err
 }
 
 // memory is a rail in memory.
@@ -65,6 +71,16 @@ func (m *memory) Observations(_ context.Context, tenant ident.Tenant, run string
 	}
 	all = all[after:]
 	return append([]explain.Observation(nil), all[:min(limit, len(all))]...), nil
+}
+
+func (m *memory) Latest(_ context.Context, tenant ident.Tenant, run string, before int64, limit int) ([]explain.Observation, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.obs[string(tenant)+"/"+run]
+	if before > 0 && before <= int64(len(all)) {
+		all = all[:before-1]
+	}
+	return append([]explain.Observation(nil), all[max(0, len(all)-limit):]...), m.fail
 }
 
 func TestEveryTextOfAnObservationIsScrubbed(t *testing.T) {

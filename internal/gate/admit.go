@@ -103,6 +103,7 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 	if c.it.State == intent.Parked {
 		g.traced(ctx, c, prop.Decision, prop.Events[0].Fields)
 	}
+	prop.Observe = g.proposalRecords(c, prop.Decision)
 	it, fresh, err := g.Intents.Propose(ctx, prop)
 	if errors.Is(err, ErrUsedUp) {
 		return c.it, err // it is judged once more
@@ -145,7 +146,6 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 		}
 		c.it.State, p.Decision = intent.Parked, &d
 		p.Events = []audit.Event{g.event(c, audit.IntentParked, parkedFields(c, d))}
-		p.Observe = []explain.Observation{g.clean(c, explain.Decision, waitsFor(c, d), c.it.Reason, c.it.Args)}
 	case c.it.Effect == resource.Write:
 		d := decision.ByPolicy(c.it, c.verdict.Reasons, c.verdict.Hash, g.Now())
 		c.it.State, p.Decision = intent.Approved, &d
@@ -158,7 +158,7 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 		c.it.State, p.Claimant = intent.Claimed, g.Machine.Claimant()
 		p.Events = []audit.Event{g.claimEvent(c, nil, 1)}
 	}
-	p.Uses, p.Observe = c.verdict.Uses, append(p.Observe, g.wouldHave(c)...)
+	p.Uses = c.verdict.Uses
 	p.Intent = c.it
 	if c.it.State == intent.Claimed {
 		p.Intent = slim(c.it)
@@ -190,7 +190,8 @@ func (g *Gate) refuse(ctx context.Context, c *candidate, err error) error {
 		title = "What the Worker says was refused"
 	}
 	ev := g.event(c, audit.IntentDenied, map[string]any{"verdict": kind, "why": c.clip(g, err.Error()), "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "observed": c.observed()})
-	n, e := g.Runs.Refuse(ctx, c.it.Run, ev, g.clean(c, explain.Check, title, err.Error(), nil))
+	d, args := c.whyNot(err)
+	n, e := g.Runs.Refuse(ctx, c.it.Run, ev, g.record(c, explain.Check, title, err.Error(), args, d))
 	if e != nil {
 		return fault.Wrap(fault.Unavailable, "recording a refusal", e)
 	}
@@ -212,9 +213,7 @@ func (g *Gate) stopAfter(ctx context.Context, c *candidate, n, most int, why str
 
 // clean makes an Observation about the candidate.
 func (g *Gate) clean(c *candidate, kind explain.Kind, title, text string, data json.RawMessage) explain.Observation {
-	return g.Rail.Clean(explain.Observation{
-		Tenant: c.it.Tenant, Run: c.it.Run, At: g.Now(), Kind: kind, Title: title, Text: text, Intent: c.it.ID, Data: data,
-	})
+	return g.record(c, kind, title, text, data, nil)
 }
 
 // action names what is proposed, as people read it. Connection and Tool are the

@@ -94,6 +94,7 @@ func (g *Gate) void(ctx context.Context, c *candidate, from intent.State, fence 
 		to = intent.Denied
 	}
 	at := g.Now()
+	unsent, _ := c.whyNot(cause)
 	why := c.clip(g, cause.Error())
 	res := intent.Result{State: to, Note: "Nothing was sent: " + why}
 	if h := fault.HintOf(cause); h != "" {
@@ -102,7 +103,7 @@ func (g *Gate) void(ctx context.Context, c *candidate, from intent.State, fence 
 	_, err := g.Intents.Step(ctx, commit.Step{
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: from, To: to, Fence: fence, Why: why, Result: &res,
 		Events:  []audit.Event{g.event(c, audit.IntentDenied, map[string]any{"verdict": fault.KindOf(cause), "state": to, "digest": c.it.Digest, "why": why})},
-		Observe: []explain.Observation{g.clean(c, explain.Check, action(c.it)+" was not sent", res.Note, nil)},
+		Observe: []explain.Observation{g.record(c, explain.Check, action(c.it)+" was not sent", res.Note, nil, unsent)},
 		Outbox:  []commit.Message{{Kind: commit.MsgSegment, Ref: c.it.Run, Due: at}}, At: at,
 	})
 	it := c.it
@@ -135,7 +136,7 @@ func (g *Gate) repark(ctx context.Context, c *candidate, was intent.Intent, from
 	err = g.Intents.Repark(ctx, commit.Step{
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: from, To: intent.Parked, Fence: fence, At: g.Now(),
 		Events:  []audit.Event{g.event(c, audit.IntentParked, fields)},
-		Observe: []explain.Observation{g.clean(c, explain.Decision, waitsFor(c, d), cause.Error(), c.it.Args)},
+		Observe: []explain.Observation{g.record(c, explain.Decision, waitsFor(c, d), cause.Error(), c.it.Args, c.asked(d))},
 	}, c.it, d, c.verdict.Uses)
 	if fault.Is(err, fault.Invalid) { // nobody is there who could be asked
 		c.it = was

@@ -92,8 +92,11 @@ func (g *Gate) Edit(ctx context.Context, who ident.Principal, e Edit) (decision.
 	delete(fields, "repeat")
 	ev := g.event(c, audit.IntentEdited, fields)
 	ev.Actor = who.String()
+	changed := c.asked(d)
+	changed.Decision.By, changed.Decision.Account, changed.Decision.Edits = who.Name, who.ID, intent.Diff(item.Intent.Args, c.it.Args)
+	changed.Decision.Waited = int64(g.Now().Sub(item.Decision.CreatedAt).Seconds())
 	err = g.Edits.Edit(ctx, Edited{Was: item, Now: c.it, Decision: d, Uses: c.verdict.Uses, By: who, Reason: c.clip(g, reason), Event: ev, At: g.Now(),
-		Observe: g.clean(c, explain.Decision, who.Name+" changed what waits: "+waitsFor(c, d), c.it.Edited, c.it.Args)})
+		Observe: g.record(c, explain.Decision, who.Name+" changed what waits: "+waitsFor(c, d), c.it.Edited, c.it.Args, changed)})
 	return d, err
 }
 

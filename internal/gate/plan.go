@@ -41,6 +41,7 @@ func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.P
 			}
 			return ev, nil
 		},
+		Using: func() explain.Observation { return g.uses(c) },
 		Open: func(ctx context.Context) (http.RoundTripper, error) {
 			return g.Vault.Open(ctx, vault.DoorSpec{
 				Tenant: c.it.Tenant, Secret: c.meta.Name, Version: c.meta.Version,
@@ -132,7 +133,7 @@ func (g *Gate) observed(c *candidate, to intent.State, res intent.Result) explai
 			kind, title = explain.Inference, "The model was asked, through "+c.it.Connection
 		}
 	}
-	return g.clean(c, kind, title, res.Note, data)
+	return g.record(c, kind, title, res.Note, data, c.outcome(to, res))
 }
 
 // recheck evaluates everything again right before the claim: the Run goes on; the

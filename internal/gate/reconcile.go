@@ -229,7 +229,7 @@ func (g *Gate) closeUnknown(ctx context.Context, c *candidate, fence int64, end 
 	}
 	_, err := g.Intents.Step(ctx, commit.Step{
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: c.it.State, To: end.to, Fence: fence, Why: why, Result: &res,
-		Events: []audit.Event{g.resolvedEvent(c, end, why)}, Observe: []explain.Observation{g.clean(c, explain.ToolCall, action(c.it)+": "+string(end.to), res.Note, end.body)},
+		Events: []audit.Event{g.resolvedEvent(c, end, why)}, Observe: []explain.Observation{g.record(c, explain.ToolCall, action(c.it)+": "+string(end.to), res.Note, end.body, c.outcome(end.to, res))},
 		Outbox: msgs, At: at,
 	})
 	g.Rail.Wake(c.it.Tenant, c.it.Run)

@@ -148,7 +148,7 @@ func (g *Gate) tryAgain(ctx context.Context, c *candidate, at commit.Attempt, en
 	err = g.Intents.Repark(ctx, commit.Step{
 		Tenant: c.it.Tenant, Intent: c.it.ID, Run: c.it.Run, From: intent.NeedsHuman, To: intent.Parked, Fence: at.Fence, Why: c.it.Bound.Again, At: now,
 		Events:  []audit.Event{g.resolvedEvent(c, end, why), g.event(c, audit.IntentParked, fields)},
-		Observe: []explain.Observation{g.clean(c, explain.Decision, "To be tried again: "+waitsFor(c, d), c.it.Bound.Again, c.it.Args)},
+		Observe: []explain.Observation{g.record(c, explain.Decision, "To be tried again: "+waitsFor(c, d), c.it.Bound.Again, c.it.Args, c.asked(d))},
 	}, c.it, d, c.verdict.Uses)
 	g.Rail.Wake(c.it.Tenant, c.it.Run)
 	return err

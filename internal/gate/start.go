@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"sallyport.dev/internal/audit"
@@ -81,8 +82,9 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 		Events: []audit.Event{{Type: audit.RunStarted, Tenant: r.Tenant, At: now, Actor: r.Starter, Run: r.ID, Mission: r.Mission,
 			Fields: map[string]any{"trigger": r.Via, "worker": r.Worker, "starter": r.Starter, "input": intent.SHA256(input)}}},
 		Observe: []explain.Observation{g.Rail.Clean(explain.Observation{
-			Tenant: r.Tenant, Run: r.ID, At: now, Kind: explain.Plan, Data: input,
+			Tenant: r.Tenant, Run: r.ID, At: now, Kind: explain.Goal, Data: input,
 			Title: fmt.Sprintf("%s, started by %s", title, r.StarterName), Text: m.Goal,
+			Detail: &explain.Detail{Goal: &explain.Purpose{Mission: r.Mission, Goal: m.Goal, Starter: r.StarterName, Via: r.Via, Worker: r.Worker}},
 		})},
 	})
 	if err != nil {
@@ -240,9 +242,7 @@ func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Ki
 	if err != nil {
 		return err
 	}
-	switch kind {
-	case explain.Plan, explain.Inference, explain.Check:
-	default:
+	if !slices.Contains(explain.WorkerKinds, kind) {
 		return fault.Newf(fault.Invalid, "a Worker can't record an observation of the kind %q", fault.Quote(string(kind)))
 	}
 	if err := g.maySay(ctx, who, r, len(title) > maxWhy || len(text) > 16*intent.MaxReason, title, text); err != nil {
@@ -251,7 +251,14 @@ func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Ki
 	if err := g.incident(ctx, ofRun(r), nil, sent{"title of an observation", title}, sent{"observation", text}); err != nil {
 		return err // the rail must not show a guess with the right part marked
 	}
-	return g.Rail.Append(ctx, explain.Observation{Tenant: r.Tenant, Run: r.ID, At: g.Now(), Kind: kind, Title: explain.Said(title), Text: text})
+	if err := g.Rail.HasRoom(ctx, r.Tenant, r.ID); err != nil {
+		return err
+	}
+	o := explain.Observation{Tenant: r.Tenant, Run: r.ID, At: g.Now(), Kind: kind, Title: explain.Said(title), Text: text}
+	if kind != explain.Retrieval {
+		o.Detail = &explain.Detail{Label: explain.NotProof}
+	}
+	return g.Rail.Append(ctx, o)
 }
 
 // ofRun is for what concerns a Run and no one Intent of it.

@@ -201,7 +201,7 @@ func TestABriefOffersWhatTheMissionHolds(t *testing.T) {
 func TestWhatAWorkerPutsOnTheRailIsBoundedAndScrubbed(t *testing.T) {
 	w := newWorld(t)
 	who := w.start()
-	for _, k := range []explain.Kind{explain.Retrieval, explain.ToolCall, explain.Decision, explain.Verdict, explain.Problem, "", "x"} {
+	for _, k := range []explain.Kind{explain.Goal, explain.Intent, explain.Use, explain.ToolCall, explain.Decision, explain.Verdict, explain.Problem, "", "x"} {
 		w.wantKind(w.Observe(t.Context(), who, k, "approved by Ann", ""), fault.Invalid)
 	}
 	w.wantKind(w.Observe(t.Context(), who, explain.Plan, strings.Repeat("x", 301), ""), fault.Invalid)

@@ -159,7 +159,7 @@ func (l *Loop) think(ctx context.Context, who ident.Principal, t *transcript) (N
 		return "", err
 	}
 	if res.Text != "" {
-		if err := l.boundary.Observe(ctx, who, explain.Inference, "", res.Text); err != nil {
+		if err := l.boundary.Observe(ctx, who, explain.Reasoning, "", res.Text); err != nil {
 			return "", err
 		}
 	}

@@ -21,7 +21,7 @@ func TestAMissionGoesFromItsGoalToAVerdict(t *testing.T) {
 		w.turn(mission.Go)
 	}
 	w.turn(mission.Done)
-	if w.ended[0] != "done" || w.ended[1] != "It is there." || !slices.Equal(w.observed, []string{"inference: I look first."}) {
+	if w.ended[0] != "done" || w.ended[1] != "It is there." || !slices.Equal(w.observed, []string{"reasoning: I look first."}) {
 		t.Errorf("it ended with %q after %q", w.ended, w.observed)
 	}
 	p := w.proposed[1]

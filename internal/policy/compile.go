@@ -23,6 +23,7 @@ type compiler struct {
 	global []scoped
 	local  map[string][]scoped // by Integration
 	all    []Statement
+	titles map[string]string // of statements that have one, by id
 	errs   []error
 }
 
@@ -33,7 +34,7 @@ type scoped struct {
 }
 
 func newCompiler(w World) (*compiler, error) {
-	c := &compiler{world: w, tools: map[toolKey]tool{}, fits: map[string]*fit{}, local: map[string][]scoped{}}
+	c := &compiler{world: w, tools: map[toolKey]tool{}, fits: map[string]*fit{}, titles: map[string]string{}, local: map[string][]scoped{}}
 	for _, t := range w.Tools {
 		k := toolKey{t.Integration, t.Name}
 		if _, twice := c.tools[k]; twice {
@@ -91,6 +92,7 @@ func (c *compiler) add(p resource.Policy, builtin bool) {
 			continue
 		}
 		s.id = cedar.PolicyID(p.Name + "/" + id)
+		c.titles[string(s.id)] = s.notes.title
 		if !builtin {
 			c.all = append(c.all, describe(&s.statement, s.asked(), ""))
 		}
@@ -229,7 +231,7 @@ func (c *compiler) known(t cedar.EntityType) []string {
 
 // set freezes what was gathered.
 func (c *compiler) set(sorted []resource.Policy) *Set {
-	s := &Set{hash: digest(sorted), tools: c.tools, all: c.all, bundles: map[string]*bundle{}}
+	s := &Set{hash: digest(sorted), tools: c.tools, all: c.all, titles: c.titles, bundles: map[string]*bundle{}}
 	for integration, local := range c.local {
 		b := &bundle{}
 		for _, st := range slices.Concat(c.global, local) {

@@ -94,3 +94,12 @@ func describe(s *statement, question string, part Part) Statement {
 	}
 	return d
 }
+
+// Title is what a statement calls itself in its annotations, by its id; "" where it
+// does not, or where there is none of that id.
+func (s *Set) Title(id string) string {
+	if s == nil {
+		return ""
+	}
+	return s.titles[id]
+}

@@ -72,6 +72,7 @@ type Set struct {
 	// the key "" has the global ones alone.
 	bundles map[string]*bundle
 	all     []Statement
+	titles  map[string]string // by a statement's id
 }
 
 type toolKey struct{ integration, name string }

@@ -286,7 +286,7 @@ func (t *Tx) settled(st decision.Settlement) error {
 			return err
 		}
 	}
-	if err := t.observe(explain.Observation{Tenant: d.Tenant, Run: d.Run, At: st.At, Kind: explain.Decision, Title: st.Title, Text: st.Text, Intent: d.Intent}); err != nil {
+	if err := t.observe(explain.Observation{Tenant: d.Tenant, Run: d.Run, At: st.At, Kind: explain.Decision, Title: st.Title, Text: st.Text, Intent: d.Intent, Detail: decidedBy(st)}); err != nil {
 		return err
 	}
 	if err := t.announceVerdict(d, st.At); err != nil {

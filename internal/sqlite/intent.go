@@ -10,7 +10,6 @@ import (
 
 	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/decision"
-	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
@@ -69,6 +68,17 @@ func (s *Store) Attempt(ctx context.Context, tenant ident.Tenant, id string) (co
 // Intents lists a Run's, the oldest first, at most 1000.
 func (s *Store) Intents(ctx context.Context, tenant ident.Tenant, run string) ([]intent.Intent, error) {
 	return listRows(ctx, s, tbIntent, intentOf, "WHERE tenant = $1 AND run = $2 ORDER BY created_at, id LIMIT 1000", tenant, run)
+}
+
+// LastIntents lists the last ones of a Run, and before them those that wait for a
+// person, in the order that they were proposed; all is how many the Run has.
+func (s *Store) LastIntents(ctx context.Context, tenant ident.Tenant, run string, last int) (its []intent.Intent, all int, err error) {
+	its, err = listRows(ctx, s, tbIntent, intentOf, `WHERE tenant = $1 AND run = $2 AND (state IN ('PARKED', 'NEEDS_HUMAN')
+		OR id IN (SELECT id FROM intent WHERE tenant = $1 AND run = $2 ORDER BY created_at DESC, id DESC LIMIT $3)) ORDER BY created_at, id LIMIT 1000`, tenant, run, last)
+	if err == nil {
+		err = storeErr("counting intents", s.ro.QueryRowContext(ctx, "SELECT count(*) FROM intent WHERE tenant = $1 AND run = $2", tenant, run).Scan(&all))
+	}
+	return its, all, err
 }
 
 // IntentsIn lists a tenant's in one state, the oldest first, at most 1000.
@@ -426,13 +436,5 @@ func (t *Tx) enqueue(tenant ident.Tenant, kind, ref string, due time.Time) error
 	*t.queued = true
 	_, err := t.Exec(`INSERT INTO outbox (tenant, kind, ref, due_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (tenant, kind, ref) DO UPDATE SET due_at = min(outbox.due_at, excluded.due_at), generation = outbox.generation + 1`, tenant, kind, ref, ms(due))
-	return err
-}
-
-// observe appends to a Run's rail.
-func (t *Tx) observe(o explain.Observation) error {
-	_, err := t.Exec(`INSERT INTO observation (tenant, run, seq, at, kind, title, text, intent, data)
-		VALUES ($1, $2, (SELECT COALESCE(max(seq), 0) + 1 FROM observation WHERE tenant = $1 AND run = $2), $3, $4, $5, $6, $7, $8)`,
-		o.Tenant, o.Run, ms(o.At), o.Kind, o.Title, o.Text, o.Intent, string(o.Data))
 	return err
 }

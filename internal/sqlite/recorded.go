@@ -22,7 +22,7 @@ type traffic struct {
 const older = " NOT INDEXED WHERE tenant = $1 AND rowid < $2 ORDER BY rowid DESC LIMIT 32"
 
 var recordedIn = []traffic{
-	{"SELECT rowid, at, run, seq, title, text, data FROM observation" + older, 3,
+	{"SELECT rowid, at, run, seq, title, text, data, detail FROM observation" + older, 4,
 		func(run, seq string) string { return fmt.Sprintf("the Run %s, observation %s", run, seq) }},
 	{"SELECT rowid, at, run, seq, body FROM transcript" + older, 1,
 		func(run, seq string) string { return fmt.Sprintf("the Run %s, message %s of its Worker", run, seq) }},

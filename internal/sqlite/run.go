@@ -266,33 +266,3 @@ func (s *Store) SkipSegment(ctx context.Context, tenant ident.Tenant, run string
 	})
 	return next, err
 }
-
-// Observe appends one Observation.
-func (s *Store) Observe(ctx context.Context, o explain.Observation) error {
-	return s.write(ctx, func(t *Tx) error { return t.observe(o) })
-}
-
-// Observations lists a page of a Run's rail; see explain.Store.
-func (s *Store) Observations(ctx context.Context, tenant ident.Tenant, run string, after int64, limit int) ([]explain.Observation, error) {
-	rows, err := s.ro.QueryContext(ctx, `SELECT seq, at, kind, title, text, intent, data FROM observation
-		WHERE tenant = $1 AND run = $2 AND seq > $3 ORDER BY seq LIMIT $4`, tenant, run, after, limit)
-	if err != nil {
-		return nil, storeErr("reading the rail", err)
-	}
-	defer rows.Close()
-	var out []explain.Observation
-	for rows.Next() {
-		o := explain.Observation{Tenant: tenant, Run: run}
-		var at int64
-		var data string
-		if err := rows.Scan(&o.Seq, &at, &o.Kind, &o.Title, &o.Text, &o.Intent, &data); err != nil {
-			return nil, storeErr("reading the rail", err)
-		}
-		o.At = fromMS(at)
-		if data != "" {
-			o.Data = json.RawMessage(data)
-		}
-		out = append(out, o)
-	}
-	return out, storeErr("reading the rail", rows.Err())
-}

@@ -8,6 +8,7 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
 )
 
 // maxBatch bounds how many steps share one transaction.
@@ -24,6 +25,8 @@ type Tx struct {
 	rows *batch       // of the transaction: what becomes known of rows that steer
 	// queued is set when the step put something into the outbox.
 	queued *bool
+	// entries are the last indexes that the step has appended to, by tenant.
+	entries map[ident.Tenant]int64
 	// notices is set when the step put something for a Channel there.
 	notices *bool
 	// shred is set when the step overwrote what must not stay on disk.
@@ -129,7 +132,7 @@ func (s *Store) transact(jobs []*job) error {
 	defer tx.Rollback() // after a commit it is a no-op
 	rows, queued, notices := s.begin(), false, false
 	log := s.seq.Begin(auditTx{ctx, tx, rows.heads})
-	t := &Tx{s: s, ctx: ctx, tx: tx, once: newPrepared(tx), log: log, rows: rows, queued: &queued, notices: &notices, shred: &s.shred}
+	t := &Tx{s: s, ctx: ctx, tx: tx, once: newPrepared(tx), log: log, rows: rows, entries: map[ident.Tenant]int64{}, queued: &queued, notices: &notices, shred: &s.shred}
 	if err := t.steps(jobs); err != nil {
 		return err
 	}
@@ -232,6 +235,7 @@ func step(t *Tx, j *job) error {
 	if _, err := t.tx.ExecContext(t.ctx, "SAVEPOINT step"); err != nil {
 		return storeErr("beginning a step", err)
 	}
+	clear(t.entries)
 	mark, known := t.log.Mark(), len(t.rows.undo)
 	j.err = t.run(j.fn)
 	end := "RELEASE step"
@@ -305,6 +309,7 @@ func (t *Tx) append(ev audit.Event) error {
 		return err
 	}
 	put(t.rows, t.rows.touched, ev.Tenant, true)
-	_, err := t.log.Append(ev)
+	index, err := t.log.Append(ev)
+	t.entries[ev.Tenant] = index
 	return err
 }

@@ -132,6 +132,8 @@ CREATE TABLE observation (
 	text TEXT NOT NULL,
 	intent TEXT NOT NULL,
 	data TEXT NOT NULL,
+	detail TEXT NOT NULL DEFAULT '', -- the typed part, as JSON
+	entry INTEGER,                  -- index of its entry in the audit log
 	PRIMARY KEY (tenant, run, seq)
 ) STRICT;
 
