@@ -78,7 +78,7 @@ func (*runPage) name() string { return "run" }
 const (
 	maxRail    = 500 // Observations
 	firstRail  = 60  // Observations of a Run's page: the last ones, or the last before one
-	maxActions = 50  // actions, besides what waits for a person
+	maxActions = 20  // actions, besides what waits for a person
 )
 
 // run loads the Run of the address, if who is signed in may see it. What they
