@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"strings"
 
@@ -181,18 +182,35 @@ func auditHead(ctx context.Context, q queryer, t ident.Tenant) (audit.Head, erro
 	return h, storeErr("reading the audit log's head", err)
 }
 
+// auditHashes reads hashes in the order of their indexes, with one statement.
 func auditHashes(ctx context.Context, q queryer, t ident.Tenant, indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, index := range indexes {
+	list, err := json.Marshal(indexes)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, "listing the audit log's hashes", err)
+	}
+	rows, err := q.QueryContext(ctx, `SELECT j.key, h.hash FROM json_each($2) j CROSS JOIN audit_hash h ON h.tenant = $1 AND h.idx = j.value`, string(t), string(list))
+	if err != nil {
+		return nil, storeErr("reading the audit log's hashes", err)
+	}
+	defer rows.Close()
+	out, found := make([]tlog.Hash, len(indexes)), 0
+	for rows.Next() {
+		var i int
 		var b []byte
-		err := q.QueryRowContext(ctx, "SELECT hash FROM audit_hash WHERE tenant = $1 AND idx = $2", string(t), index).Scan(&b)
-		if err != nil {
+		if err := rows.Scan(&i, &b); err != nil {
 			return nil, storeErr("reading the audit log's hashes", err)
 		}
 		if len(b) != tlog.HashSize {
-			return nil, fault.Newf(fault.Internal, "the audit log's hash %d has a wrong length", index)
+			return nil, fault.Newf(fault.Internal, "the audit log's hash %d has a wrong length", indexes[i])
 		}
 		copy(out[i][:], b)
+		found++
+	}
+	if err := rows.Err(); err != nil {
+		return nil, storeErr("reading the audit log's hashes", err)
+	}
+	if found != len(indexes) {
+		return nil, storeErr("reading the audit log's hashes", sql.ErrNoRows)
 	}
 	return out, nil
 }
