@@ -1,7 +1,7 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fips test-memory leak lint fuzz bench rules chaos audit-chaos audit-bench fsck release docs fmt clean
+.PHONY: help build demo test test-fips test-memory test-browser leak lint fuzz bench rules chaos audit-chaos audit-bench fsck release docs fmt clean
 
 DATA     ?=
 AUTO     ?=
@@ -28,6 +28,10 @@ test-fips: ## Run all tests in FIPS 140-only mode (docs/fips.md)
 
 test-memory: ## Search a process's memory for keys and values, in both builds (docs/memory.md)
 	@scripts/test-memory.sh
+
+test-browser: ## Run the console's pages and passkeys in a real browser (chromium)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { printf 'error: chromium is not installed\nhint: apt install chromium\n' >&2; exit 1; }
+	go test -count=1 -tags browser ./internal/console
 
 leak: ## Look for secrets that come back: the whole matrix, with its counts
 	@scripts/leak.sh

@@ -110,17 +110,17 @@ func TestAPersonDecidesWithAPasskey(t *testing.T) {
 	// At the same server under another name the page says where to go.
 	k.d.call("Network.setCookie", map[string]any{"name": "sallyport", "value": ann.cookie, "url": "http://" + o.app.Addr()})
 	k.d.call("Page.navigate", map[string]any{"url": "http://" + o.app.Addr() + "/decisions/" + first.Decision.ID})
-	k.d.until(`document.getElementById("with-passkey")?.hidden`, "false")
+	k.d.until(`document.querySelector(".verdict-form [data-passkey]")?.hidden`, "false")
 	k.d.text(`document.getElementById("approve").click()`)
-	k.d.text(`document.getElementById("with-passkey").click()`)
+	k.d.text(`document.querySelector(".verdict-form [data-passkey]").click()`)
 	k.d.until(`document.querySelector(".verdict-form [role=status]").textContent`, "work at "+k.url)
 
 	k.open("/decisions/" + first.Decision.ID)
-	k.d.until(`location.origin + " " + document.getElementById("with-passkey")?.hidden`, k.url+" false")
-	k.d.text(`document.getElementById("with-passkey").click()`)
+	k.d.until(`location.origin + " " + document.querySelector(".verdict-form [data-passkey]")?.hidden`, k.url+" false")
+	k.d.text(`document.querySelector(".verdict-form [data-passkey]").click()`)
 	k.d.until(`document.querySelector(".verdict-form [role=status]").textContent`, "Choose approve or reject")
 	k.d.text(`document.getElementById("approve").click()`)
-	k.d.text(`document.getElementById("with-passkey").click()`)
+	k.d.text(`document.querySelector(".verdict-form [data-passkey]").click()`)
 	k.d.until("location.search + document.body.innerText", "done=decided")
 	k.d.until("document.body.innerText", "with passkey")
 	o.until(first.Decision.Run, explain.ToolCall)
@@ -129,9 +129,9 @@ func TestAPersonDecidesWithAPasskey(t *testing.T) {
 	}
 
 	k.open("/decisions/" + second.Decision.ID)
-	k.d.until(`document.getElementById("with-passkey")?.hidden`, "false")
+	k.d.until(`document.querySelector(".verdict-form [data-passkey]")?.hidden`, "false")
 	k.d.text(`document.getElementById("reject").click()`)
-	k.d.text(`document.getElementById("with-passkey").click()`)
+	k.d.text(`document.querySelector(".verdict-form [data-passkey]").click()`)
 	k.d.until("document.body.innerText", "rejected")
 
 	k.refusals(sam, ann, bob)

@@ -34,7 +34,7 @@ func TestThePasskeyPageEnrolsNothingByItself(t *testing.T) {
 
 	it := o.park(sam, `{"name":"A"}`, "because")
 	path := "/decisions/" + it.Decision.ID
-	ann.get(path).want(200, "Give this verdict").wantNot("with-passkey") // she has none
+	ann.get(path).want(200, "Give this verdict").wantNot("data-passkey") // she has none
 	ann.post(path+"/challenge", url.Values{"verdict": {"approve"}, "digest": {string(it.Decision.Digest)}}).want(403, "has no passkey")
 	ann.post(path+"/challenge", url.Values{"verdict": {"approve"}, "digest": {"0"}}).want(409)
 	sam.enter().post(path+"/challenge", url.Values{"verdict": {"approve"}}).want(403)
