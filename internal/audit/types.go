@@ -72,6 +72,11 @@ const (
 	CosigningBack      Type = "cosigning.back"
 	AnchorLost         Type = "anchor.lost" // checkpoints do not reach the place outside
 	AnchorBack         Type = "anchor.back"
+	ExportLost         Type = "export.lost" // a sink does not take entries; they wait for it
+	ExportBack         Type = "export.back"
+	BodiesErased       Type = "bodies.erased" // the arguments, answers and transcript of a Run, with their salts
+	HoldSet            Type = "hold.set"      // nothing of it is erased
+	HoldLifted         Type = "hold.lifted"
 )
 
 // form is what a field's value has to look like.
@@ -250,6 +255,11 @@ var allowed = map[Type][]string{
 	CosigningBack:    {"count", "name"},
 	AnchorLost:       {"kind", "name", "why"},
 	AnchorBack:       {"count", "kind", "name"},
+	ExportLost:       {"kind", "name", "why"},
+	ExportBack:       {"count", "kind", "name"},
+	BodiesErased:     {"count", "factor", "kind", "why"},
+	HoldSet:          {"kind", "name", "row", "why"},
+	HoldLifted:       {"factor", "kind", "name", "why"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

@@ -32,7 +32,7 @@ func (a auditTx) insertRefs(t ident.Tenant, rows []audit.Row) error {
 
 // Bounds of one page of a search.
 const (
-	maxCandidates = 4000 // entries that are looked at
+	maxCandidates = 2000 // entries that are looked at
 	maxEstimate   = 1000 // entries that are counted, to begin with the rarest condition
 )
 
@@ -97,7 +97,7 @@ func (r auditReader) Find(ctx context.Context, t ident.Tenant, l audit.Lookup) (
 		return nil, 0, err
 	}
 	chunk := l.Limit
-	for seen := 0; first < end && seen < maxCandidates; seen, chunk = seen+chunk, 4*chunk {
+	for seen := 0; first < end && seen < maxCandidates; seen, chunk = seen+chunk, min(4*chunk, maxCandidates/2) {
 		found, n, lowest, err := s.candidates(ctx, tx, l, first, end, chunk)
 		if err != nil {
 			return nil, 0, err

@@ -50,6 +50,14 @@ CREATE TABLE audit_ref (
 	PRIMARY KEY (tenant, kind, value, idx)
 ) STRICT, WITHOUT ROWID;
 
+-- How far each sink of an export is.
+CREATE TABLE audit_sink (
+	tenant     TEXT    NOT NULL,
+	sink       TEXT    NOT NULL,
+	next       INTEGER NOT NULL,
+	PRIMARY KEY (tenant, sink)
+) STRICT;
+
 CREATE TABLE audit_hash (
 	tenant     TEXT    NOT NULL,
 	idx        INTEGER NOT NULL,
