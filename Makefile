@@ -55,7 +55,7 @@ audit-chaos: ## Kill the program while it appends to the audit log, ROUNDS (20) 
 	SALLYPORT_TEST_KILLS=$(ROUNDS) go test -count=1 -v -timeout=1h -run '^TestKilledWhileAppending' ./internal/sqlite
 
 audit-bench: ## Compare an audit log of ten thousand entries with one of a million
-	SALLYPORT_TEST_ENTRIES=1000000 go test -count=1 -v -timeout=1h -run '^TestAMillionEntries' ./internal/sqlite
+	SALLYPORT_TEST_ENTRIES=1000000 go test -count=1 -v -timeout=1h -run '^(TestAMillionEntries|TestQueriesOfAMillion)' ./internal/sqlite
 
 fsck: ## Check the audit log's tiles with the checker of transparency-dev/tessera
 	@scripts/fsck.sh

@@ -67,10 +67,12 @@ type Config struct {
 	Audit     audit.Reader
 	// AuditKeeper keeps the audit log.
 	AuditKeeper AuditKeeper
-	Store       Store
-	Applier     Applier
-	Keeper      Keeper
-	Backuper    Backuper
+	// AuditAsker searches it.
+	AuditAsker AuditAsker
+	Store      Store
+	Applier    Applier
+	Keeper     Keeper
+	Backuper   Backuper
 	// ChannelKeeper knows the Channels.
 	ChannelKeeper ChannelKeeper
 	Now           func() time.Time
@@ -111,6 +113,7 @@ func New(c Config) *API {
 	a.resources()
 	a.policy()
 	a.auditLog()
+	a.auditAsk()
 	a.backups()
 	a.channels()
 	a.mux.HandleFunc("GET /v1/openapi.json", a.serveOpenAPI)

@@ -35,14 +35,15 @@ type AuditStatus struct {
 	Outside      []Outside `json:"outside"`
 }
 
-// Outside is a witness or an anchor.
+// Outside is a witness, an anchor, or a sink that gets every entry.
 type Outside struct {
-	Kind  string    `json:"kind"` // witness, file, syslog
+	Kind  string    `json:"kind"` // witness, file, syslog, export-file, export-syslog, export-webhook
 	Name  string    `json:"name"`
 	State string    `json:"state"` // waiting, ok, failing
 	Size  int64     `json:"size"`  // of the last checkpoint that it has
 	Since time.Time `json:"since,omitzero"`
 	Why   string    `json:"why,omitempty"`
+	Lag   int64     `json:"lag,omitempty"` // of a sink of entries: how many it has not yet
 }
 
 // RotateAuditKey is a request to replace the audit log's key.

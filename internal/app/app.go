@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/audit/export"
 	"sallyport.dev/internal/audit/outside"
 	"sallyport.dev/internal/catalog"
 	"sallyport.dev/internal/commit"
@@ -96,12 +97,13 @@ type Config struct {
 
 // App is the running program.
 type App struct {
-	cfg   Config
-	log   *slog.Logger
-	now   func() time.Time
-	store *sqlite.Store
-	seq   *audit.Sequencer
-	notes *outside.Keeper // takes checkpoints of the audit log out of reach
+	cfg     Config
+	log     *slog.Logger
+	now     func() time.Time
+	store   *sqlite.Store
+	seq     *audit.Sequencer
+	exports []*export.Exporter
+	notes   *outside.Keeper // takes checkpoints of the audit log out of reach
 
 	Vault     *vault.Vault
 	Directory *identity.Directory
@@ -199,7 +201,7 @@ func (a *App) assemble() (err error) {
 	a.Gate = gate.New(gate.Config{
 		Stops:   a.store,
 		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
-		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log,
+		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log, RecordKey: a.recordKey,
 	})
 	a.Notifier, err = notify.New(notify.Config{
 		Store: a.store, Vault: a.Vault, PublicURL: a.cfg.PublicURL, RootCAs: a.cfg.RootCAs, Now: a.now, Random: chance, Log: a.log, Sent: a.cfg.Sent,
@@ -209,7 +211,10 @@ func (a *App) assemble() (err error) {
 		},
 		Clean: func(t ident.Tenant, s string) string { return unknown.String(a.clean(t, s)) },
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return a.exporters()
 }
 
 // chance is a number from 0 to 1.
@@ -281,7 +286,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut} {
+	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)

@@ -2,12 +2,17 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/audit/export"
 	"sallyport.dev/internal/audit/outside"
+	"sallyport.dev/internal/crash"
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/resource"
 )
 
 // AuditStatus says where a tenant's log is, and what witnesses and anchors have of it.
@@ -29,6 +34,10 @@ func (a *App) AuditStatus(ctx context.Context, t ident.Tenant) (api.AuditStatus,
 	out.Quorum = a.notes.Quorum()
 	for _, s := range a.notes.Status() {
 		out.Outside = append(out.Outside, api.Outside{Kind: s.Kind, Name: s.Name, State: s.State, Size: s.Size, Since: s.Since, Why: s.Why})
+	}
+	for _, x := range a.exports {
+		s := x.Status()
+		out.Outside = append(out.Outside, api.Outside{Kind: s.Kind, Name: s.Name, State: s.State, Size: s.Size, Since: s.Since, Why: s.Why, Lag: head.Size - s.Size})
 	}
 	return out, nil
 }
@@ -53,6 +62,17 @@ type AuditConfig struct {
 	Sinks     []outside.Sink
 	Every     time.Duration // how often anchors get a checkpoint; 0 is a default
 	Entries   int64         // or after how many entries; 0: never
+	Exports   []export.Sink // that get every entry
+	Webhooks  []AuditWebhook
+	// KeepBodies is how long arguments, answers and transcripts are kept after the end
+	// of a Run; 0: for ever.
+	KeepBodies time.Duration
+}
+
+// AuditWebhook is a receiver of entries.
+type AuditWebhook struct {
+	Hook    resource.Webhook
+	Network resource.Network
 }
 
 // Where nothing else is configured.
@@ -91,4 +111,48 @@ func (a *App) carryOut(ctx context.Context) {
 		case <-t.C:
 		}
 	}
+}
+
+// exportEvery is how often an export looks for new entries.
+const exportEvery = time.Second
+
+// exporters makes what carries entries out. Invalid: two sinks have one name, and so
+// would have one position.
+func (a *App) exporters() error {
+	sinks := slices.Clone(a.cfg.Audit.Exports)
+	for _, w := range a.cfg.Audit.Webhooks {
+		sinks = append(sinks, export.Webhook{URL: w.Hook.URL, Post: func(ctx context.Context, id string, body []byte) error {
+			return a.Notifier.Post(ctx, a.cfg.Tenant, w.Hook, w.Network, id, body)
+		}})
+	}
+	seen := map[string]bool{}
+	for _, s := range sinks {
+		if seen[s.Kind()+s.Name()] {
+			return fault.Newf(fault.Invalid, "the sink %s is there twice", fault.Quote(s.Name()))
+		}
+		seen[s.Kind()+s.Name()] = true
+		a.exports = append(a.exports, &export.Exporter{Tenant: a.cfg.Tenant, Store: a.store, Sink: s, Now: a.now, Log: a.log})
+	}
+	return nil
+}
+
+// exportAll carries entries out as long as the server runs, each sink at its own
+// pace: one that hangs keeps no other waiting.
+func (a *App) exportAll(ctx context.Context) {
+	var wg crash.Group
+	for _, x := range a.exports {
+		wg.Go(func() {
+			t := time.NewTicker(exportEvery)
+			defer t.Stop()
+			for {
+				a.round(ctx, "the audit log's entries can't be exported", func() error { return x.Round(ctx) })
+				select {
+				case <-ctx.Done():
+					return
+				case <-t.C:
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

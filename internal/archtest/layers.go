@@ -87,6 +87,7 @@ var Layers = []Layer{
 	}},
 	{Name: "1", For: "record and scrubbing", Chains: []Chain{
 		{
+			{{"internal/audit/export", "entries to where others collect them: file, syslog, webhook"}},
 			{{"internal/audit/outside", "witnesses and anchors: checkpoints out of the server's reach"}},
 			{{"internal/audit", "the append-only Merkle log and its verifier"}},
 			{{"internal/passkey", "checks what a person's authenticator says and signs"}},

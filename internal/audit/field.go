@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -49,7 +48,7 @@ func Short(s string) string {
 func encodeFields(t Type, in map[string]any) (map[string]json.RawMessage, error) {
 	out := make(map[string]json.RawMessage, len(in))
 	for k, v := range in {
-		if !slices.Contains(allowed[t], k) {
+		if !t.may(k) {
 			return nil, fault.Newf(fault.Invalid, "an audit entry of type %s has no field %q", t, fault.Quote(k))
 		}
 		x, ok := normal(vocabulary[k], v)

@@ -44,13 +44,14 @@ const (
 	WitnessesMissing FindingKind = "witnesses-missing" // fewer witnesses have cosigned than there have to be
 	ReceiptMalformed FindingKind = "receipt-malformed" // not a receipt in canonical form
 	NotIncluded      FindingKind = "not-included"      // a receipt's proof does not lead from its entry to the signed root
+	IndexAltered     FindingKind = "index-altered"     // what queries search by is not what the entries say
 	AnchorMalformed  FindingKind = "anchor-malformed"  // a line of an anchor file is none
 )
 
 // FindingKinds are all of them, what says most about a log first.
 var FindingKinds = []FindingKind{
 	Forked, Truncated, RootMismatch, KeyChanged, HandoverBad, CheckpointBad, KeptUnverifiable, CheckpointSize, LogMissing, HeadMissing,
-	EntryMisplaced, EntryAltered, EntryMalformed, EntryMissing, EntryExtra, HashMissing, HashAltered, HashExtra, ColumnAltered, ClockBack,
+	EntryMisplaced, EntryAltered, EntryMalformed, EntryMissing, EntryExtra, HashMissing, HashAltered, HashExtra, ColumnAltered, IndexAltered, ClockBack,
 	ReceiptMalformed, NotIncluded, AnchorMalformed, WitnessesMissing,
 	ProofBad, ProofMissing, ProofReplayed, KeyUnknown, KeyBad, ProofCounter, ProofEarly,
 }

@@ -14,6 +14,7 @@ type Row struct {
 	Index int64
 	Columns
 	Entry []byte
+	Refs  []Ref // of one that is appended; not of one that was read
 }
 
 // Columns are what a store can filter by.
@@ -33,7 +34,7 @@ func (ev Event) columns() Columns {
 
 func newRow(index int64, ev Event) (Row, error) {
 	b, err := Encode(index, ev)
-	return Row{Index: index, Columns: ev.columns(), Entry: b}, err
+	return Row{Index: index, Columns: ev.columns(), Entry: b, Refs: ev.Refs()}, err
 }
 
 // Filter narrows a list; an empty field does not.

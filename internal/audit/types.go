@@ -1,5 +1,7 @@
 package audit
 
+import "slices"
+
 // Type says what happened.
 type Type string
 
@@ -70,6 +72,11 @@ const (
 	CosigningBack      Type = "cosigning.back"
 	AnchorLost         Type = "anchor.lost" // checkpoints do not reach the place outside
 	AnchorBack         Type = "anchor.back"
+	ExportLost         Type = "export.lost" // a sink does not take entries; they wait for it
+	ExportBack         Type = "export.back"
+	BodiesErased       Type = "bodies.erased" // the arguments, answers and transcript of a Run, with their salts
+	HoldSet            Type = "hold.set"      // nothing of it is erased
+	HoldLifted         Type = "hold.lifted"
 )
 
 // form is what a field's value has to look like.
@@ -96,6 +103,7 @@ var vocabulary = map[string]form{
 	"approvers":      names, // account ids, or "policy:…" ids where policy decided
 	"args":           digest,
 	"attempt":        name,
+	"auth":           name,   // how a Worker has shown which Run it is
 	"authenticator":  octets, // WebAuthn's authenticator data
 	"breakGlass":     flag,
 	"body":           digest, // SHA-256(salt || body) of a body kept outside
@@ -133,6 +141,8 @@ var vocabulary = map[string]form{
 	"place":          text,   // where a secret was met: a JSON pointer, or a word; scrubbed
 	"policies":       names,  // ids of the policies that decided
 	"policySet":      digest, // of the whole set that was evaluated
+	"record":         name,   // the name of the record in the system that a call is about
+	"recordKey":      digest, // keyed, in place of the name, where that is private
 	"redacted":       names,  // Secrets whose marks are in an answer; a system can write such a mark itself
 	"recorded":       flag,   // the Secret's value stands in recorded traffic, and that is meant
 	"redactions":     number,
@@ -157,6 +167,7 @@ var vocabulary = map[string]form{
 	"starter":        name,
 	"state":          name,
 	"status":         number,
+	"system":         name, // the Integration
 	"team":           name,
 	"teams":          names,
 	"tokens":         number,
@@ -184,7 +195,7 @@ var allowed = map[Type][]string{
 	IntentClaimed: {"approvers", "args", "attempt", "count", "decision", "digest", "effect", "fence", "observed", "policies",
 		"policySet", "request", "revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
-	IntentOutcome: {"attempt", "body", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret",
+	IntentOutcome: {"approvers", "attempt", "body", "decision", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret",
 		"secretVersion", "state", "status", "why"},
 	IntentSwept:       {"attempt", "digest", "fence", "state", "why"},
 	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
@@ -244,6 +255,23 @@ var allowed = map[Type][]string{
 	CosigningBack:    {"count", "name"},
 	AnchorLost:       {"kind", "name", "why"},
 	AnchorBack:       {"count", "kind", "name"},
+	ExportLost:       {"kind", "name", "why"},
+	ExportBack:       {"count", "kind", "name"},
+	BodiesErased:     {"count", "factor", "kind", "why"},
+	HoldSet:          {"kind", "name", "row", "why"},
+	HoldLifted:       {"factor", "kind", "name", "why"},
+}
+
+// attributes are the fields of a call's entries that say whose it is, and what it
+// is about.
+var attributes = []string{"auth", "record", "recordKey", "secret", "secretVersion", "source", "starter", "system", "worker"}
+
+// attributed are the types that have them.
+var attributed = []Type{IntentDenied, IntentParked, IntentDecided, IntentEdited, IntentClaimed, IntentSending, IntentOutcome, IntentSwept, IntentResolved}
+
+// may says whether a type's entries have a field.
+func (t Type) may(field string) bool {
+	return slices.Contains(allowed[t], field) || slices.Contains(attributed, t) && slices.Contains(attributes, field)
 }
 
 // required lists what an entry is worthless without. Who acts must be able to

@@ -101,7 +101,23 @@ func (v *verification) run() error {
 		v.log.find(ColumnAltered, -1, "the head has another time than the latest entry")
 	}
 	v.continues(&w)
-	return nil
+	return v.indexed(&w)
+}
+
+// indexed compares what the log can be searched by with its entries. A store that
+// has lost some of it would answer a query without them.
+func (v *verification) indexed(w *walk) error {
+	x, ok := v.src.(interface {
+		RefSum(ctx context.Context, t ident.Tenant) (RefSum, error)
+	})
+	if !ok || w.torn || w.open {
+		return nil
+	}
+	stored, err := x.RefSum(v.ctx, v.log.Tenant)
+	if err == nil && stored != w.refs {
+		v.log.find(IndexAltered, -1, "the index for queries has %d references and the entries make %d; make it anew with \"sallyport audit reindex\"", stored.Count, w.refs.Count)
+	}
+	return err
 }
 
 // head checks the head by itself. It returns what the checkpoint says, signed

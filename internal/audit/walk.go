@@ -20,6 +20,7 @@ const (
 // Where an entry and its hash disagree, the tree whose root was signed says
 // which of the two was altered.
 type walk struct {
+	refs RefSum // of the entries so far
 	*verification
 	size   int64                   // how many entries there have to be
 	open   bool                    // there is no head: as many as there are
@@ -199,6 +200,9 @@ func (w *walk) check(i int64, row Row) {
 	}
 	if c := sameColumns(row.Columns, e.columns()); c != "" {
 		w.log.find(ColumnAltered, i, "column %s", c)
+	}
+	for _, r := range e.Refs() {
+		w.refs.Add(i, r)
 	}
 	if first := i == 0; first != (e.Type == LogOpened) {
 		w.log.find(KeyChanged, i, "the log has to begin, once, with the key that signs it")

@@ -15,8 +15,8 @@ import (
 )
 
 func (p *program) auditCmd() *cobra.Command {
-	return noun("audit", "Read the audit log, prove what it says, and verify it", p.auditTail(), p.auditVerify(),
-		p.auditProve(), p.auditVerifyReceipt(), p.auditSave(), p.auditStatus(), p.auditRotateKey())
+	return noun("audit", "Read the audit log, prove what it says, and verify it", p.auditTail(), p.auditQuery(), p.auditVerify(),
+		p.auditProve(), p.auditVerifyReceipt(), p.auditSave(), p.auditStatus(), p.auditRotateKey(), p.auditReindex())
 }
 
 // tail is what of the log is wanted.

@@ -31,6 +31,9 @@ func (p *program) showAudit(s api.AuditStatus) {
 		if o.Size > 0 {
 			line += fmt.Sprintf(", has %d entries", o.Size)
 		}
+		if o.Lag > 0 {
+			line += fmt.Sprintf(", %d behind", o.Lag)
+		}
 		if !o.Since.IsZero() {
 			line += ", since " + when(o.Since)
 		}

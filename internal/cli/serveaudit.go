@@ -4,9 +4,11 @@ import (
 	"time"
 
 	"sallyport.dev/internal/app"
+	"sallyport.dev/internal/audit/export"
 	"sallyport.dev/internal/audit/outside"
 	"sallyport.dev/internal/config"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/resource"
 )
 
 // auditConfig makes of the file on the audit log what the server needs. Without a
@@ -49,5 +51,41 @@ func auditConfig(file, data string) (out app.AuditConfig, err error) {
 		}
 		out.Sinks = append(out.Sinks, l)
 	}
+	if d := in.Retention.Days; d < 0 || d > 36500 {
+		return out, fault.New(fault.Invalid, "retention.days is a number of days, or 0 for ever")
+	}
+	out.KeepBodies = time.Duration(in.Retention.Days) * 24 * time.Hour
+	for _, s := range in.Sinks {
+		if err := addSink(&out, s, data); err != nil {
+			return out, err
+		}
+	}
 	return out, nil
+}
+
+func addSink(out *app.AuditConfig, s config.AuditSink, data string) error {
+	switch {
+	case s.File != nil && s.Syslog == nil && s.Webhook == nil:
+		f, err := export.NewFile(s.File.Path, data, s.File.MaxBytes)
+		if err != nil {
+			return err
+		}
+		out.Exports = append(out.Exports, f)
+	case s.Syslog != nil && s.File == nil && s.Webhook == nil:
+		l, err := outside.NewSyslog(s.Syslog.Network, s.Syslog.Address, s.Syslog.CAFile)
+		if err != nil {
+			return err
+		}
+		out.Exports = append(out.Exports, export.Syslog{Syslog: l})
+	case s.Webhook != nil && s.File == nil && s.Syslog == nil:
+		ch := resource.Channel{Head: resource.Head{APIVersion: resource.APIVersion, Kind: resource.KindChannel, Name: "audit-export"},
+			Webhook: &resource.Webhook{URL: s.Webhook.URL, Secret: s.Webhook.Secret}, Network: s.Webhook.Network}
+		if err := ch.Check(); err != nil {
+			return err
+		}
+		out.Webhooks = append(out.Webhooks, app.AuditWebhook{Hook: *ch.Webhook, Network: ch.Network})
+	default:
+		return fault.New(fault.Invalid, "a sink is one of file, syslog and webhook")
+	}
+	return nil
 }

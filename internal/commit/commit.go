@@ -316,7 +316,8 @@ func (m *Machine) sending(ctx context.Context, p Plan, fence int64) error {
 func (m *Machine) sendingEvent(it intent.Intent, fence int64, at time.Time) audit.Event {
 	return audit.Event{
 		Type: audit.IntentSending, Tenant: it.Tenant, At: at, Actor: "run:" + it.Run, Run: it.Run, Mission: it.Mission, Intent: it.ID,
-		Connection: it.Connection, Tool: it.Tool, Fields: map[string]any{"attempt": m.claimant, "digest": it.Digest, "fence": fence},
+		Connection: it.Connection, Tool: it.Tool, Fields: map[string]any{"attempt": m.claimant, "digest": it.Digest, "fence": fence,
+			"system": it.Bound.Integration, "secret": it.Bound.SecretRef, "starter": it.Starter},
 	}
 }
 

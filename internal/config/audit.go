@@ -17,6 +17,33 @@ type Audit struct {
 	Origin    string         `yaml:"origin,omitempty"`
 	Witnesses AuditWitnesses `yaml:"witnesses,omitempty"`
 	Anchors   AuditAnchors   `yaml:"anchors,omitempty"`
+	Sinks     []AuditSink    `yaml:"sinks,omitempty"`     // that get every entry
+	Retention AuditRetention `yaml:"retention,omitempty"` // of bodies
+}
+
+// AuditSink is where entries go; exactly one of the three is set.
+type AuditSink struct {
+	File    *AuditFile    `yaml:"file,omitempty"`
+	Syslog  *AuditSyslog  `yaml:"syslog,omitempty"`
+	Webhook *AuditWebhook `yaml:"webhook,omitempty"`
+}
+
+// AuditFile is a file of JSON lines.
+type AuditFile struct {
+	Path     string `yaml:"path"`               // absolute, outside of the data directory
+	MaxBytes int64  `yaml:"maxBytes,omitempty"` // before another is begun, default 256 MiB
+}
+
+// AuditWebhook is a receiver of signed messages.
+type AuditWebhook struct {
+	URL     string           `yaml:"url"`
+	Secret  string           `yaml:"secret"` // the Secret with the signing key, as a Channel has it
+	Network resource.Network `yaml:"network,omitempty"`
+}
+
+// AuditRetention says how long bodies are kept: arguments, answers, transcripts.
+type AuditRetention struct {
+	Days int `yaml:"days,omitempty"` // after the end of a Run; 0: for ever
 }
 
 // AuditWitnesses are servers of others that cosign checkpoints.

@@ -143,7 +143,9 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"ToolRule.referenceHeader": "Header in which a write carries the Intent's id.", "ToolRule.idempotency": "What the system does with idempotency keys; a wrong declaration is a second write.",
 	"Idempotency.header": "Header that carries the key.", "Idempotency.window": "How long the system knows a key, from the first request on.",
 	"Idempotency.semantics": "What it answers to a known key: replays (the first answer) or rejects (a status).", "Idempotency.status": "Status of rejects, such as 409.",
-	"ToolRule.lookup": "How to ask whether a write was applied whose outcome is unknown.",
+	"ToolRule.record":        "Where the name of the record stands that a call is about, for the audit log: a JSON pointer into the arguments, or answer: and one into the answer.",
+	"ToolRule.recordPrivate": "The log has a keyed hash in place of the record's name.",
+	"ToolRule.lookup":        "How to ask whether a write was applied whose outcome is unknown.",
 
 	"Lookup.connection": "Connection to the same Integration.", "Lookup.tool": "A read.", "Lookup.args": "Its arguments; \"$reference\" stands for the Intent's id.",
 	"Lookup.found": "JSON pointer into the answer; there and not empty means that the write was applied.", "Lookup.settle": "How long the system may take to apply it; 30s unless said.",

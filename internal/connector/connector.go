@@ -35,6 +35,10 @@ type Tool struct {
 	// NotSecret are places in the answer whose values only look like secrets; see
 	// resource.ToolRule. They decide what is shown, not what is sent.
 	NotSecret []string `json:"-"`
+	// Record and RecordPrivate say what the audit log has of the record that a call
+	// is about; see resource.ToolRule.
+	Record        string `json:"-"`
+	RecordPrivate bool   `json:"-"`
 }
 
 // Kind is one Integration, ready to use. Its methods are safe for concurrent

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"time"
@@ -38,7 +39,7 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 	}
 	c := &candidate{run: run, it: intent.Intent{
 		Tenant: who.Tenant, ID: ident.New("int"), Revision: 1, Run: run.ID, Mission: run.Mission, Starter: run.Starter,
-		Connection: p.Connection, Tool: p.Tool, Reason: p.Reason, Repeat: p.Repeat, Key: p.Key, Source: sourceOf(run, p), CreatedAt: g.Now(),
+		Connection: p.Connection, Tool: p.Tool, Reason: p.Reason, Repeat: p.Repeat, Key: p.Key, Source: sourceOf(run, p), Salt: rand.Text(), CreatedAt: g.Now(),
 	}}
 	c.it.UpdatedAt = c.it.CreatedAt
 	bad := p.Check()
@@ -169,7 +170,7 @@ func (g *Gate) proposed(c *candidate) (Proposed, error) {
 func parkedFields(c *candidate, d decision.Decision) map[string]any {
 	return map[string]any{
 		"teams": d.Teams(), "expires": d.ExpiresAt, "policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "verdict": c.verdict.Effect,
-		"digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "why": c.verdict.Why, "repeat": c.it.Repeat, "observed": c.observed(),
+		"digest": c.it.Digest, "args": intent.Salted(c.it.Salt, c.it.Args), "why": c.verdict.Why, "repeat": c.it.Repeat, "observed": c.observed(),
 		"passkey": d.Passkey,
 	}
 }

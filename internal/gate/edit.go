@@ -88,7 +88,7 @@ func (g *Gate) Edit(ctx context.Context, who ident.Principal, e Edit) (decision.
 	fields := parkedFields(c, d)
 	g.traced(ctx, c, &d, fields)
 	fields["decision"], fields["from"], fields["revision"], fields["why"] = d.ID, item.Decision.ID, c.it.Revision, c.clip(g, reason)
-	fields["result"] = intent.SHA256(item.Intent.Args) // what they were
+	fields["result"] = intent.Salted(item.Intent.Salt, item.Intent.Args) // what they were
 	delete(fields, "repeat")
 	ev := g.event(c, audit.IntentEdited, fields)
 	ev.Actor = who.String()

@@ -4,12 +4,14 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/scrub/unknown"
 )
 
@@ -19,6 +21,9 @@ const maxWhy = 300
 // event begins an audit entry about the candidate. Connection and tool are
 // scrubbed and bounded: until they were matched they are a Worker's words.
 func (g *Gate) event(c *candidate, t audit.Type, fields map[string]any) audit.Event {
+	if attributed[t] {
+		g.attribute(c, fields)
+	}
 	return audit.Event{
 		Type: t, Tenant: c.it.Tenant, At: g.Now(), Actor: "run:" + c.it.Run, Run: c.it.Run, Mission: c.it.Mission, Intent: c.it.ID,
 		Connection: c.clip(g, c.it.Connection), Tool: c.clip(g, c.it.Tool), Fields: fields,
@@ -45,13 +50,15 @@ func (c *candidate) versionRule(pin bool) string {
 // fence is the attempt's own, one above the stored one.
 func (g *Gate) claimEvent(c *candidate, d *decision.Decision, fence int64) audit.Event {
 	f := map[string]any{
-		"effect": c.it.Effect, "digest": c.it.Digest, "args": intent.SHA256(c.it.Args), "fence": fence,
+		"effect": c.it.Effect, "digest": c.it.Digest, "args": intent.Salted(c.it.Salt, c.it.Args), "fence": fence,
 		"secret": c.meta.Name, "secretVersion": c.meta.Version, "verdict": c.verdict.Effect,
 		"policies": c.verdict.Reasons, "policySet": c.verdict.Hash, "observed": c.observed(),
 	}
 	if d != nil {
-		f["decision"], f["approvers"] = d.ID, d.Approvers()
+		c.decision, c.approvers = d.ID, d.Approvers()
+		f["decision"], f["approvers"], f["selfApproval"] = d.ID, c.approvers, d.SelfApproval()
 	}
+	f["revision"] = c.it.Revision
 	return g.event(c, audit.IntentClaimed, f)
 }
 
@@ -59,8 +66,14 @@ func (g *Gate) claimEvent(c *candidate, d *decision.Decision, fence int64) audit
 func (g *Gate) outcomeEvent(c *candidate) func(intent.State, intent.Result, connector.Answer) audit.Event {
 	return func(to intent.State, res intent.Result, ans connector.Answer) audit.Event {
 		f := map[string]any{
-			"state": to, "status": res.Status, "effect": c.it.Effect, "result": intent.SHA256(res.Body), "redactions": res.Redactions,
+			"state": to, "status": res.Status, "effect": c.it.Effect, "result": intent.Salted(c.it.Salt, res.Body), "redactions": res.Redactions,
 			"digest": c.it.Digest, "secret": c.meta.Name, "secretVersion": c.meta.Version, "redacted": redacted(ans.Body, res.Body),
+		}
+		if c.decision != "" {
+			f["decision"], f["approvers"] = c.decision, c.approvers
+		}
+		if p, there := strings.CutPrefix(c.match.Tool.Record, resource.InAnswer); there {
+			g.record(c, f, res.Body, p)
 		}
 		if ans.Err != nil {
 			f["why"] = c.why(g, ans)

@@ -158,6 +158,8 @@ type Config struct {
 	Transport func(*catalog.Match) http.RoundTripper // to the system, without a credential
 	Now       func() time.Time
 	Log       *slog.Logger
+	// RecordKey hides the names of records that are private; nil: they are left out.
+	RecordKey RecordKey
 }
 
 // Gate admits Intents. Its methods are safe for concurrent use.
@@ -195,8 +197,10 @@ type candidate struct {
 	own     bool           // a lookup of the Boundary's own
 	origins *origin.Report // of the arguments, once they were traced
 
-	redactions int // places that were taken out of the answer
-	incidents  int // how many the Run has, after one of this very attempt
+	decision   string   // by which it was claimed
+	approvers  []string // who gave it
+	redactions int      // places that were taken out of the answer
+	incidents  int      // how many the Run has, after one of this very attempt
 }
 
 // resolve finds the one match, checks the arguments and names the Secret's
@@ -237,6 +241,7 @@ func (c *candidate) bind(pin bool) error {
 		Connection: it.Connection, Integration: c.match.Integration.Name, IntegrationRevision: c.match.Revision,
 		Tool: it.Tool, ToolDigest: c.match.Tool.Digest, Args: it.Args, Request: req, Reason: it.Reason,
 		Repeat: it.Repeat, Again: it.Bound.Again, Scheme: auth.Scheme, Place: auth.Name, Field: auth.Field, SecretRef: c.meta.Name, VersionRule: c.versionRule(pin),
+		Salt: it.Salt,
 	}
 	it.Digest, err = it.Bound.Digest()
 	return err

@@ -239,7 +239,7 @@ func TestAnEditedActionIsDecidedAnewAndSentAsItIsThen(t *testing.T) {
 		t.Errorf("there arrived %q, the Worker reads %q", w.arrived[0], got.Result.Edited)
 	}
 	es := w.entries(audit.IntentEdited)
-	if len(es) != 1 || es[0].Actor != p["kim"].String() || es[0].Fields["from"] != first.ID || es[0].Fields["result"] != string(intent.SHA256(it.Args)) {
+	if len(es) != 1 || es[0].Actor != p["kim"].String() || es[0].Fields["from"] != first.ID || es[0].Fields["result"] != string(intent.Salted(it.Salt, it.Args)) {
 		t.Errorf("the record has %+v", es)
 	}
 }

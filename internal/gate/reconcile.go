@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -107,7 +108,7 @@ func (g *Gate) lookup(ctx context.Context, c *candidate) (found json.RawMessage,
 	}
 	lc := &candidate{run: c.run, own: true, it: intent.Intent{
 		Tenant: c.it.Tenant, ID: ident.New("int"), Revision: 1, Run: c.it.Run, Mission: c.it.Mission, Starter: c.it.Starter,
-		Connection: l.Connection, Tool: l.Tool, Args: args, CreatedAt: g.Now(),
+		Connection: l.Connection, Tool: l.Tool, Args: args, Salt: rand.Text(), CreatedAt: g.Now(),
 		Reason: fmt.Sprintf("looking up what became of %s", c.it.ID), // without a key: an earlier answer says nothing about now
 	}}
 	res, err := g.read(ctx, lc)

@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -67,7 +68,7 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	now := g.Now()
 	r := intent.Run{
 		Tenant: who.Tenant, ID: ident.New("run"), Mission: m.Name, Starter: who.String(), StarterName: who.Name, Via: s.Via,
-		Worker: intent.BuiltIn, Source: address(s.Source), Input: input, State: intent.RunWaiting, CreatedAt: now,
+		Worker: intent.BuiltIn, Source: address(s.Source), Input: input, Salt: rand.Text(), State: intent.RunWaiting, CreatedAt: now,
 	}
 	msgs := []commit.Message{{Kind: commit.MsgSegment, Ref: r.ID, Due: now}}
 	if s.Outside {
@@ -80,7 +81,7 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	got, err := g.Runs.CreateRun(ctx, NewRun{
 		Run: r, Key: s.Key, Outbox: msgs,
 		Events: []audit.Event{{Type: audit.RunStarted, Tenant: r.Tenant, At: now, Actor: r.Starter, Run: r.ID, Mission: r.Mission,
-			Fields: map[string]any{"trigger": r.Via, "worker": r.Worker, "starter": r.Starter, "input": intent.SHA256(input)}}},
+			Fields: map[string]any{"trigger": r.Via, "worker": r.Worker, "starter": r.Starter, "input": intent.Salted(r.Salt, input)}}},
 		Observe: []explain.Observation{g.Rail.Clean(explain.Observation{
 			Tenant: r.Tenant, Run: r.ID, At: now, Kind: explain.Goal, Data: input,
 			Title: fmt.Sprintf("%s, started by %s", title, r.StarterName), Text: m.Goal,

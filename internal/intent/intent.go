@@ -92,6 +92,7 @@ type Intent struct {
 	Source     string          `json:"source,omitempty"` // the address that it came from, where it is known
 	Bound      Bound           `json:"bound"`
 	Digest     Digest          `json:"digest"`
+	Salt       string          `json:"salt,omitempty"` // of what the audit log has of the bodies; erased with them
 	State      State           `json:"state"`
 	Why        string          `json:"why,omitempty"` // of a denial, rejection, failure
 	Result     *Result         `json:"result,omitempty"`
@@ -127,6 +128,9 @@ type Bound struct {
 	Field       string          `json:"field"`       // which of the Secret's fields
 	SecretRef   string          `json:"secretRef"`   // the Secret's name; never a value
 	VersionRule string          `json:"versionRule"` // "active", or "vN" where it is pinned
+	// Salt is the Intent's: without it, who has the audit log's entry could find short
+	// arguments by trying.
+	Salt string `json:"salt,omitempty"`
 }
 
 // Request is the rendered request without its credential: exactly what would
@@ -161,6 +165,10 @@ func SHA256(b []byte) Digest {
 	sum := sha256.Sum256(b)
 	return Digest(hex.EncodeToString(sum[:]))
 }
+
+// Salted is the digest of a body as the audit log has it: SHA-256 of the salt's text
+// and the body. Once the salt is erased nobody can find the body by trying.
+func Salted(salt string, body []byte) Digest { return SHA256(append([]byte(salt), body...)) }
 
 // Result is what came back, scrubbed: the exact bytes that Worker, rail, log
 // and store see.

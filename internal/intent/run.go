@@ -19,6 +19,7 @@ type Run struct {
 	Worker      string          `json:"worker"`           // "built-in" or "outside"
 	Source      string          `json:"source,omitempty"` // the address that the start came from, where it is known
 	Input       json.RawMessage `json:"input"`
+	Salt        string          `json:"salt,omitempty"` // of what the audit log has of the input; erased with it
 	State       RunState        `json:"state"`
 	Verdict     string          `json:"verdict,omitempty"`
 	Summary     string          `json:"summary,omitempty"`

@@ -77,6 +77,12 @@ func (c *checker) toolRule(path string, r ToolRule) {
 		}
 		return nil
 	})
+	if p := strings.TrimPrefix(r.Record, InAnswer); r.Record != "" && !isPointer(p) {
+		c.hint(path+".record", "write the place in the arguments, like /vendorId, or in the answer, like answer:/id", "%q is not a JSON pointer", fault.Quote(p))
+	}
+	if r.RecordPrivate && r.Record == "" {
+		c.addf(path+".recordPrivate", "there is no record whose name could be hidden")
+	}
 	if r.Idempotency != nil {
 		c.idempotency(path+".idempotency", r)
 	}

@@ -116,7 +116,16 @@ type ToolRule struct {
 	// none, such as a cursor: JSON pointers (RFC 6901) in which "*" stands for any
 	// name or index. Known Secrets are taken out there as everywhere.
 	NotSecret []string `json:"notSecret,omitempty" yaml:"notSecret,omitempty"`
+	// Record says where the name of the record stands that a call is about, so that
+	// the audit log can be asked for it: "/vendorId" is a JSON pointer into the
+	// arguments, "answer:/id" one into the answer. The name is then in the log for
+	// ever, unless RecordPrivate puts a keyed hash in its place.
+	Record        string `json:"record,omitempty" yaml:"record,omitempty"`
+	RecordPrivate bool   `json:"recordPrivate,omitempty" yaml:"recordPrivate,omitempty"`
 }
+
+// InAnswer begins a Record that stands in the answer.
+const InAnswer = "answer:"
 
 // Lookup is how the Boundary asks a system whether a write whose outcome is
 // unknown was applied.

@@ -45,6 +45,9 @@ func (a auditTx) Insert(t ident.Tenant, rows []audit.Row, firstHash int64, hashe
 			return err
 		}
 	}
+	if err := a.insertRefs(t, rows); err != nil {
+		return err
+	}
 	hash, err := a.tx.PrepareContext(a.ctx, "INSERT INTO audit_hash (tenant, idx, hash) VALUES ($1, $2, $3)")
 	if err != nil {
 		return storeErr("appending to the audit log", err)
@@ -217,7 +220,7 @@ func auditHashes(ctx context.Context, q queryer, t ident.Tenant, indexes []int64
 
 func auditRows(ctx context.Context, q queryer, t ident.Tenant, f audit.Filter, from int64, limit int) ([]audit.Row, error) {
 	query := strings.Builder{}
-	query.WriteString("SELECT idx, at, type, actor, run, intent, connection, entry FROM audit_entry WHERE tenant = $1 AND idx >= $2")
+	query.WriteString(auditColumns + " WHERE tenant = $1 AND idx >= $2")
 	args := []any{string(t), from, max(limit, 0)} // to SQLite a negative limit is none
 	for _, c := range []struct{ cond, value string }{
 		// The second condition lets the planner use the partial index.
@@ -230,7 +233,13 @@ func auditRows(ctx context.Context, q queryer, t ident.Tenant, f audit.Filter, f
 		}
 	}
 	query.WriteString(" ORDER BY idx LIMIT $3")
-	rows, err := q.QueryContext(ctx, query.String(), args...)
+	return scanAudit(ctx, q, query.String(), args)
+}
+
+const auditColumns = "SELECT idx, at, type, actor, run, intent, connection, entry FROM audit_entry"
+
+func scanAudit(ctx context.Context, q queryer, query string, args []any) ([]audit.Row, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, storeErr("reading the audit log", err)
 	}

@@ -55,7 +55,7 @@ var (
 
 	tbRun = define(7, table{name: "run", keys: 2,
 		loose: []string{"state", "segment", "turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests"},
-		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "source", "input", "state", "verdict", "summary", "segment",
+		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "source", "input", "salt", "state", "verdict", "summary", "segment",
 			"turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests", "start_key", "created_at", "ended_at"},
 		live: func(r *row) bool { return r.text("state") != string(intent.RunEnded) }, liveSQL: "state <> 'ended'",
 		of: func(r *row) string { return startOf(r.text("mission"), r.text("starter"), r.text("start_key")) }})

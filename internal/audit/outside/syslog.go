@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -66,6 +68,13 @@ func (s *Syslog) Name() string { return s.network + ":" + s.address }
 
 // Put sends a line.
 func (s *Syslog) Put(ctx context.Context, at time.Time, line []byte) error {
+	return s.Lines(ctx, at, "audit-checkpoint", [][]byte{line})
+}
+
+// Lines sends one message for each line, all over one connection. Over TCP it then
+// says that it has no more to say, and waits a moment for the other side to close:
+// a reset in that time tells that they were not taken.
+func (s *Syslog) Lines(ctx context.Context, at time.Time, id string, lines [][]byte) error {
 	ctx, cancel := context.WithTimeout(ctx, visitFor)
 	defer cancel()
 	conn, err := s.dial(ctx)
@@ -76,15 +85,30 @@ func (s *Syslog) Put(ctx context.Context, at time.Time, line []byte) error {
 	if end, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(end)
 	}
-	msg := s.message(at, line)
-	if s.network == "tls" || s.network == "tcp" { // RFC 5425 and 6587: a length before each
-		msg = append([]byte(strconv.Itoa(len(msg))+" "), msg...)
+	stream := s.network == "tls" || s.network == "tcp"
+	for _, line := range lines {
+		msg := s.message(at, id, line)
+		if stream { // RFC 5425 and 6587: a length before each
+			msg = append([]byte(strconv.Itoa(len(msg))+" "), msg...)
+		}
+		if _, err := conn.Write(msg); err != nil {
+			return fault.New(fault.Unavailable, "syslog did not take the message")
+		}
 	}
-	if _, err := conn.Write(msg); err != nil {
-		return fault.New(fault.Unavailable, "syslog did not take the message")
+	if half, ok := conn.(interface{ CloseWrite() error }); ok && stream {
+		_ = conn.SetReadDeadline(time.Now().Add(goodbye))
+		if half.CloseWrite() != nil {
+			return fault.New(fault.Unavailable, "syslog did not take the message")
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return fault.New(fault.Unavailable, "syslog did not take the message")
+		}
 	}
 	return nil
 }
+
+// goodbye is how long the other side has to close. Most do at once.
+const goodbye = 2 * time.Second
 
 func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 	if s.tls != nil {
@@ -95,7 +119,7 @@ func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 
 // message is a line as RFC 5424 has it: facility 13, severity 5 (notice), no
 // structured data.
-func (s *Syslog) message(at time.Time, line []byte) []byte {
-	return fmt.Appendf(nil, "<%d>1 %s %s sallyport %d audit-checkpoint - %s",
-		13*8+5, at.UTC().Format("2006-01-02T15:04:05.000Z"), s.host, os.Getpid(), bytes.TrimSuffix(line, []byte("\n")))
+func (s *Syslog) message(at time.Time, id string, line []byte) []byte {
+	return fmt.Appendf(nil, "<%d>1 %s %s sallyport %d %s - %s",
+		13*8+5, at.UTC().Format("2006-01-02T15:04:05.000Z"), s.host, os.Getpid(), id, bytes.TrimSuffix(line, []byte("\n")))
 }

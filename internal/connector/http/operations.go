@@ -164,6 +164,7 @@ func (d *document) operation(base, path, method string, item, node object, rule 
 	op.tool.Title = text(node["summary"], 200)
 	op.tool.Description = text(node["description"], 2000)
 	op.tool.Lookup, op.tool.Idempotency, op.tool.NotSecret = rule.Lookup, op.Idempotency, rule.NotSecret
+	op.tool.Record, op.tool.RecordPrivate = rule.Record, rule.RecordPrivate
 	return op, op.digest()
 }
 

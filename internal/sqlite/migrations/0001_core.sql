@@ -40,6 +40,24 @@ CREATE INDEX audit_entry_run        ON audit_entry (tenant, run, idx)        WHE
 CREATE INDEX audit_entry_intent     ON audit_entry (tenant, intent, idx)     WHERE intent <> '';
 CREATE INDEX audit_entry_connection ON audit_entry (tenant, connection, idx) WHERE connection <> '';
 
+-- What entries are about, for queries. It is made of the entries, decides nothing,
+-- and verification compares it.
+CREATE TABLE audit_ref (
+	tenant     TEXT    NOT NULL,
+	kind       TEXT    NOT NULL,
+	value      TEXT    NOT NULL,
+	idx        INTEGER NOT NULL,
+	PRIMARY KEY (tenant, kind, value, idx)
+) STRICT, WITHOUT ROWID;
+
+-- How far each sink of an export is.
+CREATE TABLE audit_sink (
+	tenant     TEXT    NOT NULL,
+	sink       TEXT    NOT NULL,
+	next       INTEGER NOT NULL,
+	PRIMARY KEY (tenant, sink)
+) STRICT;
+
 CREATE TABLE audit_hash (
 	tenant     TEXT    NOT NULL,
 	idx        INTEGER NOT NULL,

@@ -11,6 +11,7 @@ CREATE TABLE run (
 	worker TEXT NOT NULL,
 	source TEXT NOT NULL DEFAULT '', -- the address that the start came from, or empty
 	input TEXT NOT NULL,
+	salt TEXT NOT NULL DEFAULT '',  -- of the input's digest in the audit log
 	state TEXT NOT NULL,
 	verdict TEXT NOT NULL DEFAULT '',
 	summary TEXT NOT NULL DEFAULT '',

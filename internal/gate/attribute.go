@@ -1,0 +1,127 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub/unknown"
+)
+
+// maxRecord bounds the name of a record, in bytes. What is longer is a text and
+// nobody's name.
+const maxRecord = 200
+
+// How a Worker has shown which Run it is.
+const (
+	inProcess = "process" // the built-in Worker
+	byToken   = "run-token"
+)
+
+// attributed are the types of entry that say to whom, to what and to which system
+// a call belongs.
+var attributed = map[audit.Type]bool{
+	audit.IntentDenied: true, audit.IntentParked: true, audit.IntentDecided: true, audit.IntentClaimed: true,
+	audit.IntentOutcome: true, audit.IntentSwept: true, audit.IntentResolved: true, audit.IntentEdited: true,
+}
+
+// attribute adds to an entry about the candidate what is known of it. A Worker's own
+// words are not among it: the system is the one that was matched.
+func (g *Gate) attribute(c *candidate, fields map[string]any) {
+	put := func(name, value string) {
+		if _, there := fields[name]; !there && value != "" {
+			fields[name] = value
+		}
+	}
+	system := c.it.Bound.Integration
+	if c.match != nil {
+		system = c.match.Integration.Name
+	}
+	put("system", system)
+	put("starter", c.it.Starter)
+	put("worker", c.run.Worker)
+	put("source", c.it.Source)
+	switch c.run.Worker {
+	case intent.BuiltIn:
+		put("auth", inProcess)
+	case intent.Outside:
+		put("auth", byToken)
+	}
+	secret := c.meta.Name
+	if secret == "" {
+		secret = c.it.Bound.SecretRef
+	}
+	put("secret", secret)
+	if _, there := fields["secretVersion"]; !there && c.meta.Name != "" {
+		fields["secretVersion"] = c.meta.Version
+	}
+	if c.match != nil {
+		if p := c.match.Tool.Record; p != "" && !strings.HasPrefix(p, resource.InAnswer) {
+			g.record(c, fields, c.it.Args, p)
+		}
+	}
+}
+
+// record puts down which record a call is about, from the arguments or the answer:
+// by its name, or by a keyed hash of it. What holds a secret, looks like one, or
+// can't be a name is left out; the call is on the record without it.
+func (g *Gate) record(c *candidate, fields map[string]any, doc json.RawMessage, pointer string) {
+	name, ok := pointed(doc, pointer)
+	if !ok || len(name) > maxRecord || audit.Short(name) != name || strings.Contains(name, "[secret") { // a mark: something was taken out
+		return
+	}
+	if clean, met := g.Vault.Scrub(c.it.Tenant).String(name); met.Found() || unknown.String(clean) != name {
+		return
+	}
+	if !c.match.Tool.RecordPrivate {
+		fields["record"] = name
+		return
+	}
+	if g.RecordKey == nil {
+		return
+	}
+	if hash, err := g.RecordKey(context.Background(), c.it.Tenant, name); err == nil {
+		fields["recordKey"] = hash
+	}
+}
+
+// pointed is the string or the number at a JSON pointer (RFC 6901); false where
+// there is none, or an empty one.
+func pointed(doc json.RawMessage, pointer string) (string, bool) {
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return "", false
+	}
+	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		step = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
+		switch in := v.(type) {
+		case map[string]any:
+			v = in[step]
+		case []any:
+			if len(step) != 1 || step[0] < '0' || int(step[0]-'0') >= len(in) { // a record is not the hundredth of a list
+				return "", false
+			}
+			v = in[step[0]-'0']
+		default:
+			return "", false
+		}
+	}
+	switch x := v.(type) {
+	case string:
+		return x, x != ""
+	case json.Number:
+		return x.String(), true
+	}
+	return "", false
+}
+
+// RecordKey makes the keyed hash that stands for a record's name; Unavailable where
+// it can't be made.
+type RecordKey func(ctx context.Context, t ident.Tenant, name string) (string, error)
