@@ -62,15 +62,15 @@ func (g *Gate) attribute(c *candidate, fields map[string]any) {
 	}
 	if c.match != nil {
 		if p := c.match.Tool.Record; p != "" && !strings.HasPrefix(p, resource.InAnswer) {
-			g.record(c, fields, c.it.Args, p)
+			g.nameRecord(c, fields, c.it.Args, p)
 		}
 	}
 }
 
-// record puts down which record a call is about, from the arguments or the answer:
+// nameRecord puts down which record a call is about, from the arguments or the answer:
 // by its name, or by a keyed hash of it. What holds a secret, looks like one, or
 // can't be a name is left out; the call is on the record without it.
-func (g *Gate) record(c *candidate, fields map[string]any, doc json.RawMessage, pointer string) {
+func (g *Gate) nameRecord(c *candidate, fields map[string]any, doc json.RawMessage, pointer string) {
 	name, ok := pointed(doc, pointer)
 	if !ok || len(name) > maxRecord || audit.Short(name) != name || strings.Contains(name, "[secret") { // a mark: something was taken out
 		return

@@ -73,7 +73,7 @@ func (g *Gate) outcomeEvent(c *candidate) func(intent.State, intent.Result, conn
 			f["decision"], f["approvers"] = c.decision, c.approvers
 		}
 		if p, there := strings.CutPrefix(c.match.Tool.Record, resource.InAnswer); there {
-			g.record(c, f, res.Body, p)
+			g.nameRecord(c, f, res.Body, p)
 		}
 		if ans.Err != nil {
 			f["why"] = c.why(g, ans)
