@@ -87,7 +87,7 @@ func TestAQuestionAChangeAndTwoVotesThroughThePages(t *testing.T) {
 		t.Fatalf("the system has made %d", o.created.Load())
 	}
 	ann.get(path).want(200, "approved", "By ann, bob", "Changed by ann")
-	if old := ann.get("/decisions/" + it.Decision.ID).want(200, "which is at 2 now"); strings.Contains(old.body, `>20<`) {
+	if old := ann.get("/decisions/"+it.Decision.ID).want(200, "which is at 2 now"); strings.Contains(old.body, `>20<`) {
 		t.Error("the page of the earlier Decision shows what the action is now")
 	}
 }
