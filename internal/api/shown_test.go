@@ -101,3 +101,25 @@ func TestWhatIsStoppedIsSaidByDecisionRunAndIntent(t *testing.T) {
 		t.Errorf("nothing of it is held up any more, and it says %+v, %+v", d.Stops, i.Stops)
 	}
 }
+
+// To ask and to change take no proof, also where only passkeys count; what is refused of
+// either is on the record by its own name, and never as a verdict without one.
+func TestAskingTakesNoPasskeyAndItsRefusalIsNoVerdict(t *testing.T) {
+	o := open(t, "requester", "approver", "auditor", "admin", "builder")
+	d := o.parked().Decision
+	o.app.Desk.Passkeys = true
+	at := "/v1/decisions/" + d.ID
+	o.call(o.as("approver"), "POST", at+"/questions", map[string]any{"digest": d.Digest, "text": "is it a new bank?"}, 200, nil)
+	if n := o.refusedVerdicts(); n != 0 {
+		t.Fatalf("%d verdicts were refused", n)
+	}
+	old := strings.Repeat("0", 64)
+	o.call(o.as("approver"), "POST", at+"/questions", map[string]any{"digest": old, "text": "is it?"}, 409, nil)
+	o.call(o.as("approver"), "POST", at+"/edit", map[string]any{"digest": old, "args": map[string]any{}}, 409, nil)
+	body := o.do(o.as("auditor"), "GET", "/v1/audit/entries?type=verdict.refused", nil).Body.String()
+	for _, want := range []string{`"verdict":"ask"`, `"verdict":"edit"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%s is not in %s", want, body)
+		}
+	}
+}
