@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"sallyport.dev/internal/decision"
-	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
@@ -16,15 +15,6 @@ import (
 // Queue is a page of the Decision Queue, the oldest first.
 type Queue struct {
 	Items []decision.Item `json:"items"`
-}
-
-// Shown is a Decision with the exact action, and what its Worker had seen before.
-type Shown struct {
-	decision.Item
-	// Evidence is not there while the Decision is held.
-	Evidence []explain.Evidence `json:"evidence"`
-	// EvidenceCut: the rail has more before the first of it.
-	EvidenceCut bool `json:"evidenceCut,omitempty"`
 }
 
 // Verdict is a person's verdict with their fresh proof. A session's token alone
@@ -108,14 +98,6 @@ func (a *API) item(c *call) (decision.Item, error) {
 		return decision.Item{}, cmp.Or(err, decision.Refuse(decision.OtherTenant))
 	}
 	return it.For(c.who), nil
-}
-
-func (a *API) showDecision(c *call, _ none) (out Shown, err error) {
-	if out.Item, err = a.item(c); err == nil && out.Held == nil {
-		out.Evidence, out.EvidenceCut, err = a.Rail.Evidence(c.Context(), c.who.Tenant, out.Decision.Run, out.Decision.CreatedAt)
-	}
-	out.Evidence = emptied(out.Evidence)
-	return out, err
 }
 
 func (a *API) decide(c *call, in Verdict) (decision.Decision, error) {

@@ -34,7 +34,10 @@ const (
 type QueueEvent struct {
 	// Event is opened, changed or closed; ready where the stream begins at now, and
 	// reset where too much was missed: then the list has to be read anew.
-	Event      string          `json:"event"`
+	Event string `json:"event"`
+	// What is what happened: parked or edited of opened; vote, break-glass, question,
+	// answer or held of changed; decided or edited of closed.
+	What       string          `json:"what,omitempty"`
 	Decision   string          `json:"decision,omitempty"`
 	State      decision.State  `json:"state,omitempty"`
 	Mission    string          `json:"mission,omitempty"`
@@ -182,11 +185,22 @@ func (s *watcher) run(ctx context.Context) {
 	}
 }
 
+// happening is what an entry means for a Decision: the event, and what happened.
+type happening struct{ event, what string }
+
+// edited is that an action was changed: its Decision is void, and another one opens.
+const edited = "edited"
+
 // queueTypes are the entries after which a Decision is another.
-var queueTypes = map[audit.Type]string{
-	audit.IntentParked: "opened", audit.IntentEdited: "opened",
-	audit.DecisionVoted: "changed", audit.DecisionBreakGlass: "changed", audit.DecisionAsked: "changed", audit.DecisionAnswered: "changed", audit.DecisionHeld: "changed",
-	audit.IntentDecided: "closed",
+var queueTypes = map[audit.Type]happening{
+	audit.IntentParked:       {"opened", "parked"},
+	audit.IntentEdited:       {"opened", edited},
+	audit.DecisionVoted:      {"changed", "vote"},
+	audit.DecisionBreakGlass: {"changed", "break-glass"},
+	audit.DecisionAsked:      {"changed", "question"},
+	audit.DecisionAnswered:   {"changed", "answer"},
+	audit.DecisionHeld:       {"changed", "held"},
+	audit.IntentDecided:      {"closed", "decided"},
 }
 
 // catchUp sends what the log has since; false ends the stream.
@@ -198,12 +212,12 @@ func (s *watcher) catchUp(ctx context.Context) bool {
 		}
 		for _, row := range rows {
 			s.next = row.Index + 1
-			event := queueTypes[row.Type]
-			if event == "" {
+			h, ok := queueTypes[row.Type]
+			if !ok {
 				continue
 			}
 			e, err := audit.ParseEntry(row.Entry)
-			if err != nil || !s.entry(ctx, event, e) {
+			if err != nil || !s.entry(ctx, h, e) {
 				return false
 			}
 		}
@@ -214,9 +228,9 @@ func (s *watcher) catchUp(ctx context.Context) bool {
 }
 
 // entry sends what an entry says of Decisions.
-func (s *watcher) entry(ctx context.Context, event string, e audit.Entry) bool {
+func (s *watcher) entry(ctx context.Context, h happening, e audit.Entry) bool {
 	id, _ := e.Fields["decision"].(string)
-	if from, _ := e.Fields["from"].(string); from != "" && !s.decision(ctx, e.Index-1, "closed", from) { // void, by a change; another event follows with the entry's id
+	if from, _ := e.Fields["from"].(string); from != "" && !s.decision(ctx, e.Index-1, happening{"closed", edited}, from) { // void, by a change; another event follows with the entry's id
 		return false
 	}
 	if id == "" { // the entry of what was parked names the Intent alone
@@ -229,18 +243,18 @@ func (s *watcher) entry(ctx context.Context, event string, e audit.Entry) bool {
 		}
 		id = ds[len(ds)-1].ID
 	}
-	return s.decision(ctx, e.Index, event, id)
+	return s.decision(ctx, e.Index, h, id)
 }
 
 // decision sends an event about one, as it is now, if the person sees it. What can't
 // be shown is left out: the list says that it is there.
-func (s *watcher) decision(ctx context.Context, index int64, event, id string) bool {
+func (s *watcher) decision(ctx context.Context, index int64, h happening, id string) bool {
 	it, err := s.Desk.Get(ctx, s.who.Tenant, id)
 	if err != nil {
 		return fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) || fault.Is(err, fault.Internal)
 	}
 	d := it.Decision
-	if closed := d.State != decision.Open; closed != (event == "closed") || d.AutoBy != "" { // its other entry comes, or policy decided it
+	if closed := d.State != decision.Open; closed != (h.event == "closed") || d.AutoBy != "" { // its other entry comes, or policy decided it
 		return true
 	}
 	who := s.who
@@ -251,7 +265,7 @@ func (s *watcher) decision(ctx context.Context, index int64, event, id string) b
 	if err != nil || !sees {
 		return err == nil
 	}
-	return s.send(index, QueueEvent{Event: event, Decision: d.ID, State: d.State, Mission: d.Mission, Run: d.Run, Connection: it.Intent.Connection, Tool: it.Intent.Tool,
+	return s.send(index, QueueEvent{Event: h.event, What: h.what, Decision: d.ID, State: d.State, Mission: d.Mission, Run: d.Run, Connection: it.Intent.Connection, Tool: it.Intent.Tool,
 		Effect: it.Intent.Effect, Missing: d.Missing(), Held: it.Held != nil, At: s.Now(), ExpiresAt: d.ExpiresAt})
 }
 

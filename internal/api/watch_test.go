@@ -52,7 +52,7 @@ func TestTheQueueSaysWhatHappensToWhoMaySeeIt(t *testing.T) {
 			continue
 		}
 		e := events[0]
-		if e.Event != "opened" || e.Decision != d.ID || e.State != decision.Open || e.Connection != "bank" || e.Tool != "pay" || e.Missing[0].Team != "finance" || last == "" {
+		if e.Event != "opened" || e.What != "parked" || e.Decision != d.ID || e.State != decision.Open || e.Connection != "bank" || e.Tool != "pay" || e.Missing[0].Team != "finance" || last == "" {
 			t.Errorf("%s is told %+v with the id %q", name, e, last)
 		}
 		if again, _ := o.told(name, "after="+last); len(again) != 0 {
@@ -73,7 +73,7 @@ func TestTheQueueSaysWhatHappensToWhoMaySeeIt(t *testing.T) {
 	}
 	o.call(o.as("approver"), "POST", "/v1/decisions/"+d.ID, map[string]any{"verdict": "reject", "digest": d.Digest, "password": password("approver"), "code": o.code("approver")}, 200, nil)
 	events, _ = o.told("approver", "after=0")
-	if len(events) != 1 || events[0].Event != "closed" || events[0].State != decision.Rejected {
+	if len(events) != 1 || events[0].Event != "closed" || events[0].What != "decided" || events[0].State != decision.Rejected {
 		t.Errorf("after the verdict: %+v", events)
 	}
 }

@@ -126,7 +126,7 @@ func (a *API) runs() {
 		l, err := a.Store.Runs(c.Context(), c.who.Tenant, starter, limit(c, 100))
 		return Runs{emptied(l)}, err
 	})
-	handle(a, "GET", "/v1/runs/{run}", "Show a Run", readers, func(c *call, _ none) (intent.Run, error) { return a.run(c) })
+	handle(a, "GET", "/v1/runs/{run}", "Show a Run, with what holds it up", readers, a.showRun)
 	handle(a, "POST", "/v1/runs/{run}/stop", "Stop a Run", signedIn, func(c *call, _ none) (none, error) {
 		if _, err := a.run(c); err != nil {
 			return none{}, err
@@ -141,17 +141,7 @@ func (a *API) runs() {
 		l, err := a.Store.Intents(c.Context(), r.Tenant, r.ID)
 		return Intents{emptied(l)}, err
 	})
-	handle(a, "GET", "/v1/runs/{run}/intents/{intent}", "Show an Intent", readers, func(c *call, _ none) (intent.Intent, error) {
-		r, err := a.run(c)
-		if err != nil {
-			return intent.Intent{}, err
-		}
-		it, err := a.Store.Intent(c.Context(), r.Tenant, c.PathValue("intent"))
-		if err != nil || it.Run != r.ID {
-			return intent.Intent{}, fault.New(fault.NotFound, "the Run has no such Intent")
-		}
-		return it, nil
-	})
+	handle(a, "GET", "/v1/runs/{run}/intents/{intent}", "Show an Intent, with what holds it up", readers, a.showIntent)
 	handle(a, "GET", "/v1/runs/{run}/observations", "A page of a Run's Explain rail: after the sequence number ?after=, or the last ones before ?before= (0: of all)", readers, a.observations)
 	handle(a, "GET", "/v1/runs/{run}/replay", "A page of what the Run's Worker saw and did, from the record alone, after ?after=, with what policy says of each action today; nothing is sent",
 		signedIn, func(c *call, _ none) (gate.Replay, error) {

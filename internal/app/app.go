@@ -193,7 +193,7 @@ func (a *App) assemble() (err error) {
 		return err
 	}
 	a.Incidents, err = incident.NewDesk(incident.Config{
-		Store: a.store, Records: a.store, Audit: a.store.Audit(), Secrets: a.Vault, Quarantine: a.Vault, Goal: a.goal,
+		Store: a.store, Records: a.store, Audit: a.store.Audit(), Secrets: a.Vault, Quarantine: a.Vault, Goal: a.goal, Name: a.nameOf,
 	})
 	if err != nil {
 		return err

@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/incident"
 )
 
@@ -30,4 +32,17 @@ func (a *App) glass(ctx context.Context, d decision.Decision, v decision.Vote) {
 		Fields: map[string]any{"kind": in.Kind, "place": in.Place}}, explain.Observation{}); err != nil {
 		a.log.ErrorContext(ctx, "the incident of a broken glass can't be opened", slog.String("decision", d.ID), slog.Any("kind", fault.KindOf(err)))
 	}
+}
+
+// nameOf is what people call a person, by the principal; "" for every other.
+func (a *App) nameOf(ctx context.Context, t ident.Tenant, principal string) string {
+	id, person := strings.CutPrefix(principal, string(ident.Person)+":")
+	if !person {
+		return ""
+	}
+	acc, err := a.Directory.Account(ctx, t, id)
+	if err != nil { // it is shown by its id then
+		return ""
+	}
+	return acc.Name
 }

@@ -3,13 +3,18 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sallyport.dev/client"
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
 )
 
 func (p *program) decisionCmd() *cobra.Command {
@@ -31,8 +36,17 @@ func (p *program) decisionList() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		var stops []intent.Stop
+		if !p.json {
+			if stops, err = p.stopped(cmd.Context()); err != nil {
+				return err
+			}
+		}
 		return p.result(raw, func() {
 			var rows [][]string
+			for _, s := range stops {
+				p.say("STOPPED: %s", stopText(s))
+			}
 			for _, i := range out.Items {
 				d := i.Decision
 				why := i.Intent.Reason
@@ -43,7 +57,11 @@ func (p *program) decisionList() *cobra.Command {
 					rows = append(rows, []string{d.ID, "REFUSED", "", "", "", d.Refused})
 					continue
 				}
-				rows = append(rows, []string{d.ID, string(d.State), needed(d), i.Intent.Connection + "/" + i.Intent.Tool, when(d.ExpiresAt), why})
+				st := string(d.State)
+				if holds(stops, i.Intent) && !i.Intent.State.Final() {
+					st += ", stopped"
+				}
+				rows = append(rows, []string{d.ID, st, needed(d), i.Intent.Connection + "/" + i.Intent.Tool, when(d.ExpiresAt), why})
 			}
 			p.table("nothing waits", []string{"DECISION", "STATE", "NEEDS", "ACTION", "UNTIL", "REASON"}, rows)
 		})
@@ -55,36 +73,67 @@ func (p *program) decisionList() *cobra.Command {
 }
 
 func (p *program) decisionShow() *cobra.Command {
-	return verb("show DECISION", "Show the exact action that waits, or what was decided", "  sallyport decision show dec_abc", takes(1), func(cmd *cobra.Command, args []string) error {
+	var all bool
+	c := verb("show DECISION [--evidence]", "Show the exact action that waits, or what was decided", "  sallyport decision show dec_abc", takes(1), func(cmd *cobra.Command, args []string) error {
 		item, raw, err := p.item(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
-		return p.result(raw, func() { p.action(item) })
+		return p.result(raw, func() { p.action(item, all) })
 	})
+	c.Flags().BoolVar(&all, "evidence", false, "with all that the Run did and saw before, and the texts")
+	return c
 }
 
 // item loads a Decision, and checks that what would be shown is what it is bound
 // to: whoever alters the one on the way has to find the digest of the other. One
-// that is held shows nothing, and can't be approved.
-func (p *program) item(ctx context.Context, id string) (decision.Item, json.RawMessage, error) {
-	var item decision.Item
+// that is held shows nothing, and can't be approved; nothing can be decided on one that
+// is about an earlier revision.
+func (p *program) item(ctx context.Context, id string) (api.Shown, json.RawMessage, error) {
+	var item api.Shown
 	raw, err := p.call(ctx, "GET", route("v1", "decisions", id), nil, &item)
 	if err != nil {
 		return item, nil, err
 	}
-	if item.Held != nil && item.Decision.ID == id {
+	other := fault.New(fault.Conflict, "the action is not the one that the Decision is bound to").WithHint("don't decide on it, and tell an auditor")
+	if item.Decision.ID != id {
+		return item, nil, other
+	}
+	if item.Held != nil || item.Earlier() && item.Decision.State != decision.Open {
 		return item, raw, nil
 	}
-	if item.Decision.State == decision.Void && item.Decision.ID == id && item.Decision.Revision != item.Intent.Revision {
-		return item, nil, fault.Newf(fault.Conflict, "the Decision is void: it was about revision %d of the action, which is at %d", item.Decision.Revision, item.Intent.Revision).
-			WithHint("see what waits with: sallyport decision list --run %s", item.Decision.Run)
-	}
 	digest, err := item.Intent.Bound.Digest()
-	if err != nil || !digest.Equal(item.Decision.Digest) || item.Decision.ID != id {
-		return item, nil, fault.New(fault.Conflict, "the action is not the one that the Decision is bound to").WithHint("don't decide on it, and tell an auditor")
+	if err != nil || !digest.Equal(item.Decision.Digest) {
+		return item, nil, other
 	}
 	return item, raw, nil
+}
+
+// votable is item for who is about to give a verdict: what would be refused is, before
+// a one-time code is spent on it. role is the one that the verdict takes.
+func (p *program) votable(ctx context.Context, id string, v decision.Verdict, role ident.Role) (api.Shown, error) {
+	item, _, err := p.item(ctx, id)
+	if err != nil {
+		return item, takesRole(err, role)
+	}
+	for _, no := range item.Cannot {
+		if no.Verdict == v {
+			return item, fault.New(no.Kind, no.Detail).WithHint("%s", no.Hint)
+		}
+	}
+	if item.Decision.Passkey {
+		return item, p.onThePage(id)
+	}
+	return item, nil
+}
+
+// takesRole names, of a refusal for want of any role that may look, the one that the
+// command takes.
+func takesRole(err error, role ident.Role) error {
+	if no, ok := errors.AsType[*client.Problem](err); ok && strings.HasPrefix(no.Hint, "it takes the role ") {
+		no.Hint = "it takes the role " + string(role)
+	}
+	return err
 }
 
 // decide makes approve and reject. What is stored decides nothing: password and
@@ -97,20 +146,17 @@ func (p *program) decide(v decision.Verdict, short string) *cobra.Command {
 		if !p.typing() && !piped {
 			return &usageError{"a Decision is typed on a terminal", "to read password and code from stdin, one a line, give --stdin"}
 		}
-		var items []decision.Item
+		var items []api.Shown
 		for _, id := range args {
-			item, _, err := p.item(cmd.Context(), id)
+			item, err := p.votable(cmd.Context(), id, v, ident.Approver)
 			if err != nil {
 				return err
 			}
-			if item.Held != nil && v == decision.Approve {
-				return decision.Refuse(decision.Altered)
-			}
-			if item.Decision.Passkey {
-				return p.onThePage(id)
+			if len(items) > 0 && !decision.SameKind(items[0].Item, item.Item) {
+				return decision.Refuse(decision.Unlike)
 			}
 			if !p.json {
-				p.action(item)
+				p.action(item, false)
 			}
 			items = append(items, item)
 		}
@@ -132,7 +178,7 @@ func (p *program) decide(v decision.Verdict, short string) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(raw, func() { p.decided(d) })
+		return p.result(raw, func() { p.decided(d, len(items[0].Stops) > 0) })
 	})
 	c.Flags().StringVar(&reason, "reason", "", "one line; the Worker reads it")
 	c.Flags().BoolVar(&piped, "stdin", false, "read password and one-time code from stdin, one a line")

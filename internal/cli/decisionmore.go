@@ -8,10 +8,11 @@ import (
 
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/decision"
+	"sallyport.dev/internal/ident"
 )
 
 // decideAll gives one verdict on several.
-func (p *program) decideAll(ctx context.Context, items []decision.Item, v api.Verdicts) error {
+func (p *program) decideAll(ctx context.Context, items []api.Shown, v api.Verdicts) error {
 	for _, it := range items {
 		v.Decisions = append(v.Decisions, decision.Seen{Decision: it.Decision.ID, Digest: it.Decision.Digest})
 	}
@@ -21,8 +22,8 @@ func (p *program) decideAll(ctx context.Context, items []decision.Item, v api.Ve
 		return err
 	}
 	return p.result(raw, func() {
-		for _, d := range out.Decisions {
-			p.decided(d)
+		for n, d := range out.Decisions {
+			p.decided(d, n < len(items) && len(items[n].Stops) > 0)
 		}
 	})
 }
@@ -35,17 +36,14 @@ func (p *program) decisionGlass() *cobra.Command {
 			return &usageError{"a Decision is typed on a terminal", "to read password and code from stdin, one a line, give --stdin"}
 		}
 		if reason == "" {
-			return decision.Refuse(decision.NoReason)
+			return &usageError{decision.Refuse(decision.NoReason).Error(), "give --reason; it is on the record"}
 		}
-		item, _, err := p.item(cmd.Context(), args[0])
+		item, err := p.votable(cmd.Context(), args[0], decision.Glass, ident.Admin)
 		if err != nil {
 			return err
 		}
-		if item.Held != nil {
-			return decision.Refuse(decision.Altered)
-		}
 		if !p.json {
-			p.action(item)
+			p.action(item, false)
 		}
 		p.say("this is on the record, loudly: to approve exactly this in place of the Teams, give your password and a one-time code that you have not used yet")
 		password, code, err := p.factor(cmd.Context())
@@ -63,7 +61,7 @@ func (p *program) decisionGlass() *cobra.Command {
 				p.line("%s: %s, it takes another admin", d.ID, d.State)
 				return
 			}
-			p.line("%s: %s", d.ID, d.State)
+			p.decided(d, len(item.Stops) > 0)
 		})
 	})
 	c.Flags().StringVar(&reason, "reason", "", "one line, on the record")
@@ -79,7 +77,7 @@ func (p *program) decisionEdit() *cobra.Command {
 		}
 		item, _, err := p.item(cmd.Context(), at[0])
 		if err != nil {
-			return err
+			return takesRole(err, ident.Approver)
 		}
 		var d decision.Decision
 		raw, err := p.call(cmd.Context(), "POST", route("v1", "decisions", at[0], "edit"), api.Edit{Digest: item.Decision.Digest, Args: json.RawMessage(args), Reason: reason}, &d)
@@ -97,7 +95,7 @@ func (p *program) decisionAsk() *cobra.Command {
 	return verb("ask DECISION TEXT", "Ask who started the Run about what waits", `  sallyport decision ask dec_abc "is this the new bank account?"`, takes(2), func(cmd *cobra.Command, args []string) error {
 		item, _, err := p.item(cmd.Context(), args[0])
 		if err != nil {
-			return err
+			return takesRole(err, ident.Approver)
 		}
 		var n decision.Note
 		raw, err := p.call(cmd.Context(), "POST", route("v1", "decisions", args[0], "questions"), api.Question{Digest: item.Decision.Digest, Text: args[1]}, &n)

@@ -53,8 +53,12 @@ func (p *program) watchQueue(ctx context.Context, mine bool) error {
 	if mine {
 		own = "true"
 	}
-	last, wait := "", watchAgain
+	last, wait, lost := "", watchAgain, false
 	for {
+		if lost && p.reachable(ctx) {
+			p.say("connected again")
+			lost = false
+		}
 		err := c.Events(ctx, query("/v1/decisions/events", "mine", own), last, func(e client.Event) error {
 			wait = watchAgain
 			if e.ID != "" {
@@ -71,6 +75,7 @@ func (p *program) watchQueue(ctx context.Context, mine bool) error {
 		case err == nil:
 			continue // the server ends a stream now and then, to see who watches
 		}
+		lost = true
 		p.say("not connected: %s; trying again", visible(err.Error()))
 		select {
 		case <-ctx.Done():
@@ -79,6 +84,13 @@ func (p *program) watchQueue(ctx context.Context, mine bool) error {
 		}
 		wait = min(2*wait, watchLongest)
 	}
+}
+
+// reachable says whether the server answers again: a stream on which nothing happens
+// would not show it.
+func (p *program) reachable(ctx context.Context) bool {
+	_, err := p.call(ctx, "GET", "/healthz", nil, nil)
+	return err == nil
 }
 
 // queueEvent prints one; with the first of a stream, what waits already.
@@ -95,6 +107,7 @@ func (p *program) queueEvent(ctx context.Context, e client.Event, own string) er
 			return err
 		}
 	}
+	n := 0
 	for after := ""; ; {
 		var out api.Queue
 		if _, err := p.call(ctx, "GET", query("/v1/decisions", "mine", own, "after", after), nil, &out); err != nil {
@@ -117,11 +130,18 @@ func (p *program) queueEvent(ctx context.Context, e client.Event, own string) er
 				return err
 			}
 		}
-		if len(out.Items) == 0 {
+		if n += len(out.Items); len(out.Items) == 0 {
+			if n == 0 {
+				p.say("nothing waits; what happens is printed as it happens")
+			}
 			return nil
 		}
 	}
 }
+
+// happened is what is said of an event besides how the Decision then is.
+var happened = map[string]string{"edited": "the action was changed", "vote": "a vote", "break-glass": "AN ADMIN BREAKS THE GLASS", "question": "a question",
+	"answer": "an answer", "held": "it is held now"}
 
 func (p *program) queueLine(raw []byte, q api.QueueEvent) error {
 	if p.json {
@@ -130,6 +150,9 @@ func (p *program) queueLine(raw []byte, q api.QueueEvent) error {
 	says := string(q.State)
 	if q.State == decision.Open {
 		says = "needs " + decision.Says(q.Missing) + ", until " + when(q.ExpiresAt)
+	}
+	if what := happened[q.What]; what != "" {
+		says = what + "; " + says
 	}
 	if q.Held {
 		says += ", " + decision.HeldText

@@ -33,10 +33,10 @@ type usageError struct{ msg, hint string }
 
 func (e *usageError) Error() string { return e.msg }
 
-// waitingError says that the Intent waits for a person.
-type waitingError struct{}
+// waitingError says that the Intent waits, and for what.
+type waitingError struct{ msg, hint string }
 
-func (e *waitingError) Error() string { return "the action waits for a Decision; nothing was executed" }
+func (e *waitingError) Error() string { return e.msg }
 
 // auditError says that verification found something.
 type auditError struct {
@@ -94,7 +94,7 @@ func explained(err error) (msg, hint string) {
 		return e.Detail, e.Hint
 	}
 	if e, ok := errors.AsType[*waitingError](err); ok {
-		return e.Error(), "an approver finds it with: sallyport decision list"
+		return e.msg, e.hint
 	}
 	if e, ok := errors.AsType[*rowsError](err); ok {
 		return e.Error(), "somebody without the vault's keys changed them before the backup was made: restore an earlier one, or this one with --refused-rows, where they stay refused"

@@ -14,7 +14,7 @@ import (
 )
 
 func (p *program) incidentCmd() *cobra.Command {
-	return noun("incident", "See where secrets were met that belong nowhere, and work through it",
+	return noun("incident", "See where secrets were met that belong nowhere, and where the glass was broken, and work through it",
 		p.incidentList(), p.incidentShow(), p.incidentClose(), p.incidentPromote(), p.incidentDismiss())
 }
 
@@ -74,24 +74,31 @@ func (p *program) incidentShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(raw, func() { p.incident(s.Incident); p.story(s.Story) })
+		return p.result(raw, func() { p.incident(s.Incident, s.ActorName); p.story(s.Kind, s.Story) })
 	})
 }
 
-func (p *program) incident(i incident.Incident) {
+func (p *program) incident(i incident.Incident, actor string) {
 	action := ""
 	if i.Connection != "" {
 		action = i.Connection + "/" + i.Tool
 	}
+	if actor != "" {
+		actor += " (" + i.Actor + ")"
+	}
 	p.pairs("incident", i.ID, "state", i.State, "kind", string(i.Kind), "secret", i.Secret, "also met", strings.Join(i.Also, " "), "rule", i.Rule, "family", i.Family,
 		"confidence", i.Confidence, "in quarantine as", i.Quarantine, "not kept", i.NotKept, "place", i.Place, "action", action, "run", i.Run, "mission", i.Mission,
-		"worker", i.Worker, "actor", i.Actor, "first", when(i.At), "last", when(i.LastAt), "count", strconv.Itoa(i.Count),
+		"worker", i.Worker, "actor", cmp.Or(actor, i.Actor), "first", when(i.At), "last", when(i.LastAt), "count", strconv.Itoa(i.Count),
 		"closed", when(i.ClosedAt), "by", cmp.Or(i.ClosedName, i.ClosedBy), "outcome", i.Outcome, "note", i.Note)
 }
 
 // story prints what could have happened, then what to do.
-func (p *program) story(s incident.Story) {
-	p.line("how could it get there?")
+func (p *program) story(kind incident.Kind, s incident.Story) {
+	if kind == incident.BreakGlass {
+		p.line("who did it, and why?")
+	} else {
+		p.line("how could it get there?")
+	}
 	for _, h := range s.Hypotheses {
 		p.line("  %s: %s", h.Sure, h.Says)
 		for _, e := range h.Evidence {

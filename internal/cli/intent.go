@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
+	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 )
 
@@ -41,7 +42,7 @@ func (p *program) intentPropose() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.outcome(raw, it)
+			return p.outcome(raw, api.IntentShown{Intent: it})
 		})
 	c.Flags().StringVar(&in.Connection, "connection", "", "one that the Mission holds")
 	c.Flags().StringVar(&in.Tool, "tool", "", "one of the Connection's tools")
@@ -56,7 +57,7 @@ func (p *program) intentPropose() *cobra.Command {
 func (p *program) intentShow() *cobra.Command {
 	return forWorkers(verb("show RUN INTENT", "Show what became of an Intent, with the same exit codes", "  sallyport intent show run_abc int_xyz", takes(2),
 		func(cmd *cobra.Command, args []string) error {
-			var it intent.Intent
+			var it api.IntentShown
 			raw, err := p.call(cmd.Context(), "GET", route("v1", "runs", args[0], "intents", args[1]), nil, &it)
 			if err != nil {
 				return err
@@ -66,12 +67,17 @@ func (p *program) intentShow() *cobra.Command {
 }
 
 // outcome prints an Intent, and says by the error what became of it.
-func (p *program) outcome(raw json.RawMessage, it intent.Intent) error {
+func (p *program) outcome(raw json.RawMessage, it api.IntentShown) error {
 	if err := p.result(raw, func() {
 		p.pairs("intent", it.ID, "state", string(it.State), "why", it.Why)
-		if it.Result != nil {
+		switch {
+		case it.Result == nil:
+		case it.State == intent.Parked || it.State == intent.Approved: // it is tried again
+			p.pairs("of the attempt before", string(it.Result.State))
+		default:
 			p.pairs("note", it.Result.Note, "answer", string(it.Result.Body))
 		}
+		p.stops(it.Stops)
 	}); err != nil {
 		return err
 	}
@@ -84,9 +90,14 @@ func (p *program) outcome(raw json.RawMessage, it intent.Intent) error {
 		return fault.New(fault.Conflict, "the action was not applied")
 	case intent.Unknown, intent.NeedsHuman:
 		return fault.New(fault.Unknown, "whether the action was applied is not known").WithHint("don't repeat it: an admin finds out, with: sallyport unknown list")
-	case intent.Proposed, intent.Parked, intent.Approved, intent.Claimed, intent.Sending:
+	case intent.Parked:
+		return &waitingError{"the action waits for a Decision; nothing was executed", "an approver finds it with: sallyport decision list"}
+	case intent.Proposed, intent.Approved, intent.Claimed, intent.Sending:
 	}
-	return &waitingError{}
+	if len(it.Stops) > 0 {
+		return &waitingError{"the action waits, because this is stopped: " + stopText(it.Stops[0]), "it goes on when an admin resumes it; wait, and don't propose it again"}
+	}
+	return &waitingError{"the action is under way; nothing is known about its outcome yet", "look again with: sallyport intent show " + it.Run + " " + it.ID}
 }
 
 func (p *program) unknownCmd() *cobra.Command {
@@ -152,7 +163,7 @@ func (p *program) intentResolve() *cobra.Command {
 func (p *program) unknownRevision(ctx context.Context, id string) (int, error) {
 	var out api.Intents
 	if _, err := p.call(ctx, "GET", "/v1/unknown", nil, &out); err != nil {
-		return 0, err
+		return 0, takesRole(err, ident.Admin)
 	}
 	for _, it := range out.Intents {
 		if it.ID == id {

@@ -31,7 +31,7 @@ func (p *program) runList() *cobra.Command {
 
 func (p *program) runShow() *cobra.Command {
 	return verb("show RUN", "Show a Run", "  sallyport run show run_abc", takes(1), func(cmd *cobra.Command, args []string) error {
-		var r intent.Run
+		var r api.RunShown
 		raw, err := p.call(cmd.Context(), "GET", route("v1", "runs", args[0]), nil, &r)
 		if err != nil {
 			return err
@@ -39,6 +39,7 @@ func (p *program) runShow() *cobra.Command {
 		return p.result(raw, func() {
 			p.pairs("run", r.ID, "mission", r.Mission, "state", string(r.State), "verdict", r.Verdict, "summary", r.Summary,
 				"started by", r.StarterName, "via", r.Via, "worker", r.Worker, "at", when(r.CreatedAt), "ended", when(r.EndedAt), "input", string(r.Input))
+			p.stops(r.Stops)
 		})
 	})
 }

@@ -20,6 +20,7 @@ type decisionPage struct {
 	Frame
 	asked
 	Ballots      []ballot
+	Was          *decision.Revision // of a Decision about an earlier revision: what it was, if that was kept
 	Run          intent.Run
 	Rail         []observed
 	SelfApproval bool     // the Mission allows it
@@ -194,7 +195,9 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 		p.Seen = it.Decision.Digest // to be rejected by
 		return p, v.judge(p)
 	}
-	if p.asked, err = askedOf(it); err != nil {
+	if it.Earlier() && it.Decision.State != decision.Open { // never what the action is now in place of what it was
+		p.earlier(it)
+	} else if p.asked, err = askedOf(it); err != nil {
 		return nil, err
 	}
 	if p.Rail, err = v.latest(p.Run, 0, maxRail); err != nil {
@@ -206,6 +209,27 @@ func (v *visit) decisionPage(it decision.Item) (*decisionPage, error) {
 		}
 	}
 	return p, v.judge(p)
+}
+
+// earlier shows what was kept of a Decision about an earlier revision of its action.
+func (p *decisionPage) earlier(it decision.Item) {
+	p.Seen = it.Decision.Digest
+	if was, ok := it.Was(); ok {
+		p.Was = &was
+		p.Args, p.Flagged = traced(arguments(was.Args), it.Decision.Origins), it.Decision.Origins.Flagged()
+		p.Odd, p.Redacted = hasOdd(string(was.Args)), redacted(string(was.Args))
+	}
+}
+
+// Earlier says whether the page is about an earlier revision of the action.
+func (p *decisionPage) Earlier() bool {
+	return p.Item.Earlier() && p.Item.Decision.State != decision.Open
+}
+
+// Stopped says whether the kill switch holds the action up, or nobody can say.
+func (p *decisionPage) Stopped() bool {
+	i := p.Item.Intent
+	return p.NoStops || slices.ContainsFunc(p.Stops, func(s intent.Stop) bool { return s.Holds(i.Run, i.Mission, i.Connection) })
 }
 
 // judge says on the page whether its viewer may decide, or why not.

@@ -67,6 +67,9 @@ func TestAQuestionAChangeAndTwoVotesThroughThePages(t *testing.T) {
 	ann.post(path+"/edit", url.Values{"digest": {"old"}, "args": {`{"name":"Siemens AG","note":"20"}`}}).want(409, "20")
 	ann.post(path+"/edit", url.Values{"digest": {old.value("digest")}, "args": {`{"name":"Siemens AG","note":"20"}`}, "reason": {"see the answer"}}).want(303)
 
+	// Its page shows what it was, by whom it was changed, and that votes on it are void.
+	ann.get(path).want(200, "about revision 1", "changed by ann", "as it was", "10", "can't be shown any more", "votes on it are void", "bob").wantNot("By bob", "0001-01-01", "in revision 1 20")
+
 	// The old page's verdict is for nothing any more.
 	ann.post(path, verdict(old, "approve", ann.code())).want(409, "Nothing was decided")
 	items, err := o.app.Desk.Queue(t.Context(), tenant, decision.Filter{Run: it.Decision.Run, State: decision.Open})
@@ -84,6 +87,9 @@ func TestAQuestionAChangeAndTwoVotesThroughThePages(t *testing.T) {
 		t.Fatalf("the system has made %d", o.created.Load())
 	}
 	ann.get(path).want(200, "approved", "By ann, bob", "Changed by ann")
+	if old := ann.get("/decisions/"+it.Decision.ID).want(200, "which is at 2 now"); strings.Contains(old.body, `>20<`) {
+		t.Error("the page of the earlier Decision shows what the action is now")
+	}
 }
 
 func TestTheGlassIsBrokenThroughThePage(t *testing.T) {

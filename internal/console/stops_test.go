@@ -58,3 +58,16 @@ func TestTheKillSwitchOnItsPage(t *testing.T) {
 	}
 	ada.get("/stops?done=resumed").want(200, "It goes on.")
 }
+
+// A page that takes an approval says what the approval does while it is stopped.
+func TestAnApprovalUnderAStopIsSentWhenItIsLifted(t *testing.T) {
+	o := open(t)
+	sam, ann, ada := o.hire("sam", ident.Requester), o.hire("ann", ident.Approver), o.hire("ada", ident.Admin).enter()
+	o.furnish("ann")
+	o.pass(60e9)
+	path := "/decisions/" + o.park(sam, `{"name":"Siemens AG"}`, "it is new").Decision.ID
+	ann.enter()
+	ann.get(path).want(200, "it is sent once, at once")
+	ada.post("/stops", url.Values{"kind": {"connection"}, "name": {"erp"}, "reason": {"it pays twice"}}).want(303)
+	ann.get(path).want(200, "it is sent once, when the stop is lifted", "it pays twice").wantNot("at once")
+}

@@ -210,8 +210,12 @@ func (d Decision) TeamName(id string) string {
 	return ""
 }
 
-// By are the names of the people whose votes made the Decision what it is.
+// By are the names of the people whose votes made the Decision what it is; none where
+// it is open, or no vote ended it.
 func (d Decision) By() (names []string) {
+	if d.State != Approved && d.State != Rejected {
+		return nil
+	}
 	for _, v := range d.Counted() {
 		if d.State == Rejected && v.Verdict == Reject || d.State != Rejected && v.Verdict == Approve && v.Glass == d.BreakGlass {
 			names = append(names, v.Name)

@@ -14,10 +14,11 @@ type Candidate struct {
 	Principal ident.Principal
 	// Since is when they joined each needed Team that they are in, by its id.
 	Since map[string]time.Time
-	// Admin is since when they have the role admin; zero: they have it not, or the
-	// glass can't be broken here.
-	Admin  time.Time
-	Factor *Factor
+	// Admin is since when they have the role admin; zero: they have it not.
+	Admin time.Time
+	// NoGlass says that the glass can't be broken here.
+	NoGlass bool
+	Factor  *Factor
 	// For is what the Factor is for, where that is a list that the Decision is one
 	// of ([ActAll]); empty: for this Decision alone.
 	For intent.Digest
@@ -92,8 +93,12 @@ func Judge(d Decision, i intent.Intent, c Candidate, v Verdict, p Parties, now t
 func seat(d Decision, i intent.Intent, c Candidate, v Verdict) (string, error) {
 	if v == Glass {
 		switch {
-		case c.Admin.IsZero() || !c.Admin.Before(i.CreatedAt):
+		case c.NoGlass:
+			return "", &Refusal{NotAdmin, noGlass}
+		case c.Admin.IsZero():
 			return "", Refuse(NotAdmin)
+		case !c.Admin.Before(i.CreatedAt):
+			return "", &Refusal{NotAdmin, adminLater}
 		case voted(d, c.Principal.ID, true):
 			return "", Refuse(Voted)
 		}

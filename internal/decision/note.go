@@ -53,7 +53,7 @@ func (k *Desk) Ask(ctx context.Context, who ident.Principal, id string, seen int
 	}
 	if err := k.eligible(ctx, who, it, seen, now); err != nil {
 		if code := CodeOf(err); code != "" {
-			err = k.refused(ctx, it.Decision, Request{Who: who}, code, err, now)
+			err = k.refused(ctx, it.Decision, Request{Verdict: asking, Who: who}, code, err, now)
 		}
 		return Note{}, err
 	}

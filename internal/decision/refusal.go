@@ -57,12 +57,18 @@ var refusals = map[Code]*fault.Error{
 	NeedsPasskey: fault.New(fault.Denied, "this Decision takes a passkey; a password and a one-time code do not count").WithHint("decide on its page in the console, with a passkey"),
 	NotApproved:  fault.New(fault.Denied, "the action has no approval that holds"),
 	Altered:      fault.New(fault.Conflict, heldWhy).WithHint(heldHint),
-	Voted:        fault.New(fault.Conflict, "a person's vote counts once, and theirs is on the record").WithHint("another member has to decide too; a rejection ends it at any time"),
+	Voted:        fault.New(fault.Conflict, "a person's vote counts once, and theirs is on the record").WithHint("somebody else has to decide too: another member of the Team, or another admin where the glass is broken; a rejection ends it at any time"),
 	Enough:       fault.New(fault.Conflict, "enough members of that Team have approved; it waits for others"),
-	NotAdmin:     fault.New(fault.Denied, "only who was an admin before the action was proposed can break the glass, where the server's configuration lets it be broken"),
+	NotAdmin:     fault.New(fault.Denied, "only an admin can break the glass"),
 	NoReason:     fault.New(fault.Invalid, "breaking the glass takes a reason"),
 	Unlike:       fault.New(fault.Conflict, "only Decisions on the same Connection and Tool, for which the same policies ask the same Teams, are decided together").WithHint("decide on the others one by one"),
 }
+
+// What is said in place of NotAdmin's own words, where the reason is another.
+var (
+	adminLater = fault.New(fault.Denied, "only who was an admin before the action was proposed can break the glass; who got a new password is one since then").WithHint("ask another admin, or the Team")
+	noGlass    = fault.New(fault.Denied, "the glass can't be broken here: the server's configuration forbids it").WithHint("the Teams have to decide")
+)
 
 // Refusal is why a verdict does not count. It wraps a fault.
 type Refusal struct {

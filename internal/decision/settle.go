@@ -97,6 +97,7 @@ func (k *Desk) judge(ctx context.Context, it Item, c Candidate, v Verdict, now t
 			return Vote{}, err
 		}
 	}
+	c.NoGlass = k.NoGlass
 	if v == Glass && !k.NoGlass {
 		var err error
 		if c.Admin, err = k.Facts.AdminSince(ctx, d.Tenant, c.Principal.ID); err != nil && !fault.Is(err, fault.NotFound) {
@@ -176,11 +177,12 @@ func Says(needs []Need) string {
 	return strings.Join(parts, ", ")
 }
 
-// refusedVerdict is the entry of a verdict that does not count. The verdict and
-// the digest are the caller's words, so only those of a known form are in it.
+// refusedVerdict is the entry of a verdict that does not count, or of what only who
+// could give one may do. The verdict and the digest are the caller's words, so only
+// those of a known form are in it; of every other it says "none".
 func refusedVerdict(d Decision, r Request, code Code, now time.Time) audit.Event {
-	f := map[string]any{"decision": d.ID, "digest": d.Digest, "teams": teamIDs(d), "why": string(code)}
-	if r.Verdict.Known() {
+	f := map[string]any{"decision": d.ID, "digest": d.Digest, "teams": teamIDs(d), "why": string(code), "verdict": "none"}
+	if r.Verdict.Known() || r.Verdict == editing || r.Verdict == asking {
 		f["verdict"] = r.Verdict
 	}
 	if r.Factor != nil {

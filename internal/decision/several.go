@@ -75,15 +75,16 @@ func (k *Desk) Alike(ctx context.Context, tenant ident.Tenant, ids []string, v V
 			return nil, "", err
 		}
 		ds[i] = items[i].Decision
-		if i > 0 && !alike(items[0], items[i]) {
+		if i > 0 && !SameKind(items[0], items[i]) {
 			return nil, "", Refuse(Unlike)
 		}
 	}
 	return items, ActAll(ds, v, account), nil
 }
 
-// alike says whether two actions are of one kind, for which the same is asked.
-func alike(a, b Item) bool {
+// SameKind says whether two actions are of one kind, for which the same is asked: such
+// can be decided together.
+func SameKind(a, b Item) bool {
 	return a.Intent.Bound.Connection == b.Intent.Bound.Connection && a.Intent.Bound.Tool == b.Intent.Bound.Tool &&
 		a.Decision.Mission == b.Decision.Mission && slices.Equal(a.Decision.Policies, b.Decision.Policies) && slices.Equal(a.Decision.Needs, b.Decision.Needs)
 }

@@ -68,7 +68,7 @@ type Quarantine interface {
 	Dismiss(ctx context.Context, t ident.Tenant, name string, actor ident.Principal) (vault.Secret, error)
 }
 
-// Config is what a Desk works with. All of it is needed.
+// Config is what a Desk works with. All of it is needed but Name.
 type Config struct {
 	Store      Store
 	Records    Records
@@ -77,6 +77,9 @@ type Config struct {
 	Quarantine Quarantine
 	// Goal is a Mission's goal in words, or "" where there is no such Mission.
 	Goal func(t ident.Tenant, mission string) string
+	// Name is what people call a principal, "kind:id", or "" where nobody knows. It may
+	// be nil.
+	Name func(ctx context.Context, t ident.Tenant, principal string) string
 }
 
 // Desk is the service. It is safe for concurrent use.
@@ -141,7 +144,8 @@ func (k *Desk) Get(ctx context.Context, who ident.Principal, id string) (Inciden
 // Shown is an incident with its story.
 type Shown struct {
 	Incident
-	Story Story `json:"story"`
+	ActorName string `json:"actorName,omitempty"` // what people call its actor, where that is known
+	Story     Story  `json:"story"`
 }
 
 // Show is one with its story. Errors as of Get.
@@ -154,7 +158,16 @@ func (k *Desk) Show(ctx context.Context, who ident.Principal, id string) (Shown,
 	if err != nil {
 		return Shown{}, err
 	}
-	return Shown{i, Tell(f)}, nil
+	return Shown{i, k.name(ctx, i.Tenant, i.Actor), Tell(f)}, nil
+}
+
+// name is what people call a principal, or "".
+func (k *Desk) name(ctx context.Context, t ident.Tenant, principal string) string {
+	if k.Name == nil {
+		return ""
+	}
+	name, _ := k.Secrets.Scrub(t).String(k.Name(ctx, t, principal))
+	return name
 }
 
 // clean scrubs what is not the product's own words, with the secrets of now: one

@@ -13,6 +13,7 @@ type GlassVote struct {
 	Audit    int64 // index of its entry
 	At       time.Time
 	Actor    string
+	Name     string // what people call the actor; "" where nobody knows
 	Method   string // of the proof
 	Why      string
 	Decision string
@@ -32,7 +33,7 @@ func (k *Desk) glass(ctx context.Context, i Incident) (out []GlassVote, err erro
 			continue // verifying the log names it
 		}
 		text := func(field string) string { s, _ := e.Fields[field].(string); return s }
-		out = append(out, GlassVote{e.Index, e.At, e.Actor, text("method"), text("why"), text("decision"), text("state")})
+		out = append(out, GlassVote{e.Index, e.At, e.Actor, k.name(ctx, i.Tenant, e.Actor), text("method"), text("why"), text("decision"), text("state")})
 	}
 	return out, err
 }
@@ -41,7 +42,11 @@ func (k *Desk) glass(ctx context.Context, i Incident) (out []GlassVote, err erro
 func glassBroken(f Facts) (Hypothesis, bool) {
 	h := Hypothesis{Code: "glass_begun", Sure: Certain, Says: "An admin approved in place of the Teams. It takes another one, so nothing was carried out for it."}
 	for _, v := range f.Glass {
-		h.Evidence = append(h.Evidence, Evidence{Says: fmt.Sprintf("%s, with %s: %s", v.Actor, v.Method, v.Why), At: v.At, Run: f.Incident.Run, Intent: f.Incident.Intent, Audit: at(v.Audit)})
+		who := v.Actor
+		if v.Name != "" {
+			who = v.Name + " (" + v.Actor + ")"
+		}
+		h.Evidence = append(h.Evidence, Evidence{Says: fmt.Sprintf("%s, with %s: %s", who, v.Method, v.Why), At: v.At, Run: f.Incident.Run, Intent: f.Incident.Intent, Audit: at(v.Audit)})
 		if v.State == "approved" {
 			h.Code, h.Says = "glass_broken", "Two admins approved the action in place of the Teams, and it was carried out if nothing else forbade it."
 		}
@@ -56,5 +61,5 @@ func glassNext(f Facts) []Step {
 	if i.Intent != "" {
 		out = append(out, Step{"Read the action, and what became of it", "sallyport intent show " + i.Run + " " + i.Intent, "/runs/" + i.Run + "#" + i.Intent})
 	}
-	return append(out, Step{Says: "If it was somebody else, end their sessions and factors", Command: "sallyport account disable ACCOUNT"})
+	return append(out, Step{Says: "If it was somebody else with their factors, disable that account", Command: "sallyport account disable ACCOUNT"})
 }
