@@ -139,6 +139,10 @@ var matrix = map[string]expected{
 	"POST /v1/accounts/{account}/passkeys/{passkey}/remove": only(403),
 	"POST /v1/decisions/{decision}/challenge":               only(404, "approver", "admin"),
 	"GET /v1/audit/query":                                   only(400, "auditor", "admin"),
+	"POST /v1/runs/{run}/erase":                             only(403, "admin"), // without a password
+	"GET /v1/holds":                                         only(200, "auditor", "admin"),
+	"POST /v1/holds":                                        only(400, "auditor", "admin"),
+	"POST /v1/holds/lift":                                   only(403, "admin"),
 	"POST /v1/audit/reindex":                                only(204, "admin"),
 	"GET /v1/audit/status":                                  only(200, "auditor", "admin"),
 	"POST /v1/audit/rotate-key":                             only(403, "admin"),

@@ -67,6 +67,8 @@ type Config struct {
 	Audit     audit.Reader
 	// AuditKeeper keeps the audit log.
 	AuditKeeper AuditKeeper
+	// Retainer erases bodies, and keeps them.
+	Retainer Retainer
 	// AuditAsker searches it.
 	AuditAsker AuditAsker
 	Store      Store
@@ -114,6 +116,7 @@ func New(c Config) *API {
 	a.policy()
 	a.auditLog()
 	a.auditAsk()
+	a.retention()
 	a.backups()
 	a.channels()
 	a.mux.HandleFunc("GET /v1/openapi.json", a.serveOpenAPI)

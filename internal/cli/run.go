@@ -9,7 +9,7 @@ import (
 
 func (p *program) runCmd() *cobra.Command {
 	return noun("run", "Start Runs of Missions, and see where they stand",
-		p.runStart(), p.runList(), p.runShow(), p.runFollow(), p.runReplay(), p.runIntents(), p.runStop(), p.runEnd())
+		p.runStart(), p.runList(), p.runShow(), p.runFollow(), p.runReplay(), p.runIntents(), p.runStop(), p.runEnd(), p.runErase())
 }
 
 func (p *program) runList() *cobra.Command {

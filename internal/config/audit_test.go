@@ -23,6 +23,11 @@ anchors:
   entries: 1000
   file: /mnt/elsewhere/anchor.jsonl
   syslog: {network: tls, address: "siem.example.com:6514", caFile: /etc/siem.pem}
+sinks:
+  - file: {path: /var/log/audit.jsonl, maxBytes: 1048576}
+  - syslog: {network: tls, address: "siem.example.com:6514"}
+  - webhook: {url: "https://siem.example.com/in", secret: siem-signing}
+retention: {days: 365}
 `
 
 func auditIn(t testing.TB, text string) (config.Audit, error) {
@@ -37,7 +42,8 @@ func auditIn(t testing.TB, text string) (config.Audit, error) {
 func TestTheFileOnTheAuditLogIsReadStrictly(t *testing.T) {
 	a, err := auditIn(t, auditFile)
 	if err != nil || a.Origin != "audit.example.com" || len(a.Witnesses.List) != 1 || a.Witnesses.Every.D(0) != 30*time.Second ||
-		a.Anchors.Syslog == nil || a.Anchors.Syslog.Address != "siem.example.com:6514" || a.Anchors.Entries != 1000 {
+		a.Anchors.Syslog == nil || a.Anchors.Syslog.Address != "siem.example.com:6514" || a.Anchors.Entries != 1000 ||
+		len(a.Sinks) != 3 || a.Sinks[2].Webhook.Secret != "siem-signing" || a.Sinks[0].File.MaxBytes != 1<<20 || a.Retention.Days != 365 {
 		t.Errorf("%+v, %v", a, err)
 	}
 	for name, c := range map[string]struct{ text, want string }{

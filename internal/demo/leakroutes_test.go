@@ -194,7 +194,8 @@ func (w *world) page(s *sinks, name string) *http.Client {
 func (w *world) crawlRoutes(s *sinks, runs []string, secret string) (routes, calls int) {
 	w.t.Helper()
 	there := w.everything(runs, secret)
-	patterns := append(routesInCode(w.t), "GET /v1/decisions/events?after=0") // with all that there was
+	patterns := append(routesInCode(w.t), "GET /v1/decisions/events?after=0", // with all that there was
+		"GET /v1/audit/query?record="+url.QueryEscape(secret), "GET /v1/audit/query?person="+url.QueryEscape(secret), "GET /v1/audit/query?since=2026-01-01T00:00:00Z&limit=200")
 	if len(patterns) < 60 {
 		w.t.Errorf("only %d routes were read from the code", len(patterns))
 	}

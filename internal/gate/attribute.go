@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"strings"
@@ -92,32 +91,18 @@ func (g *Gate) nameRecord(c *candidate, fields map[string]any, doc json.RawMessa
 
 // pointed is the string or the number at a JSON pointer (RFC 6901); false where
 // there is none, or an empty one.
-func pointed(doc json.RawMessage, pointer string) (string, bool) {
-	d := json.NewDecoder(bytes.NewReader(doc))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil {
+func pointed(doc json.RawMessage, ptr string) (string, bool) {
+	at, err := pointer(doc, ptr)
+	if err != nil || len(at) == 0 {
 		return "", false
 	}
-	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		step = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
-		switch in := v.(type) {
-		case map[string]any:
-			v = in[step]
-		case []any:
-			if len(step) != 1 || step[0] < '0' || int(step[0]-'0') >= len(in) { // a record is not the hundredth of a list
-				return "", false
-			}
-			v = in[step[0]-'0']
-		default:
-			return "", false
-		}
+	var text string
+	if json.Unmarshal(at, &text) == nil {
+		return text, text != ""
 	}
-	switch x := v.(type) {
-	case string:
-		return x, x != ""
-	case json.Number:
-		return x.String(), true
+	var number json.Number
+	if json.Unmarshal(at, &number) == nil {
+		return number.String(), number != ""
 	}
 	return "", false
 }

@@ -312,30 +312,18 @@ func (s *Store) ReindexAudit(ctx context.Context, t ident.Tenant) error {
 	}
 }
 
+// storedRef is a row of the index.
+type storedRef struct {
+	audit.Ref
+	index int64
+}
+
 // dropRefs takes away what is no entry's.
 func (s *Store) dropRefs(ctx context.Context, t ident.Tenant) error {
-	type key struct {
-		audit.Ref
-		index int64
-	}
-	last := key{}
-	for {
-		var page []key
-		rows, err := s.ro.QueryContext(ctx, `SELECT kind, value, idx FROM audit_ref WHERE tenant = $1 AND (kind, value, idx) > ($2, $3, $4)
-			ORDER BY kind, value, idx LIMIT $5`, string(t), string(last.Kind), last.Value, last.index, reindexPage)
-		if err != nil {
-			return storeErr("reading the audit log's index", err)
-		}
-		for rows.Next() {
-			var k key
-			if err := rows.Scan(&k.Kind, &k.Value, &k.index); err != nil {
-				_ = rows.Close()
-				return storeErr("reading the audit log's index", err)
-			}
-			page = append(page, k)
-		}
-		if err := rows.Close(); err != nil || len(page) == 0 {
-			return storeErr("reading the audit log's index", err)
+	for last := (storedRef{}); ; {
+		page, err := s.refsAfter(ctx, t, last)
+		if err != nil || len(page) == 0 {
+			return err
 		}
 		last = page[len(page)-1]
 		if err := s.write(ctx, func(tx *Tx) error {
@@ -358,4 +346,22 @@ func (s *Store) dropRefs(ctx context.Context, t ident.Tenant) error {
 			return err
 		}
 	}
+}
+
+// refsAfter is a page of the index, in its order.
+func (s *Store) refsAfter(ctx context.Context, t ident.Tenant, last storedRef) (page []storedRef, err error) {
+	rows, err := s.ro.QueryContext(ctx, `SELECT kind, value, idx FROM audit_ref WHERE tenant = $1 AND (kind, value, idx) > ($2, $3, $4)
+		ORDER BY kind, value, idx LIMIT $5`, string(t), string(last.Kind), last.Value, last.index, reindexPage)
+	if err != nil {
+		return nil, storeErr("reading the audit log's index", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k storedRef
+		if err := rows.Scan(&k.Kind, &k.Value, &k.index); err != nil {
+			return nil, storeErr("reading the audit log's index", err)
+		}
+		page = append(page, k)
+	}
+	return page, storeErr("reading the audit log's index", rows.Err())
 }

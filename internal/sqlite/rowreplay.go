@@ -80,6 +80,10 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		f.prints[id(tbStop, text("kind"), text("name"))] = text("row")
 	case audit.StopLifted:
 		delete(f.prints, id(tbStop, text("kind"), text("name")))
+	case audit.HoldSet:
+		f.prints[id(tbHold, text("kind"), text("name"))] = text("row")
+	case audit.HoldLifted:
+		delete(f.prints, id(tbHold, text("kind"), text("name")))
 	case audit.RunStarted:
 		f.runs[e.Run] = true
 	case audit.RunEnded:
@@ -176,7 +180,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount, tbPasskey, tbStop:
+	case tbResource, tbAccount, tbPasskey, tbStop, tbHold:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

@@ -56,7 +56,7 @@ var (
 	tbRun = define(7, table{name: "run", keys: 2,
 		loose: []string{"state", "segment", "turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests"},
 		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "source", "input", "salt", "state", "verdict", "summary", "segment",
-			"turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests", "start_key", "created_at", "ended_at"},
+			"turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests", "start_key", "created_at", "ended_at", "erased_at"},
 		live: func(r *row) bool { return r.text("state") != string(intent.RunEnded) }, liveSQL: "state <> 'ended'",
 		of: func(r *row) string { return startOf(r.text("mission"), r.text("starter"), r.text("start_key")) }})
 
@@ -97,9 +97,12 @@ var (
 	tbStop = define(15, table{name: "stop", keys: 3,
 		columns: []string{"tenant", "kind", "name", "since", "by", "by_name", "reason"}})
 
+	tbHold = define(16, table{name: "hold", keys: 3,
+		columns: []string{"tenant", "kind", "name", "since", "by", "reason"}})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold}
 )
 
 func never(*row) bool { return false }

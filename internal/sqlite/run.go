@@ -62,7 +62,7 @@ func (s *Store) CreateRun(ctx context.Context, n gate.NewRun) (r intent.Run, err
 		if _, err := t.insert(tbRun, cols{"tenant": r.Tenant, "id": r.ID, "mission": r.Mission, "starter": r.Starter, "starter_name": r.StarterName,
 			"via": r.Via, "worker": r.Worker, "source": r.Source, "input": string(r.Input), "salt": r.Salt, "state": r.State, "verdict": "", "summary": "", "segment": 0, "turns": 0,
 			"tokens_in": 0, "tokens_out": 0, "cost_usd": 0.0, "incidents": 0, "refusals": 0, "rests": 0, "start_key": nullText(n.Key),
-			"created_at": r.CreatedAt, "ended_at": 0}); err != nil {
+			"created_at": r.CreatedAt, "ended_at": 0, "erased_at": 0}); err != nil {
 			return err
 		}
 		return t.follow(r.Tenant, r.ID, commit.Step{Events: n.Events, Observe: n.Observe, Outbox: n.Outbox})

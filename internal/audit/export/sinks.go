@@ -3,6 +3,7 @@ package export
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -161,5 +162,7 @@ func (w Webhook) Send(ctx context.Context, b Batch) error {
 	if err != nil {
 		return fault.New(fault.Internal, "encoding the entries")
 	}
-	return w.Post(ctx, fmt.Sprintf("audit-%s-%d-%d", b.Tenant, b.First, b.Next), body)
+	// After a backup was restored there are other entries under the same indexes.
+	sum := sha256.Sum256(bytes.Join(b.Entries, []byte("\n")))
+	return w.Post(ctx, fmt.Sprintf("audit-%s-%d-%d-%x", b.Tenant, b.First, b.Next, sum[:8]), body)
 }

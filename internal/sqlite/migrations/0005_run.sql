@@ -26,6 +26,7 @@ CREATE TABLE run (
 	start_key TEXT,                 -- makes a start idempotent
 	created_at INTEGER NOT NULL,
 	ended_at INTEGER NOT NULL DEFAULT 0,
+	erased_at INTEGER NOT NULL DEFAULT 0, -- when its bodies were
 	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;
@@ -56,6 +57,18 @@ CREATE TABLE intent (
 	updated_at INTEGER NOT NULL,
 	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE INDEX run_erasable ON run (tenant, ended_at) WHERE erased_at = 0;
+-- What must not be erased.
+CREATE TABLE hold (
+	tenant TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	name TEXT NOT NULL,
+	since INTEGER NOT NULL,
+	by TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, kind, name)
 ) STRICT;
 CREATE UNIQUE INDEX intent_key ON intent (tenant, run, key) WHERE key IS NOT NULL;
 CREATE INDEX intent_same ON intent (tenant, run, connection, tool);
