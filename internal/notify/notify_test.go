@@ -43,7 +43,7 @@ func (nothing) ChannelState(context.Context, notify.Lane) (notify.State, error) 
 	return notify.State{}, nil
 }
 func (nothing) WaitingNotices(context.Context, notify.Lane, time.Time) (int, error) { return 0, nil }
-func (nothing) Opened(context.Context, notify.Lane) error                           { return nil }
+func (nothing) Opened(context.Context, notify.Lane, time.Time) error                { return nil }
 func (nothing) Record(context.Context, ...audit.Event) error                        { return nil }
 func (nothing) Noticed() <-chan struct{}                                            { return nil }
 func (nothing) Decision(context.Context, ident.Tenant, string) (decision.Decision, error) {
