@@ -13,6 +13,7 @@ import (
 var (
 	Visible = visible
 	Escaped = escaped
+	Plain   = plain
 	Block   = block
 	Route   = route
 	CodeOf  = codeOf
