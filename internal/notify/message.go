@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -82,7 +83,8 @@ func (n *Notifier) headline(d decision.Decision, no Notice) (string, bool) {
 	case resource.EventDecided:
 		return fmt.Sprintf("A Decision of the Team %s does not wait any more.", no.Team), d.State != decision.Open
 	case resource.EventBreakGlass:
-		return "Break-glass was used: an admin approved in place of the Teams. Look at the Decision and the audit log.", true
+		return "Break-glass was used: an admin approved in place of the Teams. Look at the Decision and the audit log.",
+			slices.ContainsFunc(d.Votes, func(v decision.Vote) bool { return v.Glass })
 	case resource.EventIncident:
 	}
 	return "", false

@@ -113,6 +113,26 @@ func TestARowThatWasPutInTellsNothingOfItsOwn(t *testing.T) {
 	}
 }
 
+type glass struct{ nothing }
+
+func (glass) Decision(_ context.Context, _ ident.Tenant, id string) (decision.Decision, error) {
+	return decision.Decision{ID: id, State: decision.Open, Votes: []decision.Vote{{Glass: id == "dec_broken"}}}, nil
+}
+
+// Of a broken glass the Decision is named, with its link; of one that is whole a row
+// that somebody put in tells nothing.
+func TestABrokenGlassIsToldWithItsDecision(t *testing.T) {
+	n := notifier(t, func(c *notify.Config) { c.Store, c.PublicURL = glass{}, "https://sallyport.example.com" })
+	no := notify.Notice{Lane: notify.Lane{Tenant: "acme", Channel: "mail"}, ID: "msg_0123abcd", Event: resource.EventBreakGlass, Decision: "dec_broken", At: now, Run: "run_1"}
+	if text, ok := n.Compose(no); !ok || !strings.Contains(text, "https://sallyport.example.com/decisions/dec_broken") {
+		t.Errorf("it is told: %t, %s", ok, text)
+	}
+	no.Decision = "dec_whole"
+	if text, ok := n.Compose(no); ok {
+		t.Errorf("of a glass that is whole it is told: %s", text)
+	}
+}
+
 func TestALinkComesFromAPublicURLThatIsOne(t *testing.T) {
 	for public, ok := range map[string]bool{"https://sallyport.example.com": true, "https://example.com/sallyport/": true, "http://127.0.0.1:1": true,
 		"sallyport.example.com": false, "javascript:alert(1)": false, "https://u:p@example.com": false, "https://example.com/?x=1": false, "https://example.com/#x": false, "https://\n": false} {
