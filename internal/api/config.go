@@ -2,6 +2,8 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -61,7 +63,7 @@ func DecodeResources(raw []json.RawMessage) ([]resource.Resource, error) {
 		}
 		r := resource.New(h.Kind)
 		if r == nil {
-			return nil, fault.Newf(fault.Invalid, "resource %d has the unknown kind %q", i+1, fault.Quote(string(h.Kind))).WithHint("the kinds are %v", resource.Kinds)
+			return nil, fault.Newf(fault.Invalid, "resource %d has the unknown kind %q", i+1, fault.Quote(string(h.Kind))).WithHint("the kinds are %s", strings.Trim(strings.ReplaceAll(fmt.Sprint(resource.Kinds), " ", ", "), "[]"))
 		}
 		if err := strict(b, r); err != nil {
 			return nil, fault.Newf(fault.Invalid, "resource %d (%s %s): %s", i+1, h.Kind, fault.Quote(h.Name), err)

@@ -51,7 +51,8 @@ type Me struct {
 	Tenant ident.Tenant `json:"tenant"`
 	Kind   ident.Kind   `json:"kind"`
 	ID     string       `json:"id"`
-	Name   string       `json:"name"`
+	Name   string       `json:"name"`            // as it is shown
+	Login  string       `json:"login,omitempty"` // of an account: what it signs in with
 	Roles  []ident.Role `json:"roles"`
 }
 
@@ -70,7 +71,17 @@ func (a *API) sessions() {
 		s, token, err := a.Directory.ChangePassword(c.Context(), c.who, in.Password, in.Code, in.New, a.Now())
 		return Session{Token: token, ExpiresAt: s.ExpiresAt, Me: me(s.Principal)}, err
 	})
-	handle(a, "GET", "/v1/me", "Who is signed in", signedIn, func(c *call, _ none) (Me, error) { return me(c.who), nil })
+	handle(a, "GET", "/v1/me", "Who is signed in", signedIn, func(c *call, _ none) (Me, error) {
+		m := me(c.who)
+		if c.who.Kind == ident.Person {
+			acc, err := a.Directory.Account(c.Context(), c.who.Tenant, c.who.ID)
+			if err != nil {
+				return Me{}, err
+			}
+			m.Login = acc.Name
+		}
+		return m, nil
+	})
 }
 
 // NewPassword is a request to change one's own password.

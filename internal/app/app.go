@@ -290,6 +290,7 @@ func (a *App) open(ctx context.Context) error {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)
+	a.warnPasskeys(ctx)
 	a.log.InfoContext(ctx, "ready", slog.String("address", a.Addr()), slog.Any("tenant", a.cfg.Tenant), slog.String("fips140", fipsMode()))
 	return nil
 }

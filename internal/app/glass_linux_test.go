@@ -53,7 +53,7 @@ func TestWhoBreaksTheGlassIsHeard(t *testing.T) {
 		}
 	}
 	no, err := c.store.NextNotice(t.Context(), lane, c.clock.Add(time.Minute))
-	if err != nil || no.Event != resource.EventBreakGlass || no.Run != d.Run {
+	if err != nil || no.Event != resource.EventBreakGlass || no.Run != d.Run || no.Decision != d.ID {
 		t.Errorf("the message is %+v: %v", no, err)
 	}
 	l, _, err := c.Incidents.List(t.Context(), c.adam, incident.Filter{Limit: 10})

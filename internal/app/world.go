@@ -207,10 +207,15 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.compile(ctx, who.Tenant, p.after); err != nil {
+	w, err := a.compile(ctx, who.Tenant, p.after)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkTeams(ctx, who.Tenant, in); err != nil {
 		return nil, err
 	}
 	a.warn(ctx, who.Tenant, in, p.report)
+	a.warnFew(ctx, who.Tenant, w, p.report)
 	if dry {
 		return p.report, nil
 	}

@@ -1,6 +1,9 @@
 package audit
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // Type says what happened.
 type Type string
@@ -284,6 +287,9 @@ var required = map[Type][]string{
 	FactorEnrolled: {"account", "credentialHash", "key", "party", "usable"},
 	FactorRemoved:  {"account", "credentialHash"},
 }
+
+// Types lists every type of an entry, sorted.
+func Types() []Type { return slices.Sorted(maps.Keys(allowed)) }
 
 // SecretChanges are the types that a tenant's register of Secrets counts: as
 // many as its log has of them, so many changes there were.

@@ -16,24 +16,23 @@ import (
 )
 
 func (p *program) applyCmd() *cobra.Command {
-	var from string
-	var sets []string
+	var f from
 	var dry, prune bool
-	c := verb("apply -f DIR|FILE [--set NAME=VALUE]... [--dry-run] [--prune]", "Check resources and store them: all of them, or none",
+	c := verb("apply -f DIR|FILE... [--set NAME=VALUE]... [--dry-run] [--prune]", "Check resources and store them: all of them, or none",
 		`  sallyport apply -f ./resources
+  sallyport apply -f crm.yaml -f policies/
   sallyport apply -f crm.yaml --set CRM_URL=https://crm.example --dry-run`,
 		takes(0), func(cmd *cobra.Command, _ []string) error {
-			if from == "" {
+			if len(f.files) == 0 {
 				return &usageError{"what to apply is missing", "name a file or a directory with -f"}
 			}
-			vars, err := variables(sets)
+			vars, err := variables(f.sets)
 			if err != nil {
 				return err
 			}
-			return p.apply(cmd.Context(), from, vars, prune, dry)
+			return p.apply(cmd.Context(), f.files, vars, prune, dry)
 		})
-	c.Flags().StringVarP(&from, "file", "f", "", "a YAML file, or a directory of them")
-	c.Flags().StringArrayVar(&sets, "set", nil, "the value of ${NAME} in the files; never a secret")
+	f.flags(c)
 	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would change")
 	c.Flags().BoolVar(&prune, "prune", false, "also remove what is applied and not in the files")
 	return c
@@ -51,12 +50,12 @@ func variables(sets []string) (map[string]string, error) {
 	return vars, nil
 }
 
-func (p *program) apply(ctx context.Context, from string, vars map[string]string, prune, dry bool) error {
+func (p *program) apply(ctx context.Context, files []string, vars map[string]string, prune, dry bool) error {
 	known := applied{ask: func(out any) error {
 		_, err := p.call(ctx, "GET", "/v1/resources", nil, out)
 		return err
 	}, prune: prune}
-	bundle, err := config.Load(config.Options{Vars: vars, Known: known.has}, from)
+	bundle, err := config.Load(config.Options{Vars: vars, Known: known.has}, files...)
 	if err != nil {
 		return err
 	}

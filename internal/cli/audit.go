@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/resource"
 )
 
 func (p *program) auditCmd() *cobra.Command {
@@ -33,6 +35,9 @@ func (p *program) auditTail() *cobra.Command {
 			if t.last < 1 {
 				return &usageError{"-n takes a number from 1", ""}
 			}
+			if err := knownType(t.typ); err != nil {
+				return err
+			}
 			return p.tail(cmd.Context(), t)
 		})
 	c.Flags().IntVarP(&t.last, "lines", "n", 50, "how many entries")
@@ -41,6 +46,20 @@ func (p *program) auditTail() *cobra.Command {
 	c.Flags().StringVar(&t.typ, "type", "", "of one type, like intent.claimed")
 	c.Flags().StringVar(&t.connection, "connection", "", "of one Connection")
 	return c
+}
+
+// knownType refuses a type that no entry has: nothing would ever be printed.
+func knownType(typ string) error {
+	if typ == "" {
+		return nil
+	}
+	var names []string
+	for _, t := range audit.Types() {
+		if names = append(names, string(t)); names[len(names)-1] == typ {
+			return nil
+		}
+	}
+	return &usageError{"no entry of the audit log has the type that --type names", cmp.Or(resource.DidYouMean(typ, names), "the types are in docs/audit.md, like intent.decided")}
 }
 
 // followEvery is how often a followed log is looked at.

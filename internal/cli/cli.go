@@ -4,7 +4,7 @@
 //
 // Results go to stdout, talk goes to stderr, and --json makes every result JSON,
 // one object a line where it is a stream. An error is a line "error:" and, where
-// there is one, a line "hint:". The exit code says what kind of error it is; see
+// there is one, a line "hint:"; with --json an object with both. The exit code says what kind of error it is; see
 // exit.go.
 //
 // It refuses a secret value as an argument, since the shell's history and the

@@ -70,6 +70,9 @@ func (p *program) signedIn() (*client.Client, error) {
 // call makes one call with whoever is signed in. out takes the answer; the raw
 // bytes are for --json.
 func (p *program) call(ctx context.Context, method, path string, in, out any) (json.RawMessage, error) {
+	if strings.Contains(path, "//") || strings.HasSuffix(path, "/") { // a part of a route is empty
+		return nil, &usageError{"an id or a name is missing", "give each that the command takes, those of its flags too: see --help"}
+	}
 	c, err := p.signedIn()
 	if err != nil {
 		return nil, err

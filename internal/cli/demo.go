@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,7 +63,7 @@ func (p *program) demoCode() *cobra.Command {
 		}
 		who, ok := people[args[0]]
 		if !ok {
-			return fault.Newf(fault.NotFound, "the demo has nobody of that name").WithHint("its people are %v", demo.Names())
+			return fault.Newf(fault.NotFound, "the demo has nobody of that name").WithHint("its people are %s", strings.Join(demo.Names(), ", "))
 		}
 		now := time.Now()
 		code, err := who.Code(now)

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -62,6 +63,10 @@ func (p *program) fail(err error) int {
 	}
 	for _, e := range parts(err) {
 		msg, hint := explained(e)
+		if p.json {
+			p.jsonError(msg, hint, kindOf(e))
+			continue
+		}
 		for line := range strings.SplitSeq(msg, "\n") {
 			fmt.Fprintf(p.err, "%s %s\n", paint(p.errColour, red, "error:"), visible(line))
 		}
@@ -70,6 +75,33 @@ func (p *program) fail(err error) int {
 		}
 	}
 	return codeOf(err)
+}
+
+// jsonError writes one error as JSON, on one line of stderr.
+func (p *program) jsonError(msg, hint string, kind fault.Kind) {
+	b, err := json.Marshal(struct {
+		Error string `json:"error"`
+		Hint  string `json:"hint,omitempty"`
+		Kind  string `json:"kind,omitempty"`
+	}{msg, hint, string(kind)})
+	if err == nil {
+		fmt.Fprintln(p.err, escaped(plain(string(b))))
+	}
+}
+
+// kindOf is an error's kind, the server's own of what the server said; "usage" of
+// a command line that is wrong.
+func kindOf(err error) fault.Kind {
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return "usage"
+	}
+	if _, ok := errors.AsType[*waitingError](err); ok {
+		return fault.Pending
+	}
+	if e, ok := errors.AsType[*client.Problem](err); ok {
+		return fault.Kind(e.Kind)
+	}
+	return fault.KindOf(err)
 }
 
 // parts lists what a joined error is made of.
@@ -138,11 +170,7 @@ func codeOf(err error) int {
 	if errors.Is(err, context.Canceled) {
 		return exitSignal
 	}
-	kind := fault.KindOf(err)
-	if e, ok := errors.AsType[*client.Problem](err); ok {
-		kind = fault.Kind(e.Kind)
-	}
-	switch kind {
+	switch kindOf(err) {
 	case fault.Denied:
 		return exitDenied
 	case fault.Unauthenticated:

@@ -14,6 +14,7 @@ import (
 var (
 	Visible = visible
 	Escaped = escaped
+	Plain   = plain
 	Block   = block
 	Route   = route
 	CodeOf  = codeOf

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 
 	"github.com/spf13/cobra"
@@ -100,18 +99,6 @@ func (p *program) outcome(raw json.RawMessage, it api.IntentShown) error {
 	return &waitingError{"the action is under way; nothing is known about its outcome yet", "look again with: sallyport intent show " + it.Run + " " + it.ID}
 }
 
-func (p *program) unknownCmd() *cobra.Command {
-	list := verb("list", "List the writes whose outcome a person has to find out", "  sallyport unknown list", takes(0), func(cmd *cobra.Command, _ []string) error {
-		var out api.Intents
-		raw, err := p.call(cmd.Context(), "GET", "/v1/unknown", nil, &out)
-		if err != nil {
-			return err
-		}
-		return p.result(raw, func() { p.intents("every write's outcome is known", out.Intents) })
-	})
-	return noun("unknown", "List writes whose outcome nothing could find out; settle one with: sallyport intent resolve", list)
-}
-
 // findings are the verdicts as they are typed.
 var findings = map[string]gate.Finding{"applied": gate.Applied, "not-applied": gate.NotApplied, "again": gate.TryAgain}
 
@@ -134,18 +121,16 @@ func (p *program) intentResolve() *cobra.Command {
 			case !p.typing() && !piped:
 				return &usageError{"this is typed on a terminal", "to read password and code from stdin, one a line, give --stdin"}
 			}
-			if revision == 0 {
-				var err error
-				if revision, err = p.unknownRevision(cmd.Context(), args[0]); err != nil {
-					return err
-				}
+			r, err := p.looked(cmd.Context(), args[0], api.Resolution{Revision: revision, Finding: finding, Why: why})
+			if err != nil {
+				return err
 			}
-			f, err := p.fresh(cmd.Context(), "put this on the record")
+			r.Fresh, err = p.fresh(cmd.Context(), "put this on the record")
 			if err != nil {
 				return err
 			}
 			var it intent.Intent
-			raw, err := p.call(cmd.Context(), "POST", route("v1", "intents", args[0], "resolution"), api.Resolution{Revision: revision, Finding: finding, Why: why, Fresh: f}, &it)
+			raw, err := p.call(cmd.Context(), "POST", route("v1", "intents", args[0], "resolution"), r, &it)
 			if err != nil {
 				return err
 			}
@@ -155,21 +140,4 @@ func (p *program) intentResolve() *cobra.Command {
 	c.Flags().IntVar(&revision, "revision", 0, "the revision that you looked for; the one of now unless said")
 	c.Flags().BoolVar(&piped, "stdin", false, "read password and one-time code from stdin, one a line")
 	return c
-}
-
-// unknownRevision is the revision of an Intent that somebody is asked about, and
-// says since when: what was looked for before that is not an answer. 0: it is not
-// asked about, which the server says.
-func (p *program) unknownRevision(ctx context.Context, id string) (int, error) {
-	var out api.Intents
-	if _, err := p.call(ctx, "GET", "/v1/unknown", nil, &out); err != nil {
-		return 0, takesRole(err, ident.Admin)
-	}
-	for _, it := range out.Intents {
-		if it.ID == id {
-			p.say("its outcome is unknown since %s (revision %d); the word is on that", when(it.UpdatedAt), it.Revision)
-			return it.Revision, nil
-		}
-	}
-	return 0, nil
 }

@@ -174,7 +174,9 @@ func (p *program) whoamiCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(raw, func() { p.pairs("name", me.Name, "tenant", string(me.Tenant), "roles", join(me.Roles), "id", me.ID) })
+		return p.result(raw, func() {
+			p.pairs("name", me.Name, "login", me.Login, "tenant", string(me.Tenant), "roles", join(me.Roles), "id", me.ID)
+		})
 	})
 }
 

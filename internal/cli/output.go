@@ -90,8 +90,35 @@ func (p *program) raw(b []byte) error {
 	if err := json.Compact(&line, b); err != nil {
 		return fault.New(fault.Internal, "the server's answer is not JSON")
 	}
-	_, err := io.WriteString(p.out, escaped(line.String())+"\n")
+	_, err := io.WriteString(p.out, escaped(plain(line.String()))+"\n")
 	return fault.Wrap(fault.Unavailable, "writing the result", err)
+}
+
+// plain takes back the escapes of &, < and > that encoding/json makes for pages,
+// and a terminal does not need: people copy what is here.
+func plain(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 == len(s) {
+			b.WriteByte(s[i])
+			continue
+		}
+		switch {
+		case strings.HasPrefix(s[i:], `\u0026`):
+			b.WriteByte('&')
+			i += 5
+		case strings.HasPrefix(s[i:], `\u003c`):
+			b.WriteByte('<')
+			i += 5
+		case strings.HasPrefix(s[i:], `\u003e`):
+			b.WriteByte('>')
+			i += 5
+		default: // an escape is two bytes at least: the second never begins another
+			b.WriteString(s[i : i+2])
+			i++
+		}
+	}
+	return b.String()
 }
 
 // escaped replaces invisible characters in JSON by its own escapes; outside

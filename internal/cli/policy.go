@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -45,17 +46,41 @@ func (p *program) policyCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list := w.Policy.Statements()
-			return p.result(map[string]any{"statements": append([]policy.Statement{}, list...), "policySet": w.Policy.Hash()}, func() {
+			list, warnings := w.Policy.Statements(), []string{}
+			for _, f := range app.TooFew(w, func(string) bool { return true }) {
+				warnings = append(warnings, fmt.Sprintf("the %s %s: %s", f.By.Kind, f.By.Name, f.Text))
+			}
+			return p.result(map[string]any{"statements": append([]policy.Statement{}, list...), "policySet": w.Policy.Hash(), "warnings": warnings}, func() {
 				var rows [][]string
 				for _, s := range list {
-					rows = append(rows, []string{s.ID, s.Effect, s.Question, strings.Join(append([]string{string(s.Part)}, s.Limits...), " "), s.Title})
+					rows = append(rows, []string{s.ID, s.Effect, s.Question, policy.Names(s.Approvers), remarks(s), s.Title})
 				}
-				p.table("there is no policy besides the built-in one", []string{"STATEMENT", "EFFECT", "QUESTION", "NOTE", "TITLE"}, rows)
+				p.table("there is no policy besides the built-in one", []string{"STATEMENT", "EFFECT", "QUESTION", "APPROVERS", "NOTE", "TITLE"}, rows)
+				for _, w := range warnings {
+					p.say("warning: %s", w)
+				}
 			})
 		})
 	f.flags(c)
 	return c
+}
+
+// remarks are what a statement's annotations say besides whom they ask.
+func remarks(s policy.Statement) string {
+	var out []string
+	if s.Part != "" {
+		out = append(out, string(s.Part))
+	}
+	if s.Expires != "" {
+		out = append(out, "expires "+s.Expires)
+	}
+	if s.Passkey {
+		out = append(out, "passkey")
+	}
+	if s.PinSecret {
+		out = append(out, "pinned secret")
+	}
+	return strings.Join(append(out, s.Limits...), ", ")
 }
 
 // world loads resources and compiles them: those of the files alone, or with
@@ -81,7 +106,11 @@ func (p *program) world(ctx context.Context, f from, cases bool) (*config.Bundle
 		}
 		return false
 	}
-	b, err := config.Load(config.Options{Vars: vars, Known: known, Cases: cases}, f.files...)
+	opts := config.Options{Vars: vars, Known: known, Cases: cases}
+	if p.server == "" {
+		opts.Elsewhere = "only the files were looked at: name those that have it too, or what is applied on a server with --server URL"
+	}
+	b, err := config.Load(opts, f.files...)
 	if err != nil {
 		return nil, none, err
 	}
@@ -114,8 +143,8 @@ func (p *program) there(ctx context.Context) ([]resource.Resource, error) {
 
 func (p *program) policyExplain() *cobra.Command {
 	var h gate.Hypothetical
-	var tool, args string
-	c := verb("explain --run RUN|--mission MISSION --tool CONNECTION/TOOL [--args JSON|@FILE] [--worker KIND]", "Show what policy says about a call, by which rules, and why",
+	var tool, args, at string
+	c := verb("explain --run RUN|--mission MISSION --tool CONNECTION/TOOL [--args JSON|@FILE] [--worker KIND] [--source IP] [--at TIME]", "Show what policy says about a call, by which rules, and why",
 		`  sallyport policy explain --run run_abc --tool erp-write/createVendor --args '{"name":"Acme"}'
   sallyport policy explain --mission vendor-onboarding --tool erp-write/createVendor --args @vendor.json`,
 		takes(0), func(cmd *cobra.Command, _ []string) error {
@@ -127,6 +156,11 @@ func (p *program) policyExplain() *cobra.Command {
 				return &usageError{"a Run or a Mission is needed, one of them", "name it with --run or --mission"}
 			}
 			var err error
+			if at != "" {
+				if h.At, err = time.Parse(time.RFC3339, at); err != nil {
+					return &usageError{"--at is not a time", "write it like 2026-01-05T22:00:00Z"}
+				}
+			}
 			if h.Args, err = p.arguments(args); err != nil {
 				return err
 			}
@@ -140,6 +174,8 @@ func (p *program) policyExplain() *cobra.Command {
 	c.Flags().StringVar(&h.Run, "run", "", "the Run that would make the call")
 	c.Flags().StringVar(&h.Mission, "mission", "", "instead of a Run: as if you had started one of this Mission")
 	c.Flags().StringVar(&h.Worker, "worker", "", "with --mission: built-in (the default) or outside")
+	c.Flags().StringVar(&h.From, "source", "", "with --mission: the IP address that the call would come from (default: yours)")
+	c.Flags().StringVar(&at, "at", "", "when the call would be made, like 2026-01-05T22:00:00Z (default: now)")
 	c.Flags().StringVar(&tool, "tool", "", "CONNECTION/TOOL")
 	c.Flags().StringVar(&args, "args", "", "the arguments as a JSON object, or @FILE with one; @- is stdin; never a secret")
 	return c

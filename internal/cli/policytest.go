@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +53,8 @@ type trial struct {
 	Got       policy.Effect `json:"got"`
 	Why       string        `json:"why"`
 	Approvers []string      `json:"approvers"`
+	Passkey   bool          `json:"passkey,omitempty"`
+	Expires   string        `json:"expires,omitempty"` // how long the Decision may wait, where one is asked for
 	Reasons   []string      `json:"reasons"`
 	Observed  []string      `json:"observed"`
 	Differs   []string      `json:"differs"`
@@ -118,17 +122,15 @@ func try(w gate.World, c config.Case) (trial, error) {
 		v = w.Policy.Evaluate(policy.Question{Tenant: "test", Run: "run_test", Mission: c.Mission, Starter: c.Starter, Worker: c.Worker, Connection: c.Connection,
 			Integration: m.Integration.Name, Tool: c.Tool, Effect: m.Tool.Effect, Args: c.Args, Now: c.Time(), Source: c.From(), Used: used,
 			Untrusted: func() []string { return c.Untrusted }})
-		switch {
-		case v.Effect != policy.Ask:
-			v.Approvers = nil // nobody is asked
-		case len(v.Approvers) == 0 && m.Decision != nil:
-			v.Approvers = []policy.Approver{{Team: m.Decision.Team, Count: 1}}
-		}
+		v = asked(v, m.Decision)
 	}
 	t := trial{Name: c.Name, Want: c.Want, Got: v.Effect, Why: v.Why, Reasons: append([]string{}, v.Reasons...), Approvers: []string{}, Observed: []string{}, Differs: []string{}}
 	t.File, t.Line = c.Place()
 	for _, a := range v.Approvers {
 		t.Approvers = append(t.Approvers, a.String())
+	}
+	if t.Passkey = v.Passkey; v.Expires != 0 {
+		t.Expires = v.Expires.String()
 	}
 	for _, o := range v.Observed {
 		t.Observed = append(t.Observed, o.ID)
@@ -137,11 +139,40 @@ func try(w gate.World, c config.Case) (trial, error) {
 		t.Differs = append(t.Differs, fmt.Sprintf("it is %s, and should be %s: %s", v.Effect, c.Want, v.Why))
 	}
 	t.differ("approvers", t.Approvers, c.Approvers)
+	if c.Passkey != nil && *c.Passkey != v.Passkey {
+		t.Differs = append(t.Differs, fmt.Sprintf("that a passkey is needed is %t, and should be %t", v.Passkey, *c.Passkey))
+	}
+	if want, err := time.ParseDuration(c.Expires); err == nil && want != v.Expires {
+		t.Differs = append(t.Differs, fmt.Sprintf("the Decision may wait %s, and should %s", cmp.Or(t.Expires, "not at all: nobody is asked"), want))
+	}
 	t.differ("reasons", t.Reasons, c.Reasons)
 	t.differ("observed statements", t.Observed, c.Observed)
 	t.Passed = len(t.Differs) == 0
 	return t, nil
 }
+
+// asked is a verdict with what the Mission's own rule adds to it; of one that asks
+// nobody, without what would be asked.
+func asked(v policy.Verdict, rule *resource.DecisionRule) policy.Verdict {
+	if v.Effect != policy.Ask {
+		v.Approvers, v.Expires, v.PinSecret, v.Passkey = nil, 0, false, false
+		return v
+	}
+	if v.Expires == 0 {
+		v.Expires = week
+	}
+	if rule == nil {
+		return v
+	}
+	if len(v.Approvers) == 0 {
+		v.Approvers = []policy.Approver{{Team: rule.Team, Count: max(rule.Count, 1)}}
+	}
+	v.Expires = min(v.Expires, rule.Expires.D(week))
+	return v
+}
+
+// week is how long a Decision waits where nothing says otherwise.
+const week = 7 * 24 * time.Hour
 
 // differ compares two lists without their order, when the case says one.
 func (t *trial) differ(what string, got, want []string) {

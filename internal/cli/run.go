@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/internal/api"
@@ -38,10 +41,32 @@ func (p *program) runShow() *cobra.Command {
 		}
 		return p.result(raw, func() {
 			p.pairs("run", r.ID, "mission", r.Mission, "state", string(r.State), "verdict", r.Verdict, "summary", r.Summary,
-				"started by", r.StarterName, "via", r.Via, "worker", r.Worker, "at", when(r.CreatedAt), "ended", when(r.EndedAt), "input", string(r.Input))
+				"started by", r.StarterName, "via", r.Via, "worker", r.Worker, "at", when(r.CreatedAt), "ended", when(r.EndedAt), "input", string(r.Input), "questions", p.asks(cmd.Context(), r.ID))
 			p.stops(r.Stops)
 		})
 	})
+}
+
+// asks says that approvers' questions about a Run wait for an answer; empty where
+// none does, or it can't be asked.
+func (p *program) asks(ctx context.Context, run string) string {
+	var all api.Notes
+	if _, err := p.call(ctx, "GET", route("v1", "runs", run, "questions"), nil, &all); err != nil {
+		return ""
+	}
+	open := map[string]bool{}
+	for _, n := range all.Notes {
+		if n.Answers == "" {
+			open[n.ID] = true
+		}
+	}
+	for _, n := range all.Notes {
+		delete(open, n.Answers)
+	}
+	if len(open) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d without an answer; see: sallyport decision answer --run %s", len(open), run)
 }
 
 func (p *program) runIntents() *cobra.Command {

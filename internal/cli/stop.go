@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"context"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/internal/api"
@@ -58,7 +61,7 @@ func (p *program) halt(kind intent.StopKind, use, short, verbName, example strin
 			in.Name = args[0]
 		}
 		if reason == "" {
-			return &usageError{"why is missing", "give --reason; it is on the record"}
+			return &usageError{"the reason is missing", "give --reason; it is on the record"}
 		}
 		if verbName == "stop" {
 			return p.stop(cmd, in.Halt)
@@ -73,7 +76,9 @@ func (p *program) halt(kind intent.StopKind, use, short, verbName, example strin
 		if _, err := p.call(cmd.Context(), "POST", "/v1/stops/resume", in, nil); err != nil {
 			return err
 		}
-		return p.result(map[string]string{"resumed": string(kind), "name": in.Name}, func() { p.line("%s%s: resumed", kind, spaced(in.Name)) })
+		err = p.result(map[string]string{"resumed": string(kind), "name": in.Name}, func() { p.line("%s%s: resumed", kind, spaced(in.Name)) })
+		p.stillStopped(cmd.Context())
+		return err
 	})
 	c.Flags().StringVar(&reason, "reason", "", "one line, for the record and for who waits")
 	if verbName == "resume" {
@@ -90,6 +95,20 @@ func (p *program) stop(cmd *cobra.Command, h gate.Halt) error {
 	}
 	p.say("what was claimed before may still end; nothing more is begun")
 	return p.result(raw, func() { p.line("%s%s: stopped since %s", s.Kind, spaced(s.Name), when(s.Since)) })
+}
+
+// stillStopped says which other stops hold after one was lifted. It is only talk:
+// that it can't be asked takes nothing from what was done.
+func (p *program) stillStopped(ctx context.Context) {
+	var out api.Stops
+	if _, err := p.call(ctx, "GET", "/v1/stops", nil, &out); err != nil || len(out.Stops) == 0 {
+		return
+	}
+	var names []string
+	for _, s := range out.Stops {
+		names = append(names, string(s.Kind)+spaced(s.Name))
+	}
+	p.say("still stopped: %s", strings.Join(names, ", "))
 }
 
 func spaced(name string) string {

@@ -16,6 +16,28 @@ import (
 	"sallyport.dev/internal/vault"
 )
 
+// FuzzPlain: JSON means the same without the escapes that pages need, and has none
+// of them any more.
+func FuzzPlain(f *testing.F) {
+	for _, s := range []string{"a&b", `back\\slash`, `\u0026`, `\\u003c`, "<b>", "\"&\"", "\xff", "x\\"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var was, is string
+		out := cli.Plain(string(b))
+		if json.Unmarshal(b, &was) != nil || json.Unmarshal([]byte(out), &is) != nil || was != is {
+			t.Fatalf("%s became %s", b, out)
+		}
+		if strings.ContainsAny(was, "&<>") && !strings.ContainsAny(out, "&<>") {
+			t.Fatalf("%s still has the escapes", out)
+		}
+	})
+}
+
 // FuzzVisible: whatever somebody else wrote, the terminal gets printable text.
 func FuzzVisible(f *testing.F) {
 	for _, s := range []string{"plain", "ring\a", "\x1b]0;title\a\x1b[2J", "\u009b31m", "pay \u202etxt.exe", "zero\u200bwidth", "line\nfake: line", "\xff\xfe", "Ünïcode – 漢字"} {

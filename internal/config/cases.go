@@ -27,6 +27,8 @@ type Case struct {
 	Used       map[string]UsedUntil `yaml:"used,omitempty"`      // of limits, by the statement's "policy/id"; nothing, if nothing is said
 	Want       string               `yaml:"want"`                // allow, ask or deny
 	Approvers  []string             `yaml:"approvers,omitempty"`
+	Passkey    *bool                `yaml:"passkey,omitempty"` // whether an approval takes one
+	Expires    string               `yaml:"expires,omitempty"` // how long the Decision may wait, like 48h
 	Reasons    []string             `yaml:"reasons,omitempty"`
 	Observed   []string             `yaml:"observed,omitempty"` // ids of statements in observe mode that would change the verdict
 
@@ -140,6 +142,11 @@ func (l *loader) check(c *Case) {
 	if c.at = CaseTime; c.At != "" {
 		if c.at, err = time.Parse(time.RFC3339, c.At); err != nil {
 			l.add(at("at"), fault.New(fault.Invalid, "it is not a time").WithHint("write it in quotes, like \"2026-01-05T12:00:00Z\""))
+		}
+	}
+	if c.Expires != "" {
+		if d, err := time.ParseDuration(c.Expires); err != nil || d <= 0 {
+			l.add(at("expires"), fault.New(fault.Invalid, "it is not a duration").WithHint("write it like 15m or 48h"))
 		}
 	}
 	if c.Source != "" {

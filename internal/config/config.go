@@ -49,6 +49,9 @@ type Options struct {
 	// Known says whether a resource that is not in the files exists anyway,
 	// because it was applied before. nil: none does.
 	Known func(resource.Kind, string) bool
+	// Elsewhere is the hint where a reference leads out of the files, and nothing in
+	// them is like it: where else somebody may look.
+	Elsewhere string
 	// Cases has files with cases for policies read too; without it, those of a
 	// directory are passed over.
 	Cases bool

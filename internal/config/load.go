@@ -304,7 +304,7 @@ func (l *loader) references() {
 				continue
 			}
 			l.add(l.b.places[catalog.Key{Kind: h.Kind, Name: h.Name}].at(ref.Path),
-				fault.Newf(fault.Invalid, "there is no %s %q", ref.Kind, fault.Quote(ref.Name)).WithHint("%s", resource.DidYouMean(ref.Name, names[ref.Kind])))
+				fault.Newf(fault.Invalid, "there is no %s %q", ref.Kind, fault.Quote(ref.Name)).WithHint("%s", cmp.Or(resource.DidYouMean(ref.Name, names[ref.Kind]), l.opts.Elsewhere)))
 		}
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/policy"
+	"sallyport.dev/internal/resource"
 )
 
 // Hypothetical is a call that policy is asked about, and that nobody makes: of a
@@ -21,7 +23,9 @@ type Hypothetical struct {
 	Connection string          `json:"connection"`
 	Tool       string          `json:"tool"`
 	Args       json.RawMessage `json:"args,omitempty"`
-	Source     netip.Addr      `json:"-"` // of a Mission's: where the caller's request came from
+	At         time.Time       `json:"at,omitzero"`      // when it would be made; now, if nothing is said
+	From       string          `json:"source,omitempty"` // of a Mission's: the IP address that it would come from; the caller's, if nothing is said
+	Source     netip.Addr      `json:"-"`                // of a Mission's: where the caller's request came from
 }
 
 // Explained is what policy says about a call, and why.
@@ -63,7 +67,7 @@ func (g *Gate) Explain(ctx context.Context, who ident.Principal, h Hypothetical)
 		return Explained{}, err
 	}
 	if c.match, err = c.world.Catalog.Match(c.run.Mission, h.Connection, h.Tool); err != nil {
-		return Explained{Effect: policy.Deny, Why: err.Error(), Reasons: []string{}, Approvers: []policy.Approver{}, Statements: []policy.Statement{},
+		return Explained{Effect: policy.Deny, Why: err.Error() + c.nearest(h), Reasons: []string{}, Approvers: []policy.Approver{}, Statements: []policy.Statement{},
 			Limits: []LimitUse{}, Observed: []policy.Observed{}, PolicySet: c.world.Policy.Hash()}, nil
 	}
 	c.it.Effect = c.match.Tool.Effect
@@ -71,7 +75,9 @@ func (g *Gate) Explain(ctx context.Context, who ident.Principal, h Hypothetical)
 		return Explained{}, err
 	}
 	q := c.question()
-	q.Now = g.Now()
+	if q.Now = h.At; q.Now.IsZero() {
+		q.Now = g.Now()
+	}
 	q.Used = func(u policy.Use) (int64, error) {
 		used, _, err := g.Earlier.PolicyUse(ctx, q.Tenant, u, "", q.Now)
 		return used, err
@@ -87,6 +93,27 @@ func (g *Gate) Explain(ctx context.Context, who ident.Principal, h Hypothetical)
 	return c.explained(x), nil
 }
 
+// nearest says which of the Mission's own Tools may have been meant by one that it
+// does not hold: an Integration's name often stands where a Connection's belongs.
+func (c *candidate) nearest(h Hypothetical) string {
+	var near, all []string
+	for _, t := range c.world.Catalog.Tools(c.run.Mission) {
+		name := t.Connection + "/" + t.Tool.Name
+		all = append(all, name)
+		conn, _ := c.world.Catalog.Connection(t.Connection)
+		if t.Tool.Name == h.Tool && conn != nil && conn.Integration == h.Connection {
+			near = append(near, name)
+		}
+	}
+	if len(near) > 0 {
+		return ": " + h.Connection + " is an Integration; of its Connections the Mission holds " + strings.Join(near, ", ")
+	}
+	if like := resource.DidYouMean(h.Connection+"/"+h.Tool, all); like != "" {
+		return ": " + like
+	}
+	return ""
+}
+
 // hypothetical makes the candidate that nobody proposed.
 func (g *Gate) hypothetical(ctx context.Context, who ident.Principal, h *Hypothetical) (*candidate, error) {
 	if (h.Run == "") == (h.Mission == "") {
@@ -94,6 +121,16 @@ func (g *Gate) hypothetical(ctx context.Context, who ident.Principal, h *Hypothe
 	}
 	if h.Run != "" && h.Worker != "" {
 		return nil, fault.New(fault.Invalid, "a Run has its Worker: name one with a Mission only")
+	}
+	if h.Run != "" && h.From != "" {
+		return nil, fault.New(fault.Invalid, "a Run has its source: name one with a Mission only")
+	}
+	if h.From != "" {
+		from, err := netip.ParseAddr(h.From)
+		if err != nil || from.Zone() != "" {
+			return nil, fault.New(fault.Invalid, "the source is not an IP address")
+		}
+		h.Source = from
 	}
 	run, err := g.asked(ctx, who, h)
 	if err != nil {
@@ -162,7 +199,7 @@ func (c *candidate) explained(x policy.Explanation) Explained {
 	expires := v.Expires
 	if r := c.match.Decision; r != nil && v.Effect == policy.Ask {
 		if len(out.Approvers) == 0 {
-			out.Approvers = []policy.Approver{{Team: r.Team, Count: 1}}
+			out.Approvers = []policy.Approver{{Team: r.Team, Count: max(r.Count, 1)}}
 		}
 		if e := time.Duration(r.Expires); e != 0 && (expires == 0 || e < expires) {
 			expires = e

@@ -49,8 +49,12 @@ func TestAnExplanationSaysByWhatAndChangesNothing(t *testing.T) {
 	}
 	none := about(run.ID)
 	none.Connection = "erp-other"
-	if x, err = w.Explain(t.Context(), sam, none); err != nil || x.Effect != policy.Deny || x.Why != "the Mission does not hold this tool" {
+	if x, err = w.Explain(t.Context(), sam, none); err != nil || x.Effect != policy.Deny || x.Why != "the Mission does not hold this tool: did you mean erp-write/createVendor?" {
 		t.Errorf("of what the Mission does not hold it says %+v, %v", x, err)
+	}
+	none.Connection = "erp" // the Integration, in place of a Connection
+	if x, err = w.Explain(t.Context(), sam, none); err != nil || x.Effect != policy.Deny || !strings.HasSuffix(x.Why, ": erp is an Integration; of its Connections the Mission holds erp-write/createVendor") {
+		t.Errorf("of an Integration it says %+v, %v", x, err)
 	}
 	if n := len(w.entries(audit.IntentDenied)); n != 0 {
 		t.Errorf("%d refusals are on record", n)

@@ -63,6 +63,10 @@ func (g *Gate) Ask(ctx context.Context, who ident.Principal, id string, r Resolu
 	}
 	var err error
 	if q.Intent, err = g.Intents.Intent(ctx, who.Tenant, id); err != nil {
+		if fault.Is(err, fault.NotFound) {
+			return q, fault.Newf(fault.NotFound, "there is no Intent %q", fault.Quote(id)).
+				WithHint("the ids of Intents begin with int_; sallyport unknown list has those that wait for a word")
+		}
 		return q, err
 	}
 	if q.at, err = g.Intents.Attempt(ctx, who.Tenant, id); err != nil {
@@ -77,7 +81,7 @@ func (g *Gate) Ask(ctx context.Context, who ident.Principal, id string, r Resolu
 		return q, fault.Newf(fault.Conflict, "what is unknown now is revision %d of the intent, and the word is on revision %d", q.Intent.Revision, r.Revision).
 			WithHint("it may have been sent again since you looked: look once more")
 	case r.Finding != Applied && r.Finding != NotApplied && r.Finding != TryAgain:
-		return q, fault.Newf(fault.Invalid, "%q is nothing that can be found out", fault.Quote(string(r.Finding))).WithHint("say applied, not_applied or again")
+		return q, fault.Newf(fault.Invalid, "%q is nothing that can be found out", fault.Quote(string(r.Finding))).WithHint("say applied, not_applied (not-applied on the command line) or again")
 	case strings.TrimSpace(r.Why) == "" || len(r.Why) > maxWhy:
 		return q, fault.Newf(fault.Invalid, "say how you found out, in at most %d bytes", maxWhy)
 	}
@@ -123,7 +127,7 @@ func (g *Gate) Resolve(ctx context.Context, who ident.Principal, id string, r Re
 // only one person's word.
 func (g *Gate) tryAgain(ctx context.Context, c *candidate, at commit.Attempt, end closing, now time.Time) error {
 	if c.run.State == intent.RunEnded {
-		return fault.New(fault.Conflict, "the Run has ended, so nothing of it is tried again").WithHint("say not_applied, and start another Run")
+		return fault.New(fault.Conflict, "the Run has ended, so nothing of it is tried again").WithHint("say that it was not applied, and start another Run")
 	}
 	if err := g.resolve(ctx, c); err != nil {
 		return err

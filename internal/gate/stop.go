@@ -88,7 +88,7 @@ func (h Halt) check() error {
 
 // mayStop checks who asks, and that there is what they name.
 func (g *Gate) mayStop(ctx context.Context, who ident.Principal, h Halt) error {
-	denied := fault.New(fault.Denied, "this is stopped by an admin").
+	denied := fault.New(fault.Denied, "only an admin may stop this; nothing was stopped").
 		WithHint("an approver stops a Mission whose Decisions are a Team's of theirs, and its Runs")
 	if !who.Valid() || who.Kind != ident.Person || !who.Has(ident.Admin) && !who.Has(ident.Approver) {
 		return denied

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -232,7 +233,7 @@ func checkRoles(roles []ident.Role) error {
 	for i, r := range roles {
 		if !slices.Contains(ident.Roles, r) {
 			return fault.Newf(fault.Invalid, "%q is not a role", fault.Quote(string(r))).
-				WithHint("the roles are %v", ident.Roles)
+				WithHint("the roles are %s", strings.Trim(strings.ReplaceAll(fmt.Sprint(ident.Roles), " ", ", "), "[]"))
 		}
 		if slices.Contains(roles[:i], r) {
 			return fault.Newf(fault.Invalid, "the role %q is given twice", r)

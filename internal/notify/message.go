@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -50,8 +51,7 @@ func (n *Notifier) compose(ctx context.Context, snap *catalog.Snapshot, ch *reso
 	m.mission = n.line(no.Tenant, m.mission)
 	if no.Decision == "" {
 		m.headline = map[resource.Event]string{
-			resource.EventIncident:   "A Worker did what it may not do; look at its Run.",
-			resource.EventBreakGlass: "Break-glass was used; look at the audit log.",
+			resource.EventIncident: "A Worker did what it may not do; look at its Run.",
 		}[no.Event]
 		m.link = n.to("runs", no.Run)
 		return m, m.headline != "", nil
@@ -82,7 +82,10 @@ func (n *Notifier) headline(d decision.Decision, no Notice) (string, bool) {
 		return fmt.Sprintf("A Decision that waits for the Team %s expires soon.", no.Team), waits
 	case resource.EventDecided:
 		return fmt.Sprintf("A Decision of the Team %s does not wait any more.", no.Team), d.State != decision.Open
-	case resource.EventBreakGlass, resource.EventIncident:
+	case resource.EventBreakGlass:
+		return "Break-glass was used: an admin approved in place of the Teams. Look at the Decision and the audit log.",
+			slices.ContainsFunc(d.Votes, func(v decision.Vote) bool { return v.Glass })
+	case resource.EventIncident:
 	}
 	return "", false
 }
@@ -97,7 +100,7 @@ func (n *Notifier) summarize(ctx context.Context, d decision.Decision, no Notice
 		return m, false, err
 	}
 	m.connection, m.tool = n.line(no.Tenant, it.Connection), n.line(no.Tenant, it.Tool)
-	if no.Event == resource.EventDecided {
+	if no.Event == resource.EventDecided || no.Event == resource.EventBreakGlass {
 		m.state = string(d.State)
 	} else {
 		m.expires = d.ExpiresAt

@@ -109,7 +109,7 @@ type Store interface {
 	Tried(ctx context.Context, t Try) error
 	ChannelState(ctx context.Context, l Lane) (State, error)
 	WaitingNotices(ctx context.Context, l Lane, now time.Time) (int, error)
-	Opened(ctx context.Context, l Lane) error // holds it back no longer
+	Opened(ctx context.Context, l Lane, at time.Time) error // a test was accepted then: it is held back no longer
 	Record(ctx context.Context, events ...audit.Event) error
 	Noticed() <-chan struct{}
 	Decision(ctx context.Context, tenant ident.Tenant, id string) (decision.Decision, error)

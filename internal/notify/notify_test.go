@@ -43,7 +43,7 @@ func (nothing) ChannelState(context.Context, notify.Lane) (notify.State, error) 
 	return notify.State{}, nil
 }
 func (nothing) WaitingNotices(context.Context, notify.Lane, time.Time) (int, error) { return 0, nil }
-func (nothing) Opened(context.Context, notify.Lane) error                           { return nil }
+func (nothing) Opened(context.Context, notify.Lane, time.Time) error                { return nil }
 func (nothing) Record(context.Context, ...audit.Event) error                        { return nil }
 func (nothing) Noticed() <-chan struct{}                                            { return nil }
 func (nothing) Decision(context.Context, ident.Tenant, string) (decision.Decision, error) {
@@ -110,6 +110,26 @@ func TestARowThatWasPutInTellsNothingOfItsOwn(t *testing.T) {
 		if text, ok := n.Compose(no); ok {
 			t.Errorf("%q is told: %s", id, text)
 		}
+	}
+}
+
+type glass struct{ nothing }
+
+func (glass) Decision(_ context.Context, _ ident.Tenant, id string) (decision.Decision, error) {
+	return decision.Decision{ID: id, State: decision.Open, Votes: []decision.Vote{{Glass: id == "dec_broken"}}}, nil
+}
+
+// Of a broken glass the Decision is named, with its link; of one that is whole a row
+// that somebody put in tells nothing.
+func TestABrokenGlassIsToldWithItsDecision(t *testing.T) {
+	n := notifier(t, func(c *notify.Config) { c.Store, c.PublicURL = glass{}, "https://sallyport.example.com" })
+	no := notify.Notice{Lane: notify.Lane{Tenant: "acme", Channel: "mail"}, ID: "msg_0123abcd", Event: resource.EventBreakGlass, Decision: "dec_broken", At: now, Run: "run_1"}
+	if text, ok := n.Compose(no); !ok || !strings.Contains(text, "https://sallyport.example.com/decisions/dec_broken") {
+		t.Errorf("it is told: %t, %s", ok, text)
+	}
+	no.Decision = "dec_whole"
+	if text, ok := n.Compose(no); ok {
+		t.Errorf("of a glass that is whole it is told: %s", text)
 	}
 }
 

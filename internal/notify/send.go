@@ -124,9 +124,19 @@ func (n *Notifier) Test(ctx context.Context, who ident.Principal, name string) e
 		return err
 	}
 	if sent != nil {
-		return sent
+		return located(ch, sent)
 	}
-	return n.Store.Opened(ctx, l)
+	return n.Store.Opened(ctx, l, n.Now())
+}
+
+// located adds where the receiver is to a failure that has no better hint: who
+// tests a Channel looks there next.
+func located(ch *resource.Channel, err error) error {
+	o, bad := ch.Origin()
+	if bad != nil || fault.HintOf(err) != "" || fault.KindOf(err) != fault.Unavailable {
+		return err
+	}
+	return &fault.Error{Kind: fault.Unavailable, Err: err, Hint: "the Channel sends to " + o.String() + ": is that address right, and does something listen there?"}
 }
 
 // home is the link of a test.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
@@ -25,7 +26,12 @@ type Statement struct {
 	Question    string   `json:"question"` // "call" or "call_unattended"
 	Part        Part     `json:"part,omitempty"`
 	Limits      []string `json:"limits,omitempty"` // "rate 20 per 1h per connection"
-	Text        string   `json:"text"`             // in Cedar's canonical form
+	// What it asks of a Decision; empty where it leaves that to others.
+	Approvers []Approver `json:"approvers,omitempty"`
+	Expires   string     `json:"expires,omitempty"` // a duration: "48h0m0s"
+	PinSecret bool       `json:"pinSecret,omitempty"`
+	Passkey   bool       `json:"passkey,omitempty"`
+	Text      string     `json:"text"` // in Cedar's canonical form
 }
 
 // Part is what a statement did to a verdict.
@@ -85,7 +91,11 @@ func describe(s *statement, question string, part Part) Statement {
 	policy, _, _ := strings.Cut(string(s.id), "/")
 	at := s.policy.Position()
 	d := Statement{ID: string(s.id), Policy: policy, Line: at.Line, Column: at.Column, Title: s.notes.title, Description: s.notes.description,
-		Effect: "forbid", Question: question, Part: part, Text: string(s.policy.MarshalCedar())}
+		Effect: "forbid", Question: question, Part: part, Text: string(s.policy.MarshalCedar()),
+		Approvers: slices.Clone(s.notes.approvers), PinSecret: s.notes.pin, Passkey: s.notes.passkey}
+	if s.notes.expires != 0 {
+		d.Expires = s.notes.expires.String()
+	}
 	if s.policy.Effect() == cedar.Permit {
 		d.Effect = "permit"
 	}

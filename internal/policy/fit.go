@@ -75,9 +75,18 @@ func (f *fit) check(p *xast.Policy) *fault.Error {
 		return err
 	}
 	if err := f.validator.Policy("", p); err != nil {
-		return fault.Newf(fault.Invalid, "it does not fit the tools: %s", clip(err.Error()))
+		return fault.Newf(fault.Invalid, "it does not fit the tools: %s", clip(err.Error())).WithHint("%s", typeHint(err.Error()))
 	}
 	return nil
+}
+
+// typeHint says what is meant where numbers of two types meet: a schema's number
+// is a decimal in Cedar, which has methods in place of signs.
+func typeHint(msg string) string {
+	if !strings.Contains(msg, "decimal") {
+		return ""
+	}
+	return `a number with fractions is a decimal: write context.args.amount.lessThanOrEqual(decimal("50.0")), or .greaterThan(...), in place of <= and >`
 }
 
 // has refuses "x has y" where no y can be: Cedar takes that for a constant

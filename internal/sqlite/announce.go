@@ -87,11 +87,13 @@ func (t *Tx) announceEvent(ev audit.Event) error {
 		return nil
 	}
 	once := ev.Run + " " + strconv.FormatInt(ev.At.Unix()/60, 10)
+	about := ""
 	if event == resource.EventBreakGlass { // it takes a person and a factor: each one is told
 		once = ev.Intent + " " + ev.Actor
+		about, _ = ev.Fields["decision"].(string)
 	}
 	return t.toChannels(ev.Tenant, func(c *resource.Channel) error {
-		return t.announce(c, announcement{tenant: ev.Tenant, event: event, run: ev.Run, mission: ev.Mission, once: once, due: ev.At})
+		return t.announce(c, announcement{tenant: ev.Tenant, event: event, decision: about, run: ev.Run, mission: ev.Mission, once: once, due: ev.At})
 	})
 }
 

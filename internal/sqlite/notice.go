@@ -122,10 +122,12 @@ func (t *Tx) putState(l notify.Lane, st notify.State) error {
 
 // Opened begins a tenant's Channel anew: what it was held back for may have been
 // mended.
-func (s *Store) Opened(ctx context.Context, l notify.Lane) error {
+func (s *Store) Opened(ctx context.Context, l notify.Lane, at time.Time) error {
 	return s.write(ctx, func(t *Tx) error {
 		*t.notices = true
-		_, err := t.Exec(`UPDATE channel_state SET next_at = 0 WHERE tenant = $1 AND channel = $2`, l.Tenant, l.Channel)
+		_, err := t.Exec(`INSERT INTO channel_state (tenant, channel, fails, since, told_at, failing, next_at, tried_at, sent_at, dropped, problem)
+			VALUES ($1, $2, 0, 0, 0, false, 0, $3, $3, 0, '')
+			ON CONFLICT (tenant, channel) DO UPDATE SET next_at = 0, tried_at = excluded.tried_at, sent_at = excluded.sent_at`, l.Tenant, l.Channel, ms(at))
 		return err
 	})
 }
