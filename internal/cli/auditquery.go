@@ -12,8 +12,8 @@ import (
 	"sallyport.dev/internal/audit"
 )
 
-// asked is what a query names, by the name of its flag, which is the API's too.
-var asked = []struct{ name, help string }{
+// askedFor is what a query names, by the name of its flag, which is the API's too.
+var askedFor = []struct{ name, help string }{
 	{"record", "the record in the system, as its Tool says where its name stands"}, {"secret", "the Secret's name"}, {"run", "of one Run"},
 	{"mission", "of one Mission"}, {"person", "an account's name or id: who acted, started the Run, or approved"}, {"worker", "built-in or outside"},
 	{"connection", "through one Connection"}, {"system", "at one Integration"}, {"tool", "by one Tool"}, {"type", "a type of entry, like intent.denied"},
@@ -22,7 +22,7 @@ var asked = []struct{ name, help string }{
 }
 
 func (p *program) auditQuery() *cobra.Command {
-	values := make([]string, len(asked))
+	values := make([]string, len(askedFor))
 	limit := 0
 	c := verb("query [--record NAME] [--secret NAME] [--run RUN] [--person NAME] [--system NAME] [--since TIME] …",
 		"Ask which Worker used which credential for what, the newest first",
@@ -32,7 +32,7 @@ func (p *program) auditQuery() *cobra.Command {
 				return &usageError{"--limit takes a number from 1", ""}
 			}
 			kv := []string{}
-			for i, f := range asked {
+			for i, f := range askedFor {
 				v, name := values[i], f.name
 				switch name {
 				case "since", "until":
@@ -46,7 +46,7 @@ func (p *program) auditQuery() *cobra.Command {
 			}
 			return p.askAudit(cmd.Context(), kv, limit)
 		})
-	for i, f := range asked {
+	for i, f := range askedFor {
 		c.Flags().StringVar(&values[i], f.name, "", f.help)
 	}
 	c.Flags().IntVar(&limit, "limit", 50, "how many calls at most")

@@ -8,7 +8,6 @@ import (
 	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
-	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 )
 
