@@ -48,7 +48,7 @@ func TestWhoBreaksTheGlassIsHeard(t *testing.T) {
 		c.must(err)
 		h := s.Story.Hypotheses
 		if want := []string{"glass_begun", "glass_broken"}[n]; len(h) != 1 || h[0].Code != want || h[0].Sure != incident.Certain || len(h[0].Evidence) != n+1 ||
-			!strings.Contains(h[0].Evidence[n].Says, who.String()+", with password+totp: the plant burns, says "+by) || h[0].Evidence[n].Audit == nil {
+			!strings.Contains(h[0].Evidence[n].Says, by+" ("+who.String()+"), with password+totp: the plant burns, says "+by) || h[0].Evidence[n].Audit == nil {
 			t.Errorf("after %s the story is %+v", by, s.Story)
 		}
 	}
