@@ -116,12 +116,17 @@ func threeTurns(_ context.Context, _ string, n int) (mission.Next, error) {
 }
 
 func TestASegmentGoesOnUntilTheRunWaits(t *testing.T) {
-	w := newWorker(threeTurns)
+	began := make(chan struct{})
+	w := newWorker(func(ctx context.Context, run string, n int) (mission.Next, error) {
+		<-began
+		return threeTurns(ctx, run, n)
+	})
 	e := open(t, t.TempDir(), w)
 	defer e.Close(10 * time.Second)
 	if start(t, e, "run_1", 1) {
 		t.Error("it had ended before it began")
 	}
+	close(began)
 	w.ends(t, "run_1")
 	ended(t, e, "run_1", 1)
 	if n := w.count("run_1"); n != 3 {
