@@ -363,10 +363,8 @@ const sweepEvery = 15 * time.Second
 
 // sweep ends what waits too long.
 func (a *App) sweep(ctx context.Context) {
-	t := time.NewTicker(sweepEvery)
-	defer t.Stop()
 	said := false
-	for {
+	every(ctx, sweepEvery, func() {
 		if err := a.store.Healthy(); err != nil && !said { // each request that fails for it says so itself
 			said = true
 			a.log.ErrorContext(ctx, "the store takes no writes any more; restart when this is mended", slog.String("why", err.Error()), slog.String("hint", fault.HintOf(err)))
@@ -375,10 +373,5 @@ func (a *App) sweep(ctx context.Context) {
 		a.round(ctx, "what waits can't be looked through for new Secrets", func() error { return a.holdAltered(ctx) })
 		a.round(ctx, "old uses of limits can't be removed", func() error { return a.store.SweepUses(ctx, a.now()) })
 		a.round(ctx, "old sessions can't be removed", func() error { return a.Directory.Sweep(ctx, a.now()) })
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
 }

@@ -97,20 +97,13 @@ func (a *App) carryOut(ctx context.Context) {
 	if len(c.Witnesses)+len(c.Sinks) == 0 {
 		return
 	}
-	every := c.Visit
-	if every == 0 {
-		every = visitEvery
+	often := c.Visit
+	if often == 0 {
+		often = visitEvery
 	}
-	t := time.NewTicker(every)
-	defer t.Stop()
-	for {
+	every(ctx, often, func() {
 		a.round(ctx, "the audit log's checkpoints can't be carried out", func() error { return a.notes.Round(ctx) })
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
 }
 
 // exportEvery is how often an export looks for new entries.
@@ -142,16 +135,9 @@ func (a *App) exportAll(ctx context.Context) {
 	var wg crash.Group
 	for _, x := range a.exports {
 		wg.Go(func() {
-			t := time.NewTicker(exportEvery)
-			defer t.Stop()
-			for {
+			every(ctx, exportEvery, func() {
 				a.round(ctx, "the audit log's entries can't be exported", func() error { return x.Round(ctx) })
-				select {
-				case <-ctx.Done():
-					return
-				case <-t.C:
-				}
-			}
+			})
 		})
 	}
 	wg.Wait()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
@@ -54,6 +55,20 @@ func (a *App) background(ctx context.Context, f func()) {
 func (a *App) round(ctx context.Context, failed string, f func() error) {
 	if err := crash.Try(ctx, a.log, f); err != nil && ctx.Err() == nil {
 		a.log.ErrorContext(ctx, failed, slog.Any("kind", fault.KindOf(err))) //nolint:sloglint // the callers' are fixed
+	}
+}
+
+// every calls f at once, and then as often, until ctx ends.
+func every(ctx context.Context, often time.Duration, f func()) {
+	t := time.NewTicker(often)
+	defer t.Stop()
+	for {
+		f()
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
 	}
 }
 

@@ -212,9 +212,7 @@ const keysEvery = 24 * time.Hour
 
 // watchKeys says when keys have become old. It rotates nothing by itself.
 func (a *App) watchKeys(ctx context.Context) {
-	t := time.NewTicker(keysEvery)
-	defer t.Stop()
-	for {
+	every(ctx, keysEvery, func() {
 		a.round(ctx, "the age of keys can't be looked at", func() error {
 			k, err := a.Vault.Keys(a.cfg.Tenant)
 			if err != nil {
@@ -225,10 +223,5 @@ func (a *App) watchKeys(ctx context.Context) {
 			}
 			return nil
 		})
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
 }

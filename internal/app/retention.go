@@ -89,16 +89,9 @@ func (a *App) retain(ctx context.Context) {
 	if a.cfg.Audit.KeepBodies == 0 {
 		return
 	}
-	t := time.NewTicker(retainEvery)
-	defer t.Stop()
-	for {
+	every(ctx, retainEvery, func() {
 		a.round(ctx, "old bodies can't be erased", func() error { return a.eraseOld(ctx) })
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
 }
 
 func (a *App) eraseOld(ctx context.Context) error {

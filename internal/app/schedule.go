@@ -23,16 +23,9 @@ const scheduleEvery = 10 * time.Second
 
 // schedules starts Runs when they are due.
 func (a *App) schedules(ctx context.Context) {
-	t := time.NewTicker(scheduleEvery)
-	defer t.Stop()
-	for {
+	every(ctx, scheduleEvery, func() {
 		a.startDue(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
 }
 
 func (a *App) startDue(ctx context.Context) {

@@ -125,11 +125,8 @@ func (v *visit) notTaken(it decision.Item, said typed, cause error) error {
 		said.Args = p.Typed.Args
 	}
 	var status int
-	status, p.Problem = v.explain(cause)
-	p.Problem.Heading, p.Typed = "Nothing was changed", said
-	if fault.Is(cause, fault.Unauthenticated) {
-		p.Problem.Detail = "The password or the one-time code is wrong."
-	}
+	status, p.Problem = v.notDone(cause, "Nothing was changed")
+	p.Typed = said
 	v.render(status, p)
 	return nil
 }

@@ -168,11 +168,7 @@ func (v *visit) notDecided(it decision.Item, verdict decision.Verdict, cause err
 		return err
 	}
 	var status int
-	status, p.Problem = v.explain(cause)
-	p.Problem.Heading = "Nothing was decided"
-	if fault.Is(cause, fault.Unauthenticated) {
-		p.Problem.Detail = "The password or the one-time code is wrong."
-	}
+	status, p.Problem = v.notDone(cause, "Nothing was decided")
 	p.Reason = v.PostFormValue("reason")
 	if verdict == decision.Approve || verdict == decision.Reject {
 		p.Verdict = verdict

@@ -51,11 +51,7 @@ func (v *visit) enrolPasskey() error {
 		return nil
 	}
 	var status int
-	status, p.Problem = v.explain(err)
-	p.Problem.Heading = "No passkey was enrolled"
-	if fault.Is(err, fault.Unauthenticated) {
-		p.Problem.Detail = "The password or the one-time code is wrong."
-	}
+	status, p.Problem = v.notDone(err, "No passkey was enrolled")
 	return v.showPasskeys(status, p)
 }
 
@@ -88,11 +84,7 @@ func (v *visit) removePasskey() error {
 	}
 	p := &passkeysPage{}
 	var status int
-	status, p.Problem = v.explain(err)
-	p.Problem.Heading = "Nothing was removed"
-	if fault.Is(err, fault.Unauthenticated) {
-		p.Problem.Detail = "The password or the one-time code is wrong."
-	}
+	status, p.Problem = v.notDone(err, "Nothing was removed")
 	return v.showPasskeys(status, p)
 }
 

@@ -29,6 +29,17 @@ func (v *visit) fail(err error) {
 	v.render(status, &problemPage{Frame: Frame{Title: p.Heading}, Problem: p, SignIn: status == http.StatusUnauthorized})
 }
 
+// notDone is explain for a form that took password and one-time code; heading says
+// what did not happen. Neither is in it, nor which of the two was wrong.
+func (v *visit) notDone(err error, heading string) (int, *problem) {
+	status, p := v.explain(err)
+	p.Heading = heading
+	if fault.Is(err, fault.Unauthenticated) {
+		p.Detail = "The password or the one-time code is wrong."
+	}
+	return status, p
+}
+
 // explain maps an error to a status and words. What nobody classified is a fixed
 // sentence here and an entry in the log.
 func (v *visit) explain(err error) (int, *problem) {

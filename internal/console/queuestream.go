@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -26,24 +24,11 @@ func (v *visit) queueEvents() error {
 	if err != nil {
 		return err
 	}
-	select {
-	case v.streams <- struct{}{}:
-		defer func() { <-v.streams }()
-	default:
-		return fault.New(fault.Unavailable, "too many pages follow what happens").WithHint("reload the page to see what is new")
-	}
-	s := stream{visit: v, rc: http.NewResponseController(v.w)}
-	_ = s.rc.SetWriteDeadline(time.Now().Add(streamLife + 10*time.Second)) // as of a rail's
-	v.w.Header().Set("Content-Type", eventStream)
-	v.w.WriteHeader(http.StatusOK)
-	_, _ = fmt.Fprint(v.w, "retry: 1000\n\n") // a client that is gone is seen at the next write
-	if !s.send("queue", "", string(first)) || !strings.Contains(v.Header.Get("Accept"), eventStream) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(v.Context(), streamLife)
-	defer cancel()
-	s.queue(ctx, sha256.Sum256(first))
-	return nil
+	return v.live("too many pages follow what happens", func(ctx context.Context, s stream) {
+		if s.send("queue", "", string(first)) && strings.Contains(v.Header.Get("Accept"), eventStream) {
+			s.queue(ctx, sha256.Sum256(first))
+		}
+	})
 }
 
 // queue sends the list whenever it is another, until the stream's time or the

@@ -3,7 +3,6 @@ package console
 import (
 	"net/http"
 
-	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
@@ -69,11 +68,7 @@ func (v *visit) halt() gate.Halt {
 func (v *visit) notSwitched(h gate.Halt, resuming bool, cause error) error {
 	p := &stopsPage{Kind: h.Kind, Name: h.Name, Resuming: resuming}
 	var status int
-	status, p.Problem = v.explain(cause)
-	p.Problem.Heading = "Nothing was changed"
-	if fault.Is(cause, fault.Unauthenticated) {
-		p.Problem.Detail = "The password or the one-time code is wrong."
-	}
+	status, p.Problem = v.notDone(cause, "Nothing was changed")
 	return v.stopsPage(status, p)
 }
 

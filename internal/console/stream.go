@@ -38,17 +38,23 @@ func (v *visit) events() error {
 	if err != nil {
 		return err
 	}
-	select {
-	case v.streams <- struct{}{}:
-		defer func() { <-v.streams }()
-	default:
-		return fault.New(fault.Unavailable, "too many pages follow a Run").WithHint("reload the page to see what is new")
-	}
 	last := v.Header.Get("Last-Event-ID")
 	if last == "" {
 		last = v.FormValue("after")
 	}
 	after, _ := strconv.ParseInt(last, 10, 64) // what is no number means the beginning
+	return v.live("too many pages follow a Run", func(ctx context.Context, s stream) { s.follow(ctx, r, after) })
+}
+
+// live begins a stream of events, which serve writes until its time is over or the
+// client is gone. full is said when too many are open already.
+func (v *visit) live(full string, serve func(context.Context, stream)) error {
+	select {
+	case v.streams <- struct{}{}:
+		defer func() { <-v.streams }()
+	default:
+		return fault.New(fault.Unavailable, full).WithHint("reload the page to see what is new")
+	}
 	s := stream{visit: v, rc: http.NewResponseController(v.w)}
 	// Longer than the server gives an answer, and not for ever: a client that
 	// does not read must not hold its place.
@@ -59,7 +65,7 @@ func (v *visit) events() error {
 	_ = s.rc.Flush()
 	ctx, cancel := context.WithTimeout(v.Context(), streamLife)
 	defer cancel()
-	s.follow(ctx, r, after)
+	serve(ctx, s)
 	return nil
 }
 

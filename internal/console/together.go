@@ -75,11 +75,7 @@ func (v *visit) decideTogether() error {
 		return err
 	}
 	var status int
-	status, p.Problem = v.explain(err)
-	p.Problem.Heading = "Nothing was decided"
-	if fault.Is(err, fault.Unauthenticated) {
-		p.Problem.Detail = "The password or the one-time code is wrong."
-	}
+	status, p.Problem = v.notDone(err, "Nothing was decided")
 	p.Verdict, p.Reason = verdict, v.PostFormValue("reason")
 	v.render(status, p)
 	return nil

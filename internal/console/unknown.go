@@ -42,11 +42,7 @@ func (v *visit) resolve() error {
 	p.Revision, _ = strconv.Atoi(v.PostFormValue("revision")) // 0 is none that is
 	if err := v.sayWhat(p); err != nil {
 		var status int
-		status, p.Problem = v.explain(err)
-		p.Problem.Heading = "Nothing was recorded"
-		if fault.Is(err, fault.Unauthenticated) {
-			p.Problem.Detail = "The password or the one-time code is wrong."
-		}
+		status, p.Problem = v.notDone(err, "Nothing was recorded")
 		return v.showUnknown(status, p)
 	}
 	v.redirect("/unknown?done=resolved")

@@ -229,19 +229,15 @@ func (t *Tx) endSessionsOf(tenant ident.Tenant, account string, now time.Time) e
 	if err != nil {
 		return err
 	}
-	for _, x := range unused {
-		if err := t.remove(x); err != nil {
-			return err
-		}
+	if err := t.removeAll(unused); err != nil {
+		return err
 	}
 	pending, err := t.reader().good(tbPending, "WHERE tenant = $1 AND account = $2", tenant, account)
 	if err != nil {
 		return err
 	}
-	for _, x := range pending {
-		if err := t.remove(x); err != nil {
-			return err
-		}
+	if err := t.removeAll(pending); err != nil {
+		return err
 	}
 	// What is left was hidden, or is refused: put back as it was, it is worth nothing.
 	for _, tb := range []*table{tbSession, tbFactor, tbPending} {

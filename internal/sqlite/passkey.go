@@ -124,10 +124,8 @@ func (s *Store) Pend(ctx context.Context, p identity.Pending, ev *audit.Event) e
 		if err != nil {
 			return err
 		}
-		for _, x := range old[min(len(old), maxPending-1):] {
-			if err := t.remove(x); err != nil {
-				return err
-			}
+		if err := t.removeAll(old[min(len(old), maxPending-1):]); err != nil {
+			return err
 		}
 		if _, err := t.insert(tbPending, cols{"tenant": p.Tenant, "id": p.ID, "account": p.Account, "kind": p.Kind, "act": p.Act, "nonce": p.Nonce,
 			"given_by": p.By, "at": p.At, "expires_at": p.ExpiresAt}); err != nil || ev == nil {

@@ -138,10 +138,5 @@ func (t *Tx) forget(tb *table, cond string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	for _, x := range rows {
-		if err := t.remove(x); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.removeAll(rows)
 }

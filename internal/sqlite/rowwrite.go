@@ -51,6 +51,16 @@ func (t *Tx) remove(r *row) error {
 	return nil
 }
 
+// removeAll forgets rows that were read in this step.
+func (t *Tx) removeAll(rows []*row) error {
+	for _, x := range rows {
+		if err := t.remove(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // unlearn forgets what is known of rows that somebody else has removed.
 func (t *Tx) unlearn(tb *table, tenant ident.Tenant) error {
 	for _, id := range t.reader().ids(tb, tenant, "") {

@@ -125,10 +125,8 @@ func (s *Store) SweepIdentity(ctx context.Context, before time.Time) error {
 			if err != nil {
 				return err
 			}
-			for _, x := range rows {
-				if err := t.remove(x); err != nil {
-					return err
-				}
+			if err := t.removeAll(rows); err != nil {
+				return err
 			}
 		}
 		for _, text := range []string{

@@ -119,12 +119,7 @@ func (s *Store) SweepUses(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		for _, x := range rows {
-			if err := t.remove(x); err != nil {
-				return err
-			}
-		}
-		return nil
+		return t.removeAll(rows)
 	})
 }
 

@@ -54,9 +54,9 @@ func (f *File) Send(_ context.Context, b Batch) (err error) {
 	}
 	file, err := os.OpenFile(f.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
-		return fileFault("opening the export file", err)
+		return outside.FileFault("opening the export file", err)
 	}
-	defer func() { err = errors.Join(err, fileFault("closing the export file", file.Close())) }()
+	defer func() { err = errors.Join(err, outside.FileFault("closing the export file", file.Close())) }()
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return fault.New(fault.Unavailable, "the export file is not a regular file")
@@ -65,11 +65,11 @@ func (f *File) Send(_ context.Context, b Batch) (err error) {
 	if end > 0 {
 		last := make([]byte, 1)
 		if _, err := file.ReadAt(last, end-1); err != nil {
-			return fileFault("reading the export file", err)
+			return outside.FileFault("reading the export file", err)
 		}
 		if last[0] != '\n' { // the machine stopped in the middle of a line: what follows must not be its rest
 			if _, err := file.Write([]byte("\n")); err != nil {
-				return fileFault("writing the export file", err)
+				return outside.FileFault("writing the export file", err)
 			}
 		}
 	}
@@ -79,7 +79,7 @@ func (f *File) Send(_ context.Context, b Batch) (err error) {
 	}
 	if err != nil {
 		_ = file.Truncate(end) // they come again
-		return fileFault("writing the export file", err)
+		return outside.FileFault("writing the export file", err)
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func (f *File) Send(_ context.Context, b Batch) (err error) {
 // rotate begins another file where this one is full.
 func (f *File) rotate(b Batch) error {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
-		return fileFault("making the export's directory", err)
+		return outside.FileFault("making the export's directory", err)
 	}
 	info, err := os.Lstat(f.path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -99,18 +99,7 @@ func (f *File) rotate(b Batch) error {
 	if info.Size() < f.size {
 		return nil
 	}
-	return fileFault("beginning another export file", os.Rename(f.path, fmt.Sprintf("%s.%012d", f.path, b.First)))
-}
-
-func fileFault(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var why *os.PathError
-	if errors.As(err, &why) {
-		err = why.Err // the path is in the status already
-	}
-	return fault.Wrap(fault.Unavailable, op, err)
+	return outside.FileFault("beginning another export file", os.Rename(f.path, fmt.Sprintf("%s.%012d", f.path, b.First)))
 }
 
 // Syslog sends each entry as one RFC 5424 message.

@@ -42,7 +42,7 @@ func (f *File) Name() string { return f.path }
 func (f *File) Put(_ context.Context, _ time.Time, line []byte) (err error) {
 	dir := filepath.Dir(f.path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fileFault("making the anchor's directory", err)
+		return FileFault("making the anchor's directory", err)
 	}
 	info, err := os.Lstat(f.path)
 	fresh := errors.Is(err, os.ErrNotExist)
@@ -51,17 +51,17 @@ func (f *File) Put(_ context.Context, _ time.Time, line []byte) (err error) {
 	}
 	file, err := os.OpenFile(f.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
-		return fileFault("opening the anchor file", err)
+		return FileFault("opening the anchor file", err)
 	}
-	defer func() { err = errors.Join(err, fileFault("closing the anchor file", file.Close())) }()
+	defer func() { err = errors.Join(err, FileFault("closing the anchor file", file.Close())) }()
 	if err := mend(file); err != nil {
 		return err
 	}
 	if _, err := file.Write(line); err != nil {
-		return fileFault("writing the anchor file", err)
+		return FileFault("writing the anchor file", err)
 	}
 	if err := file.Sync(); err != nil {
-		return fileFault("writing the anchor file", err)
+		return FileFault("writing the anchor file", err)
 	}
 	if fresh {
 		return syncDir(dir)
@@ -74,16 +74,16 @@ func (f *File) Put(_ context.Context, _ time.Time, line []byte) (err error) {
 func mend(f *os.File) error {
 	end, err := f.Seek(0, io.SeekEnd)
 	if err != nil || end == 0 {
-		return fileFault("reading the anchor file", err)
+		return FileFault("reading the anchor file", err)
 	}
 	const page = 64 << 10 // a line is far shorter
 	from := max(0, end-page)
 	b := make([]byte, end-from)
 	if _, err := f.ReadAt(b, from); err != nil {
-		return fileFault("reading the anchor file", err)
+		return FileFault("reading the anchor file", err)
 	}
 	if keep := from + int64(strings.LastIndexByte(string(b), '\n')+1); keep < end {
-		return fileFault("mending the anchor file", f.Truncate(keep))
+		return FileFault("mending the anchor file", f.Truncate(keep))
 	}
 	return nil
 }
@@ -91,18 +91,20 @@ func mend(f *os.File) error {
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return fileFault("opening the anchor's directory", err)
+		return FileFault("opening the anchor's directory", err)
 	}
-	return errors.Join(fileFault("writing the anchor's directory", d.Sync()), fileFault("closing the anchor's directory", d.Close()))
+	return errors.Join(FileFault("writing the anchor's directory", d.Sync()), FileFault("closing the anchor's directory", d.Close()))
 }
 
-func fileFault(op string, err error) error {
+// FileFault is an error of a file without its path, which is in the status already;
+// nil where there is none.
+func FileFault(op string, err error) error {
 	if err == nil {
 		return nil
 	}
 	var why *os.PathError
 	if errors.As(err, &why) {
-		err = why.Err // the path is in the status already
+		err = why.Err
 	}
 	return fault.Wrap(fault.Unavailable, op, err)
 }
