@@ -8,10 +8,11 @@ package vendoronboarding
 
 import "embed"
 
-// Files has the directories "resources" (what "sallyport apply" takes) and
-// "data" (sample input).
+// Files has the directories "resources" (what "sallyport apply" takes),
+// "tickets-mcp" (what takes the place of some of it, where the ticketing system is
+// reached as an MCP server) and "data" (sample input).
 //
-//go:embed resources data
+//go:embed resources tickets-mcp data
 var Files embed.FS
 
 // The OpenAPI documents that the systems serve, and that the Integrations in

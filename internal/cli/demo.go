@@ -23,7 +23,7 @@ import (
 // demoFlags are what the demo is told.
 type demoFlags struct {
 	auto                                bool
-	data, listen, supplier              string
+	data, listen, supplier, tickets     string
 	provider, modelURL, model, modelKey string
 }
 
@@ -33,12 +33,14 @@ func (p *program) demoCmd() *cobra.Command {
 		`  sallyport demo
   sallyport demo --auto                   without a person: onboards, rejects and finds a duplicate, then verifies
   sallyport demo --auto --supplier duplicate --json
+  sallyport demo --auto --tickets mcp     the ticketing system as an MCP server
   sallyport demo --model-name gpt-5 --model-key-file key.txt`,
 		takes(0), func(cmd *cobra.Command, _ []string) error { return p.demo(cmd.Context(), f) })
 	c.Flags().BoolVar(&f.auto, "auto", false, "start Runs, approve as the demo's approver, verify the audit log, and end")
 	c.Flags().StringVar(&f.data, "data", "", "where its data is kept, and gone on with (default: your data directory; with --auto one that is removed)")
 	c.Flags().StringVar(&f.listen, "listen", "", "the server's address (default: the port of the last start, or a free one)")
 	c.Flags().StringVar(&f.supplier, "supplier", "", "with --auto: one Run alone, of a sample that is to be onboarded, rejected or a duplicate, or of a JSON file")
+	c.Flags().StringVar(&f.tickets, "tickets", string(company.OverHTTP), "how the ticketing system is reached: http, or mcp for its MCP server")
 	c.Flags().StringVar(&f.provider, "model-provider", "openai", "with --model-name: openai for any compatible server, or anthropic")
 	c.Flags().StringVar(&f.modelURL, "model-url", "", "with --model-name: the endpoint (default: the provider's own)")
 	c.Flags().StringVar(&f.model, "model-name", "", "a real model instead of the scripted one")
@@ -93,6 +95,8 @@ func (p *program) demoDir() (string, error) {
 
 func (p *program) demo(ctx context.Context, f demoFlags) (err error) {
 	switch {
+	case f.tickets != string(company.OverHTTP) && f.tickets != string(company.OverMCP):
+		return &usageError{"--tickets is http or mcp", ""}
 	case f.supplier != "" && !f.auto:
 		return &usageError{"--supplier is for --auto", "without it, submit a supplier in the Portal"}
 	case f.model == "" && (f.modelURL != "" || f.modelKey != ""):
@@ -118,7 +122,7 @@ func (p *program) demo(ctx context.Context, f demoFlags) (err error) {
 		return fault.Newf(fault.Unavailable, "the log %s can't be written", filepath.Join(dir, "demo.log"))
 	}
 	defer func() { err = errors.Join(err, logs.Close()) }()
-	cfg := demo.Config{Dir: dir, Listen: f.listen, LogHandler: slog.NewTextHandler(logs, nil), Now: time.Now, Model: model, ModelKey: modelKey}
+	cfg := demo.Config{Dir: dir, Listen: f.listen, LogHandler: slog.NewTextHandler(logs, nil), Now: time.Now, Model: model, ModelKey: modelKey, Tickets: company.Tickets(f.tickets)}
 	if _, err := demo.ReadPeople(dir); err == nil {
 		p.say("going on with the data of an earlier demo; to begin anew, end it and remove them: rm -r %s", dir)
 	}

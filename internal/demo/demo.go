@@ -53,6 +53,8 @@ type Config struct {
 	// Model replaces the scripted model by a real endpoint, with its key.
 	Model    *resource.Model
 	ModelKey []byte
+	// Tickets is how the ticketing system is reached; empty: over HTTP.
+	Tickets company.Tickets
 	// SystemArgs are more flags of one system, for tests.
 	SystemArgs map[string][]string
 }
@@ -151,6 +153,7 @@ func (d *Demo) startServer(ctx context.Context) (err error) {
 // stays: a second start goes on where the first was.
 func (d *Demo) storeSecrets(ctx context.Context) error {
 	secrets := d.keys.Secrets()
+	delete(secrets, company.Unused(d.cfg.Tickets))
 	if d.cfg.ModelKey != nil {
 		secrets["model-key"] = map[string]string{"token": string(d.cfg.ModelKey)}
 	}
@@ -198,7 +201,7 @@ func (d *Demo) scope(secret string) *vault.Scope {
 
 // apply applies the company's resources with the systems' addresses.
 func (d *Demo) apply(ctx context.Context) error {
-	fsys, err := company.Resources()
+	fsys, err := company.Resources(d.cfg.Tickets)
 	if err != nil {
 		return fault.Wrap(fault.Internal, "reading the example company's resources", err)
 	}

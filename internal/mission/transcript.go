@@ -274,7 +274,7 @@ type shown struct {
 func outcome(it intent.Intent) shown {
 	s := shown{State: it.State, Reason: it.Why}
 	if it.Result != nil {
-		s.Status, s.Body, s.Note = it.Result.Status, it.Result.Body, it.Result.Note
+		s.Status, s.Body, s.Note = it.Result.Status, readable(it.Result), it.Result.Note
 	}
 	return s
 }

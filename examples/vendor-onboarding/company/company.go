@@ -67,9 +67,51 @@ var Variables = map[string]string{
 	Taxverify: "TAXVERIFY_URL", ERP: "ERP_URL", Ticketing: "TICKETING_URL", ScriptedModel: "MODEL_URL",
 }
 
+// Tickets says how the product reaches the ticketing system.
+type Tickets string
+
+// The ways.
+const (
+	OverHTTP Tickets = "http" // by its OpenAPI document
+	OverMCP  Tickets = "mcp"  // as an MCP server, with a credential of its own
+)
+
 // Resources is the directory that describes the company to the product: YAML
-// files, and the OpenAPI documents that they refer to.
-func Resources() (fs.FS, error) { return fs.Sub(vendoronboarding.Files, "resources") }
+// files, and the documents that they refer to.
+func Resources(t Tickets) (fs.FS, error) {
+	base, err := fs.Sub(vendoronboarding.Files, "resources")
+	if err != nil || t != OverMCP {
+		return base, err
+	}
+	top, err := fs.Sub(vendoronboarding.Files, "tickets-mcp")
+	return overlay{base, top}, err
+}
+
+// overlay is a directory of which some files are other ones.
+type overlay struct {
+	fs.FS
+	top fs.FS
+}
+
+// Open prefers the file on top; directories are those below.
+func (o overlay) Open(name string) (fs.File, error) {
+	if f, err := o.top.Open(name); err == nil {
+		if info, err := f.Stat(); err == nil && !info.IsDir() {
+			return f, nil
+		}
+		_ = f.Close() // nothing was read of it
+	}
+	return o.FS.Open(name)
+}
+
+// Unused names the credential that Workers do without: of the two to the
+// ticketing system each has its own door.
+func Unused(t Tickets) string {
+	if t == OverMCP {
+		return "ticketing-login"
+	}
+	return "ticketing-mcp-token"
+}
 
 // Supplier is one line of the sample input.
 type Supplier struct {

@@ -103,11 +103,19 @@ func TestTheTableAndTheJSONSayTheSame(t *testing.T) {
 }
 
 func TestResourcesReferToWhatIsThereAndHoldNoSecret(t *testing.T) {
-	dir, err := company.Resources()
+	for _, tickets := range []company.Tickets{company.OverHTTP, company.OverMCP} {
+		resourcesRefer(t, tickets)
+	}
+}
+
+func resourcesRefer(t *testing.T, tickets company.Tickets) {
+	t.Helper()
+	dir, err := company.Resources(tickets)
 	if err != nil {
 		t.Fatal(err)
 	}
 	secrets := company.NewKeys().Secrets()
+	delete(secrets, company.Unused(tickets))
 	var all strings.Builder
 	err = fs.WalkDir(dir, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -130,7 +138,7 @@ func TestResourcesReferToWhatIsThereAndHoldNoSecret(t *testing.T) {
 	if len(secrets) != 0 {
 		t.Errorf("%d credentials are used by no Connection", len(secrets))
 	}
-	for _, m := range regexp.MustCompile(`openapi: (\S+\.json)`).FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(`(?:openapi|definitions): (\S+\.json)`).FindAllStringSubmatch(text, -1) {
 		if _, err := fs.Stat(dir, m[1]); err != nil {
 			t.Error(err)
 		}

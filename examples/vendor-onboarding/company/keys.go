@@ -9,6 +9,7 @@ import (
 
 	"sallyport.dev/examples/vendor-onboarding/erp"
 	"sallyport.dev/examples/vendor-onboarding/system"
+	"sallyport.dev/examples/vendor-onboarding/ticketing"
 )
 
 // Keys is the company's credentials: what each system accepts.
@@ -22,9 +23,10 @@ func NewKeys() Keys {
 	}
 	file := func(c ...system.Credential) system.File { return system.File{Credentials: c} }
 	return Keys{
-		Taxverify:     file(token("taxverify-key")),
-		ERP:           file(token("erp-read-token", erp.ScopeRead), token("erp-write-token", erp.ScopeWrite)),
-		Ticketing:     file(system.Credential{Name: "ticketing-login", Username: "procurement-worker", Password: rand.Text()}),
+		Taxverify: file(token("taxverify-key")),
+		ERP:       file(token("erp-read-token", erp.ScopeRead), token("erp-write-token", erp.ScopeWrite)),
+		Ticketing: file(system.Credential{Name: "ticketing-login", Username: "procurement-worker", Password: rand.Text(), Scopes: []string{ticketing.ScopeAPI}},
+			token("ticketing-mcp-token", ticketing.ScopeMCP)),
 		ScriptedModel: file(token("model-key")),
 	}
 }

@@ -101,14 +101,18 @@ func (c *core) route(rt Route) http.HandlerFunc {
 }
 
 func (c *core) admit(rt Route, b Behaviour, w http.ResponseWriter, r *http.Request) {
-	presented, ok := c.sys.Scheme.present(r)
+	scheme := c.sys.Scheme
+	if rt.Scheme != nil {
+		scheme = *rt.Scheme
+	}
+	presented, ok := scheme.present(r)
 	c.mu.Lock()
 	keys := c.keys
 	c.mu.Unlock()
 	key, good := match(keys, presented)
 	if !ok || !good {
 		c.count(func(s *Stats) { s.Requests++; s.Unauthorized++ })
-		w.Header().Set("WWW-Authenticate", c.sys.Scheme.challenge)
+		w.Header().Set("WWW-Authenticate", scheme.challenge)
 		Fail(w, http.StatusUnauthorized, "a valid credential is needed")
 		return
 	}

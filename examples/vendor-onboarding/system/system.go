@@ -47,9 +47,10 @@ type Service struct {
 
 // Route is one operation of the API.
 type Route struct {
-	Pattern string // as in [http.ServeMux], with its method
-	Scope   string // what the credential must have; "" asks for any valid credential
-	Write   bool   // counted as a write when it answers 2xx
+	Pattern string  // as in [http.ServeMux], with its method
+	Scope   string  // what the credential must have; "" asks for any valid credential
+	Scheme  *Scheme // how the credential is presented, where not as elsewhere in the system
+	Write   bool    // counted as a write when it answers 2xx
 	Handle  http.HandlerFunc
 }
 

@@ -8,7 +8,8 @@
 //
 // # Security
 //
-// It asks for a user name and a password (basic authentication). A ticket is on
+// It asks for a user name and a password (basic authentication), and over the Model
+// Context Protocol for a token; neither is good where the other is. A ticket is on
 // disk before the answer that says so.
 package ticketing
 
@@ -66,6 +67,9 @@ type store struct {
 	journal *system.Journal[filed]
 }
 
+// bearer is how the credential of the Model Context Protocol is presented.
+var bearer = system.Bearer()
+
 func open(dir string) (*system.Service, error) {
 	journal, tickets, err := system.OpenJournal[filed](filepath.Join(dir, "tickets.jsonl"))
 	if err != nil {
@@ -74,8 +78,9 @@ func open(dir string) (*system.Service, error) {
 	s := &store{tickets: tickets, journal: journal}
 	return &system.Service{
 		Routes: []system.Route{
-			{Pattern: "POST /v1/tickets", Write: true, Handle: s.create},
-			{Pattern: "GET /v1/tickets", Handle: s.find},
+			{Pattern: "POST /v1/tickets", Scope: ScopeAPI, Write: true, Handle: s.create},
+			{Pattern: "GET /v1/tickets", Scope: ScopeAPI, Handle: s.find},
+			{Pattern: "POST /mcp", Scope: ScopeMCP, Scheme: &bearer, Handle: s.mcp},
 		},
 		Counts: s.counts,
 		Close:  journal.Close,
@@ -88,6 +93,10 @@ func (s *store) counts() map[string]int {
 	return map[string]int{"tickets": len(s.tickets)}
 }
 
+func (d Draft) valid() bool {
+	return d.Title != "" && len(d.Title) <= 200 && len(d.Body) <= 10_000 && referenceForm.MatchString(d.Reference)
+}
+
 var referenceForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$`)
 
 func (s *store) create(w http.ResponseWriter, r *http.Request) {
@@ -95,7 +104,7 @@ func (s *store) create(w http.ResponseWriter, r *http.Request) {
 	if !system.Read(w, r, &d) {
 		return
 	}
-	if d.Title == "" || len(d.Title) > 200 || len(d.Body) > 10_000 || !referenceForm.MatchString(d.Reference) {
+	if !d.valid() {
 		system.Fail(w, http.StatusUnprocessableEntity, "a ticket needs a title of at most 200 bytes, a body of at most 10000, and a reference in letters, digits and _.:-")
 		return
 	}
@@ -166,13 +175,18 @@ func (s *store) find(w http.ResponseWriter, r *http.Request) {
 		system.Fail(w, http.StatusBadRequest, "one of reference and client_reference is needed")
 		return
 	}
+	system.JSON(w, http.StatusOK, s.matching(ref, client))
+}
+
+// matching finds tickets by either reference that is not empty.
+func (s *store) matching(ref, client string) FindResult {
 	found := []Ticket{} // an empty answer is [] in JSON
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, t := range s.tickets {
 		if ref != "" && t.Reference == ref || client != "" && t.ClientReference == client {
 			found = append(found, t.Ticket)
 		}
 	}
-	s.mu.Unlock()
-	system.JSON(w, http.StatusOK, FindResult{found, len(found)})
+	return FindResult{found, len(found)}
 }

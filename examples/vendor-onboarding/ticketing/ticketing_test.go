@@ -13,7 +13,9 @@ import (
 var login = "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("worker:canary-ticket-pw"))
 
 func start(t *testing.T, dir string) *systemtest.Server {
-	return systemtest.Start(t, ticketing.System(), dir, system.Credential{Name: "ticketing-login", Username: "worker", Password: "canary-ticket-pw"})
+	return systemtest.Start(t, ticketing.System(), dir,
+		system.Credential{Name: "ticketing-login", Username: "worker", Password: "canary-ticket-pw", Scopes: []string{ticketing.ScopeAPI}},
+		system.Credential{Name: "ticketing-mcp-token", Token: "canary-ticket-token", Scopes: []string{ticketing.ScopeMCP}})
 }
 
 func TestTicketsAreFoundByReferenceAfterARestart(t *testing.T) {
