@@ -5,3 +5,6 @@ var (
 	Cut         = cut
 	SplitReason = splitReason
 )
+
+// Readable is what a model reads of a result's body.
+var Readable = readable
