@@ -151,9 +151,10 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 
 	"Network.allowLoopbackHTTP": "Permit plain HTTP, to a loopback address only.", "Network.allowPrivate": "Address ranges beyond public ones that the host may resolve to, like 10.20.0.0/16.",
 
-	"ToolRule.effect":          "GET and HEAD are reads and all else writes, unless said; of an MCP server, every tool is a write.",
-	"ToolRule.notSecret":       "JSON pointers into the answer, with * for any name or index: values there look like secrets and are none, such as a cursor.",
-	"ToolRule.referenceHeader": "Header in which a write carries the Intent's id.", "ToolRule.idempotency": "What the system does with idempotency keys; a wrong declaration is a second write.",
+	"ToolRule.referenceArgument": "Of an MCP tool: the argument that the Boundary fills with the Intent's id, so that the write can be looked up. Workers are not offered it.",
+	"ToolRule.effect":            "GET and HEAD are reads and all else writes, unless said; of an MCP server, every tool is a write.",
+	"ToolRule.notSecret":         "JSON pointers into the answer, with * for any name or index: values there look like secrets and are none, such as a cursor.",
+	"ToolRule.referenceHeader":   "Header in which a write carries the Intent's id.", "ToolRule.idempotency": "What the system does with idempotency keys; a wrong declaration is a second write.",
 	"Idempotency.header": "Header that carries the key.", "Idempotency.window": "How long the system knows a key, from the first request on.",
 	"Idempotency.semantics": "What it answers to a known key: replays (the first answer) or rejects (a status).", "Idempotency.status": "Status of rejects, such as 409.",
 	"ToolRule.record":        "Where the name of the record stands that a call is about, for the audit log: a JSON pointer into the arguments, or answer: and one into the answer.",

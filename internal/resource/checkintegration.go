@@ -68,6 +68,9 @@ func (c *checker) http(h *HTTP) {
 		if h.Tools[name].Errors != "" {
 			c.addf("http.tools."+name+".errors", "what an error of an HTTP API means, its status says")
 		}
+		if h.Tools[name].ReferenceArgument != "" {
+			c.hint("http.tools."+name+".referenceArgument", "set referenceHeader", "an HTTP API takes the reference in a header")
+		}
 	}
 }
 
@@ -102,10 +105,10 @@ func (c *checker) toolRule(path string, r ToolRule) {
 	if r.Effect == Read {
 		c.addf(path+".lookup", "a read needs no lookup")
 	}
-	if r.ReferenceHeader == "" {
+	if r.ReferenceHeader == "" && r.ReferenceArgument == "" {
 		// Without it the system never learns the reference, the lookup never
 		// finds it, and a write that was applied would be called absent.
-		c.hint(path+".lookup", "set referenceHeader to the header in which the system takes a reference", "the lookup could not find what was written: no referenceHeader is sent")
+		c.hint(path+".lookup", "set referenceHeader to the header, or of an MCP tool referenceArgument to the argument, in which the system takes a reference", "the lookup could not find what was written: no reference is sent")
 	}
 	c.lookup(path+".lookup", *r.Lookup)
 }

@@ -103,13 +103,19 @@ func (c *checker) mcp(m *MCP) {
 // mcpRule refuses what a rule can say of HTTP alone: MCP has no headers that a
 // tool takes.
 func (c *checker) mcpRule(path string, r ToolRule) {
-	if r.ReferenceHeader != "" || r.Lookup != nil {
-		c.addf(path+".lookup", "a tool of an MCP server takes no reference by which its write could be looked up")
+	if r.ReferenceHeader != "" {
+		c.hint(path+".referenceHeader", "set referenceArgument to the argument in which the tool takes a reference", "a tool of an MCP server takes no reference in a header")
+	}
+	if a := r.ReferenceArgument; len(a) > maxArgument || strings.ContainsFunc(a, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		c.addf(path+".referenceArgument", "is not the name of an argument")
 	}
 	if r.Idempotency != nil {
 		c.addf(path+".idempotency", "a tool of an MCP server takes no idempotency key in a header")
 	}
 }
+
+// maxArgument bounds the name of an argument, in bytes.
+const maxArgument = 100
 
 // maxPath bounds a path of the machine, in bytes.
 const maxPath = 1000

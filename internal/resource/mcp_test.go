@@ -17,20 +17,28 @@ func TestAnMCPServerIsAtAURLOrAChild(t *testing.T) {
 		t.Fatalf("a server without definitions yet: %v", err)
 	}
 	for want, spoil := range map[string]func(*resource.Integration){
-		"not several":                  func(i *resource.Integration) { i.HTTP = &resource.HTTP{} },
-		"not both":                     func(i *resource.Integration) { i.MCP.Stdio = &resource.Stdio{Command: []string{"/bin/x"}} },
-		"where the server is":          func(i *resource.Integration) { i.MCP.URL = "" },
-		"in the clear":                 func(i *resource.Integration) { i.MCP.URL = "http://tickets.example/mcp" },
-		"user name or password":        func(i *resource.Integration) { i.MCP.URL = "https://u:p@tickets.example/mcp" },
-		"the document is not JSON":     func(i *resource.Integration) { i.MCP.Definitions = json.RawMessage(`{`) },
-		"looks like a secret":          func(i *resource.Integration) { i.MCP.Definitions = json.RawMessage(`{"a":"ghp_0123456789abcdefghijABCDEFGHIJ012345"}`) },
+		"not several":              func(i *resource.Integration) { i.HTTP = &resource.HTTP{} },
+		"not both":                 func(i *resource.Integration) { i.MCP.Stdio = &resource.Stdio{Command: []string{"/bin/x"}} },
+		"where the server is":      func(i *resource.Integration) { i.MCP.URL = "" },
+		"in the clear":             func(i *resource.Integration) { i.MCP.URL = "http://tickets.example/mcp" },
+		"user name or password":    func(i *resource.Integration) { i.MCP.URL = "https://u:p@tickets.example/mcp" },
+		"the document is not JSON": func(i *resource.Integration) { i.MCP.Definitions = json.RawMessage(`{`) },
+		"looks like a secret": func(i *resource.Integration) {
+			i.MCP.Definitions = json.RawMessage(`{"a":"ghp_0123456789abcdefghijABCDEFGHIJ012345"}`)
+		},
 		"not an absolute path":         func(i *resource.Integration) { i.MCP.URL, i.MCP.Stdio = "", &resource.Stdio{Command: []string{"node"}} },
 		"decides what code runs":       child(map[string]string{"LD_PRELOAD": "/x.so"}),
 		"this looks like a secret":     child(map[string]string{"API_KEY": "abc"}),
 		"name of an environment":       child(map[string]string{"A=B": "1"}),
 		"not reached over the network": func(i *resource.Integration) { child(nil)(i); i.MCP.Network.AllowLoopbackHTTP = true },
-		"takes no reference": func(i *resource.Integration) {
+		"no reference in a header": func(i *resource.Integration) {
 			i.MCP.Tools = map[string]resource.ToolRule{"x": {ReferenceHeader: "X-Ref"}}
+		},
+		"not the name of an argument": func(i *resource.Integration) {
+			i.MCP.Tools = map[string]resource.ToolRule{"x": {ReferenceArgument: "a b"}}
+		},
+		"no reference is sent": func(i *resource.Integration) {
+			i.MCP.Tools = map[string]resource.ToolRule{"x": {Lookup: &resource.Lookup{Connection: "c", Tool: "y", Args: map[string]any{"r": "$reference"}, Found: "/a"}}}
 		},
 		"nothing that errors are": func(i *resource.Integration) { i.MCP.Tools = map[string]resource.ToolRule{"x": {Errors: "maybe"}} },
 	} {

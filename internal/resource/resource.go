@@ -110,8 +110,11 @@ type ToolRule struct {
 	Effect Effect `json:"effect,omitempty" yaml:"effect,omitempty"`
 	// ReferenceHeader names a header in which the Boundary sends the Intent's
 	// id with a write, so that Lookup can find what it made.
-	ReferenceHeader string  `json:"referenceHeader,omitempty" yaml:"referenceHeader,omitempty"`
-	Lookup          *Lookup `json:"lookup,omitempty" yaml:"lookup,omitempty"`
+	ReferenceHeader string `json:"referenceHeader,omitempty" yaml:"referenceHeader,omitempty"`
+	// ReferenceArgument is the same for a tool of an MCP server: a top-level argument
+	// of it that the Boundary fills in, and that Workers are not offered.
+	ReferenceArgument string  `json:"referenceArgument,omitempty" yaml:"referenceArgument,omitempty"`
+	Lookup            *Lookup `json:"lookup,omitempty" yaml:"lookup,omitempty"`
 	// Idempotency is the operator's word that the system carries out a write once,
 	// however often it comes under the same key.
 	Idempotency *Idempotency `json:"idempotency,omitempty" yaml:"idempotency,omitempty"`
