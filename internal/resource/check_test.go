@@ -142,7 +142,7 @@ func TestEachMistakeIsNamed(t *testing.T) {
 		spoil(system(), "http.network.allowPrivate[0]", "every address", func(r I) { r.HTTP.Network.AllowPrivate = []string{"0.0.0.0/0"} }),
 		spoil(system(), "http.tools.create.effect", "not an effect", func(r I) { r.HTTP.Tools["create"] = resource.ToolRule{Effect: "none"} }),
 		spoil(system(), "http.tools.create.referenceHeader", "can't be set", func(r I) { r.HTTP.Tools["create"] = resource.ToolRule{ReferenceHeader: "authorization"} }),
-		spoil(system(), "http.tools.create.lookup", "no referenceHeader", func(r I) {
+		spoil(system(), "http.tools.create.lookup", "no reference is sent", func(r I) {
 			l := r.HTTP.Tools["create"].Lookup
 			r.HTTP.Tools["create"] = resource.ToolRule{Lookup: l}
 		}),
