@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -37,6 +38,7 @@ type Behaviour struct {
 	Times    int    `json:"times,omitempty"`    // for how many requests; 0 until changed
 	Method   string `json:"method,omitempty"`   // only for this method, when set
 	Path     string `json:"path,omitempty"`     // only for paths that begin so, when set
+	Contains string `json:"contains,omitempty"` // only for bodies that have this text, when set
 }
 
 func (b Behaviour) check() error {
@@ -65,8 +67,14 @@ func (c *core) behave(b Behaviour) error {
 // behaviourFor is what r meets, and uses up one of its times.
 func (c *core) behaviourFor(r *http.Request) Behaviour {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	b := c.behaviour
+	c.mu.Unlock()
+	if b.Contains != "" && !contains(r, b.Contains) {
+		return Behaviour{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b = c.behaviour
 	if (b.Method != "" && b.Method != r.Method) || !strings.HasPrefix(r.URL.Path, b.Path) {
 		return Behaviour{}
 	}
@@ -76,6 +84,16 @@ func (c *core) behaviourFor(r *http.Request) Behaviour {
 		c.behaviour.Times--
 	}
 	return b
+}
+
+// contains reads the body, and leaves it to be read again.
+func contains(r *http.Request, text string) bool {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
+	return err == nil && bytes.Contains(body, []byte(text))
 }
 
 // misbehave serves one authenticated request under b.
