@@ -161,7 +161,7 @@ func (a *agent) call(ctx context.Context, tool string, args map[string]any) (map
 		if out["status"] != "pending" {
 			break
 		}
-		fmt.Printf("   waits for a person: %v\n", out["waits_for"])
+		fmt.Printf("   waits for a person: %v\n", out["waitsFor"])
 		args = map[string]any{"id": out["id"]}
 	}
 	switch {
