@@ -140,17 +140,13 @@ func New(c Config) *Gateway {
 		c.Issuers = func() []string { return nil }
 	}
 	g := &Gateway{Config: c, mux: http.NewServeMux(), sessions: sessions{all: map[string]*session{}}, open: open{n: map[string]int{}}}
-	for _, p := range []string{"/mcp", "/mcp/{mission}"} {
-		g.mux.HandleFunc(p, g.serve)
-	}
-	for _, p := range []string{wellKnown, wellKnown + "/mcp", wellKnown + "/mcp/{mission}"} {
-		g.mux.HandleFunc("GET "+p, g.metadata)
-	}
+	g.mux.HandleFunc("/mcp", g.serve) // of every method: who uses a wrong one is told which there are
+	g.mux.HandleFunc("/mcp/{mission}", g.serve)
+	g.mux.HandleFunc("GET /.well-known/oauth-protected-resource", g.metadata)
+	g.mux.HandleFunc("GET /.well-known/oauth-protected-resource/mcp", g.metadata)
+	g.mux.HandleFunc("GET /.well-known/oauth-protected-resource/mcp/{mission}", g.metadata)
 	return g
 }
-
-// Paths are the patterns that the handler is for.
-var Paths = []string{"/mcp", "/mcp/{mission}", wellKnown, wellKnown + "/"}
 
 // ServeHTTP serves one request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
