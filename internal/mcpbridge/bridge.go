@@ -73,17 +73,25 @@ func Run(ctx context.Context, c Config) error {
 	if _, err := c.Token(); err != nil {
 		return err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
-	transport.MaxIdleConnsPerHost = atOnce
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: atOnce, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
 	b := &bridge{Config: c, cancels: map[jsonrpc.ID]context.CancelFunc{}, client: &http.Client{Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg crash.Group
 	defer wg.Wait()
-	defer cancel()
-	return b.read(ctx, &wg)
+	err := b.read(ctx, &wg)
+	if err != nil {
+		cancel()
+		return err
+	}
+	time.AfterFunc(drain, cancel) // what is held for a person is not waited for
+	return nil
 }
+
+// drain is how long answers are still passed on when the input has ended.
+const drain = 5 * time.Second
 
 // checkURL refuses to send a token where others read it.
 func checkURL(s string) error {

@@ -166,7 +166,7 @@ func TestTheOfficialSuitePasses(t *testing.T) {
 	}
 	run := func(name string, args ...string) {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "conformance"), append([]string{"server", "--url", s.URL + "/mcp", "--expected-failures", known}, args...)...) //nolint:gosec // a test's own program
+			cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "conformance"), append([]string{"server", "--url", s.URL + "/mcp", "--expected-failures", known}, args...)...)
 			cmd.Env = append(os.Environ(), "PATH="+strings.Join([]string{bin, filepath.Join(bin, "../node/bin"), os.Getenv("PATH")}, string(os.PathListSeparator)))
 			cmd.Dir = t.TempDir()
 			out, err := cmd.CombinedOutput()
