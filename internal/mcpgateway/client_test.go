@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// said is an answer as a client reads it.
+// answer is an answer as a client reads it.
 type answer struct {
 	status  int
 	header  http.Header
@@ -97,7 +97,7 @@ func trySend(ctx context.Context, url, token, body string, headers ...string) (a
 	if err != nil {
 		return answer{}, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is read only
+	defer resp.Body.Close()
 	a := answer{status: resp.StatusCode, header: resp.Header}
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
 		return a.stream(resp.Body)

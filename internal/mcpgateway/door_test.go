@@ -150,7 +150,7 @@ func TestWhoHasNoTokenIsToldWhereToGetOne(t *testing.T) {
 		}
 		_, link, _ := strings.Cut(a.header.Get("WWW-Authenticate"), `resource_metadata="`)
 		link, _, _ = strings.Cut(link, `"`)
-		resp, err := http.Get(link) //nolint:noctx // a test
+		resp, err := http.Get(link)
 		if err != nil {
 			t.Fatal(err)
 		}
