@@ -77,6 +77,10 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/v1/", h)
 	mux.Handle("/healthz", h)
 	mux.Handle("/readyz", h)
+	door := a.mcpDoor()
+	mux.Handle("/mcp", door)
+	mux.Handle("/mcp/", door)
+	mux.Handle("/.well-known/", door)
 	mux.Handle("/", console.New(console.Config{
 		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
 		Audit: a.store.Audit(), Store: a.store, Now: a.now, Log: a.log, Secure: a.secure(),

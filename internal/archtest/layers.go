@@ -45,6 +45,8 @@ var Layers = []Layer{
 	}},
 	{Name: "5", For: "doors for Workers, and the way to people", Chains: []Chain{
 		one("internal/mission", "the built-in AI Worker's loop, in segments"),
+		one("internal/mcpbridge", "the way to that door for clients that only start programs"),
+		one("internal/mcpgateway", "the door of the Model Context Protocol, in its three revisions"),
 		one("internal/notify", "tells people that a Decision waits: webhook, Slack, e-mail"),
 	}},
 	{Name: "4", For: "the one way to an effect", Chains: []Chain{{

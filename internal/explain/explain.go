@@ -167,6 +167,11 @@ func (r *Rail) Wake(tenant ident.Tenant, run string) {
 // Any is closed when some Run of a tenant has something new.
 func (r *Rail) Any(tenant ident.Tenant) <-chan struct{} { return r.changed(key{tenant, ""}) }
 
+// Changed is closed when a Run has something new.
+func (r *Rail) Changed(tenant ident.Tenant, run string) <-chan struct{} {
+	return r.changed(key{tenant, run})
+}
+
 // changed is closed at the next Wake.
 func (r *Rail) changed(k key) <-chan struct{} {
 	r.mu.Lock()

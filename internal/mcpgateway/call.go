@@ -1,0 +1,161 @@
+package mcpgateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/wire/jsonrpc"
+)
+
+// call is one request on its way.
+type call struct {
+	*Gateway
+	w       http.ResponseWriter
+	r       *http.Request
+	rc      *http.ResponseController
+	who     ident.Principal // as it authenticated: a Run, or a Worker
+	mission string          // of the path, may be empty
+	msg     jsonrpc.Message
+
+	sess     *session        // of the older revisions
+	tasks    bool            // the client declared the Tasks extension on this request
+	level    string          // of logs, on this request
+	progress json.RawMessage // token, where there is one
+
+	run       ident.Principal // who acts; see actor
+	streaming bool
+	beats     int
+}
+
+// The revisions that are served, the newest first.
+const modern = "2026-07-28"
+
+var versions = []string{modern, "2025-11-25", "2025-06-18"}
+
+// method answers one request with a JSON object.
+type method func(*call) ([]byte, error)
+
+// methods are those of all revisions.
+var methods = map[string]method{
+	"tools/list":               (*call).listTools,
+	"tools/call":               (*call).callTool,
+	"resources/list":           (*call).listResources,
+	"resources/templates/list": (*call).listTemplates,
+	"resources/read":           (*call).readResource,
+	"prompts/list":             (*call).listPrompts,
+	"prompts/get":              (*call).getPrompt,
+	"completion/complete":      (*call).complete,
+}
+
+// legacyMethods are those that only sessions have, modernMethods those of 2026-07-28.
+var (
+	legacyMethods = map[string]method{
+		"ping":                  func(*call) ([]byte, error) { return []byte("{}"), nil },
+		"logging/setLevel":      (*call).setLevel,
+		"resources/subscribe":   (*call).subscribe,
+		"resources/unsubscribe": (*call).unsubscribe,
+	}
+	modernMethods = map[string]method{
+		"server/discover":      (*call).discover,
+		"tasks/get":            (*call).getTask,
+		"tasks/update":         (*call).updateTask,
+		"tasks/cancel":         (*call).cancelTask,
+		"subscriptions/listen": (*call).listen,
+	}
+)
+
+// cacheable are the methods whose results say how long they may be kept, in
+// milliseconds: the catalogue for a while, contents not at all.
+var cacheable = map[string]string{
+	"server/discover": "60000", "tools/list": "15000", "prompts/list": "0", "resources/list": "0", "resources/templates/list": "0", "resources/read": "0",
+}
+
+// dispatch runs the method.
+func (c *call) dispatch(own map[string]method) {
+	m := methods[c.msg.Method]
+	if m == nil {
+		m = own[c.msg.Method]
+	}
+	if m == nil {
+		c.fail(noMethod())
+		return
+	}
+	result, err := m(c)
+	switch {
+	case c.r.Context().Err() != nil: // the client has closed: nothing more is sent
+	case err != nil:
+		c.fail(c.failureOf(err))
+	default:
+		c.reply(c.typed(result))
+	}
+}
+
+// typed adds what results of 2026-07-28 have: their type, who made them, and of lists
+// how long they hold.
+func (c *call) typed(result []byte) []byte {
+	if c.sess != nil || c.msg.Method == "initialize" {
+		return result
+	}
+	out := make([]byte, 0, len(result)+256)
+	out = append(out, `{"_meta":{"io.modelcontextprotocol/serverInfo":`...)
+	out = append(append(out, c.serverInfo()...), '}')
+	if !bytes.HasPrefix(result, []byte(taskType)) {
+		out = append(out, `,"resultType":"complete"`...)
+	}
+	if ttl, ok := cacheable[c.msg.Method]; ok {
+		out = append(out, `,"ttlMs":`+ttl+`,"cacheScope":"private"`...)
+	}
+	if string(result) != "{}" {
+		out = append(out, ',')
+	}
+	return append(out, result[1:]...)
+}
+
+// taskType is how the result begins that is a task instead.
+const taskType = `{"resultType":"task"`
+
+func (c *call) serverInfo() []byte {
+	return append(jsonrpc.AppendString([]byte(`{"name":"sallyport","title":"Sallyport","version":`), c.Version), '}')
+}
+
+// actor is the Run that this request is of: the caller itself, or the Worker's open
+// one of the Mission. With start there is a new one where none is open.
+func (c *call) actor(ctx context.Context) (ident.Principal, error) {
+	if c.run.Valid() {
+		return c.run, nil
+	}
+	if c.who.Kind == ident.Run {
+		c.run = c.who
+		return c.run, nil
+	}
+	r, err := c.Runs.WorkerRun(ctx, c.who, c.mission, nil, false)
+	if err != nil {
+		return ident.Principal{}, err
+	}
+	c.run = asRun(r)
+	return c.run, nil
+}
+
+// asRun is the principal of a Run that was found for who owns it.
+func asRun(r intent.Run) ident.Principal {
+	return ident.Principal{Tenant: r.Tenant, Kind: ident.Run, ID: r.ID, Name: r.ID}
+}
+
+// brief is what the Run is for and may propose. A token of another Mission's Run has
+// no business at this path.
+func (c *call) brief(ctx context.Context) (intent.Brief, error) {
+	run, err := c.actor(ctx)
+	if err != nil {
+		return intent.Brief{}, err
+	}
+	b, err := c.Gate.Brief(ctx, run)
+	if err == nil && c.mission != "" && b.Run.Mission != c.mission {
+		err = fault.New(fault.Denied, "the token is of a Run of another Mission")
+	}
+	return b, err
+}

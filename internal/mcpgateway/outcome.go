@@ -1,0 +1,123 @@
+package mcpgateway
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/wire/jsonrpc"
+)
+
+// outcome is the CallToolResult of an Intent. Internal: what the system answered is
+// none.
+func (c *call) outcome(it intent.Intent) ([]byte, error) {
+	if it.State.Open() {
+		return c.pending(it)
+	}
+	if it.Result != nil && len(it.Result.Body) > 0 && (it.State == intent.Committed || it.State == intent.Failed) {
+		return answered(it)
+	}
+	s, text := said{Executed: no, ID: it.ID, State: string(it.State), Why: it.Why}, ""
+	why := func(what string) string {
+		if it.Why != "" {
+			return "NOT EXECUTED. " + what + ": " + it.Why
+		}
+		return "NOT EXECUTED. " + what + "."
+	}
+	switch it.State {
+	case intent.Committed:
+		return note(line("Done.", notes(it)), nil)
+	case intent.Rejected:
+		s.Status, text = "rejected", why("An approver rejected it")
+	case intent.Expired:
+		s.Status, text = "expired", why("Nobody decided in time")
+	case intent.Withdrawn:
+		s.Status, text = "withdrawn", why("It was withdrawn")
+	case intent.NotApplied:
+		s.Status, text = "not_applied", why("It was sent, and was found not to have been applied")
+	case intent.Failed:
+		s.Status, s.Executed, text = "failed", nil, line("It failed: "+it.Why, notes(it))
+	case intent.Denied, intent.Proposed, intent.Parked, intent.Approved, intent.Claimed, intent.Sending, intent.Unknown, intent.NeedsHuman:
+		s.Status, text = "denied", why("It was denied")
+	}
+	return encode(toolResult{Content: []block{{"text", text}}, Structured: s, IsError: true})
+}
+
+// line joins two texts.
+func line(a, b string) string {
+	if b == "" {
+		return a
+	}
+	return a + "\n" + b
+}
+
+// notes are what a Worker has to know besides the answer.
+func notes(it intent.Intent) string {
+	if it.Result == nil {
+		return ""
+	}
+	out := it.Result.Note
+	if it.Result.Edited != "" {
+		out = line(out, "An approver changed it before it was sent: "+it.Result.Edited)
+	}
+	return out
+}
+
+// answered is what the system said.
+func answered(it intent.Intent) ([]byte, error) {
+	failed, extra := it.State == intent.Failed, notes(it)
+	if failed && it.Why != "" {
+		extra = line("It failed: "+it.Why, extra)
+	}
+	if it.Result.ContentType == intent.MCPResult {
+		return passed(it.Result.Body, failed, extra)
+	}
+	r := toolResult{IsError: failed, Content: []block{{"text", string(it.Result.Body)}}}
+	switch b := bytes.TrimSpace(it.Result.Body); {
+	case len(b) > 0 && b[0] == '{':
+		r.Structured = json.RawMessage(b)
+	case len(b) > 0 && b[0] == '"':
+		var s string
+		if json.Unmarshal(b, &s) == nil {
+			r.Content[0].Text = s
+		}
+	}
+	if extra != "" {
+		r.Content = append(r.Content, block{"text", extra})
+	}
+	return encode(r)
+}
+
+// passed is an upstream server's CallToolResult, of which what is known passes.
+func passed(body []byte, failed bool, extra string) ([]byte, error) {
+	o, err := jsonrpc.ReadObject(body)
+	if err != nil {
+		return nil, errNoResult
+	}
+	content, ok := o.Get("content")
+	if !ok {
+		content = []byte("[]")
+	} else if content[0] != '[' {
+		return nil, errNoResult
+	}
+	if extra != "" {
+		b, _ := json.Marshal(block{"text", extra}) // strings
+		in := bytes.TrimSpace(content[1 : len(content)-1])
+		grown := append([]byte{'['}, in...)
+		if len(in) > 0 {
+			grown = append(grown, ',')
+		}
+		content = append(append(grown, b...), ']')
+	}
+	out := append([]byte(`{"content":`), content...)
+	if s, ok := o.Get("structuredContent"); ok && s[0] == '{' {
+		out = append(append(out, `,"structuredContent":`...), s...)
+	}
+	if isError, _ := o.Bool("isError"); isError || failed {
+		out = append(out, `,"isError":true`...)
+	}
+	return append(out, '}'), nil
+}
+
+var errNoResult = fault.New(fault.Unavailable, "the upstream server's answer is no tool result")
