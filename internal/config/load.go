@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -235,6 +236,9 @@ func (l *loader) document(n *node) {
 	if i, ok := res.(*resource.Integration); ok && i.HTTP != nil && i.HTTP.OpenAPIFile != "" {
 		l.openapi(i.HTTP, d.places.at("http.openapi"))
 	}
+	if w, ok := res.(*resource.Worker); ok && w.JWT != nil && w.JWT.JWKSFile != "" {
+		l.jwks(w.JWT, d.places.at("jwt.jwksFile"))
+	}
 	if len(l.errs) > before {
 		if name := n.get("name"); name != nil {
 			l.wrong[catalog.Key{Kind: resource.Kind(kind.text), Name: name.text}] = true
@@ -262,29 +266,46 @@ func (l *loader) keep(res resource.Resource, at places) {
 	l.b.Resources = append(l.b.Resources, res)
 }
 
-// openapi reads the document that an Integration names, relative to its file.
+// openapi reads the document that an Integration names.
 func (l *loader) openapi(h *resource.HTTP, at place) {
-	name := path.Join(path.Dir(at.file), filepath.ToSlash(h.OpenAPIFile))
-	if path.IsAbs(h.OpenAPIFile) || filepath.IsAbs(h.OpenAPIFile) || !fs.ValidPath(name) {
+	if doc, ok := l.beside(h.OpenAPIFile, maxOpenAPI, at); ok {
+		h.OpenAPI = doc
+	}
+}
+
+// maxJWKS bounds a file of an issuer's keys, in bytes.
+const maxJWKS = 256 << 10
+
+// jwks reads the issuer's keys that a Worker names.
+func (l *loader) jwks(j *resource.WorkerJWT, at place) {
+	if doc, ok := l.beside(j.JWKSFile, maxJWKS, at); ok {
+		j.JWKS = doc
+	}
+}
+
+// beside reads a file that a resource names, relative to its own, as JSON.
+func (l *loader) beside(file string, limit int64, at place) (json.RawMessage, bool) {
+	name := path.Join(path.Dir(at.file), filepath.ToSlash(file))
+	if path.IsAbs(file) || filepath.IsAbs(file) || !fs.ValidPath(name) {
 		l.addf(at, "the file has to be in the directory of the resources")
-		return
+		return nil, false
 	}
 	l.used[name] = true
-	b := l.readFile(at, name, maxOpenAPI)
+	b := l.readFile(at, name, limit)
 	if b == nil {
-		return
+		return nil, false
 	}
 	r := &reader{report: &report{}, file: name, document: true}
 	doc, err := toJSON(r, b)
 	if err != nil {
 		if len(r.errs) > 0 {
 			l.errs = append(l.errs, r.errs...)
-			return
+			return nil, false
 		}
 		l.addf(at, "the file %s is not one YAML or JSON document", fault.Quote(name))
-		return
+		return nil, false
 	}
-	h.OpenAPI = doc
+	return doc, true
 }
 
 // references reports, where it stands, each reference to what is neither in the
