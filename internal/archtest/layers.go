@@ -57,8 +57,10 @@ var Layers = []Layer{
 		one("internal/decision", "a verdict on one exact Intent, by a fresh factor"),
 		one("internal/incident", "a secret where none belongs: the record, and how it could get there"),
 		one("internal/explain", "the Explain rail: scrubbed Observations in order"),
-		one("internal/identity", "people, Runs, outside Workers, sessions, factors, Teams"),
-		one("internal/issuer", "for which outside Worker a token of somebody's issuer stands"),
+		{
+			{{"internal/identity", "people, Runs, outside Workers, sessions, factors, Teams"}},
+			{{"internal/issuer", "for which outside Worker a token of somebody's issuer stands"}},
+		},
 	}},
 	{Name: "2", For: "keys and systems", Chains: []Chain{
 		{
