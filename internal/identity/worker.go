@@ -93,6 +93,16 @@ func (d *Directory) Workers(tenant ident.Tenant) ([]*resource.Worker, error) {
 	return d.workers.roster(tenant)
 }
 
+// Metadata is what a client has to know to get a token for this server; see RFC 9728.
+func (d *Directory) Metadata() (issuer.Metadata, error) {
+	w := d.workers
+	if w.roster == nil {
+		return issuer.MetadataOf("", nil), nil
+	}
+	all, err := w.roster(w.tenant)
+	return issuer.MetadataOf(w.audience(), all), err
+}
+
 // Standing finds an outside Worker that may act: one that is applied, is not
 // disabled, and whose owner has an account in use. owner is that account's id.
 // Denied otherwise, saying why: it is for who knows the Worker's name already.
