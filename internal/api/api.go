@@ -104,6 +104,8 @@ func New(c Config) *API {
 	a.handIn()
 	a.runs()
 	a.workers()
+	a.pendings()
+	a.outsiders()
 	a.decisions()
 	a.stops()
 	a.incidents()

@@ -11,6 +11,7 @@ import (
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
 )
 
 // maxBody bounds a request's body, in bytes; an apply carries OpenAPI documents.
@@ -26,6 +27,8 @@ type access struct {
 	run    bool         // a Run, by its token, for itself
 	person bool         // anybody who is signed in; what they see is the function's business
 	roles  []ident.Role // people with one of these
+	// outside: an outside Worker as itself, by its token or one of its issuer
+	outside bool
 }
 
 var (
@@ -101,7 +104,12 @@ func (a *API) caller(r *http.Request, acc access) (ident.Principal, error) {
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return ident.Principal{}, fault.New(fault.Unauthenticated, "the request carries no token").WithHint("sign in with: sallyport login")
 	}
-	who, err := a.Directory.Authenticate(r.Context(), strings.TrimSpace(token), a.Now())
+	token = strings.TrimSpace(token)
+	authenticate := a.Directory.Authenticate
+	if strings.HasPrefix(token, identity.WorkerPrefix) || strings.Contains(token, ".") {
+		authenticate = a.Directory.Caller
+	}
+	who, err := authenticate(r.Context(), token, a.Now())
 	if err != nil {
 		return who, err
 	}
@@ -112,6 +120,9 @@ func (a *API) caller(r *http.Request, acc access) (ident.Principal, error) {
 }
 
 func (acc access) allows(who ident.Principal, run string) bool {
+	if who.Kind == ident.Worker {
+		return acc.outside
+	}
 	if who.Kind == ident.Run {
 		return acc.run && run != "" && run == who.ID
 	}

@@ -51,32 +51,36 @@ func (a *API) missions() {
 		}
 		return out, nil
 	})
-	handle(a, "POST", "/v1/missions/{mission}/runs", "Start a Run", with(ident.Requester), func(c *call, in StartRun) (Started, error) {
-		input, err := intent.Marshal(in.Input)
-		if err != nil {
-			return Started{}, err
-		}
-		if in.Input == nil {
-			input = nil
-		}
-		via := "api"
-		if c.Header.Get("User-Agent") == UserAgentCLI {
-			via = "cli"
-		}
-		r, err := a.Gate.StartRun(c.Context(), c.who, gate.Start{
-			Mission: c.PathValue("mission"), Input: input, Via: via, Source: gate.Source(c.Request), Outside: in.Outside, Key: in.Key,
+	handle(a, "POST", "/v1/missions/{mission}/runs", "Start a Run; an outside Worker starts one for itself, of a Mission that lists it, or gets the one it has open",
+		access{roles: []ident.Role{ident.Requester}, outside: true}, func(c *call, in StartRun) (Started, error) {
+			if c.who.Kind == ident.Worker {
+				return a.workerStarts(c, in)
+			}
+			input, err := intent.Marshal(in.Input)
+			if err != nil {
+				return Started{}, err
+			}
+			if in.Input == nil {
+				input = nil
+			}
+			via := "api"
+			if c.Header.Get("User-Agent") == UserAgentCLI {
+				via = "cli"
+			}
+			r, err := a.Gate.StartRun(c.Context(), c.who, gate.Start{
+				Mission: c.PathValue("mission"), Input: input, Via: via, Source: gate.Source(c.Request), Outside: in.Outside, Key: in.Key,
+			})
+			if err != nil {
+				return Started{}, err
+			}
+			c.status = http.StatusCreated
+			out := Started{Run: r}
+			if r.Worker == intent.Outside {
+				now := a.Now()
+				out.Token, err = a.Directory.MintRun(c.Context(), r.Tenant, r.ID, now.Add(runTokenLife), now)
+			}
+			return out, err
 		})
-		if err != nil {
-			return Started{}, err
-		}
-		c.status = http.StatusCreated
-		out := Started{Run: r}
-		if r.Worker == intent.Outside {
-			now := a.Now()
-			out.Token, err = a.Directory.MintRun(c.Context(), r.Tenant, r.ID, now.Add(runTokenLife), now)
-		}
-		return out, err
-	})
 }
 
 // HandIn is an input with something in it that looks like a secret.

@@ -33,6 +33,7 @@ import (
 	"sallyport.dev/internal/audit/outside"
 	"sallyport.dev/internal/catalog"
 	"sallyport.dev/internal/commit"
+	"sallyport.dev/internal/connector/dial"
 	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/engine/dbos"
@@ -43,6 +44,7 @@ import (
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/issuer"
 	"sallyport.dev/internal/mission"
 	"sallyport.dev/internal/notify"
 	"sallyport.dev/internal/scrub"
@@ -177,7 +179,8 @@ func (a *App) assemble() (err error) {
 		return err
 	}
 	a.Rail = explain.New(a.store, a.Vault.Scrub)
-	if a.Directory, err = identity.New(a.store, a.Vault, identity.WithPasskeys(a.party, a.cfg.PasskeyWait)); err != nil {
+	if a.Directory, err = identity.New(a.store, a.Vault, identity.WithPasskeys(a.party, a.cfg.PasskeyWait),
+		identity.WithWorkers(a.outsiders, issuer.New(dial.Options{RootCAs: a.cfg.RootCAs}, a.now), a.cfg.Tenant, a.audience)); err != nil {
 		return err
 	}
 	a.Machine = commit.New(a.store, ident.New("proc"), a.now, a.log)
@@ -202,6 +205,7 @@ func (a *App) assemble() (err error) {
 		Stops:   a.store,
 		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log, RecordKey: a.recordKey,
+		Workers: a.Directory, WorkerRuns: a.store,
 	})
 	a.Notifier, err = notify.New(notify.Config{
 		Store: a.store, Vault: a.Vault, PublicURL: a.cfg.PublicURL, RootCAs: a.cfg.RootCAs, Now: a.now, Random: chance, Log: a.log, Sent: a.cfg.Sent,
@@ -286,7 +290,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain} {
+	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)
@@ -320,7 +324,7 @@ func (a *App) Stop(ctx context.Context) error {
 	}
 	if a.stop != nil {
 		a.stop()
-		errs = append(errs, a.wait(ctx))
+		errs = append(errs, a.wait(ctx), a.Gate.KeepExcess(ctx))
 	}
 	if a.engine != nil {
 		a.engine.Close(stopTimeout)
@@ -346,7 +350,7 @@ func (a *App) wait(ctx context.Context) error {
 
 // Parties says whose verdict on an Intent does not count, and whether its
 // Mission allows it after all; see decision.Involved.
-func (a *App) Parties(_ context.Context, i intent.Intent) (decision.Parties, error) {
+func (a *App) Parties(ctx context.Context, i intent.Intent) (decision.Parties, error) {
 	w, err := a.World(i.Tenant)
 	if err != nil {
 		return decision.Parties{}, err
@@ -355,7 +359,11 @@ func (a *App) Parties(_ context.Context, i intent.Intent) (decision.Parties, err
 	if !ok {
 		return decision.Parties{}, fault.New(fault.Denied, "the Intent's Mission has been removed")
 	}
-	return decision.Parties{Starter: i.Starter, Worker: "run:" + i.Run, AllowSelfApproval: m.AllowSelfApproval}, nil
+	p := decision.Parties{Starter: i.Starter, Worker: "run:" + i.Run, AllowSelfApproval: m.AllowSelfApproval}
+	if name := ident.WorkerName(i.Starter); name != "" { // nobody decides while nobody knows who answers for it
+		_, p.Owner, err = a.Directory.Standing(ctx, i.Tenant, name)
+	}
+	return p, err
 }
 
 // sweepEvery is how often expired Decisions are looked for.

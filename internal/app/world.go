@@ -110,7 +110,7 @@ func compile(src catalog.Source) (gate.World, error) {
 	if err != nil {
 		return gate.World{}, err
 	}
-	if err := checkAuth(snap); err != nil {
+	if err := errors.Join(checkAuth(snap), checkIssuers(snap)); err != nil {
 		return gate.World{}, err
 	}
 	var policies []resource.Policy
@@ -174,7 +174,7 @@ func policyWorld(s *catalog.Snapshot) policy.World {
 			for _, t := range i.Kind.Tools() {
 				w.Tools = append(w.Tools, policy.Tool{Integration: name, Name: t.Name, Effect: t.Effect, Schema: t.Schema})
 			}
-		case resource.KindPolicy, resource.KindChannel:
+		case resource.KindPolicy, resource.KindChannel, resource.KindWorker:
 		}
 	}
 	return w
@@ -212,6 +212,9 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 		return nil, err
 	}
 	if err := a.checkTeams(ctx, who.Tenant, in); err != nil {
+		return nil, err
+	}
+	if err := a.checkOwners(ctx, who.Tenant, in); err != nil {
 		return nil, err
 	}
 	a.warn(ctx, who.Tenant, in, p.report)
@@ -259,6 +262,8 @@ func (a *App) warn(ctx context.Context, t ident.Tenant, in []resource.Resource, 
 		switch r := r.(type) {
 		case *resource.Connection:
 			ref = r.Auth.Secret
+		case *resource.Worker:
+			report[i].Warning = a.warnWorker(r)
 		case *resource.Channel:
 			if ref = r.SecretRef(); !a.Notifier.Links() {
 				report[i].Warning = "its messages have no link: the server was started without --public-url"

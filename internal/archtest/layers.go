@@ -59,7 +59,10 @@ var Layers = []Layer{
 		one("internal/decision", "a verdict on one exact Intent, by a fresh factor"),
 		one("internal/incident", "a secret where none belongs: the record, and how it could get there"),
 		one("internal/explain", "the Explain rail: scrubbed Observations in order"),
-		one("internal/identity", "people, Runs, sessions, factors, Teams"),
+		{
+			{{"internal/identity", "people, Runs, outside Workers, sessions, factors, Teams"}},
+			{{"internal/issuer", "for which outside Worker a token of somebody's issuer stands"}},
+		},
 	}},
 	{Name: "2", For: "keys and systems", Chains: []Chain{
 		{

@@ -24,6 +24,7 @@ var Linked = map[string]string{
 	"github.com/dustin/go-humanize":                            "modernc.org/sqlite",
 	"github.com/fxamacker/cbor/v2":                             "direct",
 	"github.com/getkin/kin-openapi":                            "direct",
+	"github.com/go-jose/go-jose/v4":                            "direct",
 	"github.com/go-json-experiment/json":                       "kin-openapi",
 	"github.com/go-logr/logr":                                  "otel",
 	"github.com/go-logr/stdr":                                  "otel",

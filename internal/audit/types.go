@@ -80,6 +80,9 @@ const (
 	BodiesErased       Type = "bodies.erased" // the arguments, answers and transcript of a Run, with their salts
 	HoldSet            Type = "hold.set"      // nothing of it is erased
 	HoldLifted         Type = "hold.lifted"
+	WorkerTokenMinted  Type = "worker.token_minted"
+	WorkerTokenRevoked Type = "worker.token_revoked" // or gone with its Worker
+	WorkerLimited      Type = "worker.limited"       // what an outside Worker was denied beyond a limit, in one minute
 )
 
 // form is what a field's value has to look like.
@@ -202,7 +205,7 @@ var allowed = map[Type][]string{
 		"secretVersion", "state", "status", "why"},
 	IntentSwept:       {"attempt", "digest", "fence", "state", "why"},
 	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
-	RunStarted:        {"input", "revision", "starter", "trigger", "worker"},
+	RunStarted:        {"auth", "input", "revision", "starter", "trigger", "worker"},
 	RunEnded:          {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
 	SecretSet:         {"fields", "from", "kind", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
 	SecretRotated:     {"expires", "fields", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
@@ -263,6 +266,10 @@ var allowed = map[Type][]string{
 	BodiesErased:     {"count", "factor", "kind", "why"},
 	HoldSet:          {"kind", "name", "row", "why"},
 	HoldLifted:       {"factor", "kind", "name", "why"},
+	// The name of these two is the token's id, and auth says what it is seen as.
+	WorkerTokenMinted:  {"auth", "expires", "factor", "method", "name", "row", "worker"},
+	WorkerTokenRevoked: {"name", "why", "worker"},
+	WorkerLimited:      {"count", "why", "worker"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

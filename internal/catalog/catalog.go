@@ -113,6 +113,11 @@ func (s *Snapshot) Mission(name string) (*resource.Mission, bool) {
 	return find[*resource.Mission](s, resource.KindMission, name)
 }
 
+// Worker finds one by name.
+func (s *Snapshot) Worker(name string) (*resource.Worker, bool) {
+	return find[*resource.Worker](s, resource.KindWorker, name)
+}
+
 // Connection finds one by name.
 func (s *Snapshot) Connection(name string) (*resource.Connection, bool) {
 	return find[*resource.Connection](s, resource.KindConnection, name)

@@ -238,6 +238,9 @@ func (l *loader) document(n *node) {
 	} else if ok && i.MCP != nil && i.MCP.DefinitionsFile != "" {
 		i.MCP.Definitions = l.beside(i.MCP.DefinitionsFile, maxOpenAPI, d.places.at("mcp.definitions"))
 	}
+	if w, ok := res.(*resource.Worker); ok && w.JWT != nil && w.JWT.JWKSFile != "" {
+		w.JWT.JWKS = l.beside(w.JWT.JWKSFile, maxJWKS, d.places.at("jwt.jwksFile"))
+	}
 	if len(l.errs) > before {
 		if name := n.get("name"); name != nil {
 			l.wrong[catalog.Key{Kind: resource.Kind(kind.text), Name: name.text}] = true
@@ -265,7 +268,10 @@ func (l *loader) keep(res resource.Resource, at places) {
 	l.b.Resources = append(l.b.Resources, res)
 }
 
-// beside reads the document that an Integration names, relative to its file; nil
+// maxJWKS bounds a file of an issuer's keys, in bytes.
+const maxJWKS = 256 << 10
+
+// beside reads the document that a resource names, relative to its file; nil
 // where there is an error, which is reported.
 func (l *loader) beside(file string, limit int64, at place) json.RawMessage {
 	name := path.Join(path.Dir(at.file), filepath.ToSlash(file))

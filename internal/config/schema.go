@@ -123,6 +123,7 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"Connection": "An Integration, one credential, and the Tools that it may be used for.",
 	"Mission":    "The goal in words, its form, its Connections, who decides, and its limits.",
 	"Policy":     "Rules in Cedar about what may happen, and what without a person.",
+	"Worker":     "An agent outside that starts Runs for itself.",
 	"Channel":    "A way to tell people that a Decision waits for them.",
 
 	"Head.apiVersion": "The version of this format.", "Head.kind": "The kind of resource.",
@@ -180,6 +181,19 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"Mission.connections": "All that its Runs can reach.", "Mission.decisions": "Who decides on what policy asks about.",
 	"Mission.allow_self_approval": "Let the starter decide too. Audited, and shown.", "Mission.limits": "What ends a Run that goes on too long.",
 	"Mission.schedule": "When Runs start by themselves.", "Mission.starters": "Teams whose members may start it; every requester unless said.",
+
+	"Mission.workers": "Outside Workers that may start it for themselves.", "Mission.workerLimits": "What all outside Workers may take of it together: 50 open Runs, 12000 calls an hour and 100 parked Intents unless said.",
+
+	"Worker.owner": "The account that answers for it; neither decides on what the Worker proposes.", "Worker.disabled": "It is nobody until this is taken away.",
+	"Worker.limits": "Of this Worker: 5 open Runs, 1200 calls an hour and 20 parked Intents unless said.", "Worker.ownerLimits": "Of all Workers of its owner: 20 open Runs, 6000 calls an hour and 60 parked Intents unless said.",
+	"Worker.jwt": "Which tokens of an issuer stand for it, besides those that are minted here.",
+
+	"WorkerLimits.openRuns": "Runs that have not ended.", "WorkerLimits.callsPerHour": "Starts, proposals, observations and withdrawals within an hour, refused ones too.", "WorkerLimits.parked": "Intents that wait for a Decision at once.",
+
+	"WorkerJWT.issuer": "The claim iss, byte for byte; also where its keys are discovered.", "WorkerJWT.subject": "The claim sub.", "WorkerJWT.claims": "Other claims that have to be in the token as they are here, such as client_id.",
+	"WorkerJWT.audience": "What the claim aud has to name; the server's public URL and /mcp unless said.",
+	"WorkerJWT.jwksFile": "File with the issuer's keys (JWKS), relative to this one, in the same directory or below; then the issuer is never asked.",
+	"WorkerJWT.network":  "How the issuer may be reached beyond TLS to public addresses.",
 
 	"Field.name": "The key in the input.", "Field.label": "What people see.", "Field.help": "One more sentence for people.", "Field.type": "text unless said.",
 	"Field.required": "Whether it has to be filled in.", "Field.options": "Of a select.", "Field.pattern": "RE2, of the whole value.", "Field.maxLength": "Characters; 500 unless said.",

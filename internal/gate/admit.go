@@ -37,6 +37,9 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 	if err != nil {
 		return intent.Intent{}, err
 	}
+	if err := g.metered(ctx, run); err != nil {
+		return intent.Intent{}, err
+	}
 	c := &candidate{run: run, it: intent.Intent{
 		Tenant: who.Tenant, ID: ident.New("int"), Revision: 1, Run: run.ID, Mission: run.Mission, Starter: run.Starter,
 		Connection: p.Connection, Tool: p.Tool, Reason: p.Reason, Repeat: p.Repeat, Key: p.Key, Source: sourceOf(run, p), Salt: rand.Text(), CreatedAt: g.Now(),
@@ -105,7 +108,19 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 		g.traced(ctx, c, prop.Decision, prop.Events[0].Fields)
 	}
 	prop.Observe = g.proposalRecords(c, prop.Decision)
+	if !c.own { // what became of a write is found out, whoever may not act any more
+		if c.outside, err = g.outsiderOf(ctx, c.run); err != nil {
+			return c.it, err
+		}
+	}
+	if c.outside != nil && c.it.State == intent.Parked {
+		prop.Quotas = c.outside.parked()
+	}
 	it, fresh, err := g.Intents.Propose(ctx, prop)
+	if over, ok := errors.AsType[*OverLimit](err); ok {
+		c.it.State = intent.Denied // nothing was stored
+		return c.it, g.exceeded(ctx, c.it.Tenant, ident.WorkerName(c.run.Starter), over)
+	}
 	if errors.Is(err, ErrUsedUp) {
 		return c.it, err // it is judged once more
 	}

@@ -49,6 +49,7 @@ func (g *Gate) attribute(c *candidate, fields map[string]any) {
 	case intent.BuiltIn:
 		put("auth", inProcess)
 	case intent.Outside:
+		put("auth", c.run.Auth) // of an outside Worker, which the starter names
 		put("auth", byToken)
 	}
 	secret := c.meta.Name

@@ -14,11 +14,13 @@ import (
 	"sallyport.dev/internal/policy"
 )
 
-// Editors says who may change an action that waits.
+// Editors says who may change an action that waits, or take it back.
 type Editors interface {
 	// Editable gives the Decision with its Intent, whole; an error is a refusal that
 	// is on the record.
 	Editable(ctx context.Context, who ident.Principal, id string, seen intent.Digest, now time.Time) (decision.Item, error)
+	// Withdraw takes an open Decision out of the queue, for the Run whose action it is.
+	Withdraw(ctx context.Context, who ident.Principal, tenant ident.Tenant, id, reason string, now time.Time) (decision.Decision, error)
 }
 
 // Edits stores changes of what waits.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 type Hypothetical struct {
 	Run        string          `json:"run,omitempty"`
 	Mission    string          `json:"mission,omitempty"` // instead of a Run
-	Worker     string          `json:"worker,omitempty"`  // of a Mission's: built-in, if nothing is said, or outside
+	Worker     string          `json:"worker,omitempty"`  // of a Mission's: built-in, if nothing is said, outside, or the name of an outside Worker that the Mission lists
 	Connection string          `json:"connection"`
 	Tool       string          `json:"tool"`
 	Args       json.RawMessage `json:"args,omitempty"`
@@ -177,8 +178,11 @@ func (g *Gate) asked(ctx context.Context, who ident.Principal, h *Hypothetical) 
 	if h.Worker == "" {
 		h.Worker = intent.BuiltIn
 	}
+	if slices.Contains(m.Workers, h.Worker) && h.Worker != intent.BuiltIn && h.Worker != intent.Outside {
+		return intent.Run{Tenant: who.Tenant, Mission: m.Name, Starter: principalOf(h.Worker), Worker: intent.Outside, Source: address(h.Source)}, nil
+	}
 	if h.Worker != intent.BuiltIn && h.Worker != intent.Outside {
-		return intent.Run{}, fault.Newf(fault.Invalid, "a Worker is %s or %s", intent.BuiltIn, intent.Outside)
+		return intent.Run{}, fault.Newf(fault.Invalid, "a Worker is %s, %s, or one that the Mission lists", intent.BuiltIn, intent.Outside)
 	}
 	return intent.Run{Tenant: who.Tenant, Mission: m.Name, Starter: who.String(), Worker: h.Worker, Source: address(h.Source)}, nil
 }

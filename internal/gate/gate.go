@@ -58,6 +58,8 @@ type Proposed struct {
 	// Own marks a lookup of the Boundary's own, which no limit of the Worker's
 	// and no end of the Run keeps from finding out what became of a write.
 	Own bool
+	// Quotas are those of outside Workers, on what is parked; none where it is not.
+	Quotas []Quota
 	// Uses are counted again, and stored; see ErrUsedUp. Of an Own one there are none.
 	Uses    []policy.Use
 	Events  []audit.Event
@@ -99,6 +101,8 @@ type Earlier interface {
 type NewRun struct {
 	Run     intent.Run
 	Key     string // idempotency of the start, may be empty
+	Alone   bool   // where the starter has an open Run of the Mission, that one is given instead
+	Quotas  []Quota
 	Events  []audit.Event
 	Observe []explain.Observation
 	Outbox  []commit.Message
@@ -107,7 +111,8 @@ type NewRun struct {
 // Runs stores Runs.
 type Runs interface {
 	Run(ctx context.Context, tenant ident.Tenant, id string) (intent.Run, error)
-	// CreateRun stores a Run, or returns the one that was started with its key.
+	// CreateRun stores a Run, or returns the one that was started with its key, or
+	// that is open where there may be one alone. An [OverLimit] where a Quota is full.
 	CreateRun(ctx context.Context, n NewRun) (intent.Run, error)
 	EndRun(ctx context.Context, tenant ident.Tenant, id, verdict, summary string, at time.Time, ev audit.Event, o explain.Observation) error
 	// Incident writes one down, with its entry and, where it has a Run, with its
@@ -160,12 +165,17 @@ type Config struct {
 	Log       *slog.Logger
 	// RecordKey hides the names of records that are private; nil: they are left out.
 	RecordKey RecordKey
+	// Workers and WorkerRuns are what outside Workers need; nil: there are none.
+	Workers    Workers
+	WorkerRuns WorkerRuns
 }
 
 // Gate admits Intents. Its methods are safe for concurrent use.
 type Gate struct {
 	Config
-	tries tries
+	tries  tries
+	meter  meter
+	excess excesses
 }
 
 // New makes a gate.
@@ -183,7 +193,11 @@ func (g *Gate) run(ctx context.Context, who ident.Principal) (intent.Run, error)
 	if r.State == intent.RunEnded {
 		return r, fault.New(fault.Denied, "the Run has ended")
 	}
-	return r, nil
+	if who.Auth.How != "" {
+		r.Auth = who.Auth.How
+	}
+	_, err = g.outsiderOf(ctx, r) // a Worker that may not act any more may not by a Run either
+	return r, err
 }
 
 // candidate is one call with everything that was resolved for it.
@@ -195,6 +209,7 @@ type candidate struct {
 	verdict policy.Verdict
 	it      intent.Intent
 	own     bool           // a lookup of the Boundary's own
+	outside *outsider      // who started the Run, where it is an outside Worker; as it was looked up last
 	origins *origin.Report // of the arguments, once they were traced
 
 	decision   string   // by which it was claimed

@@ -171,7 +171,7 @@ func (g *Gate) about(c *candidate, k incident.Kind, place string) incident.Incid
 func (g *Gate) typedKnown(ctx context.Context, who ident.Principal, mission, place string, names []string, refusal error) error {
 	in := incident.New(incident.Typed, who.Tenant, who.String(), place, g.Now()).Of(names)
 	in.Mission = mission
-	if who.Kind == ident.Person {
+	if who.Kind == ident.Person || who.Kind == ident.Worker {
 		g.tries.add(callerKey("hit", who), 1, g.Now())
 	}
 	ev := audit.Event{Type: audit.IncidentOpened, Tenant: who.Tenant, At: in.At, Actor: in.Actor, Mission: mission,

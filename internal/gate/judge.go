@@ -72,6 +72,12 @@ func (c *candidate) question() policy.Question {
 		Connection: it.Connection, Integration: c.match.Integration.Name,
 		Tool: it.Tool, Effect: it.Effect, Args: it.Args,
 	}
+	if name := ident.WorkerName(c.run.Starter); name != "" {
+		q.Name = name
+		if w, ok := c.world.Catalog.Worker(name); ok {
+			q.Owner = w.Owner
+		}
+	}
 	q.Source, _ = netip.ParseAddr(it.Source) // what is no address is not known
 	return q
 }

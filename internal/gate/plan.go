@@ -151,6 +151,10 @@ func (g *Gate) recheck(ctx context.Context, c *candidate) (decision.Decision, er
 	if c.run.State == intent.RunEnded {
 		return decision.Decision{}, fault.New(fault.Denied, "the Run has ended")
 	}
+	var err error
+	if c.outside, err = g.outsiderOf(ctx, c.run); err != nil {
+		return decision.Decision{}, err
+	}
 	approved := c.it.Digest
 	d, err := g.Decisions.DecisionOf(ctx, c.it.Tenant, c.it.ID)
 	if err != nil {

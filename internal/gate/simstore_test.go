@@ -183,6 +183,17 @@ func (w *simWorld) endRun() {
 	}
 }
 
+// takesBack is the Run's Worker, who withdraws it by the gate. What it was told was
+// withdrawn must never reach the system.
+func (w *simWorld) takesBack(t *task) {
+	w.yield("decide to withdraw")
+	it, err := w.gate.Withdraw(context.Background(), ident.Principal{Tenant: acme, Kind: ident.Run, ID: simRun.ID}, simID)
+	t.saw("%s %v", it.State, fault.KindOf(err))
+	if err == nil && it.State != intent.Withdrawn {
+		w.fail("it is told to be withdrawn, and is %s", it.State)
+	}
+}
+
 // The kill switch.
 
 func (w *simWorld) Stops(context.Context, ident.Tenant) ([]intent.Stop, error) {

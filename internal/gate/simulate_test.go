@@ -38,24 +38,28 @@ var scenarios = map[string]scenario{
 	"two people, one of them twice, and a crash": {parked: true, people: 2, crashes: 1, verdicts: []decision.Verdict{decision.Approve, decision.Approve, decision.Approve}, behaviours: []string{"done"}},
 	"two people, a rejection, and time that ends": {parked: true, people: 2, verdicts: []decision.Verdict{decision.Approve, decision.Approve, decision.Reject}, expiry: true,
 		behaviours: []string{"done"}},
-	"a verdict, and a crash":         {parked: true, verdicts: []decision.Verdict{decision.Approve}, crashes: 1, mishaps: 1, behaviours: []string{"done"}},
-	"a Run that ends":                {parked: true, verdicts: []decision.Verdict{decision.Approve}, ending: true, behaviours: []string{"done", "late"}, lookup: true},
-	"an approver who leaves":         {revoking: true, inline: true, behaviours: []string{"done"}},
-	"nobody can be asked":            {person: 2, behaviours: []string{"dropped"}},
-	"a lookup that does not answer":  {crashes: 1, silences: 1, person: 1, lookup: true, behaviours: []string{"dropped"}},
-	"the kill switch":                {stopping: intent.StopAll, lookup: true, behaviours: []string{"done", "dropped"}},
-	"the kill switch, and a crash":   {stopping: intent.StopConnection, crashes: 1, lookup: true, behaviours: []string{"dropped"}},
-	"a key that replays":             {keys: replays, crashes: 1, behaviours: []string{"done", "late"}},
-	"a key that replays, and expiry": {keys: replays, expiry: true, ending: true, behaviours: []string{"cut"}},
-	"a key that replays, and stores": {keys: replays, mishaps: 1, behaviours: []string{"done", "dropped"}},
-	"a key that rejects":             {keys: rejects, person: 1, behaviours: []string{"done", "dropped", "refused"}},
-	"a key and a lookup":             {keys: replays, lookup: true, silences: 1, behaviours: few},
-	"a key, and a process not dead":  {keys: replays, crashes: 1, zombies: 1, behaviours: []string{"refused", "done"}},
+	"a verdict, and a crash":             {parked: true, verdicts: []decision.Verdict{decision.Approve}, crashes: 1, mishaps: 1, behaviours: []string{"done"}},
+	"a Run that ends":                    {parked: true, verdicts: []decision.Verdict{decision.Approve}, ending: true, behaviours: []string{"done", "late"}, lookup: true},
+	"a Worker that takes it back":        {withdrawn: true, lookup: true, behaviours: []string{"done", "dropped"}},
+	"taken back while it is decided":     {withdrawn: true, parked: true, verdicts: []decision.Verdict{decision.Approve, decision.Reject}, behaviours: []string{"done"}},
+	"taken back, and a crash":            {withdrawn: true, parked: true, verdicts: []decision.Verdict{decision.Approve}, crashes: 1, behaviours: []string{"done"}},
+	"taken back, and a store that fails": {withdrawn: true, parked: true, verdicts: []decision.Verdict{decision.Approve}, crashes: 1, mishaps: 1, behaviours: []string{"done"}},
+	"an approver who leaves":             {revoking: true, inline: true, behaviours: []string{"done"}},
+	"nobody can be asked":                {person: 2, behaviours: []string{"dropped"}},
+	"a lookup that does not answer":      {crashes: 1, silences: 1, person: 1, lookup: true, behaviours: []string{"dropped"}},
+	"the kill switch":                    {stopping: intent.StopAll, lookup: true, behaviours: []string{"done", "dropped"}},
+	"the kill switch, and a crash":       {stopping: intent.StopConnection, crashes: 1, lookup: true, behaviours: []string{"dropped"}},
+	"a key that replays":                 {keys: replays, crashes: 1, behaviours: []string{"done", "late"}},
+	"a key that replays, and expiry":     {keys: replays, expiry: true, ending: true, behaviours: []string{"cut"}},
+	"a key that replays, and stores":     {keys: replays, mishaps: 1, behaviours: []string{"done", "dropped"}},
+	"a key that rejects":                 {keys: rejects, person: 1, behaviours: []string{"done", "dropped", "refused"}},
+	"a key and a lookup":                 {keys: replays, lookup: true, silences: 1, behaviours: few},
+	"a key, and a process not dead":      {keys: replays, crashes: 1, zombies: 1, behaviours: []string{"refused", "done"}},
 }
 
 // long are those that take their time: only "make chaos" has them.
 var long = map[string]bool{"a key, and a process not dead": true, "a key that replays": true, "two crashes": true, "a crash, and a store that fails": true,
-	"two dispatchers and a crash": true}
+	"two dispatchers and a crash": true, "taken back, and a store that fails": true, "taken back, and a crash": true}
 
 // wide has more in some, for "make chaos": where no process ends, no store fails and
 // nothing is sent again, a second dispatcher and few's answers. With more of those

@@ -40,6 +40,7 @@ type scenario struct {
 	silences   int // lookups without an answer
 	expiry     bool
 	ending     bool // the Run ends
+	withdrawn  bool // the Run's Worker takes it back
 	revoking   bool // the approver leaves the Team
 	stopping   intent.StopKind
 	person     int                   // words of an admin
@@ -195,6 +196,9 @@ func newSimWorld(s *sim, sc scenario) *simWorld {
 	if sc.inline {
 		s.spawn("inline", w.proc, func(t *task) { t.saw("%v", fault.KindOf(w.gate.Dispatch(context.Background(), acme, simID))) })
 	}
+	if sc.withdrawn {
+		s.spawn("worker", 0, w.takesBack)
+	}
 	if sc.stopping != "" {
 		s.spawn("stopper", 0, w.throw)
 	}
@@ -223,6 +227,7 @@ func (w *simWorld) boot() {
 		panic(err)
 	}
 	w.desk = desk
+	w.gate.Editors = desk
 }
 
 // options is what can happen next.

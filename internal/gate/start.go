@@ -65,10 +65,25 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if err != nil {
 		return none, g.typedInVain(who, err)
 	}
+	n := g.newRun(who, m, s, input)
+	r := n.Run
+	got, err := g.Runs.CreateRun(ctx, n)
+	if err != nil {
+		return none, err
+	}
+	// A Run is its starter's: who guesses a key must not be handed another's.
+	if got.Starter != r.Starter || got.Worker != r.Worker || !bytes.Equal(got.Input, r.Input) {
+		return none, fault.New(fault.Conflict, "the key was used for another start of this Mission").WithHint("use a new key for each Run")
+	}
+	return got, nil
+}
+
+// newRun is a Run with all that becomes true with it.
+func (g *Gate) newRun(who ident.Principal, m *resource.Mission, s Start, input json.RawMessage) NewRun {
 	now := g.Now()
 	r := intent.Run{
 		Tenant: who.Tenant, ID: ident.New("run"), Mission: m.Name, Starter: who.String(), StarterName: who.Name, Via: s.Via,
-		Worker: intent.BuiltIn, Source: address(s.Source), Input: input, Salt: rand.Text(), State: intent.RunWaiting, CreatedAt: now,
+		Worker: intent.BuiltIn, Auth: who.Auth.How, Source: address(s.Source), Input: input, Salt: rand.Text(), State: intent.RunWaiting, CreatedAt: now,
 	}
 	msgs := []commit.Message{{Kind: commit.MsgSegment, Ref: r.ID, Due: now}}
 	if s.Outside {
@@ -78,24 +93,19 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 	if title == "" {
 		title = m.Name
 	}
-	got, err := g.Runs.CreateRun(ctx, NewRun{
+	fields := map[string]any{"trigger": r.Via, "worker": r.Worker, "starter": r.Starter, "input": intent.Salted(r.Salt, input)}
+	if r.Auth != "" {
+		fields["auth"] = r.Auth
+	}
+	return NewRun{
 		Run: r, Key: s.Key, Outbox: msgs,
-		Events: []audit.Event{{Type: audit.RunStarted, Tenant: r.Tenant, At: now, Actor: r.Starter, Run: r.ID, Mission: r.Mission,
-			Fields: map[string]any{"trigger": r.Via, "worker": r.Worker, "starter": r.Starter, "input": intent.Salted(r.Salt, input)}}},
+		Events: []audit.Event{{Type: audit.RunStarted, Tenant: r.Tenant, At: now, Actor: r.Starter, Run: r.ID, Mission: r.Mission, Fields: fields}},
 		Observe: []explain.Observation{g.Rail.Clean(explain.Observation{
 			Tenant: r.Tenant, Run: r.ID, At: now, Kind: explain.Goal, Data: input,
 			Title: fmt.Sprintf("%s, started by %s", title, r.StarterName), Text: m.Goal,
 			Detail: &explain.Detail{Goal: &explain.Purpose{Mission: r.Mission, Goal: m.Goal, Starter: r.StarterName, Via: r.Via, Worker: r.Worker}},
 		})},
-	})
-	if err != nil {
-		return none, err
 	}
-	// A Run is its starter's: who guesses a key must not be handed another's.
-	if got.Starter != r.Starter || got.Worker != r.Worker || !bytes.Equal(got.Input, r.Input) {
-		return none, fault.New(fault.Conflict, "the key was used for another start of this Mission").WithHint("use a new key for each Run")
-	}
-	return got, nil
 }
 
 func mayStart(who ident.Principal) error {
@@ -191,13 +201,19 @@ func (g *Gate) StopRun(ctx context.Context, who ident.Principal, id string) erro
 	if err != nil {
 		return err
 	}
-	if !who.Has(ident.Admin) && who.String() != r.Starter {
-		return fault.New(fault.Denied, "a Run is stopped by who started it, or by an admin")
+	if !who.Has(ident.Admin) && who.String() != r.Starter && !g.ownerOf(ctx, who, r) {
+		return fault.New(fault.Denied, "a Run is stopped by who started it, by the owner of the Worker that did, or by an admin")
 	}
 	if r.State == intent.RunEnded {
 		return fault.Newf(fault.Conflict, "the Run has ended already, with the verdict %q", r.Verdict)
 	}
 	return g.endRun(ctx, r, who.String(), "stopped", "stopped by "+who.Name)
+}
+
+// ownerOf says whether a person answers for the outside Worker that started a Run.
+func (g *Gate) ownerOf(ctx context.Context, who ident.Principal, r intent.Run) bool {
+	o, err := g.outsiderOf(ctx, r)
+	return err == nil && o != nil && who.Kind == ident.Person && who.ID == o.owner
 }
 
 func (g *Gate) endRun(ctx context.Context, r intent.Run, actor, verdict, summary string) error {
@@ -245,6 +261,9 @@ func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Ki
 	}
 	if !slices.Contains(explain.WorkerKinds, kind) {
 		return fault.Newf(fault.Invalid, "a Worker can't record an observation of the kind %q", fault.Quote(string(kind)))
+	}
+	if err := g.metered(ctx, r); err != nil {
+		return err
 	}
 	if err := g.maySay(ctx, who, r, len(title) > maxWhy || len(text) > 16*intent.MaxReason, title, text); err != nil {
 		return err

@@ -60,9 +60,9 @@ func callerKey(what string, who ident.Principal) string {
 	return what + "\n" + string(who.Tenant) + "\n" + who.String()
 }
 
-// mayType refuses a person who has typed too much that could not be taken.
+// mayType refuses a person, or an outside Worker at a start, who has typed too much that could not be taken.
 func (g *Gate) mayType(who ident.Principal) error {
-	if who.Kind != ident.Person {
+	if who.Kind != ident.Person && who.Kind != ident.Worker {
 		return nil
 	}
 	now := g.Now()
@@ -75,7 +75,7 @@ func (g *Gate) mayType(who ident.Principal) error {
 
 // typedInVain counts an input that was not taken, and gives its refusal back.
 func (g *Gate) typedInVain(who ident.Principal, err error) error {
-	if err != nil && who.Kind == ident.Person {
+	if err != nil && (who.Kind == ident.Person || who.Kind == ident.Worker) {
 		g.tries.add(callerKey("miss", who), 1, g.Now())
 	}
 	return err

@@ -60,6 +60,10 @@ type world struct {
 	ann       string // who may decide, by account id
 	desk      *decision.Desk
 	teams     map[string][]string // more of them
+	outside   []*resource.Worker  // that are applied
+	unlisted  []string            // of them, by the Mission
+	owner     string              // of all of them, by account id
+	counted   int                 // times that the store was told what was denied
 
 	mu       sync.Mutex
 	opened   int      // doors
@@ -116,7 +120,7 @@ func (w *world) open() {
 		w.must(err)
 	}
 	rail := explain.New(w.store, v.Scrub)
-	w.desk, err = decision.NewDesk(decision.Config{Store: w.store, Papers: w.store, Facts: w.store, Involved: starters{}, Hold: w.store.Hold, Now: w.clock, Wake: rail.Wake,
+	w.desk, err = decision.NewDesk(decision.Config{Store: w.store, Papers: w.store, Facts: w.store, Involved: starters{w}, Hold: w.store.Hold, Now: w.clock, Wake: rail.Wake,
 		Clean: func(_ ident.Tenant, s string) string { return s }, Known: func(ident.Tenant, ...[]byte) ([]string, error) { return nil, nil }})
 	w.must(err)
 	machine := commit.New(intents{w.store, w}, ident.New("proc"), w.clock, quiet)
@@ -127,6 +131,7 @@ func (w *world) open() {
 		World:     func(ident.Tenant) (gate.World, error) { return w.compiled, w.worldErr },
 		Transport: func(*catalog.Match) http.RoundTripper { return line{w} },
 		Now:       w.clock, Log: quiet,
+		Workers: outsiders{w}, WorkerRuns: workerRuns{w.store, w},
 	})
 }
 
@@ -178,11 +183,20 @@ func (w *world) apply() {
 			Auth: resource.Auth{Scheme: resource.SchemeBearer, Secret: secret}}
 	}
 	mission := *w.mission
+	mission.Workers = nil
+	for _, o := range w.outside {
+		if !slices.Contains(w.unlisted, o.Name) {
+			mission.Workers = append(mission.Workers, o.Name)
+		}
+	}
 	ids, names, more := map[string]string{"finance": w.teamID()}, []string{"finance"}, []resource.Resource{}
 	for name, members := range w.teams {
 		team, err := w.store.Team(w.t.Context(), acme, name)
 		w.must(err)
 		ids[name], names, more = team.ID, append(names, name), append(more, &resource.Team{Head: head(resource.KindTeam, name), Members: members})
+	}
+	for _, o := range w.outside {
+		more = append(more, o)
 	}
 	snap, err := catalog.Build(catalog.Source{
 		Resources: append(more,
@@ -300,11 +314,43 @@ func (l line) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
-// starters says that who starts a Run is no judge of it.
-type starters struct{}
+// starters says that who starts a Run is no judge of it, nor who answers for them.
+type starters struct{ w *world }
 
-func (starters) Parties(_ context.Context, i intent.Intent) (decision.Parties, error) {
-	return decision.Parties{Starter: i.Starter}, nil
+func (s starters) Parties(_ context.Context, i intent.Intent) (decision.Parties, error) {
+	p := decision.Parties{Starter: i.Starter, AllowSelfApproval: s.w.mission.AllowSelfApproval}
+	if ident.WorkerName(i.Starter) != "" {
+		p.Owner = s.w.owner
+	}
+	return p, nil
+}
+
+// outsiders are the outside Workers as they are applied.
+type outsiders struct{ w *world }
+
+func (o outsiders) Standing(_ context.Context, _ ident.Tenant, name string) (*resource.Worker, string, error) {
+	if err := o.w.broken["Standing"]; err != nil {
+		return nil, "", err
+	}
+	w, ok := o.w.compiled.Catalog.Worker(name)
+	if !ok || w.Disabled {
+		return nil, "", fault.New(fault.Denied, "there is no such Worker")
+	}
+	return w, o.w.owner, nil
+}
+
+// workerRuns is their store.
+type workerRuns struct {
+	*sqlite.Store
+	w *world
+}
+
+func (r workerRuns) CountExcess(ctx context.Context, more []gate.Excess) error {
+	if err := r.w.broken["CountExcess"]; err != nil {
+		return err
+	}
+	r.w.counted++
+	return r.Store.CountExcess(ctx, more)
 }
 
 // The stores, each with its mishaps.

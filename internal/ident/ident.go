@@ -15,6 +15,7 @@ import (
 	"crypto/rand"
 	"slices"
 	"strings"
+	"time"
 
 	"sallyport.dev/internal/fault"
 )
@@ -64,6 +65,7 @@ type Kind string
 const (
 	Person Kind = "person" // somebody with an account, signed in
 	Run    Kind = "run"    // a Worker, authenticated as its Run
+	Worker Kind = "worker" // an outside Worker as itself: it starts Runs, and acts as them
 	System Kind = "system" // the product itself: the scheduler, the sweeper
 )
 
@@ -89,6 +91,25 @@ type Principal struct {
 	ID     string // account id, run id, or the system part's name; never changes
 	Name   string // what people call it; for display only
 	Roles  []Role // of a person
+	Auth   Auth   // of an outside Worker
+}
+
+// Auth is how an outside Worker has shown who it is: for the record, and for the end
+// of what it is given by it.
+type Auth struct {
+	How   string    // "token:" and its fingerprint, or "jwt:" and the subject, " by " and the issuer
+	Via   string    // the keyed hash of a token that was minted here; empty of any other
+	Until time.Time // when it is worth nothing any more
+}
+
+// WorkerName is the outside Worker's name in a principal as it is written; "" where
+// it is of another kind.
+func WorkerName(principal string) string {
+	name, _ := strings.CutPrefix(principal, string(Worker)+":")
+	if name == principal {
+		return ""
+	}
+	return name
 }
 
 // Has reports whether p is a person with the role.

@@ -1,5 +1,6 @@
 // Package identity knows who calls: people with accounts, who sign in with a
-// password and a one-time code, and Workers, which authenticate as their Run.
+// password and a one-time code, Workers, which authenticate as their Run, and outside
+// Workers, which have tokens of their own or an issuer's.
 // It also keeps the Teams, because who may decide is a question about people.
 //
 // It refuses:
@@ -53,6 +54,7 @@ type Store interface {
 	Proofs
 	Sessions
 	RunTokens
+	WorkerTokens
 	Teams
 	Passkeys
 	Pendings
@@ -184,6 +186,7 @@ type Directory struct {
 	work  chan struct{} // bounds how many passwords are hashed at once
 
 	passkeys passkeys
+	workers  workers
 }
 
 // maxHashing bounds the memory that strangers can make the server use: each

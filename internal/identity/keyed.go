@@ -68,14 +68,18 @@ func (d *Directory) hashing(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// bindSession and bindRun tie a row to the token that it is for: a row whose
+// bindSession, bindRun and bindWorkerToken tie a row to the token that it is for: a row whose
 // account, tenant, Run or expiry somebody changed authenticates nobody.
 func (d *Directory) bindSession(token string, r SessionRow) (string, error) {
 	return d.mac(vault.TokenPepper, r.Tenant, "session", token, r.ID, r.Account, millis(r.CreatedAt), millis(r.ExpiresAt))
 }
 
 func (d *Directory) bindRun(token string, r RunRow) (string, error) {
-	return d.mac(vault.TokenPepper, r.Tenant, "run", token, r.ID, r.Run, millis(r.ExpiresAt))
+	return d.mac(vault.TokenPepper, r.Tenant, "run", token, r.ID, r.Run, r.Via, millis(r.ExpiresAt))
+}
+
+func (d *Directory) bindWorkerToken(token string, r WorkerTokenRow) (string, error) {
+	return d.mac(vault.TokenPepper, r.Tenant, "worker", token, r.ID, r.Worker, millis(r.CreatedAt), millis(r.ExpiresAt))
 }
 
 // sameMAC compares two keyed hashes in constant time; an empty one equals

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -44,6 +45,7 @@ type RunRow struct {
 	Run       string
 	Hash      string // keyed, of the token
 	Bind      string // keyed, of the token and the row
+	Via       string // the keyed hash of the Worker's token that it was got with, or empty
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }
@@ -78,7 +80,7 @@ func (d *Directory) Authenticate(ctx context.Context, token string, now time.Tim
 	switch prefix {
 	case RunPrefix:
 		return d.authenticateRun(ctx, token, now)
-	case LinkPrefix: // is nobody
+	case LinkPrefix, WorkerPrefix: // is nobody here; a Worker is asked for by Caller
 		return ident.Principal{}, signInNeeded()
 	}
 	s, err := d.session(ctx, token, now)
@@ -140,11 +142,15 @@ func (d *Directory) SignOut(ctx context.Context, token string, now time.Time) er
 // MintRun makes a token that authenticates as the Run until it ends, or until
 // expires. Errors: Invalid, Conflict when the Run has ended.
 func (d *Directory) MintRun(ctx context.Context, tenant ident.Tenant, run string, expires, now time.Time) (string, error) {
+	return d.mintRun(ctx, tenant, run, "", expires, now)
+}
+
+func (d *Directory) mintRun(ctx context.Context, tenant ident.Tenant, run, via string, expires, now time.Time) (string, error) {
 	if tenant == "" || run == "" || !expires.After(now) || expires.Sub(now) > maxRunToken {
 		return "", fault.Newf(fault.Invalid, "a Run's token needs a tenant, a Run and an end within %d days", int(maxRunToken.Hours()/24))
 	}
 	token := newToken(RunPrefix)
-	r := RunRow{Tenant: tenant, ID: ident.New("rtk"), Run: run, CreatedAt: now, ExpiresAt: expires}
+	r := RunRow{Tenant: tenant, ID: ident.New("rtk"), Run: run, Via: via, CreatedAt: now, ExpiresAt: expires}
 	var err error
 	if r.Hash, err = d.tokenHash(token); err != nil {
 		return "", err
@@ -182,7 +188,15 @@ func (d *Directory) authenticateRun(ctx context.Context, token string, now time.
 	if !sameMAC(r.Bind, bind) || !now.Before(r.ExpiresAt) {
 		return ident.Principal{}, signInNeeded()
 	}
-	return ident.Principal{Tenant: r.Tenant, Kind: ident.Run, ID: r.Run, Name: r.Run}, nil
+	who := ident.Principal{Tenant: r.Tenant, Kind: ident.Run, ID: r.Run, Name: r.Run}
+	if r.Via != "" { // and it is worth no more than what it was got with
+		w, err := d.goodWorkerToken(ctx, r.Via, now)
+		if err != nil || w.Tenant != r.Tenant {
+			return ident.Principal{}, cmp.Or(err, signInNeeded())
+		}
+		who.Auth = w.auth()
+	}
+	return who, nil
 }
 
 // Sweep forgets what has been worthless for a day. Used factors stay: they are

@@ -15,6 +15,7 @@ const (
 	SessionPrefix = "sps_"
 	RunPrefix     = "spr_"
 	LinkPrefix    = "spl_" // an admin's link to enrol a passkey
+	WorkerPrefix  = "spw_"
 )
 
 const (
@@ -37,8 +38,8 @@ func tokenSum(s string) string {
 	return tokenText.EncodeToString(b[:])
 }
 
-// ParseToken says which kind of token s is, [SessionPrefix], [RunPrefix] or
-// [LinkPrefix], or that it is none: kind Unauthenticated. It accepts one spelling only. A well
+// ParseToken says which kind of token s is, [SessionPrefix], [RunPrefix],
+// [WorkerPrefix] or [LinkPrefix], or that it is none: kind Unauthenticated. It accepts one spelling only. A well
 // formed token is not a valid one.
 func ParseToken(s string) (prefix string, err error) {
 	bad := fault.New(fault.Unauthenticated, "the token is not one of ours").
@@ -52,6 +53,8 @@ func ParseToken(s string) (prefix string, err error) {
 		prefix = RunPrefix
 	case strings.HasPrefix(s, LinkPrefix):
 		prefix = LinkPrefix
+	case strings.HasPrefix(s, WorkerPrefix):
+		prefix = WorkerPrefix
 	default:
 		return "", bad
 	}

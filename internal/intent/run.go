@@ -13,10 +13,11 @@ type Run struct {
 	Tenant      ident.Tenant    `json:"tenant"`
 	ID          string          `json:"id"` // "run_…"
 	Mission     string          `json:"mission"`
-	Starter     string          `json:"starter"` // "person:acc_…" or "system:schedule"
+	Starter     string          `json:"starter"` // "person:acc_…", "worker:NAME" or "system:schedule"
 	StarterName string          `json:"starterName"`
 	Via         string          `json:"via"`              // portal, api, cli, schedule
 	Worker      string          `json:"worker"`           // "built-in" or "outside"
+	Auth        string          `json:"auth,omitempty"`   // of one that an outside Worker started: how it had shown who it is
 	Source      string          `json:"source,omitempty"` // the address that the start came from, where it is known
 	Input       json.RawMessage `json:"input"`
 	Salt        string          `json:"salt,omitempty"` // of what the audit log has of the input; erased with it

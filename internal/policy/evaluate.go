@@ -16,7 +16,7 @@ import (
 
 // The vocabulary that policies are written in.
 const (
-	typeWorker      cedar.EntityType = "Worker"      // id: the Run's; in its Mission; starter: String
+	typeWorker      cedar.EntityType = "Worker"      // id: the Run's; in its Mission; starter, name, owner: String
 	typeMission     cedar.EntityType = "Mission"     // id: its name
 	typeTool        cedar.EntityType = "Tool"        // id: "integration/tool"; in its Integration and the Connection used; effect: "read" or "write"
 	typeIntegration cedar.EntityType = "Integration" // id: its name
@@ -37,6 +37,7 @@ type Question struct {
 	Mission     string
 	Starter     string // account id of who started the Run
 	Worker      string // intent.BuiltIn or intent.Outside
+	Name, Owner string // of an outside Worker that started the Run itself: its name, and its owner's account name
 	Connection  string
 	Integration string
 	Tool        string
@@ -287,7 +288,7 @@ func prepare(q Question, t tool, n needs) (*evaluation, error) {
 	e.entities = cedar.EntityMap{
 		mission: {UID: mission}, integration: {UID: integration}, connection: {UID: connection},
 		worker: {UID: worker, Parents: cedar.NewEntityUIDSet(mission),
-			Attributes: cedar.NewRecord(cedar.RecordMap{"starter": cedar.String(q.Starter)})},
+			Attributes: cedar.NewRecord(cedar.RecordMap{"starter": cedar.String(q.Starter), "name": cedar.String(q.Name), "owner": cedar.String(q.Owner)})},
 		target: {UID: target, Parents: cedar.NewEntityUIDSet(integration, connection),
 			Attributes: cedar.NewRecord(cedar.RecordMap{"effect": cedar.String(q.Effect)})},
 	}

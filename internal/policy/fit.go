@@ -62,7 +62,7 @@ func (c *compiler) fit(integration string, scope xast.IsResourceScopeNode) (*fit
 	text := member{&shape{kind: isString}, true}
 	f := &fit{v, map[string]*shape{
 		"context":   context,
-		"principal": {kind: isRecord, fields: map[string]member{"starter": text}},
+		"principal": {kind: isRecord, fields: map[string]member{"starter": text, "name": text, "owner": text}},
 		"resource":  {kind: isRecord, fields: map[string]member{"effect": text}},
 	}}
 	c.fits[cacheKey] = f

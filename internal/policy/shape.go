@@ -231,7 +231,7 @@ func newValidator(context *shape) (*validate.Validator, error) {
 	doc := map[string]any{"": map[string]any{
 		"entityTypes": map[string]any{
 			string(typeMission): map[string]any{}, string(typeIntegration): map[string]any{}, string(typeConnection): map[string]any{},
-			string(typeWorker): map[string]any{"memberOfTypes": []string{string(typeMission)}, "shape": record(map[string]any{"starter": maps.Clone(text)})},
+			string(typeWorker): map[string]any{"memberOfTypes": []string{string(typeMission)}, "shape": record(map[string]any{"starter": maps.Clone(text), "name": maps.Clone(text), "owner": maps.Clone(text)})},
 			string(typeTool):   map[string]any{"memberOfTypes": []string{string(typeIntegration), string(typeConnection)}, "shape": record(map[string]any{"effect": maps.Clone(text)})},
 		},
 		"actions": map[string]any{string(actionCall.ID): action, string(actionUnattended.ID): action},

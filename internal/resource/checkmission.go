@@ -40,6 +40,8 @@ func (m *Mission) Check() error {
 		c.schedule(fmt.Sprintf("schedule[%d]", i), s, m.Form)
 	}
 	c.names("starters", m.Starters)
+	c.names("workers", m.Workers)
+	c.workerLimits("workerLimits", m.WorkerLimits)
 	c.secrets(m)
 	return c.err()
 }

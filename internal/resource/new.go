@@ -9,6 +9,8 @@ func New(k Kind) Resource {
 		return new(Integration)
 	case KindConnection:
 		return new(Connection)
+	case KindWorker:
+		return new(Worker)
 	case KindMission:
 		return new(Mission)
 	case KindPolicy:

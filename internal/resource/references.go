@@ -45,6 +45,9 @@ func References(r Resource) []Reference {
 		for i, n := range r.Starters {
 			add(fmt.Sprintf("starters[%d]", i), KindTeam, n)
 		}
+		for i, n := range r.Workers {
+			add(fmt.Sprintf("workers[%d]", i), KindWorker, n)
+		}
 	case *Policy:
 		add("integration", KindIntegration, r.Integration)
 	case *Channel:

@@ -1,5 +1,5 @@
 // Package resource has the words of configuration: Integration, Connection,
-// Mission, Policy, Channel and Team, as people write them in YAML and as the API shows
+// Worker, Mission, Policy, Channel and Team, as people write them in YAML and as the API shows
 // them. They are plain values: no behaviour but checking themselves.
 //
 // It refuses a Secret's value anywhere: a resource names a Secret, and package
@@ -29,10 +29,11 @@ const (
 	KindMission     Kind = "Mission"
 	KindPolicy      Kind = "Policy"
 	KindChannel     Kind = "Channel"
+	KindWorker      Kind = "Worker"
 )
 
 // Kinds lists the kinds in that order.
-var Kinds = []Kind{KindTeam, KindIntegration, KindConnection, KindMission, KindPolicy, KindChannel}
+var Kinds = []Kind{KindTeam, KindIntegration, KindConnection, KindWorker, KindMission, KindPolicy, KindChannel}
 
 // Head is what every resource begins with.
 type Head struct {
@@ -43,7 +44,7 @@ type Head struct {
 	Description string `json:"description,omitempty" yaml:"description,omitempty"`
 }
 
-// Resource is one of *Team, *Integration, *Connection, *Mission, *Policy, *Channel.
+// Resource is one of *Team, *Integration, *Connection, *Worker, *Mission, *Policy, *Channel.
 type Resource interface {
 	Header() Head
 	// Check says what is wrong with the resource by itself; kind Invalid.
@@ -252,6 +253,10 @@ type Mission struct {
 	Schedule          []Schedule     `json:"schedule,omitempty" yaml:"schedule,omitempty"`
 	// Starters are the Teams whose members may start it; empty: every requester.
 	Starters []string `json:"starters,omitempty" yaml:"starters,omitempty"`
+	// Workers are the outside Workers that may start it for themselves, and
+	// WorkerLimits what all of them may take of it together.
+	Workers      []string     `json:"workers,omitempty" yaml:"workers,omitempty"`
+	WorkerLimits WorkerLimits `json:"workerLimits,omitzero" yaml:"workerLimits,omitempty"`
 }
 
 // Field is one field of a Mission's form.

@@ -194,6 +194,9 @@ func (t *Tx) propose(p gate.Proposed) error {
 		if err := t.withinLimits(p); err != nil {
 			return err
 		}
+		if err := t.roomFor(i.Tenant, p.Quotas, countParked); err != nil {
+			return err
+		}
 		if err := t.useUp(p); err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/sqlite"
 	"sallyport.dev/internal/storetest"
 )
@@ -43,6 +44,24 @@ func openStore(t *testing.T) storetest.Store { return openIn(t, t.TempDir()) }
 
 func TestIdentityOnSQLite(t *testing.T) { storetest.Identity(t, openStore) }
 
+func TestOutsideWorkersOnSQLite(t *testing.T) {
+	storetest.Outsider(t, func(t *testing.T) (storetest.Store, storetest.Apply) {
+		s := openIn(t, t.TempDir())
+		return s, applyTo(t, s)
+	})
+}
+
+// applyTo applies one resource at a time.
+func applyTo(t *testing.T, s *sqlite.Store) storetest.Apply {
+	return func(tenant ident.Tenant, kind resource.Kind, name string, r resource.Resource) error {
+		c := sqlite.ResourceChange{Kind: kind, Name: name, Resource: r, Event: audit.Event{Type: audit.ResourceApplied, Tenant: tenant, At: storetest.Start, Actor: "system:setup"}}
+		if r == nil {
+			c.Was, c.Event.Type = 1, audit.ResourceRemoved
+		}
+		return s.Apply(t.Context(), tenant, "system:setup", []sqlite.ResourceChange{c}, storetest.Start)
+	}
+}
+
 func TestUsesOfLimitsOnSQLite(t *testing.T) { storetest.Uses(t, openStore) }
 
 func TestPasskeysOnSQLite(t *testing.T) {
@@ -57,7 +76,7 @@ func TestRowsOnSQLite(t *testing.T) {
 		dir := t.TempDir()
 		s := openIn(t, dir)
 		db := foreign(t, dir)
-		return storetest.Besieged{Store: s,
+		return storetest.Besieged{Store: s, Apply: applyTo(t, s),
 			Write: func(query string) int64 {
 				t.Helper()
 				res, err := db.Exec(query)

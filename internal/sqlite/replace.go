@@ -46,6 +46,9 @@ func (t *Tx) clear(tenant ident.Tenant, actor string, changes []ResourceChange, 
 	if err := t.forget(tbResource, "WHERE tenant = $1", tenant); err != nil {
 		return err
 	}
+	if err := t.endWorkerTokens(tenant, "", actor, "the whole set was applied again", at); err != nil {
+		return err
+	}
 	heads, err := t.reader().scan(tbTeam, "WHERE tenant = $1", tenant)
 	if err != nil {
 		return err

@@ -112,6 +112,9 @@ func (t *Tx) apply(tenant ident.Tenant, actor string, changes []ResourceChange, 
 		if err := t.applyMembers(tenant, c, actor, at); err != nil {
 			return err
 		}
+		if err := t.applyWorker(tenant, c, actor, at); err != nil {
+			return err
+		}
 		named := cols{"kind": string(c.Kind), "name": c.Name}
 		if x == nil {
 			err = t.auditWith(c.Event, named)

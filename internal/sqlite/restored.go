@@ -40,7 +40,7 @@ func (s *Store) OpenIntents(ctx context.Context) ([]commit.Left, error) {
 
 // Restored makes a restored database safe to serve from, in one transaction: what
 // was open ends as r says, the Decisions on it are void, nothing waits in the
-// outbox, nobody is signed in, no confirmation or Run's token is worth anything,
+// outbox, nobody is signed in, no confirmation, Run's or Worker's token is worth anything,
 // and schedules begin now. It returns how many sessions it has ended.
 func (s *Store) Restored(ctx context.Context, r Restored) (sessions int, err error) {
 	tenants, err := s.peopled(ctx)
@@ -63,6 +63,11 @@ func (s *Store) Restored(ctx context.Context, r Restored) (sessions int, err err
 		}
 		for _, run := range r.Runs {
 			if err := t.endRestored(run, r.At); err != nil {
+				return err
+			}
+		}
+		for _, tenant := range tenants { // of one that was revoked since, the backup knows nothing
+			if err := t.endWorkerTokens(tenant, "", "system:restore", "a backup was restored", r.At); err != nil {
 				return err
 			}
 		}

@@ -76,6 +76,10 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		f.prints[id(tbPasskey, text("factor"))] = text("row")
 	case audit.FactorRemoved:
 		delete(f.prints, id(tbPasskey, text("factor")))
+	case audit.WorkerTokenMinted:
+		f.prints[id(tbWorkerToken, text("name"))] = text("row")
+	case audit.WorkerTokenRevoked:
+		delete(f.prints, id(tbWorkerToken, text("name")))
 	case audit.StopSet:
 		f.prints[id(tbStop, text("kind"), text("name"))] = text("row")
 	case audit.StopLifted:
@@ -180,7 +184,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount, tbPasskey, tbStop, tbHold:
+	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbWorkerToken:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

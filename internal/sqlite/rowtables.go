@@ -17,6 +17,7 @@ import (
 //   - passkey.counter, which moves with each signature. A copy of a key is then
 //     found later; who verifies the audit log finds it, as the counts are in there.
 //   - session.seen_at, which idle time is counted from.
+//   - worker_token.used_at, which people are shown.
 //   - incident.count and last_at, of one that is open: it was met less often.
 //
 // Not covered at all: rows that can make nothing happen (an Intent in a final
@@ -55,7 +56,7 @@ var (
 
 	tbRun = define(7, table{name: "run", keys: 2,
 		loose: []string{"state", "segment", "turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests"},
-		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "source", "input", "salt", "state", "verdict", "summary", "segment",
+		columns: []string{"tenant", "id", "mission", "starter", "starter_name", "via", "worker", "auth", "source", "input", "salt", "state", "verdict", "summary", "segment",
 			"turns", "tokens_in", "tokens_out", "cost_usd", "incidents", "refusals", "rests", "start_key", "created_at", "ended_at", "erased_at"},
 		live: func(r *row) bool { return r.text("state") != string(intent.RunEnded) }, liveSQL: "state <> 'ended'",
 		of: func(r *row) string { return startOf(r.text("mission"), r.text("starter"), r.text("start_key")) }})
@@ -100,9 +101,13 @@ var (
 	tbHold = define(16, table{name: "hold", keys: 3,
 		columns: []string{"tenant", "kind", "name", "since", "by", "reason"}})
 
+	tbWorkerToken = define(17, table{name: "worker_token", keys: 2, loose: []string{"used_at"},
+		columns: []string{"tenant", "id", "worker", "hash", "bind", "fingerprint", "by", "created_at", "expires_at", "used_at"},
+		of:      func(r *row) string { return r.text("worker") }})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold, tbWorkerToken}
 )
 
 func never(*row) bool { return false }

@@ -18,7 +18,7 @@ import (
 func runOf(x *row) (intent.Run, error) {
 	r := intent.Run{
 		Tenant: x.tenant(), ID: x.text("id"), Mission: x.text("mission"), Starter: x.text("starter"), StarterName: x.text("starter_name"),
-		Via: x.text("via"), Worker: x.text("worker"), Source: x.text("source"), Input: json.RawMessage(x.text("input")), Salt: x.text("salt"), State: intent.RunState(x.text("state")),
+		Via: x.text("via"), Worker: x.text("worker"), Auth: x.text("auth"), Source: x.text("source"), Input: json.RawMessage(x.text("input")), Salt: x.text("salt"), State: intent.RunState(x.text("state")),
 		Verdict: x.text("verdict"), Summary: x.text("summary"), Segment: int(x.number("segment")), Incidents: int(x.number("incidents")),
 		CreatedAt: x.instant("created_at"), EndedAt: x.instant("ended_at"),
 	}
@@ -59,8 +59,20 @@ func (s *Store) CreateRun(ctx context.Context, n gate.NewRun) (r intent.Run, err
 				return err
 			}
 		}
+		if n.Alone {
+			open, err := t.reader().openRunOf(r.Tenant, r.Mission, r.Starter)
+			if !fault.Is(err, fault.NotFound) {
+				if err == nil {
+					r, err = runOf(open)
+				}
+				return err
+			}
+		}
+		if err := t.roomFor(r.Tenant, n.Quotas, countRuns); err != nil {
+			return err
+		}
 		if _, err := t.insert(tbRun, cols{"tenant": r.Tenant, "id": r.ID, "mission": r.Mission, "starter": r.Starter, "starter_name": r.StarterName,
-			"via": r.Via, "worker": r.Worker, "source": r.Source, "input": string(r.Input), "salt": r.Salt, "state": r.State, "verdict": "", "summary": "", "segment": 0, "turns": 0,
+			"via": r.Via, "worker": r.Worker, "auth": r.Auth, "source": r.Source, "input": string(r.Input), "salt": r.Salt, "state": r.State, "verdict": "", "summary": "", "segment": 0, "turns": 0,
 			"tokens_in": 0, "tokens_out": 0, "cost_usd": 0.0, "incidents": 0, "refusals": 0, "rests": 0, "start_key": nullText(n.Key),
 			"created_at": r.CreatedAt, "ended_at": 0, "erased_at": 0}); err != nil {
 			return err

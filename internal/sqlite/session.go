@@ -60,9 +60,9 @@ func (s *Store) EndSession(ctx context.Context, tenant ident.Tenant, id string, 
 // InsertRunToken stores a Run's token; kind Conflict when its tokens have ended.
 func (s *Store) InsertRunToken(ctx context.Context, r identity.RunRow) error {
 	return s.write(ctx, func(t *Tx) error {
-		res, err := t.Exec(`INSERT INTO run_token (tenant, id, run, hash, bind, created_at, expires_at)
-			SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT 1 FROM run_token_end WHERE tenant = $1 AND run = $3)`,
-			r.Tenant, r.ID, r.Run, r.Hash, r.Bind, ms(r.CreatedAt), ms(r.ExpiresAt))
+		res, err := t.Exec(`INSERT INTO run_token (tenant, id, run, hash, bind, via, created_at, expires_at)
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM run_token_end WHERE tenant = $1 AND run = $3)`,
+			r.Tenant, r.ID, r.Run, r.Hash, r.Bind, r.Via, ms(r.CreatedAt), ms(r.ExpiresAt))
 		if err != nil {
 			return err
 		}
@@ -78,9 +78,9 @@ func (s *Store) InsertRunToken(ctx context.Context, r identity.RunRow) error {
 func (s *Store) RunByHash(ctx context.Context, hash string) (identity.RunRow, error) {
 	var r identity.RunRow
 	var created, expires int64
-	err := s.ro.QueryRowContext(ctx, `SELECT tenant, id, run, hash, bind, created_at, expires_at FROM run_token
+	err := s.ro.QueryRowContext(ctx, `SELECT tenant, id, run, hash, bind, via, created_at, expires_at FROM run_token
 		WHERE hash = $1 AND NOT EXISTS (SELECT 1 FROM run_token_end e WHERE e.tenant = run_token.tenant AND e.run = run_token.run)`, hash).
-		Scan(&r.Tenant, &r.ID, &r.Run, &r.Hash, &r.Bind, &created, &expires)
+		Scan(&r.Tenant, &r.ID, &r.Run, &r.Hash, &r.Bind, &r.Via, &created, &expires)
 	if err != nil {
 		return identity.RunRow{}, storeErr("reading the Run's token", err)
 	}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,8 @@ type Besieged struct {
 	Store Store
 	// Write changes stored rows behind the store's back; it says how many.
 	Write func(query string) int64
+	// Apply stores a resource.
+	Apply Apply
 	// Again closes the store and opens it once more, as a restart does.
 	Again func() Store
 }
@@ -65,6 +68,9 @@ func Rows(t *testing.T, open func(*testing.T) Besieged) {
 		"a use of a limit is made smaller":                      func(a *siege) { useChanged(a, `UPDATE policy_use SET amount = 1 WHERE intent = 'INTENT'`) },
 		"a use of a limit is made to count no more":             func(a *siege) { useChanged(a, `UPDATE policy_use SET at = 1, until = 2`) },
 		"a use is moved to another limit":                       func(a *siege) { useChanged(a, `UPDATE policy_use SET scope = 'another' WHERE intent = 'INTENT'`) },
+		"a Worker's token is moved to another Worker":           movedWorkerToken,
+		"a Worker's token is made to last longer":               longerWorkerToken,
+		"a Worker's token that was revoked is put back":         workerTokenPutBack,
 		"a passkey gets another key":                            otherKey,
 		"a passkey is moved to another person":                  movedPasskey,
 		"a passkey's waiting period is shortened":               shorterWait,
@@ -106,7 +112,9 @@ func (a *siege) strike(queries ...string) {
 	}
 	if a.between {
 		a.office.Store = a.Again()
-		dir := NewWorld(a.t, a.office.Store).Dir
+		again := NewWorld(a.t, a.office.Store)
+		maps.Copy(again.Workers, a.Workers)
+		dir := again.Dir
 		a.Dir, a.desk.Store = dir, a.office.Store
 		a.desk.Papers = a.office.Store
 	}

@@ -27,6 +27,7 @@ import (
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/passkey"
 	"sallyport.dev/internal/policy"
+	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault"
 )
@@ -34,6 +35,7 @@ import (
 // Store is what the suite needs of a store.
 type Store interface {
 	identity.Store
+	gate.WorkerRuns
 	decision.Store
 	decision.Papers
 	explain.Store
@@ -81,6 +83,8 @@ type World struct {
 	Store Store
 	Dir   *identity.Directory
 	Now   time.Time
+	// Workers are the outside Workers that are applied.
+	Workers map[ident.Tenant][]*resource.Worker
 }
 
 // Start is when every story begins.
@@ -89,12 +93,14 @@ var Start = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 // NewWorld makes the services over a store.
 func NewWorld(t *testing.T, s Store) *World {
 	t.Helper()
+	applied := map[ident.Tenant][]*resource.Worker{}
 	dir, err := identity.New(s, Keys{"a key of the store tests alone"},
+		identity.WithWorkers(func(t ident.Tenant) ([]*resource.Worker, error) { return applied[t], nil }, nil, acme, func() string { return "" }),
 		identity.WithPasskeys(func() (passkey.Party, error) { return party, nil }, identity.WaitingPeriod))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &World{t: t, ctx: context.Background(), Store: s, Dir: dir, Now: Start}
+	return &World{t: t, ctx: context.Background(), Store: s, Dir: dir, Now: Start, Workers: applied}
 }
 
 // Pass moves the clock.

@@ -122,12 +122,42 @@ CREATE TABLE run_token (
 	run TEXT NOT NULL,
 	hash TEXT NOT NULL,
 	bind TEXT NOT NULL,
+	via TEXT NOT NULL,              -- the hash of the Worker's token that it was got with, or empty
 	created_at INTEGER NOT NULL,
 	expires_at INTEGER NOT NULL,
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE UNIQUE INDEX run_token_hash ON run_token (hash);
 CREATE INDEX run_token_run ON run_token (tenant, run);
+
+-- Tokens of outside Workers; one that is revoked is removed.
+CREATE TABLE worker_token (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	worker TEXT NOT NULL,
+	hash TEXT NOT NULL,
+	bind TEXT NOT NULL,
+	fingerprint TEXT NOT NULL,
+	by TEXT NOT NULL,               -- account
+	created_at INTEGER NOT NULL,
+	expires_at INTEGER NOT NULL,
+	used_at INTEGER NOT NULL,       -- to the hour
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE UNIQUE INDEX worker_token_hash ON worker_token (hash);
+CREATE INDEX worker_token_worker ON worker_token (tenant, worker);
+
+-- What outside Workers were denied beyond a limit, by minute, until the audit log
+-- has it.
+CREATE TABLE worker_excess (
+	tenant TEXT NOT NULL,
+	worker TEXT NOT NULL,
+	minute INTEGER NOT NULL,        -- its beginning
+	denied INTEGER NOT NULL,
+	why TEXT NOT NULL,              -- the limit that was met first
+	PRIMARY KEY (tenant, worker, minute)
+) STRICT;
 
 -- Runs that get no token any more.
 CREATE TABLE run_token_end (

@@ -9,6 +9,7 @@ CREATE TABLE run (
 	starter_name TEXT NOT NULL,
 	via TEXT NOT NULL,
 	worker TEXT NOT NULL,
+	auth TEXT NOT NULL,             -- how an outside Worker had shown who it is, or empty
 	source TEXT NOT NULL DEFAULT '', -- the address that the start came from, or empty
 	input TEXT NOT NULL,
 	salt TEXT NOT NULL DEFAULT '',  -- of the input's digest in the audit log
@@ -31,6 +32,7 @@ CREATE TABLE run (
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE UNIQUE INDEX run_start_key ON run (tenant, mission, starter, start_key) WHERE start_key IS NOT NULL;
+CREATE INDEX run_starter ON run (tenant, starter, state);
 CREATE INDEX run_created ON run (tenant, created_at);
 CREATE INDEX run_open ON run (state) WHERE state <> 'ended';
 
