@@ -80,6 +80,7 @@ const (
 	BodiesErased       Type = "bodies.erased" // the arguments, answers and transcript of a Run, with their salts
 	HoldSet            Type = "hold.set"      // nothing of it is erased
 	HoldLifted         Type = "hold.lifted"
+	LogPruned          Type = "log.pruned"      // entries below a minimum index are dropped; see prune.go
 )
 
 // form is what a field's value has to look like.
@@ -130,9 +131,11 @@ var vocabulary = map[string]form{
 	"incident":       name,
 	"input":          digest,
 	"key":            octets, // a public key, SubjectPublicKeyInfo
+	"kept":           number, // of what was pruned, how many entries stay
 	"kind":           name,
 	"members":        names,
 	"method":         name,
+	"minimum":        number, // index below which entries are dropped
 	"name":           name,
 	"needs":          names,  // of a verdict: who has to approve, as "TEAM:COUNT"
 	"nonce":          octets, // of the challenge that a passkey signed
@@ -155,12 +158,14 @@ var vocabulary = map[string]form{
 	"request":        digest, // of the rendered request without its credential
 	"result":         digest, // of the scrubbed result
 	"revision":       number,
+	"ringChanges":    number, // how many entries about the vault's keys were below the minimum
 	"roles":          names,
 	"rule":           name,   // that found what looks like a secret
 	"row":            digest, // keyed, of the stored row as it then is: what is there later is compared with it
 	"scope":          digest, // of the Secret's usage scope
 	"seal":           name,
 	"secret":         name, // the Secret's name; never a value
+	"secretChanges":  number, // how many entries about Secrets were below the minimum
 	"secretVersion":  number,
 	"secrets":        names, // as "secret"
 	"selfApproval":   flag,
@@ -263,6 +268,7 @@ var allowed = map[Type][]string{
 	BodiesErased:     {"count", "factor", "kind", "why"},
 	HoldSet:          {"kind", "name", "row", "why"},
 	HoldLifted:       {"factor", "kind", "name", "why"},
+	LogPruned:        {"digest", "factor", "kept", "kind", "minimum", "ringChanges", "secretChanges", "why"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it
@@ -283,6 +289,7 @@ var required = map[Type][]string{
 	LogOpened:     {"verifier"},
 	IntentClaimed: {"args", "digest", "effect", "fence"},
 	LogKeyRotated: {"generation", "handover", "verifier"},
+	LogPruned:     {"digest", "kept", "minimum"},
 	// Without these no verdict of the passkey can be checked.
 	FactorEnrolled: {"account", "credentialHash", "key", "party", "usable"},
 	FactorRemoved:  {"account", "credentialHash"},
