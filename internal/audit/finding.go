@@ -89,8 +89,8 @@ type LogReport struct {
 	// vouches for itself: compare Verifier with the one you know.
 	Pinned bool `json:"pinned"`
 	// Against says that the log was compared with a kept checkpoint.
-	Against bool   `json:"against"`
-	Size    int64  `json:"size"` // entries
+	Against bool  `json:"against"`
+	Size    int64 `json:"size"` // entries
 	// Minimum is the index below which entries were pruned, but for Kept, as the entry
 	// Pruned says; 0: none were.
 	Minimum int64  `json:"minimum,omitempty"`

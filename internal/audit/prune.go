@@ -107,11 +107,15 @@ type Pruning struct {
 	bad     string
 }
 
-// Entry takes the next entry that is there.
-func (p *Pruning) Entry(i int64, e Entry) {
+// There takes the index of the next entry that is there.
+func (p *Pruning) There(i int64) {
 	if i < p.Minimum {
 		p.kept.Add(i)
 	}
+}
+
+// Entry takes what it says, where it can be read.
+func (p *Pruning) Entry(i int64, e Entry) {
 	if e.Type != LogPruned {
 		return
 	}

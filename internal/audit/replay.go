@@ -51,6 +51,7 @@ func Replay(head Head, minimum int64, rows func(from int64, limit int) ([]Row, e
 				return errReplay
 			}
 			e, _ = e.add(tlog.RecordHash(r.Entry), nil)
+			p.There(entry.Index)
 			p.Entry(entry.Index, entry)
 			each(entry)
 		}

@@ -80,7 +80,8 @@ const (
 	BodiesErased       Type = "bodies.erased" // the arguments, answers and transcript of a Run, with their salts
 	HoldSet            Type = "hold.set"      // nothing of it is erased
 	HoldLifted         Type = "hold.lifted"
-	LogPruned          Type = "log.pruned"      // entries below a minimum index are dropped; see prune.go
+	RecordsKeyed       Type = "records.keyed" // what private records' names are hashed with from here on; what was before is destroyed
+	LogPruned          Type = "log.pruned"    // entries below a minimum index are dropped; see prune.go
 )
 
 // form is what a field's value has to look like.
@@ -164,7 +165,7 @@ var vocabulary = map[string]form{
 	"row":            digest, // keyed, of the stored row as it then is: what is there later is compared with it
 	"scope":          digest, // of the Secret's usage scope
 	"seal":           name,
-	"secret":         name, // the Secret's name; never a value
+	"secret":         name,   // the Secret's name; never a value
 	"secretChanges":  number, // how many entries about Secrets were below the minimum
 	"secretVersion":  number,
 	"secrets":        names, // as "secret"
@@ -268,6 +269,7 @@ var allowed = map[Type][]string{
 	BodiesErased:     {"count", "factor", "kind", "why"},
 	HoldSet:          {"kind", "name", "row", "why"},
 	HoldLifted:       {"factor", "kind", "name", "why"},
+	RecordsKeyed:     {"factor", "kind", "name", "row", "why"},
 	LogPruned:        {"digest", "factor", "kept", "kind", "minimum", "ringChanges", "secretChanges", "why"},
 }
 
@@ -276,7 +278,8 @@ var allowed = map[Type][]string{
 var attributes = []string{"auth", "record", "recordKey", "secret", "secretVersion", "source", "starter", "system", "worker"}
 
 // attributed are the types that have them.
-var attributed = []Type{IntentDenied, IntentParked, IntentDecided, IntentEdited, IntentClaimed, IntentSending, IntentOutcome, IntentSwept, IntentResolved}
+var attributed = []Type{IntentDenied, IntentParked, IntentDecided, IntentEdited, IntentClaimed, IntentSending, IntentOutcome, IntentSwept, IntentResolved,
+	DecisionVoted, DecisionBreakGlass, DecisionAsked, DecisionAnswered, VerdictRefused}
 
 // may says whether a type's entries have a field.
 func (t Type) may(field string) bool {

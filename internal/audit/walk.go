@@ -193,6 +193,7 @@ func (w *walk) grow(i int64, entry, leaf *tlog.Hash, stored []*tlog.Hash) {
 
 // check looks at an entry by itself.
 func (w *walk) check(i int64, row Row) {
+	w.pruning.There(i)
 	e, err := ParseEntry(row.Entry)
 	if err != nil {
 		w.log.find(EntryMalformed, i, "%s", err.Error())

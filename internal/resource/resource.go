@@ -227,6 +227,15 @@ type Mission struct {
 	Schedule          []Schedule     `json:"schedule,omitempty" yaml:"schedule,omitempty"`
 	// Starters are the Teams whose members may start it; empty: every requester.
 	Starters []string `json:"starters,omitempty" yaml:"starters,omitempty"`
+	// Retention says how long what its Runs said is kept.
+	Retention Retention `json:"retention,omitzero" yaml:"retention,omitempty"`
+}
+
+// Retention is for how long the bodies of Runs are kept: arguments, answers,
+// transcripts, what the rail shows. Where the server has a setting too, the shorter
+// one counts.
+type Retention struct {
+	Days int `json:"days,omitempty" yaml:"days,omitempty"` // after the end of a Run; 0: as the server says
 }
 
 // Field is one field of a Mission's form.

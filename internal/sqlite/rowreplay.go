@@ -117,6 +117,8 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		set(tbHold, text("kind"), text("name"))
 	case audit.HoldLifted:
 		delete(f.prints, id(tbHold, text("kind"), text("name")))
+	case audit.RecordsKeyed:
+		set(tbRecordKey, text("name"))
 	case audit.RunStarted:
 		f.runs[e.Run], f.at[id(tbRun, e.Run)] = true, e.Index
 	case audit.RunEnded:
@@ -213,7 +215,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount, tbPasskey, tbStop, tbHold:
+	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbRecordKey:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

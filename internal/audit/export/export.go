@@ -89,6 +89,11 @@ func (x *Exporter) Status() outside.State {
 	return s
 }
 
+// Next is the index from which the sink goes on: what follows must not be pruned.
+func (x *Exporter) Next(ctx context.Context) (int64, error) {
+	return x.Store.Exported(ctx, x.Tenant, x.id())
+}
+
 // id names the sink's position.
 func (x *Exporter) id() string { return x.Sink.Kind() + " " + x.Sink.Name() }
 
@@ -101,6 +106,15 @@ func (x *Exporter) Round(ctx context.Context) error {
 	from, err := x.Store.Exported(ctx, x.Tenant, x.id())
 	if err != nil {
 		return err
+	}
+	// What a sink that is configured has not read is not pruned: this one is new.
+	pruned, err := audit.LastPruned(ctx, x.Store.Audit(), x.Tenant)
+	if err != nil {
+		return err
+	}
+	if from < pruned.Minimum {
+		x.Log.WarnContext(ctx, "an export begins where the audit log does: what was before was pruned", slog.String("kind", x.Sink.Kind()), slog.String("name", audit.Short(x.Sink.Name())), slog.Int64("from", pruned.Minimum))
+		from = pruned.Minimum
 	}
 	for ctx.Err() == nil {
 		b, err := x.batch(ctx, from)
