@@ -18,6 +18,7 @@ package export
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -171,7 +172,14 @@ func (x *Exporter) settle(ctx context.Context, b Batch, err error) error {
 		x.fails, x.after = 0, time.Time{}
 		x.state.State, x.state.Size, x.state.Why = outside.OK, b.Next, ""
 	} else {
-		x.after = now.Add(min(firstWait<<min(x.fails, 20), maxWait))
+		wait := min(firstWait<<min(x.fails, 20), maxWait)
+		if asks, ok := errors.AsType[interface {
+			error
+			RetryAfter() time.Duration
+		}](err); ok { // the receiver says when to come again
+			wait = max(wait, asks.RetryAfter())
+		}
+		x.after = now.Add(wait)
 		x.fails++
 		x.state.State, x.state.Size, x.state.Why = outside.Failing, b.First, audit.Short(err.Error())
 	}
