@@ -16,6 +16,9 @@ import (
 func (a *App) QueryAudit(ctx context.Context, t ident.Tenant, q audit.Query) (audit.Answer, error) {
 	if q.Person != "" && !strings.HasPrefix(q.Person, "acc_") {
 		acc, err := a.Directory.AccountNamed(ctx, t, q.Person)
+		if fault.Is(err, fault.NotFound) {
+			return audit.Answer{}, fault.New(fault.NotFound, "there is no account of that name").WithHint("name it as it signs in, or by its id: acc_...")
+		}
 		if err != nil {
 			return audit.Answer{}, err
 		}

@@ -39,7 +39,7 @@ func Handler(r Reader, t ident.Tenant) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /checkpoint", h.checkpoint)
 	mux.HandleFunc("GET /cosigned", h.cosigned)
-	mux.HandleFunc("GET /"+keptPath, h.kept)
+	mux.HandleFunc("GET /kept", h.kept)
 	mux.HandleFunc("GET /receipt/{index}", h.receipt)
 	mux.HandleFunc("GET /tile/{path...}", h.tile)
 	return mux
