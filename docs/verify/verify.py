@@ -11,7 +11,7 @@ with what somebody else's says.
   verify.py receipt FILE --key VKEY [--witness VKEY ... --quorum N]
 
 DIR is what "sallyport audit save DIR" wrote: checkpoint, tile/..., and perhaps
-cosigned. Each finding is a line "KIND INDEX: text"; exit code 0 says that there is
+cosigned and kept, which a pruned log has. Each finding is a line "KIND INDEX: text"; exit code 0 says that there is
 none, 1 that there is one, 2 that the command line is wrong.
 """
 
@@ -312,6 +312,22 @@ def number(n):
     return "/".join(parts)
 
 
+def parse_kept(raw, size):
+    """What a pruned log has below its minimum index: the index, and the entries that
+    were kept, by theirs."""
+    head, cut, rest = raw.partition(b"\n")
+    minimum = int(head) if head.isdigit() and len(head) < 20 else 0
+    if not cut or str(minimum).encode() != head or minimum == 0 or minimum % WIDTH or minimum > size:
+        raise ValueError("it has no minimum index")
+    kept, last = {}, -1
+    while rest:
+        index, end = int.from_bytes(rest[:8], "big"), 10 + int.from_bytes(rest[8:10], "big")
+        if len(rest) < 10 or len(rest) < end or index >= minimum or index <= last:
+            raise ValueError("it is not a list of entries in their order")
+        kept[index], rest, last = rest[10:end], rest[end:], index
+    return minimum, kept
+
+
 class Log:
     """Verifies a directory from its first entry."""
 
@@ -320,14 +336,17 @@ class Log:
         self.args, self.missing = args, set()
         self.keys, self.roots, self.latest = [], {}, 0
         self.tiles = {}
+        self.minimum, self.kept_entries = 0, {}  # below the one, only the others are there
+        self.pruned = None  # what the last entry about it says: its index, minimum, count, digest
+        self.pruned_bad = ""
 
     def find(self, kind, index, text):
         self.findings.append((kind, index, text))
 
-    def read(self, path):
+    def read(self, path, most=WIDTH * (2 + 61440) + 1):
         try:
             with open(os.path.join(self.dir, *path.split("/")), "rb") as f:
-                return f.read(WIDTH * (2 + 61440) + 1)
+                return f.read(most)
         except FileNotFoundError:
             return None
 
@@ -347,6 +366,8 @@ class Log:
 
     def bundle(self, n):
         width = min(WIDTH, self.size - n * WIDTH)
+        if n * WIDTH < self.minimum:  # a multiple of WIDTH
+            return [self.kept_entries.get(n * WIDTH + k) for k in range(width)], width
         raw = self.read("tile/entries/%s%s" % (number(n), "" if width == WIDTH else ".p/%d" % width))
         out = []
         while raw and len(out) < width:
@@ -367,10 +388,17 @@ class Log:
         except ValueError as e:
             return self.find("checkpoint-bad", -1, str(e))
         self.size, self.origin, self.root = c.size, c.origin, c.root
+        raw_kept = self.read("kept", 64 << 20)
+        if raw_kept is not None:
+            try:  # one that can't be read says nothing: then the entries are missing
+                self.minimum, self.kept_entries = parse_kept(raw_kept, self.size)
+            except ValueError:
+                pass
         kept = self.kept()
         for _, k, _ in kept:
             self.roots[k.size] = None
         self.walk()
+        self.prunings()
         self.signer(raw)
         self.continues(kept)
 
@@ -422,7 +450,7 @@ class Log:
                 self.find("entry-missing", n * WIDTH + len(bundle), "%d entries are missing" % (width - len(bundle)))
             for k in range(width):
                 i = n * WIDTH + k
-                entry = leaf(bundle[k]) if k < len(bundle) else None
+                entry = leaf(bundle[k]) if k < len(bundle) and bundle[k] is not None else None
                 stored = hashes[k] if hashes else entry
                 if entry is not None:
                     self.entry(i, bundle[k], entries)
@@ -473,11 +501,36 @@ class Log:
         if (i == 0) != (e["type"] == "log.opened"):
             self.find("key-changed", i, "the log has to begin, once, with the key that signs it")
         self.key(i, e, tree)
+        if e["type"] == "log.pruned":
+            self.prunes(i, e)
         if e["ms"] < self.latest - SLACK:
             if e["type"] != "log.clock_accepted":
                 self.find("clock-back", i, "it is earlier than an entry before it")
             self.latest = e["ms"]
         self.latest = max(self.latest, e["ms"])
+
+    def prunes(self, i, e):
+        """An entry that says what was pruned."""
+        f = e.get("fields", {})
+        minimum, count = f.get("minimum"), f.get("kept")
+        before = self.pruned[1] if self.pruned else 0
+        if type(minimum) is not int or type(count) is not int or not 0 < minimum <= i or minimum % WIDTH or not 0 <= count <= minimum:
+            self.pruned_bad = "entry %d does not say what was pruned" % i
+        elif minimum <= before:
+            self.pruned_bad = "entry %d says that less was pruned than before" % i
+        else:
+            self.pruned = (i, minimum, count, f.get("digest"))
+
+    def prunings(self):
+        """Whether what is gone below the minimum index was pruned, as the log says."""
+        at, minimum, count, digest = self.pruned or (-1, 0, 0, "")
+        have = hashlib.sha256(b"".join(i.to_bytes(8, "big") for i in self.kept_entries)).hexdigest()
+        if self.pruned_bad:
+            self.find("pruned-bad", -1, self.pruned_bad)
+        elif minimum != self.minimum:
+            self.find("pruned-bad", -1, "entries below %d are gone, and the log says that those below %d were pruned" % (self.minimum, minimum))
+        elif minimum and (count, digest) != (len(self.kept_entries), have):
+            self.find("pruned-bad", -1, "the entries below %d are not those that entry %d says were kept" % (minimum, at))
 
     def key(self, i, e, tree):
         """Follows the log's keys: each has signed which is next."""
@@ -637,6 +690,8 @@ def main():
     if log.findings:
         return 1
     print("ok: %d entries of %s" % (log.size, log.origin))
+    if log.minimum:
+        print("those below %d were pruned, but for %d, as entry %d says" % (log.minimum, len(log.kept_entries), log.pruned[0]))
     if not args.key:
         print("the key was read from the log itself: compare it with one that you kept: %s" % log.keys[0].text, file=sys.stderr)
     return 0

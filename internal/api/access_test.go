@@ -142,6 +142,8 @@ var matrix = map[string]expected{
 	"POST /v1/runs/{run}/erase":                             only(403, "admin"), // without a password
 	"GET /v1/holds":                                         only(200, "auditor", "admin"),
 	"POST /v1/holds":                                        only(400, "auditor", "admin"),
+	"POST /v1/audit/prune":                                  only(400, "admin"),
+	"POST /v1/audit/forget-records":                         only(403, "admin"),
 	"POST /v1/holds/lift":                                   only(403, "admin"),
 	"POST /v1/audit/reindex":                                only(204, "admin"),
 	"GET /v1/audit/status":                                  only(200, "auditor", "admin"),

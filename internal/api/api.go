@@ -67,6 +67,8 @@ type Config struct {
 	Audit     audit.Reader
 	// AuditKeeper keeps the audit log.
 	AuditKeeper AuditKeeper
+	// AuditPruner drops the beginning of the audit log.
+	AuditPruner AuditPruner
 	// Retainer erases bodies, and keeps them.
 	Retainer Retainer
 	// AuditAsker searches it.
@@ -118,6 +120,7 @@ func New(c Config) *API {
 	a.policy()
 	a.auditLog()
 	a.auditAsk()
+	a.auditPrune()
 	a.retention()
 	a.backups()
 	a.channels()

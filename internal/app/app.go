@@ -190,7 +190,7 @@ func (a *App) assemble() (err error) {
 		Clean: a.clean,
 		Known: a.known, Hold: a.store.Hold, Altered: a.altered, Now: a.now,
 		NoGlass: a.cfg.NoBreakGlass, OnGlass: a.glass, Passkeys: a.cfg.OnlyPasskeys,
-		Wake: a.Rail.Wake,
+		Wake: a.Rail.Wake, Attribute: func(ctx context.Context, i intent.Intent) map[string]any { return a.Gate.Attributes(ctx, i) },
 	})
 	if err != nil {
 		return err
@@ -290,7 +290,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess} {
+	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess, a.prune} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)

@@ -67,6 +67,8 @@ type AuditConfig struct {
 	// KeepBodies is how long arguments, answers and transcripts are kept after the end
 	// of a Run; 0: for ever.
 	KeepBodies time.Duration
+	// KeepLog is how long entries of the log are kept; 0: for ever.
+	KeepLog time.Duration
 }
 
 // AuditWebhook is a receiver of entries.

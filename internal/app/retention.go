@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
 )
 
 // EraseRun takes away the bodies of a Run, because somebody asks for it; see
@@ -83,28 +84,56 @@ func holdable(kind intent.HoldKind, name string) error {
 // retainEvery is how often old bodies are looked for.
 const retainEvery = time.Hour
 
-// retain erases the bodies of Runs that ended long enough ago. What is held, or has an
-// action that is still open, is passed over.
+// retain erases the bodies of Runs that ended long enough ago, by the server's setting
+// or by their Mission's. What is held, or has an action that is still open, is passed
+// over.
 func (a *App) retain(ctx context.Context) {
-	if a.cfg.Audit.KeepBodies == 0 {
-		return
-	}
 	every(ctx, retainEvery, func() {
 		a.round(ctx, "old bodies can't be erased", func() error { return a.eraseOld(ctx) })
 	})
 }
 
 func (a *App) eraseOld(ctx context.Context) error {
-	before, after := a.now().Add(-a.cfg.Audit.KeepBodies), time.Time{}
-	for {
-		ids, ended, err := a.store.Erasable(ctx, a.cfg.Tenant, before, after, 100)
-		if err != nil || len(ids) == 0 {
+	ev := func(run string) audit.Event {
+		return a.erased(a.cfg.Tenant, "system:retention", run, "retention", "")
+	}
+	if keep := a.cfg.Audit.KeepBodies; keep > 0 {
+		if _, err := a.eraseBefore(ctx, a.cfg.Tenant, "", a.now().Add(-keep), ev); err != nil {
 			return err
 		}
+	}
+	w, err := a.World(a.cfg.Tenant)
+	if err != nil {
+		return nil //nolint:nilerr // sealed, or what is stored is refused, which others say: no Mission's setting is known
+	}
+	for _, r := range w.Catalog.Resources() {
+		m, ok := r.(*resource.Mission)
+		if !ok || m.Retention.Days == 0 {
+			continue
+		}
+		if _, err := a.eraseBefore(ctx, a.cfg.Tenant, m.Name, a.now().Add(-time.Duration(m.Retention.Days)*24*time.Hour), ev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eraseBefore erases what Runs said that ended before a time, of one Mission or all.
+// It gives how many there were.
+func (a *App) eraseBefore(ctx context.Context, t ident.Tenant, mission string, before time.Time, ev func(run string) audit.Event) (n int64, err error) {
+	after := time.Time{}
+	for {
+		ids, ended, err := a.store.Erasable(ctx, t, mission, before, after, 100)
+		if err != nil || len(ids) == 0 {
+			return n, err
+		}
 		for i, id := range ids {
-			_, err := a.store.EraseBodies(ctx, a.cfg.Tenant, id, a.now(), a.erased(a.cfg.Tenant, "system:retention", id, "retention", ""))
+			_, err := a.store.EraseBodies(ctx, t, id, a.now(), ev(id))
 			if err != nil && !fault.Is(err, fault.Conflict) {
-				return err
+				return n, err
+			}
+			if err == nil {
+				n++
 			}
 			after = ended[i]
 		}

@@ -46,11 +46,12 @@ const (
 	NotIncluded      FindingKind = "not-included"      // a receipt's proof does not lead from its entry to the signed root
 	IndexAltered     FindingKind = "index-altered"     // what queries search by is not what the entries say
 	AnchorMalformed  FindingKind = "anchor-malformed"  // a line of an anchor file is none
+	PrunedBad        FindingKind = "pruned-bad"        // what is gone below the minimum index is not what the log says was pruned
 )
 
 // FindingKinds are all of them, what says most about a log first.
 var FindingKinds = []FindingKind{
-	Forked, Truncated, RootMismatch, KeyChanged, HandoverBad, CheckpointBad, KeptUnverifiable, CheckpointSize, LogMissing, HeadMissing,
+	Forked, Truncated, RootMismatch, KeyChanged, HandoverBad, CheckpointBad, KeptUnverifiable, CheckpointSize, LogMissing, HeadMissing, PrunedBad,
 	EntryMisplaced, EntryAltered, EntryMalformed, EntryMissing, EntryExtra, HashMissing, HashAltered, HashExtra, ColumnAltered, IndexAltered, ClockBack,
 	ReceiptMalformed, NotIncluded, AnchorMalformed, WitnessesMissing,
 	ProofBad, ProofMissing, ProofReplayed, KeyUnknown, KeyBad, ProofCounter, ProofEarly,
@@ -88,8 +89,13 @@ type LogReport struct {
 	// vouches for itself: compare Verifier with the one you know.
 	Pinned bool `json:"pinned"`
 	// Against says that the log was compared with a kept checkpoint.
-	Against bool   `json:"against"`
-	Size    int64  `json:"size"` // entries
+	Against bool  `json:"against"`
+	Size    int64 `json:"size"` // entries
+	// Minimum is the index below which entries were pruned, but for Kept, as the entry
+	// Pruned says; 0: none were.
+	Minimum int64  `json:"minimum,omitempty"`
+	Kept    int64  `json:"kept,omitempty"`
+	Pruned  int64  `json:"pruned,omitempty"`
 	Root    string `json:"root"` // base64
 	// Checkpoint is for keeping, outside the reach of who runs the server:
 	// the next verification can then find a truncation or a fork.

@@ -21,12 +21,12 @@ func TestTesserasFsckAgrees(t *testing.T) {
 	if fsck == "" {
 		t.Skip("make fsck runs it")
 	}
-	check := func(t *testing.T, h http.Handler, key string) error {
+	check := func(t *testing.T, h http.Handler, key string, more ...string) error {
 		srv := httptest.NewServer(h)
 		defer srv.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
-		out, err := exec.CommandContext(ctx, fsck, "-url", srv.URL+"/", "-key", key).CombinedOutput()
+		out, err := exec.CommandContext(ctx, fsck, append([]string{"-url", srv.URL + "/", "-key", key}, more...)...).CombinedOutput()
 		t.Logf("%v %.200s", err, out)
 		return err
 	}
@@ -35,6 +35,14 @@ func TestTesserasFsckAgrees(t *testing.T) {
 		grown(t, seq, m, size)
 		if err := check(t, audit.Handler(reader{m}, "acme"), m.logs["acme"].head.Verifier); err != nil {
 			t.Errorf("%d good entries: %v", size, err)
+		}
+	}
+	p := m.clone()
+	seq = sequencer(t) // of the other one's state it knows nothing
+	prune(t, seq, p, 512, 0)
+	for minimum, good := range map[string]bool{"512": true, "256": false} {
+		if err := check(t, audit.Handler(reader{p}, "acme"), p.logs["acme"].head.Verifier, "-minimum", minimum); (err == nil) != good {
+			t.Errorf("pruned below 512, checked from %s on: %v", minimum, err)
 		}
 	}
 	key := m.logs["acme"].head.Verifier

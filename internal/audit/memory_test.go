@@ -152,6 +152,11 @@ func (m source) Head(_ context.Context, t ident.Tenant) (audit.Head, error) {
 	return m.logs[t].head, nil
 }
 
+func (m source) Minimum(ctx context.Context, t ident.Tenant) (int64, error) {
+	p, err := audit.LastPruned(ctx, reader(m), t)
+	return p.Minimum, err
+}
+
 func (m source) Rows(_ context.Context, t ident.Tenant, from int64, limit int) ([]audit.Row, error) {
 	var out []audit.Row
 	for _, i := range slices.Sorted(maps.Keys(m.logs[t].rows)) {

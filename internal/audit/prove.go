@@ -26,6 +26,13 @@ func Prove(ctx context.Context, r Reader, t ident.Tenant, index int64) (Receipt,
 		return Receipt{}, err
 	}
 	if len(rows) != 1 || rows[0].Index != index {
+		p, err := LastPruned(ctx, r, t)
+		switch {
+		case err != nil:
+			return Receipt{}, err
+		case index < p.Minimum:
+			return Receipt{}, fault.Newf(fault.NotFound, "the entry %d was pruned", index).WithHint("a receipt that was made before still proves it")
+		}
 		return Receipt{}, ErrDiverged
 	}
 	out := Receipt{Index: index, Entry: rows[0].Entry, Checkpoint: head.Checkpoint}

@@ -33,6 +33,9 @@ const (
 // HiddenRecord is how a private record is referred to.
 func HiddenRecord(hash string) string { return "hmac:" + hash }
 
+// IsHiddenRecord says whether a name is that of a private record.
+func IsHiddenRecord(name string) bool { return strings.HasPrefix(name, HiddenRecord("")) }
+
 // person begins the actor of what a person did.
 const person = "person:"
 

@@ -72,6 +72,8 @@ type Source interface {
 	Tenants(ctx context.Context) ([]ident.Tenant, error)
 	// Head gives a log's head, the zero Head where there is none.
 	Head(ctx context.Context, t ident.Tenant) (Head, error)
+	// Minimum is the index below which entries are said to be pruned; 0: none.
+	Minimum(ctx context.Context, t ident.Tenant) (int64, error)
 	// Rows gives the rows from an index on, in order, at most limit.
 	Rows(ctx context.Context, t ident.Tenant, from int64, limit int) ([]Row, error)
 	// HashRows gives the stored hashes from an index on, in order, at most limit.

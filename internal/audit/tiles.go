@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/binary"
@@ -38,6 +39,7 @@ func Handler(r Reader, t ident.Tenant) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /checkpoint", h.checkpoint)
 	mux.HandleFunc("GET /cosigned", h.cosigned)
+	mux.HandleFunc("GET /kept", h.kept)
 	mux.HandleFunc("GET /receipt/{index}", h.receipt)
 	mux.HandleFunc("GET /tile/{path...}", h.tile)
 	return mux
@@ -57,6 +59,11 @@ func (h tiles) checkpoint(w http.ResponseWriter, req *http.Request) {
 // the newest checkpoint.
 func (h tiles) cosigned(w http.ResponseWriter, req *http.Request) {
 	h.mutable(w, req, "cosigned")
+}
+
+// kept is the minimum index, and the entries below it that are kept.
+func (h tiles) kept(w http.ResponseWriter, req *http.Request) {
+	h.mutable(w, req, keptPath)
 }
 
 // receipt is the receipt of one entry.
@@ -137,6 +144,9 @@ func Files(r Reader, t ident.Tenant) Getter {
 			}
 			return msg, err
 		}
+		if path == keptPath {
+			return keptFile(ctx, r, t)
+		}
 		head, err := r.Head(ctx, t)
 		if err != nil {
 			return nil, err
@@ -166,6 +176,9 @@ func tileData(ctx context.Context, r Reader, t ident.Tenant, tile tlog.Tile) ([]
 			return nil, readingTree(err)
 		}
 		return data, nil
+	}
+	if p, err := LastPruned(ctx, r, t); err != nil || tile.N<<tileHeight < p.Minimum {
+		return nil, cmp.Or(err, errNoTile)
 	}
 	rows, err := r.List(ctx, t, Filter{}, tile.N<<tileHeight, tile.W)
 	if err != nil {
@@ -223,7 +236,22 @@ func SaveTiles(ctx context.Context, get Getter, keep func(path string, data []by
 	if err != nil {
 		return Checkpoint{}, err
 	}
+	minimum := int64(0)
+	switch kept, err := get(ctx, keptPath); {
+	case err == nil:
+		if minimum, _, _ = ParseKept(kept, c.Size); minimum > 0 { // else it was pruned meanwhile
+			err = keep(keptPath, kept)
+		}
+		if err != nil {
+			return Checkpoint{}, err
+		}
+	case !fault.Is(err, fault.NotFound):
+		return Checkpoint{}, err
+	}
 	one := func(tile tlog.Tile) error {
+		if tile.L == entriesLevel && tile.N<<tileHeight < minimum {
+			return nil
+		}
 		data, err := get(ctx, tilePath(tile))
 		if err != nil {
 			return fault.Wrap(fault.KindOf(err), "reading "+tilePath(tile), err)

@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -19,6 +21,8 @@ type TileSource struct {
 	checkpoint []byte
 	size       int64
 	bundle     tileCache[Row]
+	minimum    int64 // entries below it are gone, but for kept
+	kept       []Row
 	tiles      map[int]*tileCache[*tlog.Hash] // by level; nil where there is no hash
 	// next is the entry whose hashes come next, and left those of the ones before
 	// it that nobody has taken yet.
@@ -51,8 +55,18 @@ func OpenTiles(ctx context.Context, get Getter) (*TileSource, error) {
 	if err != nil || tenantOf(c.Origin) == "" || c.Size > maxSize {
 		return nil, fault.New(fault.Invalid, "the checkpoint is not one of an audit log")
 	}
-	return &TileSource{get: get, tenant: tenantOf(c.Origin), checkpoint: msg, size: c.Size, tiles: map[int]*tileCache[*tlog.Hash]{}}, nil
+	s := &TileSource{get: get, tenant: tenantOf(c.Origin), checkpoint: msg, size: c.Size, tiles: map[int]*tileCache[*tlog.Hash]{}}
+	switch b, err := get(ctx, keptPath); {
+	case err == nil: // what can't be read says nothing: then the entries are missing
+		s.minimum, s.kept, _ = ParseKept(b, c.Size)
+	case !fault.Is(err, fault.NotFound):
+		return nil, err
+	}
+	return s, nil
 }
+
+// Minimum is the index below which entries are said to be pruned.
+func (s *TileSource) Minimum(context.Context, ident.Tenant) (int64, error) { return s.minimum, nil }
 
 // Size is how many entries the checkpoint says.
 func (s *TileSource) Size() int64 { return s.size }
@@ -79,6 +93,13 @@ func (s *TileSource) Cosigned(ctx context.Context, _ ident.Tenant) ([]byte, erro
 // Rows gives entries of one bundle, with the columns that they say.
 func (s *TileSource) Rows(ctx context.Context, _ ident.Tenant, from int64, limit int) ([]Row, error) {
 	from = max(from, 0)
+	if from < s.minimum {
+		at, _ := slices.BinarySearchFunc(s.kept, from, func(r Row, from int64) int { return cmp.Compare(r.Index, from) })
+		if at < len(s.kept) {
+			return s.kept[at:min(len(s.kept), at+limit)], nil
+		}
+		from = s.minimum
+	}
 	for range maxGone {
 		if from >= s.size {
 			break
@@ -104,11 +125,7 @@ func (s *TileSource) loadBundle(ctx context.Context, n int64) error {
 	}
 	s.bundle = tileCache[Row]{n, []Row{}}
 	for i, b := range Bundle(data, s.tile(entriesLevel, n).W) {
-		row := Row{Index: n<<tileHeight + int64(i), Entry: b}
-		if e, err := ParseEntry(b); err == nil { // one that can't be read is the verifier's finding
-			row.Columns = e.columns()
-		}
-		s.bundle.items = append(s.bundle.items, row)
+		s.bundle.items = append(s.bundle.items, rowOf(n<<tileHeight+int64(i), b))
 	}
 	return nil
 }

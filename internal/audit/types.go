@@ -83,6 +83,8 @@ const (
 	WorkerTokenMinted  Type = "worker.token_minted"
 	WorkerTokenRevoked Type = "worker.token_revoked" // or gone with its Worker
 	WorkerLimited      Type = "worker.limited"       // what an outside Worker was denied beyond a limit, in one minute
+	RecordsKeyed       Type = "records.keyed"        // what private records' names are hashed with from here on; what was before is destroyed
+	LogPruned          Type = "log.pruned"           // entries below a minimum index are dropped; see prune.go
 )
 
 // form is what a field's value has to look like.
@@ -133,9 +135,11 @@ var vocabulary = map[string]form{
 	"incident":       name,
 	"input":          digest,
 	"key":            octets, // a public key, SubjectPublicKeyInfo
+	"kept":           number, // of what was pruned, how many entries stay
 	"kind":           name,
 	"members":        names,
 	"method":         name,
+	"minimum":        number, // index below which entries are dropped
 	"name":           name,
 	"needs":          names,  // of a verdict: who has to approve, as "TEAM:COUNT"
 	"nonce":          octets, // of the challenge that a passkey signed
@@ -158,12 +162,14 @@ var vocabulary = map[string]form{
 	"request":        digest, // of the rendered request without its credential
 	"result":         digest, // of the scrubbed result
 	"revision":       number,
+	"ringChanges":    number, // how many entries about the vault's keys were below the minimum
 	"roles":          names,
 	"rule":           name,   // that found what looks like a secret
 	"row":            digest, // keyed, of the stored row as it then is: what is there later is compared with it
 	"scope":          digest, // of the Secret's usage scope
 	"seal":           name,
-	"secret":         name, // the Secret's name; never a value
+	"secret":         name,   // the Secret's name; never a value
+	"secretChanges":  number, // how many entries about Secrets were below the minimum
 	"secretVersion":  number,
 	"secrets":        names, // as "secret"
 	"selfApproval":   flag,
@@ -270,6 +276,8 @@ var allowed = map[Type][]string{
 	WorkerTokenMinted:  {"auth", "expires", "factor", "method", "name", "row", "worker"},
 	WorkerTokenRevoked: {"name", "why", "worker"},
 	WorkerLimited:      {"count", "why", "worker"},
+	RecordsKeyed:       {"factor", "kind", "name", "row", "why"},
+	LogPruned:          {"digest", "factor", "kept", "kind", "minimum", "ringChanges", "secretChanges", "why"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it
@@ -277,7 +285,8 @@ var allowed = map[Type][]string{
 var attributes = []string{"auth", "record", "recordKey", "secret", "secretVersion", "source", "starter", "system", "worker"}
 
 // attributed are the types that have them.
-var attributed = []Type{IntentDenied, IntentParked, IntentDecided, IntentEdited, IntentClaimed, IntentSending, IntentOutcome, IntentSwept, IntentResolved}
+var attributed = []Type{IntentDenied, IntentParked, IntentDecided, IntentEdited, IntentClaimed, IntentSending, IntentOutcome, IntentSwept, IntentResolved,
+	DecisionVoted, DecisionBreakGlass, DecisionAsked, DecisionAnswered, VerdictRefused}
 
 // may says whether a type's entries have a field.
 func (t Type) may(field string) bool {
@@ -290,6 +299,7 @@ var required = map[Type][]string{
 	LogOpened:     {"verifier"},
 	IntentClaimed: {"args", "digest", "effect", "fence"},
 	LogKeyRotated: {"generation", "handover", "verifier"},
+	LogPruned:     {"digest", "kept", "minimum"},
 	// Without these no verdict of the passkey can be checked.
 	FactorEnrolled: {"account", "credentialHash", "key", "party", "usable"},
 	FactorRemoved:  {"account", "credentialHash"},

@@ -85,7 +85,11 @@ func (v *verification) run() error {
 		return err
 	}
 	signed := v.head(head)
-	w := walk{verification: v, size: head.Size, open: head.Size == 0, roots: map[int64]*[2]tlog.Hash{}}
+	minimum, err := v.src.Minimum(v.ctx, v.log.Tenant)
+	if err != nil {
+		return err
+	}
+	w := walk{verification: v, size: head.Size, open: head.Size == 0, roots: map[int64]*[2]tlog.Hash{}, pruning: Pruning{Minimum: minimum}}
 	if signed != nil {
 		w.size = signed.Size
 	}
@@ -96,6 +100,7 @@ func (v *verification) run() error {
 		return err
 	}
 	w.judge(signed)
+	w.pruned()
 	v.signer(head)
 	if head.At != 0 && w.headAt != 0 && !w.torn && len(w.differ) == 0 && head.At != w.headAt {
 		v.log.find(ColumnAltered, -1, "the head has another time than the latest entry")

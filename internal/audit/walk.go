@@ -37,6 +37,7 @@ type walk struct {
 	offEntries      tally   // stored hashes that are not those of the entries' tree
 	offStored       tally   // stored inner hashes that are not those of the stored leaves' tree
 	proofs          proofs
+	pruning         Pruning
 }
 
 // tally is a bounded list.
@@ -136,7 +137,9 @@ func (w *walk) entry(i int64) error {
 		w.grow(i, &h, leaf, stored)
 		return nil
 	}
-	w.log.find(EntryMissing, i, "")
+	if !w.pruning.Gone(i) {
+		w.log.find(EntryMissing, i, "")
+	}
 	w.grow(i, leaf, leaf, stored)
 	return nil
 }
@@ -190,6 +193,7 @@ func (w *walk) grow(i int64, entry, leaf *tlog.Hash, stored []*tlog.Hash) {
 
 // check looks at an entry by itself.
 func (w *walk) check(i int64, row Row) {
+	w.pruning.There(i)
 	e, err := ParseEntry(row.Entry)
 	if err != nil {
 		w.log.find(EntryMalformed, i, "%s", err.Error())
@@ -207,6 +211,7 @@ func (w *walk) check(i int64, row Row) {
 	if first := i == 0; first != (e.Type == LogOpened) {
 		w.log.find(KeyChanged, i, "the log has to begin, once, with the key that signs it")
 	}
+	w.pruning.Entry(i, e)
 	w.proofs.check(i, e, &w.log)
 	w.key(i, e)
 	w.clock(i, e)
@@ -283,4 +288,17 @@ func (w *walk) judge(signed *Checkpoint) {
 		w.log.find(HashAltered, i, "")
 	}
 	w.log.More += off.more
+}
+
+// pruned says whether what is gone below the minimum index was pruned. Where the
+// entries are not those that were signed, the log says nothing about it.
+func (w *walk) pruned() {
+	last := w.pruning.Last()
+	w.log.Minimum, w.log.Kept, w.log.Pruned = last.Minimum, last.Kept, last.Index
+	if last.Minimum == 0 {
+		w.log.Pruned = 0
+	}
+	if why := w.pruning.Verdict(); why != "" {
+		w.log.find(PrunedBad, -1, "%s", why)
+	}
 }

@@ -18,7 +18,7 @@ import (
 
 func (p *program) auditCmd() *cobra.Command {
 	return noun("audit", "Read the audit log, prove what it says, and verify it", p.auditTail(), p.auditQuery(), p.auditVerify(),
-		p.auditProve(), p.auditVerifyReceipt(), p.auditSave(), p.auditStatus(), p.auditRotateKey(), p.auditReindex())
+		p.auditProve(), p.auditVerifyReceipt(), p.auditSave(), p.auditStatus(), p.auditRotateKey(), p.auditReindex(), p.auditPrune(), p.auditForget())
 }
 
 // tail is what of the log is wanted.

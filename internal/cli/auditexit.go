@@ -14,7 +14,7 @@ var findingCodes = map[audit.FindingKind]int{
 	audit.KeyChanged: 31, audit.HandoverBad: 32, audit.CheckpointBad: 33, audit.CheckpointSize: 34, audit.RootMismatch: 35,
 	audit.Truncated: 36, audit.Forked: 37, audit.KeptUnverifiable: 38, audit.ClockBack: 39, audit.WitnessesMissing: 40,
 	audit.ReceiptMalformed: 41, audit.NotIncluded: 42, audit.AnchorMalformed: 43,
-	audit.ProofMissing: 44, audit.ProofBad: 45, audit.ProofReplayed: 46, audit.ProofCounter: 47, audit.ProofEarly: 48, audit.KeyUnknown: 49, audit.KeyBad: 50, audit.IndexAltered: 51,
+	audit.ProofMissing: 44, audit.ProofBad: 45, audit.ProofReplayed: 46, audit.ProofCounter: 47, audit.ProofEarly: 48, audit.KeyUnknown: 49, audit.KeyBad: 50, audit.IndexAltered: 51, audit.PrunedBad: 52,
 }
 
 // findingCode is the code of the finding that says most.

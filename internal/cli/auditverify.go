@@ -172,6 +172,9 @@ func (p *program) report(rep audit.Report, saves bool) {
 			continue
 		}
 		p.line("%s: %d entries verified, root %s", l.Tenant, l.Size, l.Root)
+		if l.Minimum > 0 {
+			p.line("%s: those below %d were pruned, but for %d: entry %d says so", l.Tenant, l.Minimum, l.Kept, l.Pruned)
+		}
 		for _, c := range l.Cosignatures {
 			p.line("%s: its first %d entries were seen by %s at %s", l.Tenant, l.Cosigned, c.Witness, when(c.At))
 		}

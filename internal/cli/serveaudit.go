@@ -54,6 +54,10 @@ func auditConfig(file, data string) (out app.AuditConfig, err error) {
 	if d := in.Retention.Days; d < 0 || d > 36500 {
 		return out, fault.New(fault.Invalid, "retention.days is a number of days, or 0 for ever")
 	}
+	if d := in.Retention.LogDays; d != 0 && (d < in.Retention.Days || in.Retention.Days == 0 || d > 36500) {
+		return out, fault.New(fault.Invalid, "retention.logDays is a number of days, and not less than retention.days: entries stay as long as the bodies that they are about")
+	}
+	out.KeepLog = time.Duration(in.Retention.LogDays) * 24 * time.Hour
 	out.KeepBodies = time.Duration(in.Retention.Days) * 24 * time.Hour
 	for _, s := range in.Sinks {
 		if err := addSink(&out, s, data); err != nil {

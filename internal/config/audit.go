@@ -44,6 +44,8 @@ type AuditWebhook struct {
 // AuditRetention says how long bodies are kept: arguments, answers, transcripts.
 type AuditRetention struct {
 	Days int `yaml:"days,omitempty"` // after the end of a Run; 0: for ever
+	// LogDays is how long the audit log's own entries are kept; 0: for ever.
+	LogDays int `yaml:"logDays,omitempty"`
 }
 
 // AuditWitnesses are servers of others that cosign checkpoints.

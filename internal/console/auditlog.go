@@ -19,6 +19,7 @@ type auditPage struct {
 	Rows     []auditRow // the latest first
 	Size     int64
 	Verifier string
+	Minimum  int64 // what was below it was pruned
 	Older    int64 // where the next page ends; 0: there is none
 	Searched int64 // entries that were looked through
 }
@@ -35,19 +36,27 @@ type auditRow struct {
 	Incident string
 }
 
+// people gives an account's name as it is today, "" where there is none.
+func (v *visit) people() func(id string) string {
+	names := map[string]string{}
+	return func(id string) string {
+		if _, known := names[id]; !known {
+			names[id] = ""
+			if a, err := v.Directory.Account(v.Context(), v.who.Tenant, id); err == nil {
+				names[id] = a.DisplayName
+			}
+		}
+		return names[id]
+	}
+}
+
 func (v *visit) auditRows(rows []audit.Row) []auditRow {
 	out := make([]auditRow, len(rows))
-	names := map[string]string{}
+	people := v.people()
 	for i, r := range rows {
 		out[i].Row = r
 		if id, ok := strings.CutPrefix(r.Actor, string(ident.Person)+":"); ok {
-			if _, known := names[id]; !known {
-				a, err := v.Directory.Account(v.Context(), v.who.Tenant, id)
-				if err == nil {
-					names[id] = a.DisplayName
-				}
-			}
-			out[i].Who = names[id]
+			out[i].Who = people(id)
 		}
 		e, err := audit.ParseEntry(r.Entry)
 		if err != nil {
@@ -109,7 +118,14 @@ func (v *visit) auditLog() error {
 		from = rows[0].Index
 	}
 	slices.Reverse(rows)
-	p.Rows, p.Older, p.Searched = v.auditRows(rows), from, end-from
+	pruned, err := audit.LastPruned(v.Context(), v.Audit, v.who.Tenant)
+	if err != nil {
+		return err
+	}
+	p.Rows, p.Older, p.Searched, p.Minimum = v.auditRows(rows), from, end-from, pruned.Minimum
+	if from <= p.Minimum && p.Minimum > 0 && end <= p.Minimum { // what is kept below is on this page
+		p.Older = 0
+	}
 	v.render(http.StatusOK, p)
 	return nil
 }

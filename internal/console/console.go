@@ -59,8 +59,10 @@ type Config struct {
 	Rail      *explain.Rail
 	Audit     audit.Reader
 	Store     Store
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Ask searches the audit log; a person may be named as their account is.
+	Ask func(ctx context.Context, t ident.Tenant, q audit.Query) (audit.Answer, error)
+	Now func() time.Time
+	Log *slog.Logger
 	// Secure says that people reach the console over TLS: cookies are then
 	// bound to it and to this host.
 	Secure bool
@@ -100,6 +102,7 @@ func (c *Console) routes() {
 
 	c.handle("GET /runs", signedIn, (*visit).runs)
 	c.handle("GET /runs/{run}", signedIn, (*visit).showRun)
+	c.handle("GET /runs/{run}/replay", signedIn, (*visit).showReplay)
 	c.handle("GET /runs/{run}/events", signedIn, (*visit).events)
 	c.handle("POST /runs/{run}/stop", signedIn, (*visit).stopRun)
 
@@ -135,6 +138,7 @@ func (c *Console) routes() {
 	c.handle("POST /secrets/{secret}", with(ident.Admin), (*visit).describeSecret)
 	c.handle("GET /secrets/{secret}/{action}", with(ident.Admin), (*visit).confirmSecret)
 	c.handle("POST /secrets/{secret}/{action}", with(ident.Admin), (*visit).changeSecret)
+	c.handle("GET /audit/query", with(ident.Auditor, ident.Admin), (*visit).auditQuery)
 	c.handle("GET /audit", with(ident.Auditor, ident.Admin), (*visit).auditLog)
 	c.handle("/", anybody, (*visit).noPage)
 }

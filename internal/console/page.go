@@ -61,7 +61,7 @@ type page interface {
 // pages are all of them.
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
-	&decisionPage{}, &togetherPage{}, &passkeysPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{},
+	&decisionPage{}, &togetherPage{}, &passkeysPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &auditQueryPage{}, &replayPage{},
 	&stopsPage{}, &problemPage{},
 }
 

@@ -7,6 +7,7 @@ import (
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
@@ -59,6 +60,10 @@ type observed struct {
 	explain.Observation
 	Decision string
 	Audited  bool // the viewer may read the audit log
+	// Step and Today are of a replay: what it was to the Worker, and what policy says
+	// of it now.
+	Step  gate.Did
+	Today *gate.Today
 }
 
 type runPage struct {

@@ -111,7 +111,8 @@ type Item struct {
 	Notes []Note `json:"notes,omitempty"`
 }
 
-// Config is what a Desk works with. All of it is needed but Altered and OnGlass.
+// Config is what a Desk works with. All of it is needed but Altered, OnGlass and
+// Attribute.
 type Config struct {
 	Store    Store
 	Papers   Papers
@@ -136,6 +137,9 @@ type Config struct {
 	Now     func() time.Time
 	// Passkeys says that only verdicts by passkey count, on every Decision.
 	Passkeys bool
+	// Attribute says of an action what its entries name: system, record, who started
+	// it; nil, nothing.
+	Attribute func(ctx context.Context, i intent.Intent) map[string]any
 	// Wake tells who follows the Run's rail that there is something new.
 	Wake func(tenant ident.Tenant, run string)
 }

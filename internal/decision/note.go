@@ -30,6 +30,7 @@ type Note struct {
 	Account  string    `json:"account"`
 	Name     string    `json:"name"`
 	Text     string    `json:"text"`
+	Salt     string    `json:"-"` // of the text's digest in the audit log; it is erased with the text
 	At       time.Time `json:"at"`
 }
 
@@ -105,14 +106,16 @@ func (k *Desk) tell(ctx context.Context, who ident.Principal, d Decision, questi
 	case len(met) > 0:
 		return Note{}, fault.New(fault.Denied, "the text holds a known secret, so nobody gets to read it").WithHint("leave credentials out")
 	}
-	n := Note{ID: ident.New("note"), Decision: d.ID, Intent: d.Intent, Run: d.Run, Answers: question, Account: who.ID, Name: who.Name, Text: text, At: now}
+	n := Note{ID: ident.New("note"), Decision: d.ID, Intent: d.Intent, Run: d.Run, Answers: question, Account: who.ID, Name: who.Name, Text: text, Salt: ident.New("salt"), At: now}
 	typ, title := audit.DecisionAsked, who.Name+" asks who started the Run about it"
 	if question != "" {
 		typ, title = audit.DecisionAnswered, who.Name+" answers"
 	}
-	err = k.Papers.Tell(ctx, Telling{Tenant: d.Tenant, Note: n,
-		Event: eventOf(d, typ, who.String(), now, map[string]any{"decision": d.ID, "digest": d.Digest, "name": n.ID, "result": intent.SHA256([]byte(text))}),
-		Title: k.Clean(d.Tenant, title)})
+	ev := []audit.Event{eventOf(d, typ, who.String(), now, map[string]any{"decision": d.ID, "digest": d.Digest, "name": n.ID, "result": intent.Salted(n.Salt, []byte(text))})}
+	if err := k.attribute(ctx, d, ev); err != nil {
+		return Note{}, err
+	}
+	err = k.Papers.Tell(ctx, Telling{Tenant: d.Tenant, Note: n, Event: ev[0], Title: k.Clean(d.Tenant, title)})
 	if err != nil {
 		return Note{}, err
 	}

@@ -64,7 +64,11 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 
 // refused records a verdict that does not count, and gives why.
 func (k *Desk) refused(ctx context.Context, d Decision, r Request, code Code, why error, now time.Time) error {
-	if err := k.Store.Refused(ctx, refusedVerdict(d, r, code, now)); err != nil {
+	ev := []audit.Event{refusedVerdict(d, r, code, now)}
+	if err := k.attribute(ctx, d, ev); err != nil {
+		return err
+	}
+	if err := k.Store.Refused(ctx, ev[0]); err != nil {
 		return fault.Wrap(fault.Unavailable, "recording a refused verdict", err)
 	}
 	return why
@@ -200,6 +204,9 @@ func (k *Desk) settle(ctx context.Context, now time.Time, ss ...Settlement) erro
 			s.Decision.DecidedAt = now
 		}
 		s.Title = k.Clean(s.Decision.Tenant, s.Title)
+		if err := k.attribute(ctx, s.Decision, s.Events); err != nil {
+			return err
+		}
 	}
 	if err := k.Store.Settle(ctx, ss...); err != nil {
 		return err
@@ -260,6 +267,31 @@ func decided(d Decision, v Vote, f *Factor, actor string, now time.Time) audit.E
 
 func eventOf(d Decision, t audit.Type, actor string, now time.Time, fields map[string]any) audit.Event {
 	return audit.Event{Type: t, Tenant: d.Tenant, At: now, Actor: actor, Run: d.Run, Mission: d.Mission, Intent: d.Intent, Fields: fields}
+}
+
+// attribute adds to the entries of a Decision what its action is about. One whose
+// Intent can't be read is ended all the same.
+func (k *Desk) attribute(ctx context.Context, d Decision, evs []audit.Event) error {
+	if k.Attribute == nil || len(evs) == 0 {
+		return nil
+	}
+	it, err := k.Facts.Intent(ctx, d.Tenant, d.Intent)
+	if fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	about := k.Attribute(ctx, it)
+	for i := range evs {
+		evs[i].Connection, evs[i].Tool = it.Connection, it.Tool
+		for name, value := range about {
+			if _, has := evs[i].Fields[name]; !has {
+				evs[i].Fields[name] = value
+			}
+		}
+	}
+	return nil
 }
 
 func teamIDs(d Decision) (ids []string) {

@@ -67,6 +67,24 @@ func (g *Gate) attribute(c *candidate, fields map[string]any) {
 	}
 }
 
+// Attributes are those of an Intent as it is stored, for entries that others write
+// about it.
+func (g *Gate) Attributes(ctx context.Context, it intent.Intent) map[string]any {
+	fields := map[string]any{}
+	run, err := g.Runs.Run(ctx, it.Tenant, it.Run)
+	if err != nil { // the entry is worth having without
+		run = intent.Run{Mission: it.Mission}
+	}
+	c := &candidate{run: run, it: it}
+	if c.world, err = g.World(it.Tenant); err == nil {
+		if m, err := c.world.Catalog.Match(run.Mission, it.Connection, it.Tool); err == nil {
+			c.match = m
+		}
+	}
+	g.attribute(c, fields)
+	return fields
+}
+
 // nameRecord puts down which record a call is about, from the arguments or the answer:
 // by its name, or by a keyed hash of it. What holds a secret, looks like one, or
 // can't be a name is left out; the call is on the record without it.

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"time"
 
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/resource"
@@ -18,3 +19,6 @@ func (n *Notifier) Post(ctx context.Context, t ident.Tenant, hook resource.Webho
 	}
 	return refused(status, "")
 }
+
+// RetryAfter is for how long the receiver wants to be left alone; 0 where it did not say.
+func (r *refusal) RetryAfter() time.Duration { return r.after }

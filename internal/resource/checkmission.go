@@ -42,6 +42,9 @@ func (m *Mission) Check() error {
 	c.names("starters", m.Starters)
 	c.names("workers", m.Workers)
 	c.workerLimits("workerLimits", m.WorkerLimits)
+	if d := m.Retention.Days; d < 0 || d > 36500 {
+		c.hint("retention.days", "leave it out to keep what the Runs said as long as the server does", "is a number of days, from 1 to 36500")
+	}
 	c.secrets(m)
 	return c.err()
 }

@@ -257,6 +257,15 @@ type Mission struct {
 	// WorkerLimits what all of them may take of it together.
 	Workers      []string     `json:"workers,omitempty" yaml:"workers,omitempty"`
 	WorkerLimits WorkerLimits `json:"workerLimits,omitzero" yaml:"workerLimits,omitempty"`
+	// Retention says how long what its Runs said is kept.
+	Retention Retention `json:"retention,omitzero" yaml:"retention,omitempty"`
+}
+
+// Retention is for how long the bodies of Runs are kept: arguments, answers,
+// transcripts, what the rail shows. Where the server has a setting too, the shorter
+// one counts.
+type Retention struct {
+	Days int `json:"days,omitempty" yaml:"days,omitempty"` // after the end of a Run; 0: as the server says
 }
 
 // Field is one field of a Mission's form.

@@ -87,7 +87,7 @@ func (s *Store) Notes(ctx context.Context, tenant ident.Tenant, run, intentID st
 
 func noteOf(x *row) decision.Note {
 	return decision.Note{ID: x.text("id"), Decision: x.text("decision"), Intent: x.text("intent"), Run: x.text("run"), Answers: x.text("answers"),
-		Account: x.text("account"), Name: x.text("name"), Text: x.text("text"), At: x.instant("at")}
+		Account: x.text("account"), Name: x.text("name"), Text: x.text("text"), Salt: x.text("salt"), At: x.instant("at")}
 }
 
 // Tell stores a question or an answer; see decision.Telling.
@@ -107,7 +107,7 @@ func (s *Store) Tell(ctx context.Context, n decision.Telling) error {
 		}
 		q := n.Note
 		if _, err := t.insert(tbNote, cols{"tenant": n.Tenant, "id": q.ID, "decision": q.Decision, "intent": q.Intent, "run": q.Run, "answers": q.Answers,
-			"account": q.Account, "name": q.Name, "text": q.Text, "at": q.At}); err != nil {
+			"account": q.Account, "name": q.Name, "text": q.Text, "salt": q.Salt, "at": q.At}); err != nil {
 			return err
 		}
 		x.add("notes", 1)

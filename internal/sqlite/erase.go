@@ -121,7 +121,7 @@ func (t *Tx) erasePapers(tenant ident.Tenant, run string) error {
 		return err
 	}
 	for _, n := range notes {
-		if err := t.put(n, cols{"text": erased}); err != nil {
+		if err := t.put(n, cols{"text": erased, "salt": ""}); err != nil {
 			return err
 		}
 	}
@@ -133,10 +133,11 @@ func (t *Tx) erasePapers(tenant ident.Tenant, run string) error {
 }
 
 // Erasable lists Runs that ended before a time, after a point of such a list, and of
-// which the bodies are still there: the ids, and when each ended.
-func (s *Store) Erasable(ctx context.Context, tenant ident.Tenant, before, after time.Time, limit int) (ids []string, ended []time.Time, err error) {
+// which the bodies are still there, of one Mission or, without a name, of all: the
+// ids, and when each ended.
+func (s *Store) Erasable(ctx context.Context, tenant ident.Tenant, mission string, before, after time.Time, limit int) (ids []string, ended []time.Time, err error) {
 	rows, err := s.ro.QueryContext(ctx, `SELECT id, ended_at FROM run WHERE tenant = $1 AND state = 'ended' AND erased_at = 0 AND ended_at < $2 AND ended_at > $3
-		ORDER BY ended_at LIMIT $4`, tenant, ms(before), ms(after), limit)
+		AND ($5 = '' OR mission = $5) ORDER BY ended_at LIMIT $4`, tenant, ms(before), ms(after), limit, mission)
 	if err != nil {
 		return nil, nil, storeErr("listing Runs to erase", err)
 	}

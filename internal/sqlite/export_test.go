@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 
+	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/decision"
 )
 
@@ -35,4 +36,25 @@ func QueueQueries() map[string]string {
 		all[name], _ = placesQuery("acme", f, place{}, 50)
 	}
 	return all
+}
+
+// PruneRegardless drops what can be dropped, whatever is open or held: for tests of
+// what the rest of a log is checked with.
+func (s *Store) PruneRegardless(ctx context.Context, p Prune) error {
+	return s.write(ctx, func(t *Tx) error {
+		if _, err := t.rows.of(p.Tenant); err != nil {
+			return err
+		}
+		head, err := auditHead(t.ctx, t.tx, p.Tenant)
+		if err != nil {
+			return err
+		}
+		end := head.Size - head.Size%audit.PruneUnit
+		entries, err := t.toPrune(p.Tenant, audit.Pruned{Index: -1}, end)
+		if err != nil {
+			return err
+		}
+		_, err = t.dropBelow(p, audit.Pruned{}, end, entries)
+		return err
+	})
 }

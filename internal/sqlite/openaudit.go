@@ -115,6 +115,13 @@ func (a *AuditSource) Cosigned(ctx context.Context, t ident.Tenant) ([]byte, err
 	return msg, a.settled("reading the cosigned checkpoint", err)
 }
 
+// Minimum is the index below which the newest entry about it says that entries were
+// pruned.
+func (a *AuditSource) Minimum(ctx context.Context, t ident.Tenant) (int64, error) {
+	p, err := audit.LastPruned(ctx, a, t)
+	return p.Minimum, err
+}
+
 // Rows gives the rows from an index on.
 func (a *AuditSource) Rows(ctx context.Context, t ident.Tenant, from int64, limit int) ([]audit.Row, error) {
 	rows, err := auditRows(ctx, a.tx, t, audit.Filter{}, from, limit)

@@ -71,6 +71,31 @@ func TestPasskeysOnSQLite(t *testing.T) {
 	})
 }
 
+// The same stories, and then everything that can be pruned is: what the log still has
+// of passkeys and their verdicts proves what it did before.
+func TestPasskeysInAPrunedLog(t *testing.T) {
+	storetest.Passkeys(t, func(t *testing.T) (storetest.Store, func() (audit.Source, error)) {
+		dir := t.TempDir()
+		s := openIn(t, dir)
+		return s, func() (audit.Source, error) {
+			if err := s.Write(t.Context(), func(tx *sqlite.Tx) error {
+				for range audit.PruneUnit {
+					if err := tx.Audit(audit.Event{Type: audit.SessionFailed, Tenant: "acme", At: noon, Actor: "system:test"}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}); err != nil {
+				return nil, err
+			}
+			if err := s.PruneRegardless(t.Context(), sqlite.Prune{Tenant: "acme", Event: audit.Event{At: noon, Actor: "person:acc_adm"}}); err != nil {
+				return nil, err
+			}
+			return sqlite.OpenAudit(t.Context(), dir)
+		}
+	})
+}
+
 func TestRowsOnSQLite(t *testing.T) {
 	storetest.Rows(t, func(t *testing.T) storetest.Besieged {
 		dir := t.TempDir()

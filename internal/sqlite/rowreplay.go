@@ -1,12 +1,15 @@
 package sqlite
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -23,6 +26,8 @@ type facts struct {
 	intents   map[string]*progress
 	incidents map[string]bool // that are open
 	marks     marks           // how many changes of each there were
+	minimum   int64           // entries below it were pruned; marks count none of them
+	at        map[rowID]int64 // the entry that each print, Run and incident is from
 }
 
 // progress is how far the log says that an Intent has come.
@@ -37,63 +42,93 @@ type progress struct {
 // replay reads a tenant's whole log. It is read only when rows were found not to
 // be what they have to be: it says which.
 func (t *Tx) replay(tenant ident.Tenant, head audit.Head) (*facts, error) {
-	f := &facts{prints: map[rowID]string{}, runs: map[string]bool{}, intents: map[string]*progress{}, incidents: map[string]bool{}}
+	f := newFacts()
 	if head.Size == 0 {
 		return f, nil
 	}
-	err := audit.Replay(head, func(from int64, limit int) ([]audit.Row, error) {
+	pruned, err := audit.LastPruned(t.ctx, logOf{t}, tenant)
+	if err != nil {
+		return nil, err
+	}
+	f.minimum = pruned.Minimum
+	err = audit.Replay(head, pruned.Minimum, func(from int64, limit int) ([]audit.Row, error) {
 		return auditRows(t.ctx, t.tx, tenant, audit.Filter{}, from, limit)
-	}, func(e audit.Entry) { f.add(tenant, e) })
-	if fault.Is(err, fault.Denied) {
+	}, func(from, n int64) ([]tlog.Hash, error) { return t.leaves(tenant, from, n) }, func(e audit.Entry) { f.add(tenant, e) })
+	if fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound) {
 		return nil, nil //nolint:nilnil // no facts is an answer: then nothing of these rows can be trusted
 	}
+	f.marks[markSecrets] += pruned.SecretChanges
+	f.marks[markRing] += pruned.RingChanges
 	return f, err
+}
+
+func newFacts() *facts {
+	return &facts{prints: map[rowID]string{}, runs: map[string]bool{}, intents: map[string]*progress{}, incidents: map[string]bool{}, at: map[rowID]int64{}}
+}
+
+// logOf reads the audit log as the step sees it.
+type logOf struct{ t *Tx }
+
+func (l logOf) List(ctx context.Context, t ident.Tenant, f audit.Filter, from int64, limit int) ([]audit.Row, error) {
+	return auditRows(ctx, l.t.tx, t, f, from, limit)
+}
+
+// leaves are the stored hashes of entries.
+func (t *Tx) leaves(tenant ident.Tenant, from, n int64) ([]tlog.Hash, error) {
+	at := make([]int64, n)
+	for i := range at {
+		at[i] = tlog.StoredHashIndex(0, from+int64(i))
+	}
+	return auditHashes(t.ctx, t.tx, tenant, at)
 }
 
 func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 	text := func(field string) string { s, _ := e.Fields[field].(string); return s }
 	id := func(tb *table, key ...string) rowID { return rowID{tenant, tb, strings.Join(key, "/")} }
-	if slices.Contains(audit.SecretChanges, e.Type) {
+	if e.Index >= f.minimum && slices.Contains(audit.SecretChanges, e.Type) {
 		f.marks[markSecrets]++
 	}
-	if slices.Contains(audit.RingChanges, e.Type) {
+	if e.Index >= f.minimum && slices.Contains(audit.RingChanges, e.Type) {
 		f.marks[markRing]++
+	}
+	set := func(tb *table, key ...string) {
+		f.prints[id(tb, key...)], f.at[id(tb, key...)] = text("row"), e.Index
 	}
 	switch e.Type {
 	case audit.ResourceApplied:
-		f.prints[id(tbResource, text("kind"), text("name"))] = text("row")
+		set(tbResource, text("kind"), text("name"))
 	case audit.ResourceRemoved:
 		delete(f.prints, id(tbResource, text("kind"), text("name")))
 	case audit.AccountCreated, audit.AccountChanged:
-		f.prints[id(tbAccount, text("account"))] = text("row")
+		set(tbAccount, text("account"))
 	case audit.TeamChanged:
-		if text("row") == "" {
+		if set(tbTeam, text("team")); text("row") == "" {
 			delete(f.prints, id(tbTeam, text("team")))
-		} else {
-			f.prints[id(tbTeam, text("team"))] = text("row")
 		}
 	case audit.FactorEnrolled:
-		f.prints[id(tbPasskey, text("factor"))] = text("row")
+		set(tbPasskey, text("factor"))
 	case audit.FactorRemoved:
 		delete(f.prints, id(tbPasskey, text("factor")))
 	case audit.WorkerTokenMinted:
-		f.prints[id(tbWorkerToken, text("name"))] = text("row")
+		set(tbWorkerToken, text("name"))
 	case audit.WorkerTokenRevoked:
 		delete(f.prints, id(tbWorkerToken, text("name")))
 	case audit.StopSet:
-		f.prints[id(tbStop, text("kind"), text("name"))] = text("row")
+		set(tbStop, text("kind"), text("name"))
 	case audit.StopLifted:
 		delete(f.prints, id(tbStop, text("kind"), text("name")))
 	case audit.HoldSet:
-		f.prints[id(tbHold, text("kind"), text("name"))] = text("row")
+		set(tbHold, text("kind"), text("name"))
 	case audit.HoldLifted:
 		delete(f.prints, id(tbHold, text("kind"), text("name")))
+	case audit.RecordsKeyed:
+		set(tbRecordKey, text("name"))
 	case audit.RunStarted:
-		f.runs[e.Run] = true
+		f.runs[e.Run], f.at[id(tbRun, e.Run)] = true, e.Index
 	case audit.RunEnded:
 		delete(f.runs, e.Run)
 	case audit.WorkerIncident, audit.IncidentOpened:
-		f.incidents[text("incident")] = true
+		f.incidents[text("incident")], f.at[id(tbIncident, text("incident"))] = true, e.Index
 	case audit.IncidentClosed:
 		delete(f.incidents, text("incident"))
 	default:
@@ -184,7 +219,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbWorkerToken:
+	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbWorkerToken, tbRecordKey:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

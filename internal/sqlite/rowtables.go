@@ -84,7 +84,7 @@ var (
 		columns: []string{"tenant", "id", "intent", "revision", "digest", "args", "edited_at", "edited_by", "edited_by_name", "reason"}})
 
 	tbNote = define(12, table{name: "decision_note", keys: 2, live: never, liveSQL: "1 = 0",
-		columns: []string{"tenant", "id", "decision", "intent", "run", "answers", "account", "name", "text", "at"}})
+		columns: []string{"tenant", "id", "decision", "intent", "run", "answers", "account", "name", "text", "salt", "at"}})
 
 	tbPasskey = define(13, table{name: "passkey", keys: 2, loose: []string{"counter", "used_at"},
 		columns: []string{"tenant", "id", "account", "name", "party", "credential", "public_key", "algorithm", "aaguid", "synced", "counter",
@@ -105,9 +105,14 @@ var (
 		columns: []string{"tenant", "id", "worker", "hash", "bind", "fingerprint", "by", "created_at", "expires_at", "used_at"},
 		of:      func(r *row) string { return r.text("worker") }})
 
+	// What private records' names are hashed with: one row, which is replaced when they
+	// are to be forgotten.
+	tbRecordKey = define(23, table{name: "record_key", keys: 2,
+		columns: []string{"tenant", "id", "nonce", "since"}})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold, tbWorkerToken}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold, tbWorkerToken, tbRecordKey}
 )
 
 func never(*row) bool { return false }

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api"
+	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/client"
 	"github.com/transparency-dev/tessera/fsck"
 	"golang.org/x/mod/sumdb/note"
@@ -28,15 +30,16 @@ func main() {
 	at := flag.String("url", "", "the log: https://... or file:///...")
 	key := flag.String("key", "", "its note verifier key")
 	token := flag.String("token", "", "a bearer token, where one is needed")
+	minimum := flag.Uint64("minimum", 0, "the minimum index of a pruned log")
 	flag.Parse()
-	if err := run(*at, *key, *token); err != nil {
+	if err := run(*at, *key, *token, *minimum); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 	fmt.Println("fsck: ok")
 }
 
-func run(at, key, token string) error {
+func run(at, key, token string, minimum uint64) error {
 	v, err := note.NewVerifier(key)
 	if err != nil {
 		return err
@@ -58,11 +61,35 @@ func run(at, key, token string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	return fsck.New(v.Name(), v, src, leaves, fsck.Opts{N: workers}).Check(ctx)
+	return fsck.New(v.Name(), v, pruned{src, minimum}, leaves, fsck.Opts{N: workers}).Check(ctx)
+}
+
+// pruned gives, in place of bundles below the minimum index, which a pruned log has
+// not, the leaf hashes of their tiles: the checker then looks at the tree as it is,
+// and at every entry that is left.
+type pruned struct {
+	fsck.Fetcher
+	minimum uint64
+}
+
+// hashes begins what is no bundle: no entry of ours is so long.
+var hashes = []byte{0xff, 0xff}
+
+func (p pruned) ReadEntryBundle(ctx context.Context, i uint64, w uint8) ([]byte, error) {
+	if i*layout.EntryBundleWidth >= p.minimum {
+		return p.Fetcher.ReadEntryBundle(ctx, i, w)
+	}
+	tile, err := p.ReadTile(ctx, 0, i, w)
+	return append(hashes[:2:2], tile...), err
 }
 
 // leaves are the leaf hashes of a bundle.
 func leaves(bundle []byte) ([][]byte, error) {
+	if rest, ok := bytes.CutPrefix(bundle, hashes); ok {
+		var t api.HashTile
+		err := t.UnmarshalText(rest)
+		return t.Nodes, err
+	}
 	var b api.EntryBundle
 	if err := b.UnmarshalText(bundle); err != nil {
 		return nil, err

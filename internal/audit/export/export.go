@@ -18,6 +18,7 @@ package export
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -89,6 +90,11 @@ func (x *Exporter) Status() outside.State {
 	return s
 }
 
+// Next is the index from which the sink goes on: what follows must not be pruned.
+func (x *Exporter) Next(ctx context.Context) (int64, error) {
+	return x.Store.Exported(ctx, x.Tenant, x.id())
+}
+
 // id names the sink's position.
 func (x *Exporter) id() string { return x.Sink.Kind() + " " + x.Sink.Name() }
 
@@ -101,6 +107,15 @@ func (x *Exporter) Round(ctx context.Context) error {
 	from, err := x.Store.Exported(ctx, x.Tenant, x.id())
 	if err != nil {
 		return err
+	}
+	// What a sink that is configured has not read is not pruned: this one is new.
+	pruned, err := audit.LastPruned(ctx, x.Store.Audit(), x.Tenant)
+	if err != nil {
+		return err
+	}
+	if from < pruned.Minimum {
+		x.Log.WarnContext(ctx, "an export begins where the audit log does: what was before was pruned", slog.String("kind", x.Sink.Kind()), slog.String("name", audit.Short(x.Sink.Name())), slog.Int64("from", pruned.Minimum))
+		from = pruned.Minimum
 	}
 	for ctx.Err() == nil {
 		b, err := x.batch(ctx, from)
@@ -157,7 +172,14 @@ func (x *Exporter) settle(ctx context.Context, b Batch, err error) error {
 		x.fails, x.after = 0, time.Time{}
 		x.state.State, x.state.Size, x.state.Why = outside.OK, b.Next, ""
 	} else {
-		x.after = now.Add(min(firstWait<<min(x.fails, 20), maxWait))
+		wait := min(firstWait<<min(x.fails, 20), maxWait)
+		if asks, ok := errors.AsType[interface {
+			error
+			RetryAfter() time.Duration
+		}](err); ok { // the receiver says when to come again
+			wait = max(wait, asks.RetryAfter())
+		}
+		x.after = now.Add(wait)
 		x.fails++
 		x.state.State, x.state.Size, x.state.Why = outside.Failing, b.First, audit.Short(err.Error())
 	}

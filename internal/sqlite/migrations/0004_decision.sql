@@ -74,6 +74,7 @@ CREATE TABLE decision_note (
 	account TEXT NOT NULL,
 	name TEXT NOT NULL,
 	text TEXT NOT NULL,
+	salt TEXT NOT NULL,             -- of the text's digest in the audit log
 	at INTEGER NOT NULL,
 	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, id)

@@ -72,6 +72,15 @@ CREATE TABLE hold (
 	mac BLOB NOT NULL,
 	PRIMARY KEY (tenant, kind, name)
 ) STRICT;
+-- What private records' names are hashed with in the audit log.
+CREATE TABLE record_key (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	nonce TEXT NOT NULL,
+	since INTEGER NOT NULL,
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;
 CREATE UNIQUE INDEX intent_key ON intent (tenant, run, key) WHERE key IS NOT NULL;
 CREATE INDEX intent_same ON intent (tenant, run, connection, tool);
 CREATE INDEX intent_open ON intent (state) WHERE state IN ('APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN');
