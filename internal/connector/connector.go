@@ -109,7 +109,6 @@ const (
 	Asks    NoticeKind = "asks"    // the system wants something of a person or of a model
 )
 
-
 // Usage is what a completion took.
 type Usage struct {
 	InputTokens  int64   `json:"inputTokens"`

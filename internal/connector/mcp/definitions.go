@@ -161,8 +161,8 @@ func readDefinition(b json.RawMessage) (definition, error) {
 	return d, nil
 }
 
-// ourName is a tool's name as ours are: letters, digits, "-" and single "_".
-func ourName(name string) string {
+// OurName is a tool's name as ours are: letters, digits, "-" and single "_".
+func OurName(name string) string {
 	var b strings.Builder
 	for _, r := range name {
 		ok := r == '-' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'

@@ -63,7 +63,7 @@ func (k *Kind) add(d Definitions, rules map[string]resource.ToolRule) error {
 	upstream, ours := map[string]int{}, map[string]int{}
 	for _, raw := range d.Tools {
 		upstream[nameOf(raw)]++
-		ours[ourName(nameOf(raw))]++
+		ours[OurName(nameOf(raw))]++
 	}
 	for _, raw := range d.Tools {
 		name := nameOf(raw)
@@ -95,7 +95,7 @@ func (k *Kind) operation(raw json.RawMessage, rules map[string]resource.ToolRule
 	if err != nil {
 		return nil, err
 	}
-	name := ourName(d.Name)
+	name := OurName(d.Name)
 	if name == "" {
 		return nil, fault.New(fault.Invalid, "its name has no letter or digit")
 	}
