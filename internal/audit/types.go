@@ -85,6 +85,9 @@ const (
 	WorkerLimited      Type = "worker.limited"       // what an outside Worker was denied beyond a limit, in one minute
 	RecordsKeyed       Type = "records.keyed"        // what private records' names are hashed with from here on; what was before is destroyed
 	LogPruned          Type = "log.pruned"           // entries below a minimum index are dropped; see prune.go
+	ToolChanged        Type = "tool.changed"         // an MCP server defines a tool otherwise than it was accepted, or asks something back
+	ToolSettled        Type = "tool.settled"         // what a person made of that
+	IntegrationAsked   Type = "integration.asked"    // what a system offers to a credential; nothing was called
 )
 
 // form is what a field's value has to look like.
@@ -278,6 +281,9 @@ var allowed = map[Type][]string{
 	WorkerLimited:      {"count", "why", "worker"},
 	RecordsKeyed:       {"factor", "kind", "name", "row", "why"},
 	LogPruned:          {"digest", "factor", "kept", "kind", "minimum", "ringChanges", "secretChanges", "why"},
+	ToolChanged:        {"digest", "from", "kind", "name", "row", "system", "why"},
+	ToolSettled:        {"factor", "kind", "name", "state", "system", "why"},
+	IntegrationAsked:   {"secret", "secretVersion", "system"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

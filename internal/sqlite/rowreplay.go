@@ -123,6 +123,10 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		delete(f.prints, id(tbHold, text("kind"), text("name")))
 	case audit.RecordsKeyed:
 		set(tbRecordKey, text("name"))
+	case audit.ToolChanged:
+		set(tbToolChange, text("name"))
+	case audit.ToolSettled:
+		delete(f.prints, id(tbToolChange, text("name")))
 	case audit.RunStarted:
 		f.runs[e.Run], f.at[id(tbRun, e.Run)] = true, e.Index
 	case audit.RunEnded:
@@ -219,7 +223,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbWorkerToken, tbRecordKey:
+	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbWorkerToken, tbRecordKey, tbToolChange:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 )
@@ -110,9 +111,14 @@ var (
 	tbRecordKey = define(23, table{name: "record_key", keys: 2,
 		columns: []string{"tenant", "id", "nonce", "since"}})
 
+	tbToolChange = define(18, table{name: "tool_change", keys: 2,
+		columns: []string{"tenant", "id", "kind", "state", "integration", "connection", "tool", "pinned", "pinned_hash", "seen", "seen_hash", "why", "at", "by",
+			"settled_at", "note"},
+		live: func(r *row) bool { return r.text("state") == string(connector.ItemOpen) }, liveSQL: "state = 'open'"})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold, tbWorkerToken, tbRecordKey}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold, tbWorkerToken, tbRecordKey, tbToolChange}
 )
 
 func never(*row) bool { return false }
