@@ -100,6 +100,7 @@ var Layers = []Layer{
 		one("internal/intake", "how a Secret's value travels: encrypted to the vault's key"),
 		one("internal/secretfile", "reads .env and JSON files of Secrets, strictly"),
 		one("internal/scrub/unknown", "finds secrets that nobody told us"),
+		one("internal/wire/jsonrpc", "one JSON-RPC message, read in one way only"),
 	}},
 	{Name: "0", For: "words", Chains: []Chain{{
 		{{"internal/intent", "what a Worker proposes, and its digest"}},

@@ -146,8 +146,11 @@ func (b *builder) kind(i *resource.Integration) {
 		return
 	}
 	path := "http"
-	if i.Model != nil {
+	switch {
+	case i.Model != nil:
 		path = "model"
+	case i.MCP != nil:
+		path = "mcp"
 	}
 	k, err := b.src.NewKind(i)
 	if err != nil {
@@ -164,10 +167,17 @@ func (b *builder) kind(i *resource.Integration) {
 
 // rules checks what an Integration says about its own Tools.
 func (b *builder) rules(i *resource.Integration) {
+	tools := b.s.integrations[i.Name].Kind.Tools()
+	if i.MCP != nil && len(i.MCP.Definitions) > 0 { // before they are pulled nobody knows its Tools
+		for _, name := range slices.Sorted(maps.Keys(i.MCP.Tools)) {
+			if _, ok := toolOf(tools, name); !ok {
+				b.fail(i, "mcp.tools."+name, noTool(name, tools))
+			}
+		}
+	}
 	if i.HTTP == nil {
 		return
 	}
-	tools := b.s.integrations[i.Name].Kind.Tools()
 	for _, name := range slices.Sorted(maps.Keys(i.HTTP.Tools)) {
 		path := "http.tools." + name
 		if _, ok := toolOf(tools, name); !ok {
@@ -212,6 +222,10 @@ func noTool(name string, tools []connector.Tool) *fault.Error {
 func (b *builder) connection(c *resource.Connection) {
 	in := b.s.integrations[c.Integration]
 	tools := in.Kind.Tools()
+	b.scheme(in.Integration, c)
+	if len(c.Tools) == 0 && in.MCP == nil {
+		b.fail(c, "tools", fault.New(fault.Invalid, "a Connection without tools can't be used").WithHint("list the operationIds that it may be used for"))
+	}
 	for i, name := range c.Tools {
 		path := fmt.Sprintf("tools[%d]", i)
 		if _, ok := toolOf(tools, name); !ok {
@@ -220,5 +234,26 @@ func (b *builder) connection(c *resource.Connection) {
 			b.fail(c, path, fault.Newf(fault.Invalid, "Workers would know the tool as %q, which is longer than %d characters", fault.Quote(full), maxToolName).
 				WithHint("give the Connection a shorter name"))
 		}
+	}
+}
+
+// scheme refuses a credential that the Integration has no place for.
+func (b *builder) scheme(in *resource.Integration, c *resource.Connection) {
+	child := in.MCP != nil && in.MCP.Stdio != nil
+	ok := true
+	switch c.Auth.Scheme {
+	case resource.SchemeNone:
+		ok = in.MCP != nil
+	case resource.SchemeEnv, resource.SchemeFile:
+		ok = child
+	case resource.SchemeOAuthClient, resource.SchemeOAuthUser:
+		ok = in.MCP != nil && !child
+	case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeHeader, resource.SchemeQuery,
+		resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin:
+		ok = !child
+	}
+	if !ok {
+		b.fail(c, "auth.scheme", fault.Newf(fault.Invalid, "the Integration %q has no place for a credential of the scheme %s", in.Name, c.Auth.Scheme).
+			WithHint("a child process takes env, file or none; an MCP server at a URL takes bearer, basic, header, query, none, oauth-client or oauth-user; all else takes bearer, basic, header or query"))
 	}
 }

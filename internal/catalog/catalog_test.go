@@ -29,7 +29,7 @@ func (s *system) Check(string, json.RawMessage) error { return nil }
 func (s *system) Render(string, json.RawMessage, string) (intent.Request, error) {
 	return intent.Request{}, nil
 }
-func (s *system) Do(context.Context, http.RoundTripper, string, intent.Request) connector.Answer {
+func (s *system) Do(context.Context, http.RoundTripper, connector.Call) connector.Answer {
 	return connector.Answer{Outcome: connector.NotSent}
 }
 

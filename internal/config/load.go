@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -233,7 +234,9 @@ func (l *loader) document(n *node) {
 	d := &decoder{report: l.report, places: places{}}
 	d.decode(n, reflect.ValueOf(res).Elem(), "")
 	if i, ok := res.(*resource.Integration); ok && i.HTTP != nil && i.HTTP.OpenAPIFile != "" {
-		l.openapi(i.HTTP, d.places.at("http.openapi"))
+		i.HTTP.OpenAPI = l.beside(i.HTTP.OpenAPIFile, maxOpenAPI, d.places.at("http.openapi"))
+	} else if ok && i.MCP != nil && i.MCP.DefinitionsFile != "" {
+		i.MCP.Definitions = l.beside(i.MCP.DefinitionsFile, maxOpenAPI, d.places.at("mcp.definitions"))
 	}
 	if len(l.errs) > before {
 		if name := n.get("name"); name != nil {
@@ -262,29 +265,30 @@ func (l *loader) keep(res resource.Resource, at places) {
 	l.b.Resources = append(l.b.Resources, res)
 }
 
-// openapi reads the document that an Integration names, relative to its file.
-func (l *loader) openapi(h *resource.HTTP, at place) {
-	name := path.Join(path.Dir(at.file), filepath.ToSlash(h.OpenAPIFile))
-	if path.IsAbs(h.OpenAPIFile) || filepath.IsAbs(h.OpenAPIFile) || !fs.ValidPath(name) {
+// beside reads the document that an Integration names, relative to its file; nil
+// where there is an error, which is reported.
+func (l *loader) beside(file string, limit int64, at place) json.RawMessage {
+	name := path.Join(path.Dir(at.file), filepath.ToSlash(file))
+	if path.IsAbs(file) || filepath.IsAbs(file) || !fs.ValidPath(name) {
 		l.addf(at, "the file has to be in the directory of the resources")
-		return
+		return nil
 	}
 	l.used[name] = true
-	b := l.readFile(at, name, maxOpenAPI)
+	b := l.readFile(at, name, limit)
 	if b == nil {
-		return
+		return nil
 	}
 	r := &reader{report: &report{}, file: name, document: true}
 	doc, err := toJSON(r, b)
 	if err != nil {
 		if len(r.errs) > 0 {
 			l.errs = append(l.errs, r.errs...)
-			return
+			return nil
 		}
 		l.addf(at, "the file %s is not one YAML or JSON document", fault.Quote(name))
-		return
+		return nil
 	}
-	h.OpenAPI = doc
+	return doc
 }
 
 // references reports, where it stands, each reference to what is neither in the

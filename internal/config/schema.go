@@ -111,9 +111,10 @@ var (
 		reflect.TypeFor[resource.Event]():   words(resource.Events),
 		reflect.TypeFor[resource.Tells]():   {string(resource.TellsLink), string(resource.TellsSummary)},
 		reflect.TypeFor[resource.MailTLS](): {string(resource.MailStartTLS), string(resource.MailImplicit), string(resource.MailPlain)},
-		reflect.TypeFor[resource.Scheme]():  {string(resource.SchemeBearer), string(resource.SchemeBasic), string(resource.SchemeHeader), string(resource.SchemeQuery)},
+		reflect.TypeFor[resource.Scheme](): {string(resource.SchemeBearer), string(resource.SchemeBasic), string(resource.SchemeHeader), string(resource.SchemeQuery),
+			string(resource.SchemeNone), string(resource.SchemeEnv), string(resource.SchemeFile), string(resource.SchemeOAuthClient), string(resource.SchemeOAuthUser)},
 	}
-	texts = map[string][]string{"Model.provider": {"openai", "anthropic"}, "Field.type": resource.FieldTypes}
+	texts = map[string][]string{"Model.provider": {"openai", "anthropic"}, "Field.type": resource.FieldTypes, "ToolRule.errors": {resource.Definite}}
 )
 
 // descriptions are shown by editors. A test holds one for every field.
@@ -131,6 +132,18 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"Team.members": "Account names of the people who may decide.",
 
 	"Integration.http": "A system with an HTTP interface.", "Integration.model": "A chat-completion endpoint.",
+	"Integration.mcp": "A server that speaks the Model Context Protocol.",
+
+	"MCP.url": "Where the server is: the one endpoint of streamable HTTP.", "MCP.stdio": "The server as a child process.",
+	"MCP.network":     "How the server may be reached beyond TLS to public addresses.",
+	"MCP.definitions": "File with the pinned definitions of its tools, as sallyport integration pull writes it, relative to this one. Without it there are no tools yet.",
+	"MCP.tools":       "What the definitions can't be believed about, by the tool's name.",
+	"MCP.timeout":     "Of one call; 60s unless said.", "MCP.maxBody": "Bytes of an answer; 4 MiB unless said.",
+
+	"Stdio.command": "The program's absolute path, then its arguments.", "Stdio.dir": "Where it runs; an empty directory of its own unless said.",
+	"Stdio.env": "All of its environment. Nothing secret: a Connection names that.", "Stdio.read": "Paths that it may read.", "Stdio.write": "Paths that it may read and write.",
+	"Stdio.network": "Whether it may open connections.", "Stdio.memory": "Bytes of address space; 4 GiB unless said.",
+	"Stdio.processes": "How many it may have; 64 unless said.", "Stdio.openFiles": "How many it may have open; 256 unless said.",
 
 	"HTTP.baseURL": "Where the system is; every request goes to this origin.", "HTTP.openapi": "File with the system's OpenAPI document, relative to this one, in the same directory or below.",
 	"HTTP.network": "How the system may be reached beyond TLS to public addresses.", "HTTP.tools": "What the document can't say about an operation, by operationId.",
@@ -138,13 +151,14 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 
 	"Network.allowLoopbackHTTP": "Permit plain HTTP, to a loopback address only.", "Network.allowPrivate": "Address ranges beyond public ones that the host may resolve to, like 10.20.0.0/16.",
 
-	"ToolRule.effect":          "GET and HEAD are reads and all else writes, unless said.",
+	"ToolRule.effect":          "GET and HEAD are reads and all else writes, unless said; of an MCP server, every tool is a write.",
 	"ToolRule.notSecret":       "JSON pointers into the answer, with * for any name or index: values there look like secrets and are none, such as a cursor.",
 	"ToolRule.referenceHeader": "Header in which a write carries the Intent's id.", "ToolRule.idempotency": "What the system does with idempotency keys; a wrong declaration is a second write.",
 	"Idempotency.header": "Header that carries the key.", "Idempotency.window": "How long the system knows a key, from the first request on.",
 	"Idempotency.semantics": "What it answers to a known key: replays (the first answer) or rejects (a status).", "Idempotency.status": "Status of rejects, such as 409.",
 	"ToolRule.record":        "Where the name of the record stands that a call is about, for the audit log: a JSON pointer into the arguments, or answer: and one into the answer.",
 	"ToolRule.recordPrivate": "The log has a keyed hash in place of the record's name.",
+	"ToolRule.errors":        "definite: a result of an MCP tool that is an error means that nothing was applied. Otherwise the outcome of such a write is unknown.",
 	"ToolRule.lookup":        "How to ask whether a write was applied whose outcome is unknown.",
 
 	"Lookup.connection": "Connection to the same Integration.", "Lookup.tool": "A read.", "Lookup.args": "Its arguments; \"$reference\" stands for the Intent's id.",
@@ -157,8 +171,9 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 
 	"Connection.integration": "The Integration's name.", "Connection.tools": "The operationIds that it may be used for; complete of a model.", "Connection.auth": "The one credential.",
 
-	"Auth.scheme": "How the credential is put into a request.", "Auth.name": "Of the header or query parameter.",
+	"Auth.scheme": "How the credential is put into a request.", "Auth.name": "Of the header, query parameter or environment variable.",
 	"Auth.secret": "The Secret's name, or NAME@vN to pin a version. Never a value.", "Auth.field": "Which of the Secret's fields; token unless said.",
+	"Auth.issuer": "The authorization server that the oauth schemes are pinned to, an https URL.", "Auth.scope": "What the oauth schemes ask for, with spaces between; what the server names unless said.",
 
 	"Mission.goal": "What the Worker is to achieve, in words.", "Mission.form": "What a requester fills in.", "Mission.model": "Connection to the model of the built-in Worker; without one, outside Workers only.",
 	"Mission.connections": "All that its Runs can reach.", "Mission.decisions": "Who decides on what policy asks about.",

@@ -58,7 +58,17 @@ type Kind interface {
 	Render(tool string, args json.RawMessage, reference string) (intent.Request, error)
 	// Do sends a rendered request through a door, once: no retry, no redirect.
 	// Who may call it again, and after which Answer, is package commit's to say.
-	Do(ctx context.Context, door http.RoundTripper, tool string, req intent.Request) Answer
+	Do(ctx context.Context, door http.RoundTripper, call Call) Answer
+}
+
+// Call is one call to be made.
+type Call struct {
+	Tool    string
+	Request intent.Request // as Render made it
+	// Credential names whose credential the door puts in, down to its version; it
+	// is no secret. What a system gives to one (a session, a list) is never used
+	// with another.
+	Credential string
 }
 
 // Answer is what came of a call.

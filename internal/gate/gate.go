@@ -217,6 +217,9 @@ func (g *Gate) resolve(ctx context.Context, c *candidate) (err error) {
 	if err = c.match.Kind.Check(it.Tool, it.Args); err != nil {
 		return err
 	}
+	if c.match.Connection.Auth.Scheme == resource.SchemeNone {
+		return nil
+	}
 	if c.meta, err = g.Vault.Head(ctx, it.Tenant, c.match.Connection.Auth.Secret); err != nil {
 		kind := fault.Denied // it was removed, disabled, or is refused: another try changes nothing
 		if fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Internal) {

@@ -50,7 +50,7 @@ func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.P
 			})
 		},
 		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {
-			a := g.carried(ctx, c, c.match.Kind.Do(ctx, door, c.it.Tool, c.it.Bound.Request))
+			a := g.carried(ctx, c, c.match.Kind.Do(ctx, door, connector.Call{Tool: c.it.Tool, Request: c.it.Bound.Request, Credential: c.credential()}))
 			if fault.Is(a.Err, fault.Internal) {
 				g.Log.ErrorContext(ctx, "a call ended with an error that nobody classified", slog.String("intent", c.it.ID), slog.Any("error", a.Err))
 			}
@@ -61,6 +61,11 @@ func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.P
 		Observe: func(to intent.State, res intent.Result) explain.Observation { return g.observed(c, to, res) },
 		Follow:  g.follow(c, from),
 	}
+}
+
+// credential names whose credential the door of this attempt puts in.
+func (c *candidate) credential() string {
+	return fmt.Sprintf("%s/%s/%s@%d", c.it.Tenant, c.match.Connection.Name, c.meta.ID, c.meta.Version)
 }
 
 // follow lists what a final state, or an unknown one, makes necessary. A read

@@ -155,7 +155,8 @@ func (k simKind) Render(tool string, args json.RawMessage, ref string) (intent.R
 	}
 	return r, nil
 }
-func (simKind) Do(ctx context.Context, door http.RoundTripper, tool string, req intent.Request) connector.Answer {
+func (simKind) Do(ctx context.Context, door http.RoundTripper, call connector.Call) connector.Answer {
+	tool, req := call.Tool, call.Request
 	r, err := http.NewRequestWithContext(ctx, req.Method, req.URL, http.NoBody)
 	if err != nil {
 		panic(err)

@@ -272,7 +272,8 @@ func (s *system) Render(tool string, args json.RawMessage, reference string) (in
 	}
 	return intent.Request{Method: method, URL: url, Headers: map[string]string{"X-Reference": reference}, Body: string(args)}, nil
 }
-func (s *system) Do(ctx context.Context, door http.RoundTripper, tool string, req intent.Request) connector.Answer {
+func (s *system) Do(ctx context.Context, door http.RoundTripper, call connector.Call) connector.Answer {
+	tool, req := call.Tool, call.Request
 	r, err := http.NewRequestWithContext(ctx, req.Method, req.URL, strings.NewReader(req.Body))
 	if err != nil {
 		return connector.Answer{Outcome: connector.NotSent, Err: err}

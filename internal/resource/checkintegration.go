@@ -30,12 +30,16 @@ func (i *Integration) Check() error {
 	switch {
 	case i.HTTP != nil && i.Model != nil:
 		c.addf("model", "an Integration is either http or model, not both")
+	case i.MCP != nil && (i.HTTP != nil || i.Model != nil):
+		c.addf("mcp", "an Integration is one of http, model and mcp, not several")
 	case i.HTTP != nil:
 		c.http(i.HTTP)
 	case i.Model != nil:
 		c.model(i.Model)
+	case i.MCP != nil:
+		c.mcp(i.MCP)
 	default:
-		c.hint("kind", "give it a section http: or model:", "the Integration does not say what it reaches")
+		c.hint("kind", "give it a section http:, model: or mcp:", "the Integration does not say what it reaches")
 	}
 	c.secrets(i)
 	return c.err()
@@ -61,12 +65,18 @@ func (c *checker) http(h *HTTP) {
 	for _, name := range slices.Sorted(maps.Keys(h.Tools)) {
 		c.add("http.tools."+name, checkTool(name))
 		c.toolRule("http.tools."+name, h.Tools[name])
+		if h.Tools[name].Errors != "" {
+			c.addf("http.tools."+name+".errors", "what an error of an HTTP API means, its status says")
+		}
 	}
 }
 
 func (c *checker) toolRule(path string, r ToolRule) {
 	if r.Effect != "" && r.Effect != Read && r.Effect != Write {
 		c.hint(path+".effect", "write read or write", "%q is not an effect", fault.Quote(string(r.Effect)))
+	}
+	if r.Errors != "" && r.Errors != Definite {
+		c.hint(path+".errors", "write definite, or leave it out", "%q is nothing that errors are", fault.Quote(r.Errors))
 	}
 	if r.ReferenceHeader != "" {
 		c.add(path+".referenceHeader", checkHeader(r.ReferenceHeader, true))
@@ -222,7 +232,7 @@ func (x *Connection) Check() error {
 	var c checker
 	c.head(x.Head, KindConnection)
 	c.add("integration", ident.CheckName(x.Integration))
-	if len(x.Tools) == 0 {
+	if x.Tools == nil { // an empty list is said on purpose: the definitions are still to be pulled
 		c.hint("tools", "list the operationIds that it may be used for", "a Connection without tools can't be used")
 	}
 	c.list("tools", x.Tools, checkTool)
@@ -243,8 +253,22 @@ func (c *checker) auth(a Auth) {
 		if a.Name == "" || len(a.Name) > 100 || strings.ContainsFunc(a.Name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("&=#?%+;", r) }) {
 			c.addf("auth.name", "%q is not a query parameter's name", fault.Quote(a.Name))
 		}
+	case SchemeEnv, SchemeFile:
+		c.add("auth.name", checkVariable(a.Name))
+	case SchemeNone:
+		if a.Name != "" || a.Secret != "" || a.Field != "" {
+			c.addf("auth.scheme", "the scheme none has no name, no secret and no field")
+		}
+	case SchemeOAuthClient, SchemeOAuthUser:
+		if a.Name != "" || a.Field != "" {
+			c.addf("auth.name", "the scheme %s has no name and no field: it takes those of the Secret that it needs", a.Scheme)
+		}
+		c.oauth(a)
 	default:
-		c.hint("auth.scheme", "write bearer, basic, header or query", "%q is not a scheme", fault.Quote(string(a.Scheme)))
+		c.hint("auth.scheme", "write bearer, basic, header, query, none, env, file, oauth-client or oauth-user", "%q is not a scheme", fault.Quote(string(a.Scheme)))
+	}
+	if a.Scheme != SchemeOAuthClient && a.Scheme != SchemeOAuthUser && (a.Issuer != "" || a.Scope != "") {
+		c.addf("auth.issuer", "only the schemes oauth-client and oauth-user have an issuer and a scope")
 	}
 	if _, _, err := a.Ref(); err != nil {
 		c.add("auth.secret", err)
@@ -262,6 +286,9 @@ func (c *checker) auth(a Auth) {
 // is pinned, 0 for the active one at call time. The error never repeats what
 // was written: it might be a value that somebody put in the wrong place.
 func (a Auth) Ref() (name string, version int, err error) {
+	if a.Scheme == SchemeNone && a.Secret == "" {
+		return "", 0, nil
+	}
 	name, v, pinned := strings.Cut(a.Secret, "@")
 	if ident.CheckName(name) != nil {
 		return "", 0, errRef()

@@ -69,12 +69,13 @@ type Team struct {
 	Members []string `json:"members" yaml:"members"`
 }
 
-// Integration is a system that Workers can act on. Exactly one of HTTP and
-// Model is set.
+// Integration is a system that Workers can act on. Exactly one of HTTP, Model
+// and MCP is set.
 type Integration struct {
 	Head  `yaml:",inline"`
 	HTTP  *HTTP  `json:"http,omitempty" yaml:"http,omitempty"`
 	Model *Model `json:"model,omitempty" yaml:"model,omitempty"`
+	MCP   *MCP   `json:"mcp,omitempty" yaml:"mcp,omitempty"`
 }
 
 // Network says how a system may be reached beyond the default: TLS, public
@@ -101,9 +102,11 @@ type HTTP struct {
 	MaxBody     int64               `json:"maxBody,omitempty" yaml:"maxBody,omitempty"` // bytes of an answer, default 1 MiB
 }
 
-// ToolRule says what the OpenAPI document can't about one operation.
+// ToolRule says what the OpenAPI document, or an MCP server's definition, can't
+// about one operation.
 type ToolRule struct {
-	// Effect overrides the default: GET and HEAD are reads, all else writes.
+	// Effect overrides the default: GET and HEAD are reads, all else writes. Every
+	// tool of an MCP server is a write until this says read.
 	Effect Effect `json:"effect,omitempty" yaml:"effect,omitempty"`
 	// ReferenceHeader names a header in which the Boundary sends the Intent's
 	// id with a write, so that Lookup can find what it made.
@@ -122,6 +125,10 @@ type ToolRule struct {
 	// ever, unless RecordPrivate puts a keyed hash in its place.
 	Record        string `json:"record,omitempty" yaml:"record,omitempty"`
 	RecordPrivate bool   `json:"recordPrivate,omitempty" yaml:"recordPrivate,omitempty"`
+	// Errors is the operator's word on an MCP tool: [Definite] says that a result
+	// that is an error means that nothing was applied. Unless said, the outcome of
+	// such a write is unknown.
+	Errors string `json:"errors,omitempty" yaml:"errors,omitempty"`
 }
 
 // InAnswer begins a Record that stands in the answer.
@@ -189,6 +196,16 @@ const (
 	SchemeHeader Scheme = "header" // NAME: FIELD
 	SchemeQuery  Scheme = "query"  // ?NAME=FIELD
 
+	SchemeNone Scheme = "none" // nothing is put in: an MCP server that asks for nothing
+
+	// Of an MCP server that is a child process: when it is started.
+	SchemeEnv  Scheme = "env"  // the environment variable NAME has FIELD
+	SchemeFile Scheme = "file" // the variable NAME has the path of an open descriptor with FIELD
+
+	// Of an MCP server at a URL: a bearer token that the vault gets for itself.
+	SchemeOAuthClient Scheme = "oauth-client" // OAuth client credentials, fields client_id and client_secret
+	SchemeOAuthUser   Scheme = "oauth-user"   // a person's authorization, field refresh_token
+
 	// These are a Channel's, and no Connection's.
 	SchemeSignature Scheme = "signature" // signs a webhook's message
 	SchemeAddress   Scheme = "address"   // is the whole URL
@@ -198,10 +215,15 @@ const (
 // Auth is a Connection's one scoped credential: the scheme and the reference.
 type Auth struct {
 	Scheme Scheme `json:"scheme" yaml:"scheme"`
-	Name   string `json:"name,omitempty" yaml:"name,omitempty"` // header or query parameter
-	// Secret is "NAME" (the active version at call time) or "NAME@vN".
-	Secret string `json:"secret" yaml:"secret"`
+	Name   string `json:"name,omitempty" yaml:"name,omitempty"` // header, query parameter or variable
+	// Secret is "NAME" (the active version at call time) or "NAME@vN"; empty with
+	// the scheme none alone.
+	Secret string `json:"secret,omitempty" yaml:"secret,omitempty"`
 	Field  string `json:"field,omitempty" yaml:"field,omitempty"` // default "token"
+	// Issuer is the authorization server that the oauth schemes are pinned to; see
+	// RFC 8414. Scope is what is asked of it: words with one space between.
+	Issuer string `json:"issuer,omitempty" yaml:"issuer,omitempty"`
+	Scope  string `json:"scope,omitempty" yaml:"scope,omitempty"`
 }
 
 // Connection is an Integration, one credential, and the Tools it may be used
@@ -209,7 +231,7 @@ type Auth struct {
 type Connection struct {
 	Head        `yaml:",inline"`
 	Integration string   `json:"integration" yaml:"integration"`
-	Tools       []string `json:"tools" yaml:"tools"` // operationIds; "complete" of a model
+	Tools       []string `json:"tools" yaml:"tools"` // operationIds; "complete" of a model; names of an MCP server's
 	Auth        Auth     `json:"auth" yaml:"auth"`
 }
 

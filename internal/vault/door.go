@@ -114,6 +114,9 @@ func notFound(name string) error {
 // Denied: the version is not usable, or the use is outside its usage scope.
 // Conflict: the reference pins another version than was decided on.
 func (v *Vault) Open(_ context.Context, d DoorSpec) (http.RoundTripper, error) {
+	if d.Auth.Scheme == resource.SchemeNone {
+		return v.openBare(d)
+	}
 	t, err := v.take(d)
 	if err != nil {
 		return nil, err
@@ -123,6 +126,21 @@ func (v *Vault) Open(_ context.Context, d DoorSpec) (http.RoundTripper, error) {
 	return httpcred.New(httpcred.Config{
 		Auth: d.Auth, Fields: t.fields, Origin: d.Origin, Method: d.Method, Base: d.Base,
 		Known: t.known, Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
+	})
+}
+
+// openBare opens a door without a credential: it holds requests to the origin and
+// scrubs, as every other does.
+func (v *Vault) openBare(d DoorSpec) (http.RoundTripper, error) {
+	if d.Secret != "" || d.Version != 0 {
+		return nil, fault.New(fault.Invalid, "a door without a credential names a secret")
+	}
+	if _, err := v.open(); err != nil {
+		return nil, err
+	}
+	return httpcred.New(httpcred.Config{
+		Auth: d.Auth, Origin: d.Origin, Method: d.Method, Base: d.Base,
+		Known: v.Scrub(d.Tenant), Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
 	})
 }
 

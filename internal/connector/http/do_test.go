@@ -67,7 +67,7 @@ func (s *system) call(t *testing.T, tool, args string) connector.Answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.k.Do(t.Context(), s.door, tool, r)
+	return s.k.Do(t.Context(), s.door, connector.Call{Tool: tool, Request: r})
 }
 
 func TestACallReachesTheSystemAsRendered(t *testing.T) {
@@ -216,11 +216,11 @@ func TestARequestThatTheToolDidNotRenderIsNotSentFailsClosed(t *testing.T) {
 			r.Headers[k] = v
 		}
 		spoil(&r)
-		if a := s.k.Do(t.Context(), s.door, "create", r); a.Outcome != connector.NotSent || a.Err == nil {
+		if a := s.k.Do(t.Context(), s.door, connector.Call{Tool: "create", Request: r}); a.Outcome != connector.NotSent || a.Err == nil {
 			t.Errorf("%s: %+v", name, a)
 		}
 	}
-	if a := s.k.Do(t.Context(), s.door, "nothing", good); a.Outcome != connector.NotSent || !fault.Is(a.Err, fault.NotFound) {
+	if a := s.k.Do(t.Context(), s.door, connector.Call{Tool: "nothing", Request: good}); a.Outcome != connector.NotSent || !fault.Is(a.Err, fault.NotFound) {
 		t.Errorf("an unknown tool: %+v", a)
 	}
 	if n := s.count.Load(); n != 0 {

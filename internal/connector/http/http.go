@@ -154,7 +154,8 @@ func (k *Kind) Check(tool string, args json.RawMessage) error {
 }
 
 // Do sends a rendered request once. See [classify] for what an answer means.
-func (k *Kind) Do(ctx context.Context, door http.RoundTripper, tool string, req intent.Request) connector.Answer {
+func (k *Kind) Do(ctx context.Context, door http.RoundTripper, call connector.Call) connector.Answer {
+	tool, req := call.Tool, call.Request
 	op, err := k.op(tool)
 	if err == nil {
 		err = k.admits(op, req)

@@ -173,7 +173,8 @@ func (k *Kind) Render(tool string, args json.RawMessage, _ string) (intent.Reque
 }
 
 // Do sends a rendered request once. The Answer's body is a [Response].
-func (k *Kind) Do(ctx context.Context, door http.RoundTripper, tool string, req intent.Request) connector.Answer {
+func (k *Kind) Do(ctx context.Context, door http.RoundTripper, call connector.Call) connector.Answer {
+	tool, req := call.Tool, call.Request
 	if err := k.admits(tool, req); err != nil {
 		return connector.Answer{Outcome: connector.NotSent, Err: err}
 	}

@@ -95,7 +95,7 @@ func (p *provider) complete(t *testing.T, r model.Request) connector.Answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.k.Do(t.Context(), p.door, model.Complete, req)
+	return p.k.Do(t.Context(), p.door, connector.Call{Tool: model.Complete, Request: req})
 }
 
 func response(t *testing.T, a connector.Answer) model.Response {
@@ -296,7 +296,7 @@ func TestARequestThatIsNotThisModelsIsNotSentFailsClosed(t *testing.T) {
 		"a credential": {Method: "POST", URL: good.URL, Headers: map[string]string{"X-Api-Key": "x"}, Body: good.Body},
 		"a version":    {Method: "POST", URL: good.URL, Headers: map[string]string{"Anthropic-Version": "1"}, Body: good.Body},
 	} {
-		if a := p.k.Do(t.Context(), p.door, model.Complete, r); a.Outcome != connector.NotSent || a.Err == nil {
+		if a := p.k.Do(t.Context(), p.door, connector.Call{Tool: model.Complete, Request: r}); a.Outcome != connector.NotSent || a.Err == nil {
 			t.Errorf("%s: %+v", name, a)
 		}
 	}
@@ -375,7 +375,7 @@ func FuzzAnswer(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a := k.Do(t.Context(), canned(body), model.Complete, req)
+			a := k.Do(t.Context(), canned(body), connector.Call{Tool: model.Complete, Request: req})
 			if a.Outcome != connector.Done {
 				if k := fault.KindOf(a.Err); k != fault.Unavailable && k != fault.Limit || a.Body != nil {
 					t.Fatalf("%s: %+v", name, a)

@@ -20,8 +20,11 @@ const defaultField = "token"
 // injector prepares the injection: what it returns sets the one place of the
 // credential, replacing whatever a request had there.
 func injector(a resource.Auth, origin resource.Origin, fields map[string]plain.Value) (func(*http.Request) error, error) {
-	if a.Scheme == resource.SchemeBasic {
+	switch a.Scheme { //nolint:exhaustive // the others have one value, below
+	case resource.SchemeBasic:
 		return basic(fields)
+	case resource.SchemeNone:
+		return func(*http.Request) error { return nil }, nil
 	}
 	name := a.Field
 	if name == "" {
@@ -42,7 +45,8 @@ func injector(a resource.Auth, origin resource.Origin, fields map[string]plain.V
 		return signature(value)
 	case resource.SchemeAddress:
 		return address(value, origin)
-	case resource.SchemeBasic, resource.SchemeLogin: // the one has two fields, above; the other is not HTTP's
+	case resource.SchemeBasic, resource.SchemeNone, resource.SchemeLogin, resource.SchemeEnv, resource.SchemeFile,
+		resource.SchemeOAuthClient, resource.SchemeOAuthUser: // these are above, or not HTTP's
 	}
 	return nil, fault.Newf(fault.Invalid, "the credential scheme %q is not known", fault.Quote(string(a.Scheme)))
 }
