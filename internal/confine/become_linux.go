@@ -27,6 +27,9 @@ func become(s Spec, tell func(Report) error) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fault.New(fault.Unavailable, "the kernel does not take privileges from a child for good")
 	}
+	if err := unguarded(s, append(append(append([]string{s.Command[0]}, system...), s.Read...), s.Write...)); err != nil {
+		return err
+	}
 	var r Report
 	var err error
 	if r.Landlock, err = landlock(s); err != nil {

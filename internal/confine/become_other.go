@@ -24,6 +24,9 @@ func become(s Spec, tell func(Report) error) error {
 	if err := limit(s); err != nil {
 		return err
 	}
+	if err := unguarded(s, append(append([]string{}, s.Read...), s.Write...)); err != nil {
+		return err
+	}
 	from := SecretFD
 	if s.Secret {
 		from++

@@ -52,6 +52,7 @@ type Spec struct {
 	Secret    bool     `json:"secret,omitempty"`    // SecretFD stays open
 	Read      []string `json:"read,omitempty"`      // it may read and execute at and below these, besides the system's own
 	Write     []string `json:"write,omitempty"`     // it may read and change what is at and below these
+	Guarded   []string `json:"guarded,omitempty"`   // refuse where one of these is within its reach
 	Network   bool     `json:"network,omitempty"`   // it may have sockets
 	Demand    bool     `json:"demand,omitempty"`    // refuse where the kernel can't hold it to the paths and the network
 	Memory    int64    `json:"memory,omitempty"`    // bytes of private memory of each process

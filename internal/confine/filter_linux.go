@@ -9,8 +9,10 @@ import (
 )
 
 // spying are calls by which a process looks into others of its user or into the
-// kernel, or does what a filter of calls does not see. No server needs them.
+// kernel, does what a filter of calls does not see, or leaves the group in which it
+// is killed. No server needs them.
 var spying = []uint32{
+	unix.SYS_SETSID, unix.SYS_SETPGID,
 	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD, unix.SYS_KCMP,
 	unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
 	unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
