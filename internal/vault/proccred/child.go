@@ -72,6 +72,13 @@ func (ch *child) take() bool {
 	return true
 }
 
+// dying says that it ended by itself, or has to.
+func (ch *child) dying() bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.why != nil
+}
+
 // release ends what take began.
 func (ch *child) release() {
 	ch.mu.Lock()

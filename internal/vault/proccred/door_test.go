@@ -228,9 +228,7 @@ func TestAChildThatDiesAtItsStartIsStartedAgainLaterAndLater(t *testing.T) {
 	now = now.Add(2 * time.Second)
 	clock.Unlock()
 	call(t, d, "echo", nil)
-	if n := starts(); n != 3 {
-		t.Errorf("%d starts after the wait", n)
-	}
+	waitFor(t, func() bool { return starts() == 3 })
 	if last := strings.Join(w.Tail("acme", "erp-tools"), "\n"); !strings.Contains(last, "no configuration") || len(leaks(last)) > 0 {
 		t.Errorf("its last words: %s", last)
 	}

@@ -194,3 +194,43 @@ func (g got) result(t testing.TB) any {
 
 // ok is its answer as text.
 func (g got) text(t testing.TB) string { t.Helper(); return fmt.Sprint(g.result(t)) }
+
+// learn makes a further secret known.
+func (w *world) learn(t testing.TB, value string) {
+	t.Helper()
+	set, err := scrub.Extend(w.known.Load(), []scrub.Secret{{Name: "pem", Value: []byte(value)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.known.Store(set)
+}
+
+// raw makes a call past the scrubbing, and reads nothing of its answer.
+func raw(t testing.TB, d http.RoundTripper, body string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://erp.stdio.invalid/", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := d.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	return resp
+}
+
+// waitFor waits for what another goroutine brings about.
+func waitFor(t testing.TB, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(10 * time.Second)
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatal("it does not come about")
+		}
+	}
+}

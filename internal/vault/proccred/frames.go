@@ -2,7 +2,6 @@ package proccred
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 
@@ -23,29 +22,24 @@ func newFrames(r io.Reader, limit int) *frames {
 	return &frames{r: bufio.NewReaderSize(r, 64<<10), limit: limit}
 }
 
-// next gives a line that is not empty, without its end. It is good until the next
-// call. A last line without an end is none: it may be half a message.
+// next gives a line without its end. It is good until the next call. A last line
+// without an end is none: it may be half a message.
 func (f *frames) next() ([]byte, error) {
+	if cap(f.buf) > 1<<20 {
+		f.buf = nil // one long message is not kept for the child's life
+	}
+	f.buf = f.buf[:0]
 	for {
-		f.buf = f.buf[:0]
-		if cap(f.buf) > 1<<20 {
-			f.buf = nil // one long message is not kept for the child's life
+		part, err := f.r.ReadSlice('\n')
+		if len(f.buf)+len(part) > f.limit+1 {
+			return nil, errLong
 		}
-		for {
-			part, err := f.r.ReadSlice('\n')
-			if len(f.buf)+len(part) > f.limit+1 {
-				return nil, errLong
-			}
-			f.buf = append(f.buf, part...)
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, bufio.ErrBufferFull) {
-				return nil, err
-			}
+		f.buf = append(f.buf, part...)
+		if err == nil {
+			return f.buf[:len(f.buf)-1], nil
 		}
-		if line := bytes.TrimSpace(f.buf); len(line) > 0 {
-			return line, nil
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return nil, err
 		}
 	}
 }

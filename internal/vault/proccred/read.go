@@ -14,6 +14,8 @@ import (
 // read takes the child's messages until its output ends.
 func (ch *child) read(r io.Reader) {
 	f := newFrames(r, maxMessage)
+	noise := ch.slot.tail.listen()
+	defer noise.close()
 	for {
 		line, err := f.next()
 		if err == errLong { //nolint:errorlint // it is that value
@@ -26,7 +28,7 @@ func (ch *child) read(r io.Reader) {
 		}
 		m, err := jsonrpc.Decode(bytes.Clone(line), maxMessage)
 		if err != nil {
-			ch.slot.tail.say(line) // servers say hello here, though they must not
+			noise.write(append(line, '\n')) // servers say hello here, though they must not
 			continue
 		}
 		ch.message(m)

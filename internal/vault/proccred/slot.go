@@ -58,8 +58,13 @@ func (c *Children) claim(d *door) (ch *child, wait <-chan struct{}, err error) {
 		return nil, nil, fault.New(fault.Unavailable, "the server ends")
 	}
 	s := c.slot(d)
-	if s.child != nil && s.child.take() {
-		return s.child, nil, nil
+	if s.child != nil {
+		if s.child.take() {
+			return s.child, nil, nil
+		}
+		if s.child.dying() { // how it ended decides when the next one is started
+			return nil, s.child.gone, nil
+		}
 	}
 	if left := s.earliest.Sub(c.cfg.Now()); left > 0 {
 		return nil, nil, fault.Newf(fault.Unavailable, "the server's process ended %d times right after its start; it is started again in %s", s.failures, left.Round(time.Second)).

@@ -25,30 +25,67 @@ type tail struct {
 
 	mu   sync.Mutex
 	kept []string
-	line []byte // not ended yet
-	over bool   // the rest of it is dropped
 }
 
-// Write takes scrubbed bytes.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// ear listens to one stream of a child's.
+type ear struct {
+	t     *tail
+	now   scrub.Holder
+	clean *scrub.Stream
+	line  []byte // scrubbed, not ended yet
+}
+
+func (t *tail) listen() *ear {
+	e := &ear{t: t}
+	e.clean = e.now.Stream((*cutter)(e))
+	return e
+}
+
+// write takes bytes as they come.
+func (e *ear) write(p []byte) {
+	e.now.Store(e.t.known())
+	_, _ = e.clean.Write(p) // a cutter never fails
+}
+
+func (e *ear) close() {
+	_ = e.clean.Close() // as above
+	_, _ = (*cutter)(e).Write([]byte("\n"))
+}
+
+// drink listens to a stream to its end.
+func (t *tail) drink(r io.Reader) {
+	e := t.listen()
+	defer e.close()
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := r.Read(buf)
+		e.write(buf[:n])
+		if err != nil {
+			return
+		}
+	}
+}
+
+// cutter cuts scrubbed bytes into lines.
+type cutter ear
+
+func (c *cutter) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		part, after, ended := bytes.Cut(rest, []byte("\n"))
-		if room := 4*tailLine - len(t.line); len(part) > room {
+		if room := 4*tailLine - len(c.line); len(part) > room {
 			part = part[:room]
 		}
-		t.line = append(t.line, part...)
+		c.line = append(c.line, part...)
 		if ended {
-			t.add(string(t.line))
-			t.line = t.line[:0]
+			c.t.add(string(c.line))
+			c.line = c.line[:0]
 		}
 		rest = after
 	}
 	return len(p), nil
 }
 
-// add keeps a line. It is called under the lock.
+// add keeps a line.
 func (t *tail) add(line string) {
 	line = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -62,17 +99,11 @@ func (t *tail) add(line string) {
 	if len(line) > tailLine {
 		line = strings.ToValidUTF8(line[:tailLine], "") + "…"
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.kept = append(t.kept, line); len(t.kept) > tailLines {
 		t.kept = slices.Delete(t.kept, 0, len(t.kept)-tailLines)
 	}
-}
-
-// say keeps a line of its own, which is scrubbed as a whole.
-func (t *tail) say(line []byte) {
-	clean, _ := t.known().Bytes(line[:min(len(line), 64<<10)])
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.add(string(clean))
 }
 
 // lines is a copy.
@@ -80,21 +111,4 @@ func (t *tail) lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.kept)
-}
-
-// drink reads a stream to its end.
-func (t *tail) drink(r io.Reader) {
-	var now scrub.Holder
-	clean := now.Stream(t)
-	buf := make([]byte, 16<<10)
-	for {
-		n, err := r.Read(buf)
-		now.Store(t.known())
-		_, _ = clean.Write(buf[:n]) // a tail never fails
-		if err != nil {
-			break
-		}
-	}
-	_ = clean.Close() // as above
-	_, _ = t.Write([]byte("\n"))
 }
