@@ -29,6 +29,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -100,6 +101,15 @@ func New(c Config) (*Children, error) {
 	if c.Log == nil || c.Now == nil {
 		return nil, fault.New(fault.Internal, "children without a log or a clock")
 	}
+	guarded := make([]string, 0, len(c.Guarded))
+	for _, p := range c.Guarded { // who looks for them has another working directory
+		at, err := filepath.Abs(p)
+		if err != nil {
+			return nil, fault.New(fault.Unavailable, "the working directory can't be found")
+		}
+		guarded = append(guarded, at)
+	}
+	c.Guarded = guarded
 	if c.Idle == 0 {
 		c.Idle = defaultIdle
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"time"
 
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/vault/internal/plain"
 )
 
 // slot is the place of one credential's child, which outlives it: a child that
@@ -78,7 +80,8 @@ func (c *Children) claim(d *door) (ch *child, wait <-chan struct{}, err error) {
 	s.child = ch
 	c.live[ch] = struct{}{}
 	ch.take()
-	c.minds.Go(func() { ch.live(d.spec, d.value) })
+	own := plain.New(slices.Clone(plain.Bytes(d.value)))
+	c.minds.Go(func() { ch.live(d.spec, own) })
 	return ch, nil, nil
 }
 

@@ -25,7 +25,7 @@ const (
 	fileSize         = 256 << 20 // bytes; not to be chosen
 )
 
-// live is a child's whole life. The thread is locked: the kernel kills the process
+// live is a child's whole life; it wipes the value when the process has it. The thread is locked: the kernel kills the process
 // when the thread that started it ends, and this one lasts as long as the process.
 func (ch *child) live(s Spec, value plain.Value) {
 	runtime.LockOSThread()
@@ -61,6 +61,7 @@ func (ch *child) run(s Spec, value plain.Value) string {
 	}
 	defer func() { _ = os.RemoveAll(home) }() // it may have locked itself out of a part of it
 	p, report, err := ch.start(s, home, value)
+	plain.Wipe(value)
 	if err != nil {
 		ch.failed = err
 		close(ch.ready)
@@ -161,7 +162,11 @@ func (ch *child) start(s Spec, home string, value plain.Value) (*process, confin
 	defer closing([]*os.File{spec, report})
 	ch.pid, ch.in = cmd.Process.Pid, in
 	p := &process{cmd: cmd, out: out, errs: errs}
-	got, err := become(spec, report, describe(s, home, value, ch.all.cfg.Guarded))
+	what := describe(s, home, value, ch.all.cfg.Guarded)
+	got, err := become(spec, report, what)
+	for _, e := range what.Env {
+		clear(e) // the credential is in one of them
+	}
 	if err != nil {
 		kill(ch.pid)
 		_ = cmd.Wait() // it was killed
