@@ -45,5 +45,5 @@ func filter(network bool) bool {
 	}
 	p = append(p, give(unix.SECCOMP_RET_ALLOW))
 	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
-	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0) == nil
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0) == nil //nolint:gosec // G103: the kernel takes a pointer
 }

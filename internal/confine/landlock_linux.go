@@ -63,7 +63,7 @@ func landlock(s Spec) (int, error) {
 	}
 	attr := handled(int(abi), s.Network)
 	size := unsafe.Sizeof(attr) // an older kernel takes a longer structure when what it doesn't know is zero
-	fd, _, no := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
+	fd, _, no := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0) //nolint:gosec // G103: the kernel takes a pointer
 	if no != 0 {
 		return 0, fault.New(fault.Unavailable, "the kernel refuses a set of rules for a child")
 	}
@@ -116,7 +116,7 @@ func allow(ruleset int, path string, access uint64) error {
 	}
 	rule := unix.LandlockPathBeneathAttr{Allowed_access: access, Parent_fd: int32(fd)}
 	if _, _, no := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(ruleset), unix.LANDLOCK_RULE_PATH_BENEATH,
-		uintptr(unsafe.Pointer(&rule)), 0, 0, 0); no != 0 {
+		uintptr(unsafe.Pointer(&rule)), 0, 0, 0); no != 0 { //nolint:gosec // G103: the kernel takes a pointer
 		return no
 	}
 	return nil

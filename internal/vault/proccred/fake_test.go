@@ -73,7 +73,7 @@ func serve(args []string) {
 		fmt.Fprintln(os.Stderr, "no configuration", os.Getenv("TOKEN"))
 		os.Exit(7)
 	}
-	fmt.Println("Welcome to the fake server", os.Getenv("TOKEN"))
+	fmt.Fprintln(os.Stdout, "Welcome to the fake server", os.Getenv("TOKEN"))
 	for {
 		line, err := f.in.ReadString('\n')
 		if err != nil {
@@ -162,7 +162,7 @@ func (f *fake) do(m message) {
 	case "die":
 		os.Exit(3)
 	case "die-in-the-middle":
-		fmt.Print(`{"jsonrpc":"2.0","id":`, string(m.ID), `,"result":{"got":"`, secret)
+		fmt.Fprint(os.Stdout, `{"jsonrpc":"2.0","id":`, string(m.ID), `,"result":{"got":"`, secret)
 		os.Exit(3)
 	case "stream-and-die":
 		f.put(message{Method: "notifications/message", Params: map[string]any{"data": "first"}})
@@ -217,7 +217,7 @@ func (f *fake) do(m message) {
 		for name, what := range map[string]int{"core": unix.RLIMIT_CORE, "data": unix.RLIMIT_DATA, "files": unix.RLIMIT_NOFILE, "size": unix.RLIMIT_FSIZE} {
 			var l unix.Rlimit
 			_ = unix.Getrlimit(what, &l)
-			got[name] = uint64(l.Max)
+			got[name] = l.Max
 		}
 		answer(got)
 	case "memory":
