@@ -108,12 +108,23 @@ func (ch *child) open(c *call) (int64, error) {
 	return ch.next, nil
 }
 
-// drop forgets a call; reports whether it was still open.
-func (ch *child) drop(id int64) bool {
+// drop forgets a call that was not written.
+func (ch *child) drop(id int64) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	delete(ch.calls, id)
+}
+
+// lose gives up a call that was written, and says whether it was still open. The
+// child may go on with it for a while, and what it then says is about that one.
+func (ch *child) lose(id int64) bool {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	_, open := ch.calls[id]
 	delete(ch.calls, id)
+	if open {
+		ch.lost[id] = ch.all.cfg.Now()
+	}
 	return open
 }
 

@@ -36,6 +36,7 @@ type child struct {
 
 	mu       sync.Mutex
 	calls    map[int64]*call
+	lost     map[int64]time.Time // calls that were given up and may go on in it
 	asked    map[jsonrpc.ID]bool // requests of its own that went up
 	next     int64
 	inflight int
@@ -58,7 +59,7 @@ type greeting struct {
 func newChild(c *Children, s *slot) *child {
 	return &child{all: c, slot: s, ready: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}),
 		wake: make(chan struct{}, 1), writing: make(chan struct{}, 1), shake: make(chan struct{}, 1),
-		calls: map[int64]*call{}, asked: map[jsonrpc.ID]bool{}, used: c.cfg.Now()}
+		calls: map[int64]*call{}, lost: map[int64]time.Time{}, asked: map[jsonrpc.ID]bool{}, used: c.cfg.Now()}
 }
 
 // take counts a call, unless the child is to end.

@@ -171,7 +171,7 @@ const cancelTime = 2 * time.Second
 // abandon gives a call up whose answer nobody waits for any more, and tells the
 // child.
 func (x *exchange) abandon() {
-	if !x.child.drop(x.id) || x.m.Method == initialize { // which can't be cancelled
+	if !x.child.lose(x.id) || x.m.Method == initialize { // which can't be cancelled
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cancelTime)

@@ -127,6 +127,18 @@ func TestARequestOfTheChildIsNotShownToAnotherCall(t *testing.T) {
 	}
 }
 
+func TestWhatTheChildSaysOfACallThatWasGivenUpIsNotShownToTheNext(t *testing.T) {
+	w := newWorld(t)
+	d := w.door(t, w.spec(t, resource.SchemeNone))
+	call(t, d, "echo", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	callIn(t, ctx, d, "gossip", map[string]any{"about": "another Run"})
+	if g := call(t, d, "echo", map[string]any{"a": 5}); g.media != "application/json" || strings.Contains(g.body, "another Run") {
+		t.Error(g.everything())
+	}
+}
+
 func TestAPingOfTheChildIsAnswered(t *testing.T) {
 	w := newWorld(t)
 	if got := call(t, w.door(t, w.spec(t, resource.SchemeNone)), "ping-me", nil).text(t); !strings.Contains(got, `"id":"p1","result":{}`) {

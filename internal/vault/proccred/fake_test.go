@@ -114,6 +114,10 @@ func (f *fake) do(m message) {
 		f.said = append(f.said, "initialize")
 		answer(map[string]any{"pid": os.Getpid()})
 	case "echo":
+		if len(f.held) == 1 && f.held[0].Method == "gossip" {
+			f.put(message{Method: "notifications/message", Params: map[string]any{"data": "about " + text(f.held[0], "about")}})
+			f.held = nil
+		}
 		answer(m.Params)
 	case "said":
 		answer(f.said)
@@ -157,6 +161,8 @@ func (f *fake) do(m message) {
 		line, _ := f.in.ReadString('\n')
 		answer(line)
 	case "never":
+	case "gossip": // speaks of a call that is never answered when the next one comes
+		f.held = []message{m}
 	case "deaf":
 		select {}
 	case "die":

@@ -65,6 +65,7 @@ func (ch *child) answer(m jsonrpc.Message) {
 	ch.mu.Lock()
 	c := ch.calls[id]
 	delete(ch.calls, id)
+	delete(ch.lost, id)
 	ch.mu.Unlock()
 	if c == nil {
 		return
@@ -97,12 +98,21 @@ func (ch *child) progress(m jsonrpc.Message) {
 	}
 }
 
-// only is the one call in flight. Where there are several, nobody can say which one
-// a message is about, and one Run's words are not another's.
+// lostTime is how long a child may speak of a call that was given up.
+const lostTime = time.Minute
+
+// only is the one call in flight. Where there are several, or one was given up
+// lately, nobody can say which one a message is about, and one Run's words are not
+// another's.
 func (ch *child) only() *call {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if len(ch.calls) != 1 {
+	for id, at := range ch.lost {
+		if ch.all.cfg.Now().Sub(at) > lostTime {
+			delete(ch.lost, id)
+		}
+	}
+	if len(ch.calls) != 1 || len(ch.lost) > 0 {
 		return nil
 	}
 	for _, c := range ch.calls {
