@@ -69,6 +69,8 @@ type Config struct {
 	AuditKeeper AuditKeeper
 	// Retainer erases bodies, and keeps them.
 	Retainer Retainer
+	// Integrator knows what systems offer, and settles what they changed.
+	Integrator Integrator
 	// AuditAsker searches it.
 	AuditAsker AuditAsker
 	Store      Store
@@ -119,6 +121,7 @@ func New(c Config) *API {
 	a.retention()
 	a.backups()
 	a.channels()
+	a.integrations()
 	a.mux.HandleFunc("GET /v1/openapi.json", a.serveOpenAPI)
 	a.mux.HandleFunc("/v1/", a.noRoute)
 	return a

@@ -204,7 +204,7 @@ func (a *App) assemble() (err error) {
 	a.Gate = gate.New(gate.Config{
 		Stops:   a.store,
 		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
-		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log, RecordKey: a.recordKey,
+		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log, RecordKey: a.recordKey, Notices: a.store,
 	})
 	a.Notifier, err = notify.New(notify.Config{
 		Store: a.store, Vault: a.Vault, PublicURL: a.cfg.PublicURL, RootCAs: a.cfg.RootCAs, Now: a.now, Random: chance, Log: a.log, Sent: a.cfg.Sent,

@@ -16,6 +16,7 @@ import (
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/connector/dial"
 	connhttp "sallyport.dev/internal/connector/http"
+	"sallyport.dev/internal/connector/mcp"
 	"sallyport.dev/internal/connector/model"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/gate"
@@ -151,8 +152,11 @@ func checkAuth(s *catalog.Snapshot) error {
 }
 
 func newKind(in *resource.Integration) (connector.Kind, error) {
-	if in.Model != nil {
+	switch {
+	case in.Model != nil:
 		return model.New(in)
+	case in.MCP != nil:
+		return mcp.New(in)
 	}
 	return connhttp.New(in)
 }

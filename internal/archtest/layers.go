@@ -78,6 +78,7 @@ var Layers = []Layer{
 			{
 				{"internal/connector/http", "Tools from an OpenAPI document"},
 				{"internal/connector/model", "models: OpenAI-compatible and Anthropic"},
+				{"internal/connector/mcp", "MCP servers: pinned tools, both eras"},
 			},
 			{
 				{"internal/connector/dial", "checked addresses, pooled connections, one send"},

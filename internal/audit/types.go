@@ -80,6 +80,9 @@ const (
 	BodiesErased       Type = "bodies.erased" // the arguments, answers and transcript of a Run, with their salts
 	HoldSet            Type = "hold.set"      // nothing of it is erased
 	HoldLifted         Type = "hold.lifted"
+	ToolChanged        Type = "tool.changed"      // an MCP server defines a tool otherwise than it was accepted, or asks something back
+	ToolSettled        Type = "tool.settled"      // what a person made of that
+	IntegrationAsked   Type = "integration.asked" // what a system offers to a credential; nothing was called
 )
 
 // form is what a field's value has to look like.
@@ -263,6 +266,9 @@ var allowed = map[Type][]string{
 	BodiesErased:     {"count", "factor", "kind", "why"},
 	HoldSet:          {"kind", "name", "row", "why"},
 	HoldLifted:       {"factor", "kind", "name", "why"},
+	ToolChanged:      {"digest", "from", "kind", "name", "row", "system", "why"},
+	ToolSettled:      {"factor", "kind", "name", "state", "system", "why"},
+	IntegrationAsked: {"secret", "secretVersion", "system"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

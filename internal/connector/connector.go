@@ -86,7 +86,28 @@ type Answer struct {
 	// again (429 or 503 with a Retry-After). An answer that is wrong in any other
 	// way is not.
 	Passing bool
+	// Notice is what a person has to see about the system; nil: nothing.
+	Notice *Notice
 }
+
+// Notice is something about a system that no call settles, for a person.
+type Notice struct {
+	Kind NoticeKind
+	Tool string // as the system calls it
+	// Pinned and Seen are a tool's definitions: the accepted one, and the one that
+	// the system has now; empty: it has none. Of Asks, Seen is what it asks.
+	Pinned, Seen json.RawMessage
+	Why          string // one sentence, with nothing of the system's in it
+}
+
+// NoticeKind is what a Notice is about.
+type NoticeKind string
+
+// The kinds of Notice.
+const (
+	Changed NoticeKind = "changed" // a tool's definition is not the one that is pinned
+	Asks    NoticeKind = "asks"    // the system wants something of a person or of a model
+)
 
 // Usage is what a completion took.
 type Usage struct {
@@ -110,3 +131,16 @@ const (
 	// out, 5xx, an answer that can't be read). A read simply failed.
 	Unclear Outcome = "unclear"
 )
+
+// Surveyor is a Kind whose system can be asked what it offers.
+type Surveyor interface {
+	// Survey asks through a door, and calls no Tool.
+	Survey(ctx context.Context, door http.RoundTripper, credential string) (Survey, error)
+}
+
+// Survey is what a system offers now.
+type Survey struct {
+	Protocol string   // the version that it speaks
+	Document []byte   // its definitions, as they would be pinned
+	Notices  []Notice // what differs from the pins
+}

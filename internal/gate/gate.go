@@ -158,6 +158,8 @@ type Config struct {
 	Transport func(*catalog.Match) http.RoundTripper // to the system, without a credential
 	Now       func() time.Time
 	Log       *slog.Logger
+	// Notices keeps what a person has to see about a system.
+	Notices Notices
 	// RecordKey hides the names of records that are private; nil: they are left out.
 	RecordKey RecordKey
 }

@@ -52,6 +52,9 @@ func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.P
 		},
 		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {
 			a := g.carried(ctx, c, c.match.Kind.Do(ctx, door, connector.Call{Tool: c.it.Tool, Request: c.it.Bound.Request, Credential: c.credential()}))
+			if a.Notice != nil {
+				g.notice(ctx, c.it.Tenant, "run:"+c.run.ID, c.match.Integration.Name, c.match.Connection.Name, *a.Notice)
+			}
 			if fault.Is(a.Err, fault.Internal) {
 				g.Log.ErrorContext(ctx, "a call ended with an error that nobody classified", slog.String("intent", c.it.ID), slog.Any("error", a.Err))
 			}

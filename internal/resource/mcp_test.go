@@ -17,13 +17,15 @@ func TestAnMCPServerIsAtAURLOrAChild(t *testing.T) {
 		t.Fatalf("a server without definitions yet: %v", err)
 	}
 	for want, spoil := range map[string]func(*resource.Integration){
-		"not several":                  func(i *resource.Integration) { i.HTTP = &resource.HTTP{} },
-		"not both":                     func(i *resource.Integration) { i.MCP.Stdio = &resource.Stdio{Command: []string{"/bin/x"}} },
-		"where the server is":          func(i *resource.Integration) { i.MCP.URL = "" },
-		"in the clear":                 func(i *resource.Integration) { i.MCP.URL = "http://tickets.example/mcp" },
-		"user name or password":        func(i *resource.Integration) { i.MCP.URL = "https://u:p@tickets.example/mcp" },
-		"the document is not JSON":     func(i *resource.Integration) { i.MCP.Definitions = json.RawMessage(`{`) },
-		"looks like a secret":          func(i *resource.Integration) { i.MCP.Definitions = json.RawMessage(`{"a":"ghp_0123456789abcdefghijABCDEFGHIJ012345"}`) },
+		"not several":              func(i *resource.Integration) { i.HTTP = &resource.HTTP{} },
+		"not both":                 func(i *resource.Integration) { i.MCP.Stdio = &resource.Stdio{Command: []string{"/bin/x"}} },
+		"where the server is":      func(i *resource.Integration) { i.MCP.URL = "" },
+		"in the clear":             func(i *resource.Integration) { i.MCP.URL = "http://tickets.example/mcp" },
+		"user name or password":    func(i *resource.Integration) { i.MCP.URL = "https://u:p@tickets.example/mcp" },
+		"the document is not JSON": func(i *resource.Integration) { i.MCP.Definitions = json.RawMessage(`{`) },
+		"looks like a secret": func(i *resource.Integration) {
+			i.MCP.Definitions = json.RawMessage(`{"a":"ghp_0123456789abcdefghijABCDEFGHIJ012345"}`)
+		},
 		"not an absolute path":         func(i *resource.Integration) { i.MCP.URL, i.MCP.Stdio = "", &resource.Stdio{Command: []string{"node"}} },
 		"decides what code runs":       child(map[string]string{"LD_PRELOAD": "/x.so"}),
 		"this looks like a secret":     child(map[string]string{"API_KEY": "abc"}),

@@ -84,6 +84,10 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		f.prints[id(tbHold, text("kind"), text("name"))] = text("row")
 	case audit.HoldLifted:
 		delete(f.prints, id(tbHold, text("kind"), text("name")))
+	case audit.ToolChanged:
+		f.prints[id(tbToolChange, text("name"))] = text("row")
+	case audit.ToolSettled:
+		delete(f.prints, id(tbToolChange, text("name")))
 	case audit.RunStarted:
 		f.runs[e.Run] = true
 	case audit.RunEnded:
@@ -180,7 +184,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount, tbPasskey, tbStop, tbHold:
+	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbToolChange:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

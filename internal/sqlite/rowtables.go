@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 )
@@ -100,9 +101,14 @@ var (
 	tbHold = define(16, table{name: "hold", keys: 3,
 		columns: []string{"tenant", "kind", "name", "since", "by", "reason"}})
 
+	tbToolChange = define(18, table{name: "tool_change", keys: 2,
+		columns: []string{"tenant", "id", "kind", "state", "integration", "connection", "tool", "pinned", "pinned_hash", "seen", "seen_hash", "why", "at", "by",
+			"settled_at", "note"},
+		live: func(r *row) bool { return r.text("state") == string(connector.ItemOpen) }, liveSQL: "state = 'open'"})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold, tbToolChange}
 )
 
 func never(*row) bool { return false }

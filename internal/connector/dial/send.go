@@ -25,6 +25,10 @@ type Call struct {
 	Write   bool          // its effect
 	Timeout time.Duration // of the whole exchange
 	MaxBody int64         // bytes of the answer that are read; more is an error
+	// Read takes the answer out of the body in place of reading all of it; nil: all
+	// is read. It bounds what it reads, and its errors are fixed sentences or the
+	// body's own.
+	Read func(body io.Reader, mediaType string) error
 }
 
 // Reply is an HTTP answer, read in full. The door has scrubbed it.
@@ -32,7 +36,8 @@ type Reply struct {
 	Status   int
 	Type     string // media type, lower case, without parameters
 	Location string // of a redirect: the host that it names, nothing else
-	Body     []byte
+	Header   http.Header
+	Body     []byte // nil where Call.Read took it
 	// RetryAfter is how long the system asks to be left alone; zero: it doesn't.
 	RetryAfter time.Duration
 	// Passing is as in [connector.Answer]. It is set beside an error too.
@@ -73,12 +78,12 @@ func Send(ctx context.Context, door http.RoundTripper, r intent.Request, c Call)
 		return broken, connector.Unclear, explain(err, c.Write)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	reply := Reply{Status: resp.StatusCode, Type: mediaType(resp.Header), Location: locationHost(resp)}
+	reply := Reply{Status: resp.StatusCode, Header: resp.Header, Type: mediaType(resp.Header), Location: locationHost(resp)}
 	reply.RetryAfter, _ = retryAfter(resp.Header)
 	if resp.StatusCode < http.StatusOK {
 		return reply, connector.Done, nil // 101: no answer to a request that asked for no other protocol
 	}
-	reply.Body, err = read(resp, c)
+	reply.Body, err = read(resp, c, reply.Type)
 	if err != nil {
 		return reply, connector.Unclear, err
 	}
@@ -116,12 +121,18 @@ func refusedBefore(err error) bool {
 }
 
 // read takes the body, refusing what scrubbing could not have opened.
-func read(resp *http.Response, c Call) ([]byte, error) {
+func read(resp *http.Response, c Call, mediaType string) ([]byte, error) {
 	if enc := resp.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, failed(c.Write, "the system compressed its answer although identity was asked for")
 	}
 	if resp.ContentLength > c.MaxBody {
 		return nil, tooLarge(c)
+	}
+	if c.Read != nil && resp.StatusCode < 300 {
+		if err := c.Read(resp.Body, mediaType); err != nil {
+			return nil, explain(err, c.Write)
+		}
+		return nil, nil
 	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, c.MaxBody+1))
 	switch {

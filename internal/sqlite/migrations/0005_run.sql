@@ -223,3 +223,26 @@ CREATE TABLE schedule_mark (
 	last_at INTEGER NOT NULL,
 	PRIMARY KEY (tenant, mission, cron)
 ) STRICT;
+
+-- What an MCP server defines otherwise than it was accepted, or asks back.
+CREATE TABLE tool_change (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	state TEXT NOT NULL,
+	integration TEXT NOT NULL,
+	connection TEXT NOT NULL,
+	tool TEXT NOT NULL,
+	pinned TEXT NOT NULL,           -- the definition that was accepted; empty where there is none
+	pinned_hash TEXT NOT NULL,
+	seen TEXT NOT NULL,             -- the one that the server has now, or what it asks
+	seen_hash TEXT NOT NULL,
+	why TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	by TEXT NOT NULL,
+	settled_at INTEGER NOT NULL,
+	note TEXT NOT NULL,
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE INDEX tool_change_open ON tool_change (tenant, integration) WHERE state = 'open';
