@@ -83,8 +83,11 @@ type Config struct {
 	PasskeyWait  time.Duration
 	OnlyPasskeys bool
 	LogHandler   slog.Handler // where logs go, before scrubbing
-	Now          func() time.Time
-	Audit        AuditConfig
+	// Guarded are files beside the data directory that no server run as a child may
+	// have within reach: what the seals read.
+	Guarded []string
+	Now     func() time.Time
+	Audit   AuditConfig
 	// AcceptClock: the clock was ahead at an earlier start, and is right now.
 	AcceptClock bool
 	// Crash is called between the steps of each attempt, for the tests that
@@ -150,7 +153,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	a := &App{cfg: c, now: c.Now, listener: c.Listener, failing: failing{done: make(chan struct{})},
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
 		rotations: rotations{jobs: make(chan rotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
-	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded})
+	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded, Guarded: append([]string{c.Dir}, c.Guarded...)})
 	if err != nil {
 		return nil, err
 	}
@@ -329,6 +332,7 @@ func (a *App) Stop(ctx context.Context) error {
 	if a.engine != nil {
 		a.engine.Close(stopTimeout)
 	}
+	errs = append(errs, a.Vault.CloseChildren(ctx))
 	a.Vault.Seal()
 	return errors.Join(append(errs, a.store.Close())...)
 }

@@ -325,6 +325,14 @@ func (a *App) reload(ctx context.Context, t ident.Tenant) error {
 		return err
 	}
 	a.worlds.Set(t, w)
+	a.Vault.KeepChildren(t, func(connection string) bool {
+		c, ok := w.Catalog.Connection(connection)
+		if !ok {
+			return false
+		}
+		in, ok := w.Catalog.Integration(c.Integration)
+		return ok && in.MCP != nil && in.MCP.Stdio != nil
+	})
 	return nil
 }
 

@@ -68,6 +68,7 @@ var Layers = []Layer{
 		{
 			{{"internal/vault", "encrypted Secrets; opens doors, hands out no keys"}},
 			{
+				{"internal/vault/proccred", "the door to a server that is a child: starts, confines, pairs answers"},
 				{"internal/vault/httpcred", "the door to an HTTP system: injects, scrubs"},
 				{"internal/vault/smtpcred", "the door to a mail server: signs in, hands messages over"},
 				{"internal/vault/kek", "seals: key file, passphrase, transit, exec"},
@@ -103,6 +104,7 @@ var Layers = []Layer{
 			{{"internal/scrub/deltas", "finds what is cut into the events of a stream"}},
 			{{"internal/scrub", "takes known secrets out of what leaves"}},
 		},
+		one("internal/confine", "a process gives up what a child must not have, and becomes it"),
 		one("internal/intake", "how a Secret's value travels: encrypted to the vault's key"),
 		one("internal/secretfile", "reads .env and JSON files of Secrets, strictly"),
 		one("internal/scrub/unknown", "finds secrets that nobody told us"),

@@ -115,6 +115,7 @@ var Goroutines = []Goroutine{
 	{"internal/doctest", goStatement, "it is for tests, which a panic may end"},
 	{"internal/storetest", "sync.WaitGroup.Go", "it is for tests, which a panic may end"},
 	{"internal/mailtest", "sync.WaitGroup.Go", "it is for tests, which a panic may end"},
+	{"internal/vault/proccred", "context.AfterFunc", "it sets a deadline on a pipe, and nothing else"},
 	{"internal/vault/smtpcred", "context.AfterFunc", "it sets a deadline on a connection, and nothing else"},
 }
 

@@ -6,6 +6,7 @@ var NotPlaintext = byName(
 	words{"names, labels and ids that people gave or the vault made; they are shown in every list",
 		[]string{
 			"vault.DoorSpec.Secret", "vault.DoorSpec.Integration", "vault.DoorSpec.Method", "vault.DoorSpec.Mission",
+			"vault.DoorSpec.Connection", "vault.Vault.KeepChildren", "proccred.Key.Connection", "proccred.Key.Secret",
 			"vault.ChannelSpec.Secret", "vault.MailSpec.Secret", "vault.MailSpec.Username", "vault.MailSpec.Hello",
 			"smtpcred.Config.Server", "smtpcred.Config.Hello", "smtpcred.Config.Username", "vault.Meta.Name", "vault.Meta.ID", "vault.Meta.Fields",
 			"vault.ProjectRow.Project", "vault.Ref.Name", "vault.Ref.String", "vault.Ref.Rule",
@@ -27,6 +28,9 @@ var NotPlaintext = byName(
 			"kek.TransitConfig.CAFile", "kek.TransitConfig.TokenFile", "kek.AppRole.Mount", "kek.AppRole.RoleID", "kek.AppRole.SecretIDFile",
 			"kek.ExecConfig.Path", "kek.ExecConfig.Args", "kek.ExecConfig.Env",
 		}},
+	words{"paths of this machine", []string{"vault.Config.Guarded", "proccred.Config.Guarded", "proccred.Config.Temp"}},
+	words{"what a child wrote to its standard error, scrubbed and bounded, for people who look for why it does not answer",
+		[]string{"vault.Vault.ChildTail", "proccred.Children.Tail"}},
 	words{"a word from a closed list", []string{"vault.Purpose", "vault.State", "vault.Shape", "kek.Kind"}},
 	words{"ciphertext, or a key under another key, on its way to the store",
 		[]string{"vault.ProjectRow.Wrapped", "vault.VersionRow.Key", "vault.VersionRow.Value", "kek.Sealed.Box", "vault.Write.Sealed",
@@ -43,7 +47,7 @@ var NotPlaintext = byName(
 	words{"what the caller brought and the vault wipes; nothing fills it in", []string{"vault.Write.Fields", "vault.Found.Value"}},
 	words{"plain.Value: opaque outside the vault, where nobody can import the package that opens it",
 		[]string{
-			"httpcred.Config.Fields", "smtpcred.Config.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
+			"httpcred.Config.Fields", "smtpcred.Config.Fields", "proccred.Spec.Fields", "kek.KeyFile.Unwrap", "kek.Passphrase.Unwrap", "kek.Seal.Unwrap", "kek.Seal.Wrap",
 			"kek.Transit.Unwrap", "kek.Exec.Unwrap", "kek.Recovery.Unwrap", "kek.Decrypt", "kek.NewSecret",
 		}},
 	words{"ids of Runs and the like; the value is taken out of them", []string{"vault.Trace.Places"}},

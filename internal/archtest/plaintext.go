@@ -7,7 +7,7 @@ import (
 
 // vaultAPI are the packages whose exported signatures are checked: the vault as
 // others see it.
-var vaultAPI = []string{"internal/vault", "internal/vault/httpcred", "internal/vault/smtpcred", "internal/vault/kek"}
+var vaultAPI = []string{"internal/vault", "internal/vault/httpcred", "internal/vault/smtpcred", "internal/vault/proccred", "internal/vault/kek"}
 
 // Export is one place of an exported signature that bytes or text come out of.
 type Export struct {

@@ -78,6 +78,14 @@ type Match struct {
 // Model reports whether it is a completion.
 func (m *Match) Model() bool { return m.Integration.Model != nil }
 
+// Stdio is the child process that the Integration is; nil where it is none.
+func (m *Match) Stdio() *resource.Stdio {
+	if m.Integration.MCP == nil {
+		return nil
+	}
+	return m.Integration.MCP.Stdio
+}
+
 // MissionTool is a Tool as a Worker of a Mission is offered it.
 type MissionTool struct {
 	Name       string // connection__tool

@@ -101,7 +101,7 @@ Results go to stdout, talk to stderr. Exit codes: 0 ok, 1 failed, 2 usage,
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "print results as JSON, one object a line where it is a stream")
 	root.PersistentFlags().StringVar(&p.server, "server", "", "the server's URL (default $SALLYPORT_SERVER, or where you signed in last)")
 	root.AddCommand(
-		p.serveCmd(), p.crashReportCmd(), p.demoCmd(), p.demoSystemCmd(),
+		p.serveCmd(), p.crashReportCmd(), p.childCmd(), p.demoCmd(), p.demoSystemCmd(),
 		p.loginCmd(), p.logoutCmd(), p.whoamiCmd(), p.accountCmd(),
 		p.applyCmd(), p.policyCmd(), p.schemaCmd(), p.secretCmd(), p.sealCmd(), p.keyCmd(),
 		p.missionCmd(), p.runCmd(), p.explainCmd(), p.intentCmd(), p.decisionCmd(), p.channelCmd(), p.workerCmd(), p.unknownCmd(), p.incidentCmd(), p.stopCmd(), p.holdCmd(), p.integrationCmd(), p.resumeCmd(),

@@ -33,6 +33,11 @@ func (f *sealFlags) into(c *app.Config) (err error) {
 	if len(files) == 0 && f.passphraseFile == "" && f.transit == "" && f.exec == "" && !f.sealed {
 		files = []string{filepath.Join(c.Dir, "seal.key")}
 	}
+	for _, path := range append(append([]string{}, files...), f.passphraseFile, f.transit, f.exec, c.TLSKey) {
+		if path != "" {
+			c.Guarded = append(c.Guarded, path)
+		}
+	}
 	c.Seals, c.Networked, err = f.seals(files)
 	return err
 }

@@ -136,7 +136,7 @@ func (d *Demo) startServer(ctx context.Context) (err error) {
 	for _, listen := range listens {
 		if d.App, err = app.New(ctx, app.Config{
 			Dir: dir, Listen: listen, Tenant: Tenant, LogHandler: d.cfg.LogHandler, Now: d.cfg.Now, Crash: d.cfg.Crash,
-			Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(d.cfg.Dir, "seal.key"))},
+			Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(d.cfg.Dir, "seal.key"))}, Guarded: []string{filepath.Join(d.cfg.Dir, "seal.key")},
 		}); err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	case os.Getenv(envServer) != "":
 		serverMain()
 		return
-	case os.Getenv(envCLI) != "", len(os.Args) > 1 && os.Args[1] == "crash-report": // which has no environment
+	case os.Getenv(envCLI) != "", len(os.Args) > 1 && (os.Args[1] == "crash-report" || os.Args[1] == "child-exec"): // which have no environment
 		os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())

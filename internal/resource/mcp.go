@@ -40,11 +40,24 @@ type Stdio struct {
 	Read    []string          `json:"read,omitempty" yaml:"read,omitempty"`       // paths that it may read, where the kernel can hold it to them
 	Write   []string          `json:"write,omitempty" yaml:"write,omitempty"`     // paths that it may write too
 	Network bool              `json:"network,omitempty" yaml:"network,omitempty"` // whether it may open connections
+	// Sandbox says what becomes of the child where the kernel can't hold it to Read,
+	// Write and Network: required (also where nothing is said), it is not started;
+	// best-effort, it runs with what there is.
+	Sandbox string `json:"sandbox,omitempty" yaml:"sandbox,omitempty"`
 	// Limits; zero means the default.
-	Memory    int64 `json:"memory,omitempty" yaml:"memory,omitempty"`       // bytes of address space, default 4 GiB
+	Memory    int64 `json:"memory,omitempty" yaml:"memory,omitempty"`       // bytes of private memory of each process, default 4 GiB
 	Processes int   `json:"processes,omitempty" yaml:"processes,omitempty"` // default 64
 	OpenFiles int   `json:"openFiles,omitempty" yaml:"openFiles,omitempty"` // default 256
 }
+
+// What Stdio.Sandbox says.
+const (
+	SandboxRequired   = "required"
+	SandboxBestEffort = "best-effort"
+)
+
+// Sandboxed says whether the child runs in a whole sandbox or not at all.
+func (s *Stdio) Sandboxed() bool { return s.Sandbox != SandboxBestEffort }
 
 // Definite is what a ToolRule says of errors: a result that is an error means
 // that nothing was applied.
@@ -148,6 +161,14 @@ func (c *checker) stdio(at string, s *Stdio) {
 		c.text(at+".env."+name, v, maxDescription)
 		if SecretKey(name) && v != "" {
 			c.secret(at + ".env." + name)
+		}
+	}
+	if s.Sandbox != "" && s.Sandbox != SandboxRequired && s.Sandbox != SandboxBestEffort {
+		c.hint(at+".sandbox", "write required or best-effort", "%q is not what a sandbox can be", fault.Quote(s.Sandbox))
+	}
+	for _, p := range append([]string{s.Dir}, append(slices.Clone(s.Read), s.Write...)...) {
+		if p == "/" {
+			c.addf(at+".read", "the whole machine is not a path for a child")
 		}
 	}
 	c.between(at+".memory", s.Memory, 1<<40)

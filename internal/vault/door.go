@@ -22,6 +22,8 @@ type DoorSpec struct {
 	Auth        resource.Auth     // the place of injection
 	Origin      resource.Origin   // where the credential goes, and nowhere else
 	Integration string            // for a usage scope that names Integrations
+	Connection  string            // whose credential it is; a child belongs to it
+	Stdio       *resource.Stdio   // of a server that is a child; nil: there is none
 	Method      string            // of HTTP: the door refuses every other
 	Mission     string            // of the Run, for a usage scope that names Missions
 	Base        http.RoundTripper // the transport, without a credential
@@ -109,11 +111,15 @@ func notFound(name string) error {
 
 // Open decrypts the version and gives a RoundTripper that authenticates requests
 // to the origin with it, and scrubs the answers; see package httpcred. The
-// caller lets go of it after its call.
+// caller lets go of it after its call. With Stdio, it leads to a child that has the
+// credential instead; see package proccred.
 //
 // Denied: the version is not usable, or the use is outside its usage scope.
 // Conflict: the reference pins another version than was decided on.
 func (v *Vault) Open(_ context.Context, d DoorSpec) (http.RoundTripper, error) {
+	if d.Stdio != nil {
+		return v.openChild(d)
+	}
 	if d.Auth.Scheme == resource.SchemeNone {
 		return v.openBare(d)
 	}
@@ -149,6 +155,9 @@ type taken struct {
 	packed plain.Value
 	fields map[string]plain.Value // in packed's memory
 	known  *scrub.Set             // of the tenant
+	// The Secret's id, and the version.
+	id      string
+	version int
 }
 
 // take decrypts the version that a door is for; see Open for its errors.
@@ -177,7 +186,7 @@ func (v *Vault) take(d DoorSpec) (taken, error) {
 		return taken{}, err
 	}
 	packed, fields, err := v.decrypt(ten, e, ver.Version)
-	return taken{packed, fields, ten.set}, err
+	return taken{packed, fields, ten.set, e.head.ID, ver.Version}, err
 }
 
 // Carried says whether a request failed because the door met known secrets in it,

@@ -60,6 +60,8 @@ var mayReturnBytes = map[string]string{
 	"(*vault.Vault).Destroy":       "metadata",
 	"(*vault.Vault).Describe":      "metadata",
 	"(*vault.Vault).Quarantine":    "a name, made of a keyed hash",
+	"(*vault.Vault).ChildTail":     "what a child wrote to its standard error, scrubbed",
+	"(*proccred.Children).Tail":    "the same",
 	"vault.Carried":                "names of Secrets, and a word for a part of a request",
 	"(*httpcred.Carried).Names":    "names of Secrets",
 	"(*httpcred.Carried).Part":     "one of three words",
@@ -78,8 +80,8 @@ var mayReturnBytes = map[string]string{
 // plain.Value, a scrub.Set) may be given out.
 func TestNoExportedSignatureHandsPlaintextOut(t *testing.T) {
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.LoadTypes},
-		"sallyport.dev/internal/vault", "sallyport.dev/internal/vault/kek", "sallyport.dev/internal/vault/httpcred", "sallyport.dev/internal/vault/smtpcred")
-	if err != nil || len(pkgs) != 4 {
+		"sallyport.dev/internal/vault", "sallyport.dev/internal/vault/kek", "sallyport.dev/internal/vault/httpcred", "sallyport.dev/internal/vault/smtpcred", "sallyport.dev/internal/vault/proccred")
+	if err != nil || len(pkgs) != 5 {
 		t.Fatalf("loading %d packages: %v", len(pkgs), err)
 	}
 	seen := map[string]bool{}

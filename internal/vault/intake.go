@@ -169,7 +169,7 @@ func (s Scope) normal() (Scope, error) {
 		if err != nil {
 			return Scope{}, &fault.Error{Kind: fault.Invalid, Msg: "the usage scope's origin", Err: err, Hint: "write it like https://crm.example.com"}
 		}
-		if o.Scheme == "http" && !o.Loopback() {
+		if o.Scheme == "http" && !o.Loopback() && !o.Stdio() { // a child is not reached over a network
 			return Scope{}, fault.New(fault.Invalid, "the usage scope's origin is plain http, which would send the credential in the clear").
 				WithHint("use https; plain http goes to this machine alone, like http://127.0.0.1:8080")
 		}

@@ -149,4 +149,5 @@ func (v *Vault) rebuild(s *state, name ident.Tenant, ten *tenant) (*state, *scru
 func (v *Vault) publish(s *state, all *scrub.Set) {
 	v.holder.Store(all)
 	v.state.Store(s)
+	v.reviewChildren(s)
 }

@@ -1,7 +1,7 @@
 // Package vault keeps Secrets encrypted, and opens doors with them. Values go
 // in; no function gives one back. What a Secret is for is offered as the
 // standard library's interface: a RoundTripper that authenticates the requests
-// to one origin (Open), a crypto.Signer (AuditKey), a mail server that somebody is
+// to one origin, or leads to a child that has the credential (Open), a crypto.Signer (AuditKey), a mail server that somebody is
 // signed in to (OpenMail).
 //
 // The envelope: the root key is encrypted to each seal (package kek); it wraps
@@ -38,6 +38,7 @@ import (
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/proccred"
 )
 
 // Config is what a vault needs besides its store and seals.
@@ -46,6 +47,8 @@ type Config struct {
 	Tenant ident.Tenant
 	Now    func() time.Time
 	Log    *slog.Logger // what the vault logs is scrubbed with what it knows
+	// Guarded are paths of the server's own that no child may have within reach.
+	Guarded []string
 	// Recorded looks for a value that is to be stored; nil: nowhere.
 	Recorded Recorded
 }
@@ -55,7 +58,8 @@ type Vault struct {
 	cfg    Config
 	holder scrub.Holder // the secrets of all tenants; outlives sealing
 
-	nonces nonces // of values on their way in
+	nonces   nonces             // of values on their way in
+	children *proccred.Children // that have credentials
 
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal
@@ -106,7 +110,9 @@ func New(c Config) (*Vault, error) {
 	}
 	v := &Vault{cfg: c}
 	v.cfg.Log = slog.New(scrub.Handler(c.Log.Handler(), &v.holder, unknown.String))
-	return v, nil
+	var err error
+	v.children, err = proccred.New(proccred.Config{Log: v.cfg.Log, Now: c.Now, Guarded: c.Guarded})
+	return v, err
 }
 
 // Holder holds the secrets of all tenants, for what belongs to the process, such
@@ -139,6 +145,7 @@ func (v *Vault) Seal() {
 // lockdown is Seal under the lock.
 func (v *Vault) lockdown() {
 	v.state.Store(nil)
+	v.reviewChildren(nil)
 	for _, p := range []*atomic.Pointer[plain.Page]{&v.root, &v.derive} {
 		if page := p.Swap(nil); page != nil {
 			plain.WipePage(page)

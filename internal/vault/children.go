@@ -1,0 +1,90 @@
+package vault
+
+import (
+	"context"
+	"net/http"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/vault/httpcred"
+	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/proccred"
+)
+
+// openChild opens a door to a server that is a child of this process, with the
+// credential; see package proccred. It is httpcred's door, which puts nothing in,
+// over a transport that is the child: all that a request and an answer go through
+// elsewhere, they go through here.
+func (v *Vault) openChild(d DoorSpec) (http.RoundTripper, error) {
+	if !d.Origin.Stdio() || d.Connection == "" {
+		return nil, fault.New(fault.Internal, "a door to a child without its Connection, or to somewhere else")
+	}
+	latest := func() *scrub.Set { return v.Scrub(d.Tenant) }
+	spec := proccred.Spec{Key: proccred.Key{Tenant: d.Tenant, Connection: d.Connection}, Stdio: d.Stdio, Auth: d.Auth, Known: latest}
+	known := latest()
+	if d.Auth.Scheme == resource.SchemeNone {
+		if d.Secret != "" || d.Version != 0 {
+			return nil, fault.New(fault.Invalid, "a door without a credential names a secret")
+		}
+		if _, err := v.open(); err != nil {
+			return nil, err
+		}
+	} else {
+		t, err := v.take(d)
+		if err != nil {
+			return nil, err
+		}
+		defer plain.Wipe(t.packed) // the door has a copy of the one field
+		spec.Fields, known = t.fields, t.known
+		spec.Key.Secret, spec.Key.Version = t.id, t.version
+	}
+	child, err := v.children.Door(spec)
+	if err != nil {
+		return nil, err
+	}
+	return httpcred.New(httpcred.Config{Auth: resource.Auth{Scheme: resource.SchemeNone}, Origin: d.Origin, Method: d.Method,
+		Base: child, Known: known, Latest: latest})
+}
+
+// reviewChildren ends the children whose credential is not the one that a door
+// would be opened with now: after a rotation, those of the version before. Calls
+// in flight end first.
+func (v *Vault) reviewChildren(s *state) {
+	v.children.Keep(func(k proccred.Key) bool {
+		if s == nil {
+			return false
+		}
+		if k.Secret == "" {
+			return true
+		}
+		ten := s.tenants[k.Tenant]
+		if ten == nil || ten.bad != nil {
+			return false
+		}
+		for _, e := range ten.secrets {
+			if e.head.ID == k.Secret {
+				ver, ok := e.head.version(k.Version)
+				return ok && e.bad == nil && !e.head.Removed && (ver.State == Active || ver.State == Pending)
+			}
+		}
+		return false
+	})
+}
+
+// KeepChildren ends the children of a tenant's Connections that are not to be kept,
+// each when its calls have ended.
+func (v *Vault) KeepChildren(t ident.Tenant, keep func(connection string) bool) {
+	v.children.Keep(func(k proccred.Key) bool { return k.Tenant != t || keep(k.Connection) })
+}
+
+// ChildTail gives the last lines, scrubbed, that the children of a Connection wrote
+// to their standard error: for people who look for why one does not answer.
+func (v *Vault) ChildTail(t ident.Tenant, connection string) []string {
+	return v.children.Tail(t, connection)
+}
+
+// CloseChildren ends all children, and returns when they are gone; what is left of
+// them when ctx ends is killed.
+func (v *Vault) CloseChildren(ctx context.Context) error { return v.children.Close(ctx) }
