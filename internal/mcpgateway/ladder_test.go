@@ -3,6 +3,8 @@ package mcpgateway_test
 import (
 	"context"
 	"encoding/json"
+	"net"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -132,6 +134,43 @@ func TestWithoutTasksTheAnswerIsHeldAndShowsLife(t *testing.T) {
 			t.Errorf("an event: %s %s", e.Method, e.Params)
 		}
 		last = p.Progress
+	}
+}
+
+func TestAHeldAnswerOutlivesTheServersOwnTimeouts(t *testing.T) {
+	d := company()
+	long := quick
+	long.Hold = 20 * time.Second
+	s := httptest.NewUnstartedServer(mcpgateway.New(config(d, long)))
+	s.Config.ReadTimeout, s.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
+	s.Start()
+	defer s.Close()
+	time.AfterFunc(900*time.Millisecond, func() { d.approve(d.only(t)) })
+	if a := callTool(t, s.URL+"/mcp", "run-a", "erp__create", create); a.field("structuredContent", "created") != true {
+		t.Errorf("the answer is %s", a.last().Result)
+	}
+}
+
+func TestAServerThatEndsCutsItsConnections(t *testing.T) {
+	d := company()
+	long := quick
+	long.Hold, long.First = 20*time.Second, time.Hour
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	s := httptest.NewUnstartedServer(mcpgateway.New(config(d, long)))
+	s.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	s.Start()
+	defer s.Close()
+	go func() {
+		d.only(t)
+		end()
+	}()
+	body, headers := request("1", "tools/call", `{"name":"erp__create","arguments":`+create+`}`, "")
+	if a, err := trySend(t.Context(), s.URL+"/mcp", "run-a", body, headers...); err == nil {
+		t.Errorf("a client is told something: %+v", a)
+	}
+	if a := callTool(t, door(t, d), "run-a", "erp__create", create, withTasks); a.field("taskId") != d.only(t) {
+		t.Errorf("the next server: %s", a.last().Result)
 	}
 }
 
