@@ -1,7 +1,7 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fips test-memory test-browser leak lint fuzz bench rules chaos audit-chaos audit-bench fsck release docs fmt clean
+.PHONY: help build demo test test-fips test-memory test-browser leak lint fuzz bench conformance rules chaos audit-chaos audit-bench fsck release docs fmt clean
 
 DATA     ?=
 AUTO     ?=
@@ -44,6 +44,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 
 bench: ## Run the benchmarks (BENCH=regexp), with the machine's figures
 	@scripts/bench.sh "$(BENCH)"
+
+conformance: ## Run the official MCP suite against the door (SALLYPORT_TEST_CONFORMANCE=its node_modules/.bin)
+	@test -n "$$SALLYPORT_TEST_CONFORMANCE" || { echo "set SALLYPORT_TEST_CONFORMANCE to the node_modules/.bin with @modelcontextprotocol/conformance" >&2; exit 1; }
+	go test -count=1 -v -run '^TestTheOfficialSuitePasses$$' ./internal/mcpgateway
 
 rules: ## Compare the rules for unknown secrets with gitleaks; count false hits in ordinary text
 	@scripts/rules.sh

@@ -47,7 +47,7 @@ func Understands(args []string) error {
 	if err := c.ParseFlags(rest); err != nil {
 		return err
 	}
-	if c.HasSubCommands() {
+	if c.HasSubCommands() && c.Name() != "mcp" { // which is a command itself, with one below it
 		return nounOnly(c, c.Flags().Args())
 	}
 	return c.ValidateArgs(c.Flags().Args())

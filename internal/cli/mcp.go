@@ -64,8 +64,8 @@ func (p *program) mcpURL(mission string) (string, error) {
 	if mission == "" {
 		return server + "/mcp", nil
 	}
-	if err := ident.CheckName(mission); err != nil {
-		return "", err
+	if ident.CheckName(mission) != nil { // it is not repeated: people put tokens there by mistake
+		return "", &usageError{"that is not a Mission's name", "list them with: sallyport mission list"}
 	}
 	return server + "/mcp/" + mission, nil
 }

@@ -81,12 +81,19 @@ func Run(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg crash.Group
 	defer wg.Wait()
-	err := b.read(ctx, &wg)
-	if err != nil {
-		cancel()
+	defer cancel()
+	if err := b.read(ctx, &wg); err != nil {
 		return err
 	}
-	time.AfterFunc(drain, cancel) // what is held for a person is not waited for
+	finished := make(chan struct{})
+	crash.Go(func() {
+		defer close(finished)
+		wg.Wait()
+	}, func(p *crash.Panic) { b.Say(p.Error()) })
+	select {
+	case <-finished:
+	case <-time.After(drain): // what is held for a person is not waited for
+	}
 	return nil
 }
 

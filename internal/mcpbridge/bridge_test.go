@@ -158,7 +158,7 @@ func TestARestartOfTheServerIsGoneOver(t *testing.T) {
 	var ln net.Listener
 	var err error
 	for range 100 {
-		if ln, err = net.Listen("tcp", addr); err == nil { //nolint:noctx // a test
+		if ln, err = net.Listen("tcp", addr); err == nil {
 			break
 		}
 	}
@@ -167,7 +167,7 @@ func TestARestartOfTheServerIsGoneOver(t *testing.T) {
 	}
 	again := &http.Server{Handler: s, ReadHeaderTimeout: time.Second}
 	go func() { _ = again.Serve(ln) }()
-	defer again.Close() //nolint:errcheck // a test's
+	defer again.Close()
 	if a := c.next(); a != `{"jsonrpc":"2.0","id":2,"result":{"text":"s2"}}` {
 		t.Errorf("after: %s", a)
 	}
@@ -223,7 +223,7 @@ func TestTheTokenGoesNowhereElse(t *testing.T) {
 	if a := c.ask(`{"jsonrpc":"2.0","id":1,"method":"ping"}`); !strings.Contains(a, "redirects") {
 		t.Errorf("answered: %s", a)
 	}
-	for _, url := range []string{"http://sallyport.example.com/mcp", "ftp://localhost/mcp", "localhost", "https://user:pass@localhost/mcp", ""} { //nolint:gosec // no credential
+	for _, url := range []string{"http://sallyport.example.com/mcp", "ftp://localhost/mcp", "localhost", "https://user:pass@localhost/mcp", ""} {
 		err := mcpbridge.Run(t.Context(), mcpbridge.Config{URL: url, Token: func() (string, error) { return token, nil }, In: strings.NewReader(""), Out: io.Discard, Say: func(string) {}})
 		if !fault.Is(err, fault.Denied) && !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", url, err)

@@ -87,7 +87,10 @@ func (c *call) dispatch(own map[string]method) {
 	}
 	result, err := m(c)
 	switch {
-	case c.r.Context().Err() != nil: // the client has closed: nothing more is sent
+	case c.r.Context().Err() != nil:
+		// The client has closed, or the server ends: a connection that is cut says so
+		// to both, where an empty answer would be taken for one.
+		panic(http.ErrAbortHandler)
 	case err != nil:
 		c.fail(c.failureOf(err))
 	default:
@@ -137,12 +140,12 @@ func (c *call) actor(ctx context.Context) (ident.Principal, error) {
 	if err != nil {
 		return ident.Principal{}, err
 	}
-	c.run = asRun(r)
+	c.run = asRun(c.who, r)
 	return c.run, nil
 }
 
-// asRun is the principal of a Run that was found for who owns it.
-func asRun(r intent.Run) ident.Principal {
+// asRun is the Run of a Worker, for the calls that a Run makes.
+func asRun(_ ident.Principal, r intent.Run) ident.Principal {
 	return ident.Principal{Tenant: r.Tenant, Kind: ident.Run, ID: r.ID, Name: r.ID}
 }
 

@@ -3,7 +3,10 @@ package mcpgateway_test
 import (
 	"context"
 	"encoding/json"
+	"net"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +15,22 @@ import (
 )
 
 const create = `{"name":"ACME","reason":"the vendor passed all checks"}`
+
+// patient is a door that holds for long, before a desk where what waits is approved
+// when its client was told so many times that it waits.
+func patient(t *testing.T, d *desk, times int) string {
+	t.Helper()
+	long := quick
+	long.Hold, long.Listen = 20*time.Second, time.Second
+	c, told := config(d, long), atomic.Int64{}
+	c.Waits = func(_ context.Context, it intent.Intent) string {
+		if told.Add(1) == int64(times) {
+			time.AfterFunc(20*time.Millisecond, func() { d.approve(it.ID) })
+		}
+		return "approval by finance"
+	}
+	return serve(t, mcpgateway.New(c)).URL + "/mcp"
+}
 
 func task(t *testing.T, url, token, id string) answer {
 	t.Helper()
@@ -99,14 +118,7 @@ func TestCancellingATaskWithdrawsItUnlessItIsOnItsWay(t *testing.T) {
 
 func TestWithoutTasksTheAnswerIsHeldAndShowsLife(t *testing.T) {
 	d := company()
-	times := quick
-	times.Hold = 10 * time.Second
-	url := serve(t, mcpgateway.New(config(d, times))).URL + "/mcp"
-	go func() {
-		id := d.only(t)
-		<-time.After(80 * time.Millisecond)
-		d.approve(id)
-	}()
+	url := patient(t, d, 4) // after some signs of life
 	a := callTool(t, url, "run-a", "erp__create", create)
 	if len(a.events) < 3 || !a.comment || a.field("structuredContent", "created") != true {
 		t.Fatalf("%d events, comment %t, the answer %s", len(a.events), a.comment, a.last().Result)
@@ -122,6 +134,43 @@ func TestWithoutTasksTheAnswerIsHeldAndShowsLife(t *testing.T) {
 			t.Errorf("an event: %s %s", e.Method, e.Params)
 		}
 		last = p.Progress
+	}
+}
+
+func TestAHeldAnswerOutlivesTheServersOwnTimeouts(t *testing.T) {
+	d := company()
+	long := quick
+	long.Hold = 20 * time.Second
+	s := httptest.NewUnstartedServer(mcpgateway.New(config(d, long)))
+	s.Config.ReadTimeout, s.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
+	s.Start()
+	defer s.Close()
+	time.AfterFunc(900*time.Millisecond, func() { d.approve(d.only(t)) })
+	if a := callTool(t, s.URL+"/mcp", "run-a", "erp__create", create); a.field("structuredContent", "created") != true {
+		t.Errorf("the answer is %s", a.last().Result)
+	}
+}
+
+func TestAServerThatEndsCutsItsConnections(t *testing.T) {
+	d := company()
+	long := quick
+	long.Hold, long.First = 20*time.Second, time.Hour
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	s := httptest.NewUnstartedServer(mcpgateway.New(config(d, long)))
+	s.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	s.Start()
+	defer s.Close()
+	go func() {
+		d.only(t)
+		end()
+	}()
+	body, headers := request("1", "tools/call", `{"name":"erp__create","arguments":`+create+`}`, "")
+	if a, err := trySend(t.Context(), s.URL+"/mcp", "run-a", body, headers...); err == nil {
+		t.Errorf("a client is told something: %+v", a)
+	}
+	if a := callTool(t, door(t, d), "run-a", "erp__create", create, withTasks); a.field("taskId") != d.only(t) {
+		t.Errorf("the next server: %s", a.last().Result)
 	}
 }
 
@@ -143,11 +192,7 @@ func TestAfterTheHoldThereIsAPendingResultToGoOnWith(t *testing.T) {
 	if again := callTool(t, restarted, "run-a", "erp__create", create); again.field("structuredContent", "id") != id {
 		t.Errorf("the same call has another decision: %s", again.last().Result)
 	}
-	go func() {
-		<-time.After(50 * time.Millisecond)
-		d.approve(id)
-	}()
-	if a = callTool(t, restarted, "run-a", "await_decision", `{"id":"`+id+`"}`); a.field("structuredContent", "created") != true {
+	if a = callTool(t, patient(t, d, 2), "run-a", "await_decision", `{"id":"`+id+`"}`); a.field("structuredContent", "created") != true {
 		t.Errorf("awaited: %s", a.last().Result)
 	}
 	if d.executed[`create{"name":"ACME"}`] != 1 {
@@ -207,15 +252,9 @@ func TestAWithdrawnActionIsNotDone(t *testing.T) {
 
 func TestWhoListensIsToldOfItsOwnTasks(t *testing.T) {
 	d := company()
-	times := quick
-	times.Listen = 400 * time.Millisecond
-	url := serve(t, mcpgateway.New(config(d, times))).URL + "/mcp"
-	callTool(t, url, "run-a", "erp__create", create, withTasks)
+	callTool(t, door(t, d), "run-a", "erp__create", create, withTasks)
 	id := d.only(t)
-	go func() {
-		<-time.After(100 * time.Millisecond)
-		d.approve(id)
-	}()
+	url := patient(t, d, 1) // when it was told that it waits
 	a := modern(t, url, "run-a", "subscriptions/listen", `{"notifications":{"taskIds":["`+id+`","int_none"],"toolsListChanged":true}}`, withTasks)
 	if len(a.events) != 4 || a.events[0].Method != "notifications/subscriptions/acknowledged" || !strings.Contains(string(a.events[0].Params), `"notifications":{"taskIds":["`+id+`"]}`) {
 		t.Fatalf("events: %+v", a.events)

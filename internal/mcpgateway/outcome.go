@@ -16,7 +16,7 @@ func (c *call) outcome(it intent.Intent) ([]byte, error) {
 		return c.pending(it)
 	}
 	if it.Result != nil && len(it.Result.Body) > 0 && (it.State == intent.Committed || it.State == intent.Failed) {
-		return answered(it)
+		return c.answered(it)
 	}
 	s, text := said{Executed: no, ID: it.ID, State: string(it.State), Why: it.Why}, ""
 	why := func(what string) string {
@@ -65,13 +65,13 @@ func notes(it intent.Intent) string {
 }
 
 // answered is what the system said.
-func answered(it intent.Intent) ([]byte, error) {
+func (c *call) answered(it intent.Intent) ([]byte, error) {
 	failed, extra := it.State == intent.Failed, notes(it)
 	if failed && it.Why != "" {
 		extra = line("It failed: "+it.Why, extra)
 	}
 	if it.Result.ContentType == intent.MCPResult {
-		return passed(it.Result.Body, failed, extra)
+		return passed(it.Result.Body, failed, extra, func(uri string) string { return c.Names.URI(it.Connection, uri) })
 	}
 	r := toolResult{IsError: failed, Content: []block{{"text", string(it.Result.Body)}}}
 	switch b := bytes.TrimSpace(it.Result.Body); {
@@ -89,8 +89,9 @@ func answered(it intent.Intent) ([]byte, error) {
 	return encode(r)
 }
 
-// passed is an upstream server's CallToolResult, of which what is known passes.
-func passed(body []byte, failed bool, extra string) ([]byte, error) {
+// passed is an upstream server's CallToolResult, of which what is known passes. The
+// URIs of resources are given the names by which resources/read takes them.
+func passed(body []byte, failed bool, extra string, ours func(uri string) string) ([]byte, error) {
 	o, err := jsonrpc.ReadObject(body)
 	if err != nil {
 		return nil, errNoResult
@@ -100,6 +101,9 @@ func passed(body []byte, failed bool, extra string) ([]byte, error) {
 		content = []byte("[]")
 	} else if content[0] != '[' {
 		return nil, errNoResult
+	}
+	if bytes.Contains(content, []byte(`"uri"`)) {
+		content = renamed(content, ours)
 	}
 	if extra != "" {
 		b, _ := json.Marshal(block{"text", extra}) // strings
@@ -118,6 +122,59 @@ func passed(body []byte, failed bool, extra string) ([]byte, error) {
 		out = append(out, `,"isError":true`...)
 	}
 	return append(out, '}'), nil
+}
+
+// renamed gives the resources in a result's content our names.
+func renamed(content []byte, ours func(uri string) string) []byte {
+	var blocks []json.RawMessage
+	if json.Unmarshal(content, &blocks) != nil {
+		return content
+	}
+	out := []byte{'['}
+	for _, raw := range blocks {
+		if o, err := jsonrpc.ReadObject(raw); err == nil {
+			switch kind, _ := o.Text("type"); kind {
+			case "resource_link":
+				raw = withURI(o, ours)
+			case "resource":
+				raw = replaced(o, "resource", func(v jsonrpc.Object) []byte { return withURI(v, ours) })
+			}
+		}
+		out = append(append(out, raw...), ',')
+	}
+	return append(bytes.TrimSuffix(out, []byte(",")), ']')
+}
+
+// withURI is an object whose uri has our name.
+func withURI(o jsonrpc.Object, ours func(uri string) string) []byte {
+	return rewritten(o, func(m jsonrpc.Member) []byte {
+		if uri, ok := o.Text("uri"); ok && m.Key == "uri" {
+			return jsonrpc.AppendString(nil, ours(uri))
+		}
+		return m.Value
+	})
+}
+
+// replaced is an object one of whose members, an object, is another.
+func replaced(o jsonrpc.Object, key string, with func(jsonrpc.Object) []byte) []byte {
+	return rewritten(o, func(m jsonrpc.Member) []byte {
+		if v, ok := o.Object(key); ok && m.Key == key {
+			return with(v)
+		}
+		return m.Value
+	})
+}
+
+// rewritten is an object with other values.
+func rewritten(o jsonrpc.Object, value func(jsonrpc.Member) []byte) []byte {
+	out := []byte{'{'}
+	for i, m := range o {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(jsonrpc.AppendString(out, m.Key), ':'), value(m)...)
+	}
+	return append(out, '}')
 }
 
 var errNoResult = fault.New(fault.Unavailable, "the upstream server's answer is no tool result")

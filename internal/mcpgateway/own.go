@@ -161,7 +161,7 @@ func (c *call) startRun(args jsonrpc.Object) ([]byte, error) {
 	if err != nil {
 		return c.refused(err, false)
 	}
-	c.run = asRun(r)
+	c.run = asRun(c.who, r)
 	b, err := c.brief(c.r.Context())
 	if err != nil {
 		return c.refused(err, false)

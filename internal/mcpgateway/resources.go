@@ -67,27 +67,49 @@ func (c *call) gathered(tool, field string, item func(intent.Tool, jsonrpc.Objec
 		}
 		return []byte(`{"` + field + `":[]}`), nil // a Worker without a Run has none yet
 	}
-	out, asked, failed := []byte(`{"`+field+`":[`), 0, error(nil)
+	out, answered, failed := []byte(`{"`+field+`":[`), 0, error(nil)
 	for _, t := range b.Tools {
 		if t.Tool != tool || t.Effect != resource.Read {
 			continue
 		}
-		asked++
-		res, err := c.upstream(t, jsonrpc.Object{})
+		items, err := c.pages(t, field)
 		if err != nil {
-			failed, asked = err, asked-1
+			failed = err
 			continue
 		}
-		for _, raw := range list(res, field) {
+		answered++
+		for _, raw := range items {
 			if o, err := jsonrpc.ReadObject(raw); err == nil {
 				out = append(append(out, item(t, o)...), ',')
 			}
 		}
 	}
-	if failed != nil && asked == 0 {
+	if failed != nil && answered == 0 {
 		return nil, failed
 	}
 	return append(bytes.TrimSuffix(out, []byte(",")), ']', '}'), nil
+}
+
+// maxPages is how many pages of one upstream server's list are gathered.
+const maxPages = 8
+
+// pages are the items of a server's list, page by page.
+func (c *call) pages(t intent.Tool, field string) (items []json.RawMessage, err error) {
+	args := jsonrpc.Object{}
+	for range maxPages {
+		res, err := c.upstream(t, args)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, list(res, field)...)
+		s, _ := res.Object("structuredContent")
+		next, more := s.Text("nextCursor")
+		if !more || next == "" {
+			break
+		}
+		args = jsonrpc.Object{{Key: "cursor", Value: jsonrpc.AppendString(nil, next)}}
+	}
+	return items, nil
 }
 
 // readResource reads one.

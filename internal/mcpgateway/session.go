@@ -19,6 +19,7 @@ const (
 	maxSessions  = 16
 	allSessions  = 4096
 	maxSubscribe = 64
+	maxURI       = 2000 // of a subscription, in bytes
 )
 
 // session is what the older revisions remember between requests. It is bound to who
@@ -184,8 +185,8 @@ func (c *call) setLevel() ([]byte, error) {
 // come through, so nothing is ever sent for it; see docs/mcp.md.
 func (c *call) subscribe() ([]byte, error) {
 	uri, ok := c.msg.Params.Text("uri")
-	if !ok {
-		return nil, badParams("the params have no uri")
+	if !ok || len(uri) > maxURI {
+		return nil, badParams("the params have no uri, or it is too long")
 	}
 	c.sess.mu.Lock()
 	defer c.sess.mu.Unlock()
