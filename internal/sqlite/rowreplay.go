@@ -42,7 +42,7 @@ func (t *Tx) replay(tenant ident.Tenant, head audit.Head) (*facts, error) {
 		return f, nil
 	}
 	err := audit.Replay(head, func(from int64, limit int) ([]audit.Row, error) {
-		return auditRows(t.ctx, t.tx, tenant, audit.Filter{}, from, limit)
+		return auditRows(t.ctx, t.once, tenant, audit.Filter{}, from, limit)
 	}, func(e audit.Entry) { f.add(tenant, e) })
 	if fault.Is(err, fault.Denied) {
 		return nil, nil //nolint:nilnil // no facts is an answer: then nothing of these rows can be trusted

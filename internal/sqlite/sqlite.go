@@ -51,8 +51,9 @@ const File = "sallyport.db"
 type Store struct {
 	dir   string
 	lock  *dirLock
-	rw    *sql.DB // one connection, used by the writer alone
-	ro    *sql.DB // a pool of readers, query_only
+	rw    *sql.DB   // one connection, used by the writer alone
+	once  *prepared // that connection
+	ro    *sql.DB   // a pool of readers, query_only
 	seq   *audit.Sequencer
 	queue chan *job
 	guard Guard
@@ -132,6 +133,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := s.lock.setMade(); err != nil {
 		return err
 	}
+	if s.once, err = newPrepared(ctx, s.rw); err != nil {
+		return err
+	}
 	if s.ro, err = openDB(path, "_pragma=query_only(1)"); err != nil {
 		return err
 	}
@@ -159,6 +163,9 @@ func (s *Store) Close() error {
 
 func (s *Store) closeFiles() error {
 	var errs []error
+	if s.once != nil {
+		errs = append(errs, s.once.close())
+	}
 	for _, db := range []*sql.DB{s.ro, s.rw} {
 		if db != nil {
 			errs = append(errs, db.Close())
