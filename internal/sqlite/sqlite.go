@@ -117,7 +117,8 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := f.Close(); err != nil {
 		return fileErr("opening the database", err)
 	}
-	if s.rw, err = openDB(path, "_txlock=immediate"); err != nil {
+	// 8 MB of pages, where 2 are usual: what one transaction changes has room.
+	if s.rw, err = openDB(path, "_txlock=immediate&_pragma=cache_size(-8192)"); err != nil {
 		return err
 	}
 	s.rw.SetMaxOpenConns(1)
