@@ -10,6 +10,7 @@ import (
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/intent"
 )
 
 func sha(s string) string {
@@ -196,6 +197,26 @@ func FuzzParseEntry(f *testing.F) {
 		again, err := audit.Encode(e.Index, e.Event)
 		if err != nil || string(again) != string(in) {
 			t.Errorf("%q was taken, and is written as %q (%v)", in, again, err)
+		}
+	})
+}
+
+// FuzzEncode: an entry is written in its canonical form at once, whatever stands in it.
+func FuzzEncode(f *testing.F) {
+	f.Add("a reason", "run_1", "acc_2", int64(7))
+	f.Add("\"quoted\"\\ \b\t\n\f\r\x01 <&> \u2028 é 𝄞", "é", "a\"b", int64(1<<53))
+	f.Fuzz(func(t *testing.T, why, run, approver string, n int64) {
+		ev := audit.Event{Type: audit.IntentDecided, Tenant: "acme", At: noon, Actor: "person:acc_2", Run: run,
+			Fields: map[string]any{"why": why, "approvers": []string{approver}, "revision": n, "selfApproval": n%2 == 0}}
+		b, err := audit.Encode(n, ev)
+		if err != nil {
+			return
+		}
+		if c, err := intent.Canonical(b); err != nil || string(c) != string(b) {
+			t.Errorf("%s is not canonical: %s (%v)", b, c, err)
+		}
+		if e, err := audit.ParseEntry(b); err != nil || e.Run != run || e.Index != n {
+			t.Errorf("%s is read as %v (%v)", b, e, err)
 		}
 	})
 }

@@ -4,12 +4,15 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/intent"
 )
 
 // Bounds of a field's value.
@@ -43,33 +46,64 @@ func Short(s string) string {
 	return s[:cut] + "…"
 }
 
-// encodeFields checks the fields of an event against what its type allows and
-// gives their JSON.
-func encodeFields(t Type, in map[string]any) (map[string]json.RawMessage, error) {
-	out := make(map[string]json.RawMessage, len(in))
-	for k, v := range in {
+// appendFields checks the fields of an event against what its type allows, and
+// appends their member and a comma; nothing where all are empty.
+func appendFields(b []byte, t Type, in map[string]any) ([]byte, error) {
+	keys := make([]string, 0, len(in))
+	for k := range in {
 		if !t.may(k) {
 			return nil, fault.Newf(fault.Invalid, "an audit entry of type %s has no field %q", t, fault.Quote(k))
 		}
-		x, ok := normal(vocabulary[k], v)
+		keys = append(keys, k)
+	}
+	slices.Sort(keys) // all of them are ASCII: that is the order of RFC 8785
+	empty, start := true, len(b)
+	b = append(b, `"fields":{`...)
+	has := make([]bool, len(required[t]))
+	for _, k := range keys {
+		x, ok := normal(vocabulary[k], in[k])
 		if !ok {
 			return nil, fault.Newf(fault.Invalid, "the field %q of an audit entry of type %s does not have its form", k, t)
 		}
 		if x == nil {
 			continue
 		}
-		b, err := json.Marshal(x)
-		if err != nil {
-			return nil, fault.Wrap(fault.Invalid, "encoding an audit entry's field", err)
+		if i := slices.Index(required[t], k); i >= 0 {
+			has[i] = true
 		}
-		out[k] = b
+		b = append(intent.AppendString(b, k), ':')
+		b, empty = append(appendValue(b, x), ','), false
 	}
-	for _, k := range required[t] {
-		if out[k] == nil {
-			return nil, fault.Newf(fault.Invalid, "an audit entry of type %s needs the field %q", t, k)
+	if i := slices.Index(has, false); i >= 0 {
+		return nil, fault.Newf(fault.Invalid, "an audit entry of type %s needs the field %q", t, required[t][i])
+	}
+	if empty {
+		return b[:start], nil
+	}
+	b[len(b)-1] = '}' // in place of the last comma
+	return append(b, ','), nil
+}
+
+// appendValue appends what normal gives.
+func appendValue(b []byte, v any) []byte {
+	switch x := v.(type) {
+	case string:
+		return intent.AppendString(b, x)
+	case int64:
+		return strconv.AppendInt(b, x, 10)
+	case bool:
+		return strconv.AppendBool(b, x)
+	case []string:
+		b = append(b, '[')
+		for i, s := range x {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = intent.AppendString(b, s)
 		}
+		return append(b, ']')
 	}
-	return out, nil
+	panic("audit: a field's value that normal does not give")
 }
 
 // normal gives v as the JSON value of a field of form f: string, int64, bool or

@@ -16,7 +16,7 @@ func isUnrecorded(err error) bool {
 
 // sweepPage is how many expired Decisions one transaction ends. More would hold the
 // store's one writer longer than a person's verdict should wait.
-const sweepPage = 50
+const sweepPage = 100
 
 // Expire ends the open Decisions of every tenant whose time is over, and says how
 // many. They are ended by the page; where a page can't be, each by itself. It goes

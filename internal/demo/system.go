@@ -41,8 +41,9 @@ func again(ctx context.Context, name string, args []string) (*exec.Cmd, error) {
 	return exec.CommandContext(ctx, self, append([]string{SystemCommand, name}, args...)...), nil //nolint:gosec // it is this program
 }
 
-// startSystems starts each system on the port that it had last time, or on a
-// free one.
+// startSystems starts each system, the first time on a free port, then always on that
+// one: what was approved and not sent yet names it, and whoever has it now must not
+// be sent anything.
 func (d *Demo) startSystems(ctx context.Context) error {
 	file := filepath.Join(d.cfg.Dir, "company", "addresses.json")
 	last := map[string]string{}
@@ -55,7 +56,10 @@ func (d *Demo) startSystems(ctx context.Context) error {
 		}
 		s, err := d.startSystem(ctx, name, last[name])
 		if err != nil && last[name] != "" {
-			s, err = d.startSystem(ctx, name, "")
+			no := fault.Newf(fault.Unavailable, "starting the system %s on its address, %s", name, last[name]).
+				WithHint("end the program that listens there and start again, or start with another --data")
+			no.Err = err
+			return no
 		}
 		if err != nil {
 			return err

@@ -67,7 +67,7 @@ func canonValue(d *json.Decoder, out []byte, depth int) ([]byte, error) {
 	case bool:
 		return strconv.AppendBool(out, t), nil
 	case string:
-		return appendString(out, t), nil
+		return AppendString(out, t), nil
 	case json.Number:
 		return appendNumber(out, t)
 	case json.Delim:
@@ -139,15 +139,16 @@ func canonObject(d *json.Decoder, out []byte, depth int) ([]byte, error) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = appendString(out, m.key)
+		out = AppendString(out, m.key)
 		out = append(out, ':')
 		out = append(out, m.val...)
 	}
 	return append(out, '}'), nil
 }
 
-// appendString is RFC 8785 section 3.2.2.2.
-func appendString(out []byte, s string) []byte {
+// AppendString appends a string of valid UTF-8 as canonical JSON: RFC 8785 section
+// 3.2.2.2.
+func AppendString(out []byte, s string) []byte {
 	out = append(out, '"')
 	for i := range len(s) {
 		switch c := s[i]; {

@@ -56,16 +56,31 @@ func (t *Tx) announceWait(d decision.Decision) error {
 	})
 }
 
-// announceVerdict says that a Decision waits no longer.
-func (t *Tx) announceVerdict(d decision.Decision, at time.Time) error {
-	return t.toChannels(d.Tenant, func(c *resource.Channel) error {
-		team, ok := served(c, resource.EventDecided, d)
-		if !ok {
+// announceVerdicts says that Decisions wait no longer.
+func (t *Tx) announceVerdicts(all []decision.Settlement) error {
+	of := map[ident.Tenant][]decision.Settlement{}
+	for _, st := range all {
+		of[st.Decision.Tenant] = append(of[st.Decision.Tenant], st)
+	}
+	for tenant, list := range of {
+		if err := t.toChannels(tenant, func(c *resource.Channel) error {
+			for _, st := range list {
+				d := st.Decision
+				team, ok := served(c, resource.EventDecided, d)
+				if !ok {
+					continue
+				}
+				if err := t.announce(c, announcement{tenant: tenant, event: resource.EventDecided, decision: d.ID, run: d.Run, mission: d.Mission,
+					team: team, once: d.ID, due: st.At}); err != nil {
+					return err
+				}
+			}
 			return nil
+		}); err != nil {
+			return err
 		}
-		return t.announce(c, announcement{tenant: d.Tenant, event: resource.EventDecided, decision: d.ID, run: d.Run, mission: d.Mission,
-			team: team, once: d.ID, due: at})
-	})
+	}
+	return nil
 }
 
 // served is the first Team of the Decision that the Channel serves: one message

@@ -17,7 +17,7 @@ import (
 // auditTx is an [audit.Tx] over a transaction of the writer.
 type auditTx struct {
 	ctx   context.Context
-	tx    *sql.Tx
+	tx    *prepared
 	heads map[ident.Tenant]string // the checkpoints that are set
 }
 
@@ -34,44 +34,33 @@ func (a auditTx) Hashes(t ident.Tenant, indexes []int64) ([]tlog.Hash, error) {
 
 // Insert adds entries, and the hashes from firstHash on.
 func (a auditTx) Insert(t ident.Tenant, rows []audit.Row, firstHash int64, hashes []tlog.Hash) error {
-	entry, err := a.tx.PrepareContext(a.ctx, `INSERT INTO audit_entry
-		(tenant, idx, at, type, actor, run, intent, connection, entry) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`)
-	if err != nil {
-		return storeErr("appending to the audit log", err)
-	}
-	defer entry.Close() //nolint:errcheck // it ends with the transaction anyway
-	for _, r := range rows {
-		if err := appended(entry.ExecContext(a.ctx, string(t), r.Index, r.At, string(r.Type), r.Actor, r.Run, r.Intent, r.Connection, r.Entry)); err != nil {
-			return err
+	entries, refs, hs := make([][]any, len(rows)), make([][]any, 0, 2*len(rows)), make([][]any, len(hashes))
+	for i, r := range rows {
+		entries[i] = []any{string(t), r.Index, r.At, string(r.Type), r.Actor, r.Run, r.Intent, r.Connection, r.Entry}
+		for _, x := range r.Refs {
+			refs = append(refs, []any{string(t), string(x.Kind), x.Value, r.Index})
 		}
 	}
-	if err := a.insertRefs(t, rows); err != nil {
-		return err
-	}
-	hash, err := a.tx.PrepareContext(a.ctx, "INSERT INTO audit_hash (tenant, idx, hash) VALUES ($1, $2, $3)")
-	if err != nil {
-		return storeErr("appending to the audit log", err)
-	}
-	defer hash.Close() //nolint:errcheck // it ends with the transaction anyway
 	for i, h := range hashes {
-		if err := appended(hash.ExecContext(a.ctx, string(t), firstHash+int64(i), h[:])); err != nil {
-			return err
-		}
+		hs[i] = []any{string(t), firstHash + int64(i), h[:]}
 	}
-	return nil
+	if err := insertMany(a.ctx, a.tx, "INSERT INTO audit_entry (tenant, idx, at, type, actor, run, intent, connection, entry)", entries); err != nil {
+		return notAppended(err)
+	}
+	if err := insertMany(a.ctx, a.tx, "INSERT INTO audit_ref (tenant, kind, value, idx)", refs); err != nil {
+		return notAppended(err)
+	}
+	return notAppended(insertMany(a.ctx, a.tx, "INSERT INTO audit_hash (tenant, idx, hash)", hs))
 }
 
-// appended refuses an insert that the database was made to ignore, by a trigger:
-// what is not on the record does not happen.
-func appended(r sql.Result, err error) error {
-	if err != nil {
-		return storeErr("appending to the audit log", err)
-	}
-	if n, err := r.RowsAffected(); err != nil || n != 1 {
+// notAppended says of an insert that the database was made to ignore, by a trigger,
+// what it was for: what is not on the record does not happen.
+func notAppended(err error) error {
+	if errors.Is(err, errNotTaken) {
 		return fault.New(fault.Unavailable, "the database did not take an entry of the audit log").
 			WithHint("somebody else has changed the database's tables: stop the server, and restore a backup")
 	}
-	return nil
+	return storeErr("appending to the audit log", err)
 }
 
 // SetHead replaces a head whose size was prev.

@@ -13,23 +13,6 @@ import (
 
 var _ audit.Index = auditReader{}
 
-// insertRefs adds what entries can be found by.
-func (a auditTx) insertRefs(t ident.Tenant, rows []audit.Row) error {
-	ref, err := a.tx.PrepareContext(a.ctx, "INSERT INTO audit_ref (tenant, kind, value, idx) VALUES ($1, $2, $3, $4)")
-	if err != nil {
-		return storeErr("appending to the audit log", err)
-	}
-	defer ref.Close() //nolint:errcheck // it ends with the transaction anyway
-	for _, r := range rows {
-		for _, x := range r.Refs {
-			if err := appended(ref.ExecContext(a.ctx, string(t), string(x.Kind), x.Value, r.Index)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // Bounds of one page of a search.
 const (
 	maxCandidates = 2000 // entries that are looked at

@@ -8,12 +8,9 @@ import (
 	"time"
 
 	"sallyport.dev/internal/audit"
-	"sallyport.dev/internal/commit"
 	"sallyport.dev/internal/decision"
-	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
-	"sallyport.dev/internal/intent"
 )
 
 func decisionOf(x *row) (decision.Decision, error) {
@@ -148,156 +145,7 @@ func (s *Store) Hold(ctx context.Context, d decision.Decision, ev audit.Event, a
 	})
 }
 
-// Settle takes steps on open Decisions with all that follows, all of them or none;
-// see decision.Settlement.
-func (s *Store) Settle(ctx context.Context, all ...decision.Settlement) error {
-	return s.write(ctx, func(t *Tx) error {
-		for i, st := range all {
-			if err := t.stepDecision(st); err != nil {
-				return err
-			}
-			if st.Vote != nil {
-				if i == 0 {
-					if err := t.spendFactor(st); err != nil {
-						return err
-					}
-				} else if st.Factor == nil || all[0].Factor == nil || *st.Factor != *all[0].Factor || st.Vote.Account != all[0].Vote.Account {
-					return decision.Refuse(decision.OtherFactor)
-				}
-				if err := t.checkVoter(st); err != nil {
-					return err
-				}
-			}
-			if err := t.settled(st); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // Refused appends the entry of a verdict that does not count.
 func (s *Store) Refused(ctx context.Context, ev audit.Event) error {
 	return s.write(ctx, func(t *Tx) error { return t.Audit(ev) })
-}
-
-// stepDecision is the compare-and-swap: of two at the same time, the second finds
-// it closed, or with a vote that it was not judged with.
-func (t *Tx) stepDecision(st decision.Settlement) error {
-	d := st.Decision
-	x, err := t.reader().byKey(tbDecision, d.Tenant, d.ID)
-	if fault.Is(err, fault.NotFound) {
-		return decision.Refuse(decision.NotOpen)
-	}
-	if err != nil {
-		return err
-	}
-	was, err := decisionOf(x)
-	if err != nil {
-		return err
-	}
-	it, err := t.reader().byKey(tbIntent, d.Tenant, was.Intent)
-	switch {
-	case fault.Is(err, fault.NotFound):
-		return decision.Refuse(decision.NotOpen)
-	case err != nil:
-		return err
-	case was.State != decision.Open, was.Digest != d.Digest, st.Vote != nil && x.number("expires_at") <= ms(st.At),
-		it.number("revision") != x.number("revision"), it.state("state") != intent.Parked:
-		return decision.Refuse(decision.NotOpen)
-	}
-	next := cols{"state": d.State, "reason": d.Reason}
-	if d.State != decision.Open {
-		next["decided_at"] = st.At
-	}
-	if st.Vote != nil {
-		if len(was.Votes) != st.Judged {
-			return decision.ErrRaced
-		}
-		was.Votes = append(was.Votes, *st.Vote)
-		if next["votes"], err = encodeList(was.Votes); err != nil {
-			return err
-		}
-	}
-	was.Passkey, was.BreakGlass = was.Passkey || d.Passkey, d.BreakGlass
-	next["passkey"] = was.Passkey
-	if d.State == decision.Approved {
-		next["break_glass"] = d.BreakGlass
-		if !was.Enough() {
-			return decision.Refuse(decision.NotApproved)
-		}
-	}
-	return t.putDecision(x, next)
-}
-
-// spendFactor uses the factor up.
-func (t *Tx) spendFactor(st decision.Settlement) error {
-	d, f := st.Decision, st.Factor
-	if f == nil || f.ID != st.Vote.Factor {
-		return decision.Refuse(decision.NoFactor)
-	}
-	x, err := t.reader().byKey(tbFactor, d.Tenant, f.ID)
-	switch {
-	case fault.Is(err, fault.NotFound):
-		return decision.Refuse(decision.FactorUsed)
-	case err != nil:
-		return err
-	case x.text("account") != st.Vote.Account, x.digest("act") != f.For, x.text("method") != f.Method, x.number("used_at") != 0,
-		x.number("at") < ms(st.At.Add(-decision.FactorLife)), x.number("at") > ms(st.At):
-		return decision.Refuse(decision.FactorUsed)
-	}
-	return t.put(x, cols{"used_at": st.At})
-}
-
-// checkVoter looks at the membership once more, or at the role.
-func (t *Tx) checkVoter(st decision.Settlement) error {
-	d, v, no := st.Decision, st.Vote, decision.NotInTeam
-	since, err := t.reader().memberSince(d.Tenant, v.TeamID, v.Account)
-	if v.Glass {
-		no = decision.NotAdmin
-		since, err = t.reader().adminSince(d.Tenant, v.Account)
-	}
-	if fault.Is(err, fault.NotFound) {
-		return decision.Refuse(no)
-	}
-	if err != nil {
-		return err
-	}
-	it, err := t.reader().byKey(tbIntent, d.Tenant, d.Intent)
-	if err != nil {
-		return err
-	}
-	if ms(since) >= it.number("created_at") {
-		return decision.Refuse(no)
-	}
-	return nil
-}
-
-// settled writes what follows from the step.
-func (t *Tx) settled(st decision.Settlement) error {
-	d := st.Decision
-	if st.To != "" {
-		if err := t.moveIntent(d.Tenant, d.Intent, "PARKED", st.To, st.Why, st.At); err != nil {
-			return err
-		}
-	}
-	for _, ev := range st.Events {
-		if err := t.Audit(ev); err != nil {
-			return err
-		}
-	}
-	if err := t.observe(explain.Observation{Tenant: d.Tenant, Run: d.Run, At: st.At, Kind: explain.Decision, Title: st.Title, Text: st.Text, Intent: d.Intent, Detail: decidedBy(st)}); err != nil {
-		return err
-	}
-	if err := t.announceVerdict(d, st.At); err != nil {
-		return err
-	}
-	switch st.To {
-	case "":
-		return nil
-	case intent.Approved:
-		return t.enqueue(d.Tenant, commit.MsgDispatch, d.Intent, st.At)
-	default:
-		return t.enqueue(d.Tenant, commit.MsgSegment, d.Run, st.At)
-	}
 }

@@ -45,7 +45,7 @@ func (s *Store) PruneRegardless(ctx context.Context, p Prune) error {
 		if _, err := t.rows.of(p.Tenant); err != nil {
 			return err
 		}
-		head, err := auditHead(t.ctx, t.tx, p.Tenant)
+		head, err := auditHead(t.ctx, t.once, p.Tenant)
 		if err != nil {
 			return err
 		}

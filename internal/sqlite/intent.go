@@ -420,24 +420,32 @@ func (s *Store) Repark(ctx context.Context, st commit.Step, it intent.Intent, d 
 	})
 }
 
-// moveIntent changes the state within somebody else's transaction.
-func (t *Tx) moveIntent(tenant ident.Tenant, id string, from, to intent.State, why string, now time.Time) error {
-	if !from.Can(to) {
-		return fault.Newf(fault.Conflict, "an intent can't go from %s to %s", from, to)
-	}
-	x, err := t.intentAt(tenant, id, from)
-	if err != nil {
-		return err
-	}
-	return t.put(x, cols{"state": to, "why": why, "updated_at": now})
-}
-
 // enqueue puts work into the outbox; work that waits there already is due at
 // the earlier of the two times, and its generation says that it was asked for
 // again: who is carrying out the former does not take it out.
 func (t *Tx) enqueue(tenant ident.Tenant, kind, ref string, due time.Time) error {
-	*t.queued = true
-	_, err := t.Exec(`INSERT INTO outbox (tenant, kind, ref, due_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (tenant, kind, ref) DO UPDATE SET due_at = min(outbox.due_at, excluded.due_at), generation = outbox.generation + 1`, tenant, kind, ref, ms(due))
-	return err
+	return t.enqueueAll([]message{{tenant, kind, ref, ms(due)}})
+}
+
+// message is work for the outbox.
+type message struct {
+	tenant    ident.Tenant
+	kind, ref string
+	due       int64 // in milliseconds
+}
+
+// enqueueAll does so with several; the same work is put in once.
+func (t *Tx) enqueueAll(all []message) error {
+	done := make(map[message]bool, len(all))
+	for _, m := range all {
+		if done[m] {
+			continue
+		}
+		done[m], *t.queued = true, true
+		if _, err := t.Exec(`INSERT INTO outbox (tenant, kind, ref, due_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (tenant, kind, ref) DO UPDATE SET due_at = min(outbox.due_at, excluded.due_at), generation = outbox.generation + 1`, m.tenant, m.kind, m.ref, m.due); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -55,7 +55,7 @@ func (t *Tx) prune(p Prune) (PrunedTo, error) {
 	if err != nil {
 		return PrunedTo{}, err
 	}
-	head, err := auditHead(t.ctx, t.tx, p.Tenant) // what this transaction appends is not there yet
+	head, err := auditHead(t.ctx, t.once, p.Tenant) // what this transaction appends is not there yet
 	if err != nil {
 		return PrunedTo{}, err
 	}
@@ -97,7 +97,7 @@ func (t *Tx) toPrune(tenant ident.Tenant, last audit.Pruned, end int64) (out []a
 	var kept audit.KeptList
 	next := last.Minimum
 	for from := int64(0); from < end; {
-		rows, err := auditRows(t.ctx, t.tx, tenant, audit.Filter{}, from, reindexPage)
+		rows, err := auditRows(t.ctx, t.once, tenant, audit.Filter{}, from, reindexPage)
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +117,7 @@ func (t *Tx) toPrune(tenant ident.Tenant, last audit.Pruned, end int64) (out []a
 			} else if next++; r.Index != next-1 {
 				return nil, errPrune
 			}
-			hash, err := auditHashes(t.ctx, t.tx, tenant, []int64{tlog.StoredHashIndex(0, r.Index)})
+			hash, err := auditHashes(t.ctx, t.once, tenant, []int64{tlog.StoredHashIndex(0, r.Index)})
 			if err != nil || hash[0] != audit.Leaf(r.Entry) {
 				return nil, errPrune
 			}

@@ -285,3 +285,26 @@ func (t *Tx) requeue(x *row) error {
 	_, err := t.Exec(`UPDATE decision_team SET state = $1 WHERE tenant = $2 AND decision = $3`, x.text("state"), x.tenant(), x.text("id"))
 	return err
 }
+
+// requeueAll does so with Decisions that are in one state each.
+func (t *Tx) requeueAll(rows []*row) error {
+	type queue struct {
+		tenant ident.Tenant
+		state  string
+	}
+	ids := map[queue][]string{}
+	for _, x := range rows {
+		q := queue{x.tenant(), x.text("state")}
+		ids[q] = append(ids[q], x.text("id"))
+	}
+	for q, list := range ids {
+		b, err := json.Marshal(list)
+		if err != nil {
+			return fault.Wrap(fault.Internal, "moving Decisions to another queue", err)
+		}
+		if _, err := t.Exec(`UPDATE decision_team SET state = $1 WHERE tenant = $2 AND decision IN (SELECT value FROM json_each($3))`, q.state, q.tenant, string(b)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

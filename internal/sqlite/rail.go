@@ -20,20 +20,49 @@ func (s *Store) Observe(ctx context.Context, o explain.Observation) error {
 
 // observe appends to a Run's rail. What is written after an entry of the audit log,
 // in the same step, is linked to it.
-func (t *Tx) observe(o explain.Observation) error {
-	detail, entry := "", sql.NullInt64{}
-	if o.Detail != nil {
-		b, err := json.Marshal(o.Detail)
-		if err != nil {
-			return fault.Wrap(fault.Internal, "encoding an observation", err)
-		}
-		detail = string(b)
+func (t *Tx) observe(o explain.Observation) error { return t.observeAll([]line{t.lineOf(o)}) }
+
+// line is what is appended to a Run's rail.
+type line struct {
+	explain.Observation
+	entry sql.NullInt64
+}
+
+// lineOf links an Observation to the last entry that the step has appended.
+func (t *Tx) lineOf(o explain.Observation) (l line) {
+	l.Observation = o
+	l.entry.Int64, l.entry.Valid = t.entries[o.Tenant]
+	return l
+}
+
+// observeAll appends to Runs' rails, in this order.
+func (t *Tx) observeAll(lines []line) error {
+	type rail struct {
+		tenant ident.Tenant
+		run    string
 	}
-	entry.Int64, entry.Valid = t.entries[o.Tenant]
-	_, err := t.Exec(`INSERT INTO observation (tenant, run, seq, at, kind, title, text, intent, data, detail, entry)
-		VALUES ($1, $2, (SELECT COALESCE(max(seq), 0) + 1 FROM observation WHERE tenant = $1 AND run = $2), $3, $4, $5, $6, $7, $8, $9, $10)`,
-		o.Tenant, o.Run, ms(o.At), o.Kind, o.Title, o.Text, o.Intent, string(o.Data), detail, entry)
-	return err
+	last := map[rail]int64{}
+	rows := make([][]any, len(lines))
+	for i, l := range lines {
+		detail, r := "", rail{l.Tenant, l.Run}
+		if l.Detail != nil {
+			b, err := json.Marshal(l.Detail)
+			if err != nil {
+				return fault.Wrap(fault.Internal, "encoding an observation", err)
+			}
+			detail = string(b)
+		}
+		if _, has := last[r]; !has {
+			seq := int64(0)
+			if err := t.QueryRow("SELECT COALESCE(max(seq), 0) FROM observation WHERE tenant = $1 AND run = $2", l.Tenant, l.Run).Scan(&seq); err != nil {
+				return storeErr("writing the rail", err)
+			}
+			last[r] = seq
+		}
+		last[r]++
+		rows[i] = []any{string(l.Tenant), l.Run, last[r], ms(l.At), string(l.Kind), l.Title, l.Text, l.Intent, string(l.Data), detail, l.entry}
+	}
+	return storeErr("writing the rail", insertMany(t.ctx, t.once, "INSERT INTO observation (tenant, run, seq, at, kind, title, text, intent, data, detail, entry)", rows))
 }
 
 const railColumns = "SELECT seq, at, kind, title, text, intent, data, detail, entry FROM observation WHERE tenant = $1 AND run = $2 "

@@ -52,7 +52,7 @@ func (t *Tx) replay(tenant ident.Tenant, head audit.Head) (*facts, error) {
 	}
 	f.minimum = pruned.Minimum
 	err = audit.Replay(head, pruned.Minimum, func(from int64, limit int) ([]audit.Row, error) {
-		return auditRows(t.ctx, t.tx, tenant, audit.Filter{}, from, limit)
+		return auditRows(t.ctx, t.once, tenant, audit.Filter{}, from, limit)
 	}, func(from, n int64) ([]tlog.Hash, error) { return t.leaves(tenant, from, n) }, func(e audit.Entry) { f.add(tenant, e) })
 	if fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound) {
 		return nil, nil //nolint:nilnil // no facts is an answer: then nothing of these rows can be trusted
@@ -70,7 +70,7 @@ func newFacts() *facts {
 type logOf struct{ t *Tx }
 
 func (l logOf) List(ctx context.Context, t ident.Tenant, f audit.Filter, from int64, limit int) ([]audit.Row, error) {
-	return auditRows(ctx, l.t.tx, t, f, from, limit)
+	return auditRows(ctx, l.t.once, t, f, from, limit)
 }
 
 // leaves are the stored hashes of entries.
@@ -79,7 +79,7 @@ func (t *Tx) leaves(tenant ident.Tenant, from, n int64) ([]tlog.Hash, error) {
 	for i := range at {
 		at[i] = tlog.StoredHashIndex(0, from+int64(i))
 	}
-	return auditHashes(t.ctx, t.tx, tenant, at)
+	return auditHashes(t.ctx, t.once, tenant, at)
 }
 
 func (f *facts) add(tenant ident.Tenant, e audit.Entry) {

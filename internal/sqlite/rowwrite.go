@@ -80,6 +80,10 @@ func (t *Tx) learn(r *row) (known, error) {
 	if err != nil {
 		return known{}, err
 	}
+	if !r.alive() { // only of live rows more is known
+		r.mac, err = t.s.mac(r, macRow)
+		return known{}, err
+	}
 	return t.s.learn(r, a.key)
 }
 

@@ -51,8 +51,9 @@ const File = "sallyport.db"
 type Store struct {
 	dir   string
 	lock  *dirLock
-	rw    *sql.DB // one connection, used by the writer alone
-	ro    *sql.DB // a pool of readers, query_only
+	rw    *sql.DB   // one connection, used by the writer alone
+	once  *prepared // that connection
+	ro    *sql.DB   // a pool of readers, query_only
 	seq   *audit.Sequencer
 	queue chan *job
 	guard Guard
@@ -116,7 +117,8 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := f.Close(); err != nil {
 		return fileErr("opening the database", err)
 	}
-	if s.rw, err = openDB(path, "_txlock=immediate"); err != nil {
+	// 8 MB of pages, where 2 are usual: what one transaction changes has room.
+	if s.rw, err = openDB(path, "_txlock=immediate&_pragma=cache_size(-8192)"); err != nil {
 		return err
 	}
 	s.rw.SetMaxOpenConns(1)
@@ -130,6 +132,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := s.lock.setMade(); err != nil {
+		return err
+	}
+	if s.once, err = newPrepared(ctx, s.rw); err != nil {
 		return err
 	}
 	if s.ro, err = openDB(path, "_pragma=query_only(1)"); err != nil {
@@ -159,6 +164,9 @@ func (s *Store) Close() error {
 
 func (s *Store) closeFiles() error {
 	var errs []error
+	if s.once != nil {
+		errs = append(errs, s.once.close())
+	}
 	for _, db := range []*sql.DB{s.ro, s.rw} {
 		if db != nil {
 			errs = append(errs, db.Close())

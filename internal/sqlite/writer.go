@@ -19,8 +19,7 @@ const maxBatch = 512
 type Tx struct {
 	s    *Store
 	ctx  context.Context
-	tx   *sql.Tx
-	once *prepared    // tx, for what is said more than once
+	once *prepared    // the writer's connection, in which the transaction is
 	log  *audit.Batch // of the transaction: the audit log's appends
 	rows *batch       // of the transaction: what becomes known of rows that steer
 	// queued is set when the step put something into the outbox.
@@ -125,14 +124,14 @@ func (s *Store) breakDown(why error) {
 
 func (s *Store) transact(jobs []*job) error {
 	ctx := context.Background() // a step that has begun is never cut
-	tx, err := s.rw.BeginTx(ctx, nil)
+	tx, err := s.once.conn.BeginTx(ctx, nil)
 	if err != nil {
 		return storeErr("beginning a transaction", err)
 	}
 	defer tx.Rollback() // after a commit it is a no-op
 	rows, queued, notices := s.begin(), false, false
-	log := s.seq.Begin(auditTx{ctx, tx, rows.heads})
-	t := &Tx{s: s, ctx: ctx, tx: tx, once: newPrepared(tx), log: log, rows: rows, entries: map[ident.Tenant]int64{}, queued: &queued, notices: &notices, shred: &s.shred}
+	log := s.seq.Begin(auditTx{ctx, s.once, rows.heads})
+	t := &Tx{s: s, ctx: ctx, once: s.once, log: log, rows: rows, entries: map[ident.Tenant]int64{}, queued: &queued, notices: &notices, shred: &s.shred}
 	if err := t.steps(jobs); err != nil {
 		return err
 	}
@@ -174,13 +173,9 @@ func signal(there bool, to chan<- struct{}) {
 // which still has the pages as they were before the last writes. It reports
 // whether it did: a reader can be in the way, and then the next commit tries again.
 func (s *Store) emptyWAL(ctx context.Context) bool {
-	conn, err := s.rw.Conn(ctx)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = conn.Close() }() // it goes back to the pool
+	conn := s.once.conn
 	var busy, pages, moved int
-	_, err = conn.ExecContext(ctx, "PRAGMA busy_timeout = 100") // every other write waits for this one
+	_, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 100") // every other write waits for this one
 	if err == nil {
 		err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
 	}
@@ -232,23 +227,25 @@ func step(t *Tx, j *job) error {
 		j.err = fault.Wrap(fault.Unavailable, "waiting for the store", j.ctx.Err())
 		return nil
 	}
-	if _, err := t.tx.ExecContext(t.ctx, "SAVEPOINT step"); err != nil {
+	if _, err := t.once.ExecContext(t.ctx, "SAVEPOINT step"); err != nil {
 		return storeErr("beginning a step", err)
 	}
 	clear(t.entries)
 	mark, known := t.log.Mark(), len(t.rows.undo)
 	j.err = t.run(j.fn)
-	end := "RELEASE step"
+	ends := []string{"RELEASE step"}
 	if j.err != nil {
 		t.log.Reset(mark)
 		t.rows.back(known)
-		end = "ROLLBACK TO step; RELEASE step"
+		ends = []string{"ROLLBACK TO step", "RELEASE step"}
 	}
-	if _, err := t.tx.ExecContext(t.ctx, end); err != nil {
-		if fault.Is(j.err, fault.Unavailable) {
-			return j.err // it ended the whole transaction, and says why
+	for _, end := range ends {
+		if _, err := t.once.ExecContext(t.ctx, end); err != nil {
+			if fault.Is(j.err, fault.Unavailable) {
+				return j.err // it ended the whole transaction, and says why
+			}
+			return storeErr("ending a step", err)
 		}
-		return storeErr("ending a step", err)
 	}
 	return nil
 }
@@ -265,7 +262,7 @@ func (t *Tx) run(fn func(*Tx) error) error {
 
 // Exec runs a statement of the step.
 func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
-	r, err := t.once.exec(t.ctx, query, args...)
+	r, err := t.once.ExecContext(t.ctx, query, args...)
 	return r, storeErr("writing", err)
 }
 

@@ -16,6 +16,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -61,6 +63,10 @@ type Options struct {
 	Data        string // directory of its state, made with mode 0700
 	Credentials string // path of the credentials file, see [Credential]
 	Behaviour   string // mode at start, normal when empty
+	// Wait is how long it waits for an address that somebody else has, 10 seconds
+	// when zero: who was killed, or a connection that got the port meanwhile, lets go
+	// of it soon.
+	Wait time.Duration
 }
 
 // Running is a system that answers.
@@ -106,18 +112,18 @@ func (sys System) Start(ctx context.Context, o Options) (_ *Running, err error) 
 		return nil, err
 	}
 	ctx, run.cancel = context.WithCancel(ctx)
-	if run.Addr, err = run.listen(ctx, o.Addr, c.api()); err != nil {
+	if run.Addr, err = run.listen(ctx, o.Addr, o.Wait, c.api()); err != nil {
 		return nil, err
 	}
 	if o.Control != "" {
-		if run.Control, err = run.listen(ctx, o.Control, c.control()); err != nil {
+		if run.Control, err = run.listen(ctx, o.Control, o.Wait, c.control()); err != nil {
 			return nil, err
 		}
 	}
 	return run, nil
 }
 
-func (run *Running) listen(ctx context.Context, addr string, h http.Handler) (string, error) {
+func (run *Running) listen(ctx context.Context, addr string, wait time.Duration, h http.Handler) (string, error) {
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
@@ -128,7 +134,7 @@ func (run *Running) listen(ctx context.Context, addr string, h http.Handler) (st
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return "", errors.New("the example's systems listen on loopback addresses only, like 127.0.0.1:0")
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	l, err := bind(ctx, addr, cmp.Or(wait, 10*time.Second))
 	if err != nil {
 		return "", fmt.Errorf("listening: %w", err)
 	}
@@ -143,6 +149,26 @@ func (run *Running) listen(ctx context.Context, addr string, h http.Handler) (st
 	run.servers = append(run.servers, srv)
 	go func() { _ = srv.Serve(l) }() // ends with ErrServerClosed when run is closed
 	return l.Addr().String(), nil
+}
+
+// bind listens on an address, as soon as nobody else does. It never takes another
+// one: what was prepared for this system names where it is.
+func bind(ctx context.Context, addr string, wait time.Duration) (net.Listener, error) {
+	limit, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return l, err
+		}
+		select {
+		case <-limit.Done():
+			return nil, fmt.Errorf("another program has it, and did not let go of it in %s: %w", wait, err)
+		case <-retry.C:
+		}
+	}
 }
 
 // Close lets go of held requests, gives the others two seconds, and closes the
@@ -183,6 +209,7 @@ func (sys System) Main(ctx context.Context, args []string, stdout io.Writer) err
 	fs.StringVar(&o.Credentials, "credentials", "", "JSON `file` with the credentials to accept, mode 0600")
 	fs.StringVar(&o.Control, "control", "", "loopback `address` of the control listener (counts, test behaviours)")
 	fs.StringVar(&o.Behaviour, "behaviour", "", "test behaviour to start with")
+	fs.DurationVar(&o.Wait, "wait", 0, "how `long` to wait for an address that is taken (10s)")
 	die := fs.Bool("die-with-stdin", false, "exit when standard input ends")
 	if sys.Flags != nil {
 		sys.Flags(fs)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sallyport.dev/examples/vendor-onboarding/system"
 	"sallyport.dev/examples/vendor-onboarding/system/systemtest"
@@ -299,6 +301,41 @@ func TestCredentialsAreReplacedWithoutARestart(t *testing.T) {
 	}
 	if got := [2]int{reload(), get(next)}; got != [2]int{409, 200} {
 		t.Errorf("with a damaged file: %v", got)
+	}
+}
+
+// taken is an address that somebody listens on.
+func taken(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+func TestASystemWaitsForItsAddressAndTakesNoOther(t *testing.T) {
+	good := filepath.Join(t.TempDir(), "keys.json")
+	systemtest.WriteKeys(t, good, keys...)
+	l, sys := taken(t), things(new(atomic.Int64))
+	open := sys.Open
+	sys.Open = func(dir string) (*system.Service, error) { // the last thing before it listens
+		time.AfterFunc(200*time.Millisecond, func() { _ = l.Close() })
+		return open(dir)
+	}
+	run, err := sys.Start(t.Context(), system.Options{Addr: l.Addr().String(), Data: t.TempDir(), Credentials: good, Wait: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer run.Close()
+	if run.Addr != l.Addr().String() {
+		t.Errorf("it listens on %s instead of %s", run.Addr, l.Addr())
+	}
+	still := taken(t).Addr().String()
+	_, err = things(new(atomic.Int64)).Start(t.Context(), system.Options{Addr: still, Data: t.TempDir(), Credentials: good, Wait: time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), still) || !strings.Contains(err.Error(), "another program has it") {
+		t.Errorf("with an address that stays taken: %v", err)
 	}
 }
 

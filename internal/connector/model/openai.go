@@ -3,10 +3,6 @@ package model
 import (
 	"encoding/json"
 
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/packages/param"
-	"github.com/openai/openai-go/v3/shared"
-
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/fault"
 )
@@ -18,57 +14,104 @@ type openaiCodec struct{ own bool }
 
 func (openaiCodec) headers() map[string]string { return map[string]string{} }
 
+// openaiRequest is what of a chat completion's request is used:
+// https://platform.openai.com/docs/api-reference/chat/create.
+type openaiRequest struct {
+	Messages            []openaiMessage `json:"messages"`
+	Model               string          `json:"model"`
+	MaxCompletionTokens *int            `json:"max_completion_tokens,omitempty"`
+	MaxTokens           *int            `json:"max_tokens,omitempty"`
+	Store               *bool           `json:"store,omitempty"`
+	Tools               []openaiTool    `json:"tools,omitempty"`
+}
+
+type openaiMessage struct {
+	Role       string       `json:"role"`
+	Content    *string      `json:"content,omitempty"`
+	ToolCallID string       `json:"tool_call_id,omitempty"`
+	ToolCalls  []openaiCall `json:"tool_calls,omitempty"`
+}
+
+type openaiCall struct {
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"` // JSON
+	} `json:"function"`
+}
+
+type openaiTool struct {
+	Type     string `json:"type"`
+	Function struct {
+		Name        string         `json:"name"`
+		Description string         `json:"description,omitempty"`
+		Parameters  map[string]any `json:"parameters,omitempty"` // JSON Schema
+	} `json:"function"`
+}
+
+// openaiResponse is what of a chat completion is used.
+type openaiResponse struct {
+	Model   string `json:"model"`
+	Choices []struct {
+		FinishReason string `json:"finish_reason"`
+		Message      struct {
+			Content   string       `json:"content"` // null is ""
+			Refusal   string       `json:"refusal"`
+			ToolCalls []openaiCall `json:"tool_calls"`
+		} `json:"message"`
+	} `json:"choices"`
+	Usage struct {
+		PromptTokens     int64 `json:"prompt_tokens"`
+		CompletionTokens int64 `json:"completion_tokens"`
+	} `json:"usage"`
+}
+
 func (c openaiCodec) encode(model string, maxTokens int, r Request) ([]byte, error) {
-	p := openai.ChatCompletionNewParams{Model: model}
+	p := openaiRequest{Model: model}
 	if c.own {
-		p.MaxCompletionTokens, p.Store = param.NewOpt(int64(maxTokens)), param.NewOpt(false)
+		p.MaxCompletionTokens, p.Store = &maxTokens, new(false)
 	} else {
-		p.MaxTokens = param.NewOpt(int64(maxTokens))
+		p.MaxTokens = &maxTokens
 	}
 	for _, m := range r.Messages {
 		switch m.Role {
 		case System:
-			p.Messages = append(p.Messages, openai.SystemMessage(m.Content))
+			p.Messages = append(p.Messages, openaiMessage{Role: "system", Content: &m.Content})
 		case User:
-			p.Messages = append(p.Messages, openai.UserMessage(m.Content))
+			p.Messages = append(p.Messages, openaiMessage{Role: "user", Content: &m.Content})
 		case ToolRole:
-			p.Messages = append(p.Messages, openai.ToolMessage(m.Content, m.ToolCallID))
+			p.Messages = append(p.Messages, openaiMessage{Role: "tool", Content: &m.Content, ToolCallID: m.ToolCallID})
 		default:
 			p.Messages = append(p.Messages, openaiAssistant(m))
 		}
 	}
 	for _, t := range r.Tools {
-		var schema map[string]any
-		if err := json.Unmarshal(t.Schema, &schema); err != nil {
+		f := openaiTool{Type: "function"}
+		if err := json.Unmarshal(t.Schema, &f.Function.Parameters); err != nil {
 			return nil, err
 		}
-		f := shared.FunctionDefinitionParam{Name: t.Name, Parameters: schema}
-		if t.Description != "" {
-			f.Description = param.NewOpt(t.Description)
-		}
-		p.Tools = append(p.Tools, openai.ChatCompletionFunctionTool(f))
+		f.Function.Name, f.Function.Description = t.Name, t.Description
+		p.Tools = append(p.Tools, f)
 	}
 	return json.Marshal(p)
 }
 
-func openaiAssistant(m Message) openai.ChatCompletionMessageParamUnion {
-	var a openai.ChatCompletionAssistantMessageParam
+func openaiAssistant(m Message) openaiMessage {
+	a := openaiMessage{Role: "assistant"}
 	if m.Content != "" || len(m.ToolCalls) == 0 {
-		a.Content.OfString = param.NewOpt(m.Content)
+		a.Content = &m.Content
 	}
 	for _, call := range m.ToolCalls {
-		a.ToolCalls = append(a.ToolCalls, openai.ChatCompletionMessageToolCallUnionParam{
-			OfFunction: &openai.ChatCompletionMessageFunctionToolCallParam{
-				ID:       call.ID,
-				Function: openai.ChatCompletionMessageFunctionToolCallFunctionParam{Name: call.Name, Arguments: string(call.Args)},
-			},
-		})
+		c := openaiCall{ID: call.ID, Type: "function"}
+		c.Function.Name, c.Function.Arguments = call.Name, string(call.Args)
+		a.ToolCalls = append(a.ToolCalls, c)
 	}
-	return openai.ChatCompletionMessageParamUnion{OfAssistant: &a}
+	return a
 }
 
 func (openaiCodec) decode(body []byte) (Response, connector.Usage, error) {
-	var in openai.ChatCompletion
+	var in openaiResponse
 	if !isObject(body) || json.Unmarshal(body, &in) != nil {
 		return Response{}, connector.Usage{}, notCompletion()
 	}
