@@ -32,6 +32,8 @@ var commands = []string{
 	"incident list", "incident list --state all", "incident show SECRET", "incident close SECRET --outcome explained --note SECRET", "incident promote SECRET --name SECRET --any-origin", "incident dismiss SECRET --note SECRET",
 	"intent propose RUN --connection SECRET --tool SECRET --args {\"a\":\"SECRET\"}", "run end RUN --verdict SECRET --summary SECRET", "decision approve SECRET", "decision reject SECRET",
 	"decision edit SECRET --args {\"a\":\"SECRET\"} --reason SECRET", "decision ask SECRET SECRET", "decision answer --run RUN SECRET SECRET", "decision break-glass SECRET --reason SECRET",
+	"integration list", "integration show SECRET", "integration pull SECRET --connection SECRET", "integration test SECRET", "integration changes --all",
+	"integration accept SECRET --reason SECRET --stdin", "integration refuse SECRET --reason SECRET --stdin",
 	"decision watch --for 1s", "channel list", "channel show SECRET", "channel test SECRET",
 	"stop all --reason SECRET", // the last: nothing goes on after it
 }

@@ -178,7 +178,7 @@ func (s Scope) normal() (Scope, error) {
 	for _, sch := range s.Schemes {
 		switch sch {
 		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeHeader, resource.SchemeQuery,
-			resource.SchemeEnv, resource.SchemeFile, resource.SchemeOAuthClient, resource.SchemeOAuthUser,
+			resource.SchemeEnv, resource.SchemeFile, resource.SchemeOAuthClient,
 			resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin:
 		default:
 			return Scope{}, fault.Newf(fault.Invalid, "the scheme %q of the usage scope is not known", fault.Quote(string(sch)))
