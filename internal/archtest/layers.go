@@ -64,6 +64,7 @@ var Layers = []Layer{
 			{{"internal/vault", "encrypted Secrets; opens doors, hands out no keys"}},
 			{
 				{"internal/vault/httpcred", "the door to an HTTP system: injects, scrubs"},
+				{"internal/vault/oauthcred", "access tokens: client credentials of one pinned issuer"},
 				{"internal/vault/smtpcred", "the door to a mail server: signs in, hands messages over"},
 				{"internal/vault/kek", "seals: key file, passphrase, transit, exec"},
 			},

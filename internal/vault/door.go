@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -25,6 +26,7 @@ type DoorSpec struct {
 	Method      string            // of HTTP: the door refuses every other
 	Mission     string            // of the Run, for a usage scope that names Missions
 	Base        http.RoundTripper // the transport, without a credential
+	Resource    string            // of the scheme oauth-client: the URL that a token is for
 }
 
 // Meta is what a reference resolves to, without opening anything.
@@ -113,9 +115,12 @@ func notFound(name string) error {
 //
 // Denied: the version is not usable, or the use is outside its usage scope.
 // Conflict: the reference pins another version than was decided on.
-func (v *Vault) Open(_ context.Context, d DoorSpec) (http.RoundTripper, error) {
-	if d.Auth.Scheme == resource.SchemeNone {
+func (v *Vault) Open(ctx context.Context, d DoorSpec) (http.RoundTripper, error) {
+	switch d.Auth.Scheme { //nolint:exhaustive // all others are a field of the Secret
+	case resource.SchemeNone:
 		return v.openBare(d)
+	case resource.SchemeOAuthClient:
+		return v.openOAuth(ctx, d)
 	}
 	t, err := v.take(d)
 	if err != nil {
@@ -149,6 +154,7 @@ type taken struct {
 	packed plain.Value
 	fields map[string]plain.Value // in packed's memory
 	known  *scrub.Set             // of the tenant
+	id     string                 // of the Secret and its version
 }
 
 // take decrypts the version that a door is for; see Open for its errors.
@@ -177,7 +183,7 @@ func (v *Vault) take(d DoorSpec) (taken, error) {
 		return taken{}, err
 	}
 	packed, fields, err := v.decrypt(ten, e, ver.Version)
-	return taken{packed, fields, ten.set}, err
+	return taken{packed, fields, ten.set, fmt.Sprintf("%s@%d", e.head.ID, ver.Version)}, err
 }
 
 // Carried says whether a request failed because the door met known secrets in it,

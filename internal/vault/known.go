@@ -38,7 +38,7 @@ func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error)
 	}
 	lists, errs := make([][]scrub.Secret, len(uses)), make([]error, len(uses))
 	beside(len(uses), func(i int) { lists[i], errs[i] = v.knownOf(ten, uses[i].e, uses[i].n) })
-	list = slices.Concat(lists...)
+	list = append(slices.Concat(lists...), ten.remembered()...)
 	if err = errors.Join(errs...); err != nil {
 		wipe()
 		return nil, nil, err

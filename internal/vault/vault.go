@@ -56,6 +56,7 @@ type Vault struct {
 	holder scrub.Holder // the secrets of all tenants; outlives sealing
 
 	nonces nonces // of values on their way in
+	tokens tokens // that it has got for itself
 
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal
@@ -86,6 +87,7 @@ type tenant struct {
 	secrets  map[string]*entry // by name
 	set      *scrub.Set        // of all versions that are not destroyed
 	bad      error             // why all of it is refused: the register is not the last one
+	learned  []scrub.Secret    // tokens that the vault has got at run time; in no store
 }
 
 // entry is a Secret and its ciphertexts.
