@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ func newOffice(t *testing.T) *office {
 			id, secret, _ := r.BasicAuth()
 			_ = r.ParseForm()
 			if o.asked = r.PostForm; o.status != 0 || id != "client-1" || secret != canary1 {
-				w.WriteHeader(max(o.status, 401))
+				w.WriteHeader(cmp.Or(o.status, 401))
 				_, _ = io.WriteString(w, `{"error":"`+canary1+`"}`)
 				return
 			}
@@ -77,7 +78,7 @@ func (o *office) set(f func()) {
 	f()
 }
 
-func (o *office) spec(t *testing.T) vault.DoorSpec {
+func (o *office) spec(t testing.TB) vault.DoorSpec {
 	u, err := url.Parse(o.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +137,7 @@ func TestATokenIsGotOnceAndIsAKnownSecret(t *testing.T) {
 	}
 	// What changes the known secrets for another reason forgets none.
 	f.set(acme, "other", "cnry-55d90Rt2QsB8h-other")
-	if _, err := f.Remove(t.Context(), acme, "other", admin(acme)); err != nil {
+	if err := f.Remove(t.Context(), acme, "other", admin(acme)); err != nil {
 		t.Fatal(err)
 	}
 	if len(f.Scrub(acme).Contains([]byte(o.token(1)))) == 0 {
@@ -172,13 +173,17 @@ func TestTheClientsSecretGoesToTheIssuerAlone(t *testing.T) {
 		spoil func(*office)
 		kind  fault.Kind
 	}{
-		"an endpoint elsewhere":       {func(o *office) { o.endpoint = thief.URL + "/token" }, fault.Invalid},
-		"another issuer":              {func(o *office) { o.issuer = "https://other.example" }, fault.Invalid},
-		"metadata of another server":  {func(o *office) { o.prm = `{"resource":"https://other.example","authorization_servers":["` + o.URL + `"]}` }, fault.Denied},
-		"a resource of other issuers": {func(o *office) { o.prm = `{"resource":"` + o.URL + `/mcp","authorization_servers":["` + thief.URL + `"]}` }, fault.Denied},
-		"a redirect":                  {func(o *office) { o.status = 307 }, fault.Unavailable},
-		"a refusal":                   {func(o *office) { o.status = 403 }, fault.Denied},
-		"a failure":                   {func(o *office) { o.status = 500 }, fault.Unavailable},
+		"an endpoint elsewhere": {func(o *office) { o.endpoint = thief.URL + "/token" }, fault.Invalid},
+		"another issuer":        {func(o *office) { o.issuer = "https://other.example" }, fault.Invalid},
+		"metadata of another server": {func(o *office) {
+			o.prm = `{"resource":"https://other.example","authorization_servers":["` + o.URL + `"]}`
+		}, fault.Denied},
+		"a resource of other issuers": {func(o *office) {
+			o.prm = `{"resource":"` + o.URL + `/mcp","authorization_servers":["` + thief.URL + `"]}`
+		}, fault.Denied},
+		"a redirect": {func(o *office) { o.status = 307 }, fault.Unavailable},
+		"a refusal":  {func(o *office) { o.status = 403 }, fault.Denied},
+		"a failure":  {func(o *office) { o.status = 500 }, fault.Unavailable},
 	} {
 		o, f := newOffice(t), start(t)
 		f.client(o)
