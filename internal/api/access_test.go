@@ -57,6 +57,13 @@ var matrix = map[string]expected{
 	"POST /v1/me/password":        signedIn(400),
 	"GET /v1/me":                  signedIn(200),
 
+	"GET /v1/integrations":                     only(200, "builder", "admin", "auditor"),
+	"POST /v1/integrations/{integration}/pull": only(404, "builder", "admin"),
+	"POST /v1/integrations/{integration}/test": only(404, "builder", "admin"),
+	"GET /v1/tool-changes":                     only(200, "builder", "admin", "auditor"),
+	"POST /v1/tool-changes/{change}/accept":    only(403), // without a proof
+	"POST /v1/tool-changes/{change}/refuse":    only(403),
+
 	"GET /v1/missions":                    signedIn(200),
 	"POST /v1/missions/{mission}/runs":    only(404, "requester"),
 	"POST /v1/missions/{mission}/hand-in": only(404, "requester"),

@@ -70,6 +70,7 @@ var Layers = []Layer{
 			{
 				{"internal/vault/proccred", "the door to a server that is a child: starts, confines, pairs answers"},
 				{"internal/vault/httpcred", "the door to an HTTP system: injects, scrubs"},
+				{"internal/vault/oauthcred", "access tokens: client credentials of one pinned issuer"},
 				{"internal/vault/smtpcred", "the door to a mail server: signs in, hands messages over"},
 				{"internal/vault/kek", "seals: key file, passphrase, transit, exec"},
 			},

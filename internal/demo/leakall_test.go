@@ -161,6 +161,7 @@ var unused = map[string]string{
 	"outbox":         "it is empty when everything was carried out; the same test searches it on the way",
 	"policy_use":     "no Policy of the example has a limit; its rows have digests, ids and numbers",
 	"transcript":     "it is of the built-in Worker, which the same test has, and searches",
+	"tool_change":    "no system of the example is an MCP server; its rows have definitions, which the tests of app search",
 	"audit_cosigned": "no witness is configured; it is what audit_head has, with signatures of others",
 }
 

@@ -157,13 +157,12 @@ func (k simKind) Render(tool string, args json.RawMessage, ref string) (intent.R
 	return r, nil
 }
 func (simKind) Do(ctx context.Context, door http.RoundTripper, call connector.Call) connector.Answer {
-	tool, req := call.Tool, call.Request
-	r, err := http.NewRequestWithContext(ctx, req.Method, req.URL, http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, call.Request.Method, call.Request.URL, http.NoBody)
 	if err != nil {
 		panic(err)
 	}
-	r.Header.Set("Idempotency-Key", req.Headers["Idempotency-Key"])
-	return door.(simDoor).send(tool, r)
+	r.Header.Set("Idempotency-Key", call.Request.Headers["Idempotency-Key"])
+	return door.(simDoor).send(call.Tool, r)
 }
 
 // newSimWorld makes the model at the beginning of a schedule.

@@ -99,7 +99,7 @@ func (g *Gate) Survey(ctx context.Context, who ident.Principal, conn string) (co
 		return none, err
 	}
 	door, err := g.Vault.Open(ctx, vault.DoorSpec{Tenant: who.Tenant, Secret: meta.Name, Version: meta.Version, Auth: c.Auth, Origin: m.Origin,
-		Integration: in.Name, Method: http.MethodPost, Base: g.Transport(m)})
+		Integration: in.Name, Method: http.MethodPost, Base: g.Transport(m), Resource: endpoint(in.Integration)})
 	if err != nil {
 		return none, err
 	}
@@ -114,4 +114,12 @@ func (g *Gate) Survey(ctx context.Context, who ident.Principal, conn string) (co
 func (g *Gate) reach(ctx context.Context, m *catalog.Match) error {
 	_, _, err := dial.Send(ctx, g.Transport(m), intent.Request{Method: http.MethodHead, URL: dial.URL(m.Origin) + "/"}, dial.Call{Timeout: 15 * time.Second, MaxBody: 1 << 20})
 	return err
+}
+
+// endpoint is the URL that a token for a system is for; "" where there is none.
+func endpoint(in *resource.Integration) string {
+	if in.MCP == nil {
+		return ""
+	}
+	return in.MCP.URL
 }

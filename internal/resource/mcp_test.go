@@ -68,10 +68,10 @@ func TestTheSchemesOfAnMCPConnection(t *testing.T) {
 		{resource.Auth{Scheme: resource.SchemeEnv, Secret: "x"}, "environment variable"},
 		{resource.Auth{Scheme: resource.SchemeOAuthClient, Secret: "x", Issuer: "https://as.example", Scope: "a b"}, ""},
 		{resource.Auth{Scheme: resource.SchemeOAuthClient, Secret: "x"}, "issuer is missing"},
-		{resource.Auth{Scheme: resource.SchemeOAuthUser, Secret: "x", Issuer: "http://as.example"}, "https URL"},
-		{resource.Auth{Scheme: resource.SchemeOAuthUser, Secret: "x", Issuer: "https://as.example?x"}, "https URL"},
-		{resource.Auth{Scheme: resource.SchemeOAuthUser, Secret: "x", Issuer: "https://as.example", Scope: "a  b"}, "scopes"},
-		{resource.Auth{Scheme: resource.SchemeBearer, Secret: "x", Issuer: "https://as.example"}, "only the schemes"},
+		{resource.Auth{Scheme: resource.SchemeOAuthClient, Secret: "x", Issuer: "http://as.example"}, "https URL"},
+		{resource.Auth{Scheme: resource.SchemeOAuthClient, Secret: "x", Issuer: "https://as.example?x"}, "https URL"},
+		{resource.Auth{Scheme: resource.SchemeOAuthClient, Secret: "x", Issuer: "https://as.example", Scope: "a  b"}, "scopes"},
+		{resource.Auth{Scheme: resource.SchemeBearer, Secret: "x", Issuer: "https://as.example"}, "only the scheme"},
 		{resource.Auth{Scheme: resource.SchemeBearer}, "not a reference"},
 	} {
 		x := &resource.Connection{Head: resource.Head{APIVersion: resource.APIVersion, Kind: resource.KindConnection, Name: "t"}, Integration: "tickets", Tools: []string{}, Auth: c.auth}

@@ -208,7 +208,6 @@ const (
 
 	// Of an MCP server at a URL: a bearer token that the vault gets for itself.
 	SchemeOAuthClient Scheme = "oauth-client" // OAuth client credentials, fields client_id and client_secret
-	SchemeOAuthUser   Scheme = "oauth-user"   // a person's authorization, field refresh_token
 
 	// These are a Channel's, and no Connection's.
 	SchemeSignature Scheme = "signature" // signs a webhook's message
@@ -224,8 +223,8 @@ type Auth struct {
 	// the scheme none alone.
 	Secret string `json:"secret,omitempty" yaml:"secret,omitempty"`
 	Field  string `json:"field,omitempty" yaml:"field,omitempty"` // default "token"
-	// Issuer is the authorization server that the oauth schemes are pinned to; see
-	// RFC 8414. Scope is what is asked of it: words with one space between.
+	// Issuer is the authorization server that the scheme oauth-client is pinned to;
+	// see RFC 8414. Scope is what is asked of it: words with one space between.
 	Issuer string `json:"issuer,omitempty" yaml:"issuer,omitempty"`
 	Scope  string `json:"scope,omitempty" yaml:"scope,omitempty"`
 }

@@ -101,6 +101,7 @@ func (c *change) copyTenant(s *state) {
 		c.ten.register = ten.register
 		c.ten.register.Names = maps.Clone(ten.register.Names)
 		c.ten.set = ten.set
+		c.ten.learned = ten.learned
 	}
 }
 

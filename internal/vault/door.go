@@ -27,6 +27,7 @@ type DoorSpec struct {
 	Method      string            // of HTTP: the door refuses every other
 	Mission     string            // of the Run, for a usage scope that names Missions
 	Base        http.RoundTripper // the transport, without a credential
+	Resource    string            // of the scheme oauth-client: the URL that a token is for
 }
 
 // Meta is what a reference resolves to, without opening anything.
@@ -116,12 +117,15 @@ func notFound(name string) error {
 //
 // Denied: the version is not usable, or the use is outside its usage scope.
 // Conflict: the reference pins another version than was decided on.
-func (v *Vault) Open(_ context.Context, d DoorSpec) (http.RoundTripper, error) {
+func (v *Vault) Open(ctx context.Context, d DoorSpec) (http.RoundTripper, error) {
 	if d.Stdio != nil {
 		return v.openChild(d)
 	}
-	if d.Auth.Scheme == resource.SchemeNone {
+	switch d.Auth.Scheme { //nolint:exhaustive // all others are a field of the Secret
+	case resource.SchemeNone:
 		return v.openBare(d)
+	case resource.SchemeOAuthClient:
+		return v.openOAuth(ctx, d)
 	}
 	t, err := v.take(d)
 	if err != nil {

@@ -30,6 +30,11 @@ const (
 // itself, and may be short or a word.
 const userField = "username"
 
+// clientField is an OAuth client's id, which is as public.
+const clientField = "client_id"
+
+func public(field string) bool { return field == userField || field == clientField }
+
 // Write is a value to store. The bytes of Fields are wiped, whatever happens, and
 // so is what Sealed was decrypted to.
 type Write struct {
@@ -92,9 +97,9 @@ func (w *Write) Check() error {
 		if name == "" || len(name) > maxField || strings.ContainsFunc(name, notFieldName) {
 			return fault.New(fault.Invalid, "a field's name has lower-case letters, digits and underscores only, at most 32")
 		}
-		if name == userField {
+		if public(name) {
 			if len(value) == 0 || len(value) > maxText {
-				return fault.Newf(fault.Invalid, "the user name has from 1 to %d bytes", maxText)
+				return fault.Newf(fault.Invalid, "a user name or client id has from 1 to %d bytes", maxText)
 			}
 			continue
 		}
@@ -178,7 +183,7 @@ func (s Scope) normal() (Scope, error) {
 	for _, sch := range s.Schemes {
 		switch sch {
 		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeHeader, resource.SchemeQuery,
-			resource.SchemeEnv, resource.SchemeFile, resource.SchemeOAuthClient, resource.SchemeOAuthUser,
+			resource.SchemeEnv, resource.SchemeFile, resource.SchemeOAuthClient,
 			resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin:
 		default:
 			return Scope{}, fault.Newf(fault.Invalid, "the scheme %q of the usage scope is not known", fault.Quote(string(sch)))

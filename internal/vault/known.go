@@ -38,7 +38,7 @@ func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error)
 	}
 	lists, errs := make([][]scrub.Secret, len(uses)), make([]error, len(uses))
 	beside(len(uses), func(i int) { lists[i], errs[i] = v.knownOf(ten, uses[i].e, uses[i].n) })
-	list = slices.Concat(lists...)
+	list = append(slices.Concat(lists...), ten.remembered()...)
 	if err = errors.Join(errs...); err != nil {
 		wipe()
 		return nil, nil, err
@@ -68,7 +68,7 @@ func derive(name string, fields map[string]plain.Value) []scrub.Secret {
 		}
 	}
 	for field, value := range fields {
-		if field == userField {
+		if public(field) {
 			continue
 		}
 		b := plain.Bytes(value)
@@ -78,8 +78,11 @@ func derive(name string, fields map[string]plain.Value) []scrub.Secret {
 			add(p)
 		}
 	}
-	user, password := plain.Bytes(fields[userField]), plain.Bytes(fields["password"])
-	if len(user) > 0 && len(password) > 0 {
+	for _, at := range [][2]string{{userField, "password"}, {clientField, "client_secret"}} {
+		user, password := plain.Bytes(fields[at[0]]), plain.Bytes(fields[at[1]])
+		if len(user) == 0 || len(password) == 0 {
+			continue
+		}
 		pair := bytes.Join([][]byte{user, password}, []byte(":")) // basic authentication's
 		add(pair)
 		// A system that repeats the header repeats this, in any encoding.

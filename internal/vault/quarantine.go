@@ -182,7 +182,7 @@ func (v *Vault) Promote(ctx context.Context, from, field string, w Write) (Secre
 		return Secret{}, fault.New(fault.Invalid, "a value from quarantine is promoted without another one")
 	case strings.HasPrefix(w.Name, quarantinePrefix):
 		return Secret{}, errReserved()
-	case field == userField:
+	case public(field):
 		return Secret{}, fault.New(fault.Invalid, "what is in quarantine is a secret, and a user name is none")
 	}
 	if err := checkCaller(w.Tenant, w.Actor); err != nil {

@@ -60,6 +60,7 @@ type Vault struct {
 
 	nonces   nonces             // of values on their way in
 	children *proccred.Children // that have credentials
+	tokens   tokens             // that it has got for itself
 
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal
@@ -90,6 +91,7 @@ type tenant struct {
 	secrets  map[string]*entry // by name
 	set      *scrub.Set        // of all versions that are not destroyed
 	bad      error             // why all of it is refused: the register is not the last one
+	learned  []scrub.Secret    // tokens that the vault has got at run time; in no store
 }
 
 // entry is a Secret and its ciphertexts.

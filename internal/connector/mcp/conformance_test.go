@@ -150,7 +150,7 @@ type client struct {
 func newClient(t *testing.T, url string) *client {
 	t.Helper()
 	c := &client{t: t, in: &resource.Integration{Head: resource.Head{Name: "peer"}, MCP: &resource.MCP{
-		URL: url, Network: resource.Network{AllowLoopbackHTTP: true}, Timeout: resource.Duration(5 * time.Second)}}}
+		URL: url, Network: resource.Network{AllowLoopbackHTTP: true}, Timeout: resource.Duration(25 * time.Second)}}}
 	c.build()
 	var err error
 	if c.door, err = dial.Transport(c.kind.Network(), dial.Options{}); err != nil {

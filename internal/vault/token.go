@@ -1,0 +1,164 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/vault/httpcred"
+	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/oauthcred"
+)
+
+// maxLearned is how many tokens a tenant's scrubbing remembers; the oldest goes, long
+// after it has expired.
+const maxLearned = 500
+
+// tokens are access tokens that the vault has got, by what they are for. One caller
+// gets a token, the others wait for it.
+type tokens struct {
+	mu  sync.Mutex
+	all map[string]*held
+}
+
+type held struct {
+	busy  chan struct{}
+	value oauthcred.Token
+	until time.Time
+}
+
+func (t *tokens) of(key string, now time.Time) *held {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h, ok := t.all[key]
+	if !ok {
+		if t.all == nil {
+			t.all = map[string]*held{}
+		}
+		for k, old := range t.all { // of earlier versions, and Connections that are gone
+			if len(old.busy) == 0 && old.until.Before(now.Add(-time.Hour)) {
+				delete(t.all, k)
+			}
+		}
+		h = &held{busy: make(chan struct{}, 1)}
+		t.all[key] = h
+	}
+	return h
+}
+
+// openOAuth opens a door whose credential is a token that the vault gets for itself.
+// It is a known secret before a door has it.
+func (v *Vault) openOAuth(ctx context.Context, d DoorSpec) (http.RoundTripper, error) {
+	t, err := v.take(d)
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Wipe(t.packed)
+	name, _, _ := strings.Cut(d.Secret, "@")
+	// The ciphertext's own place and version are in what take resolved.
+	key := strings.Join([]string{string(d.Tenant), t.id, strconv.Itoa(t.version), d.Auth.Issuer, d.Auth.Scope, d.Resource, d.Integration}, "\n")
+	h := v.tokens.of(key, v.cfg.Now())
+	select {
+	case h.busy <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fault.New(fault.Unavailable, "the authorization server did not answer in time")
+	}
+	defer func() { <-h.busy }()
+	if !v.cfg.Now().Before(h.until) {
+		if h.value, err = oauthcred.Get(ctx, oauthcred.Config{Auth: d.Auth, Fields: t.fields, Resource: d.Resource, Base: d.Base}); err != nil {
+			h.until = time.Time{}
+			return nil, err
+		}
+		h.until = v.cfg.Now().Add(h.value.Life * 3 / 4)
+	}
+	if err := v.learn(d.Tenant, name, append([]plain.Value{h.value.Access}, h.value.Also...)); err != nil {
+		return nil, err
+	}
+	door, err := httpcred.New(httpcred.Config{
+		Auth: resource.Auth{Scheme: resource.SchemeBearer}, Fields: map[string]plain.Value{"token": h.value.Access}, Origin: d.Origin, Method: d.Method, Base: d.Base,
+		Known: v.Scrub(d.Tenant), Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &tokenDoor{door, h}, nil
+}
+
+// learn makes values known secrets of a tenant, before anybody uses them: they are
+// scrubbed from answers, logs and everything else from then on.
+func (v *Vault) learn(t ident.Tenant, name string, values []plain.Value) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s, err := v.open()
+	if err != nil {
+		return err
+	}
+	ten := s.tenants[t]
+	if ten == nil {
+		return notFound(name)
+	}
+	var more []scrub.Secret
+	for _, value := range values {
+		b := plain.Bytes(value)
+		if err := scrub.Check(b); err != nil || len(b) > scrub.MaxLen {
+			return fault.New(fault.Invalid, "the authorization server's token can't be scrubbed, so it is not used")
+		}
+		if len(ten.set.Contains(b)) == 0 {
+			more = append(more, derive(name, map[string]plain.Value{"token": value})...)
+		}
+	}
+	if len(more) == 0 {
+		return nil
+	}
+	next := *ten
+	next.learned = append(append([]scrub.Secret(nil), ten.learned...), more...)
+	next.learned = next.learned[max(0, len(next.learned)-maxLearned):]
+	if next.set, err = scrub.Extend(ten.set, more); err != nil {
+		return err
+	}
+	all := next.set
+	if len(s.tenants) > 1 {
+		if all, err = scrub.Extend(v.holder.Load(), more); err != nil {
+			return err
+		}
+	}
+	v.publish(s.with(t, &next), all)
+	return nil
+}
+
+// remembered are copies of what a tenant's scrubbing has learned.
+func (t *tenant) remembered() (out []scrub.Secret) {
+	for _, s := range t.learned {
+		out = append(out, scrub.Secret{Name: s.Name, Value: bytes.Clone(s.Value)})
+	}
+	return out
+}
+
+// tokenDoor lets go of a token that the system does not accept, so that the next
+// call gets another.
+type tokenDoor struct {
+	http.RoundTripper
+	h *held
+}
+
+// RoundTrip is the door's.
+func (d *tokenDoor) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := d.RoundTripper.RoundTrip(r)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+		select {
+		case d.h.busy <- struct{}{}:
+			d.h.until = time.Time{}
+			<-d.h.busy
+		default: // somebody is getting one
+		}
+	}
+	return resp, err
+}
