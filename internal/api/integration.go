@@ -51,6 +51,7 @@ type TestedConnection struct {
 	Problem  string   `json:"problem,omitempty"`  // what is wrong
 	Hint     string   `json:"hint,omitempty"`
 	Changed  []string `json:"changed,omitempty"` // tools that are not as they were accepted
+	Last     []string `json:"last,omitempty"`    // what a child wrote last to its standard error, scrubbed
 }
 
 // ToolChanges lists what servers changed or ask, the newest first.
@@ -97,7 +98,7 @@ func (a *API) integrations() {
 		out := Tested{Integration: s, Connections: []TestedConnection{}}
 		for _, name := range s.Connections {
 			got, err := a.Integrator.Survey(c.Context(), c.who, name)
-			t := TestedConnection{Name: name, OK: err == nil && len(got.Notices) == 0, Protocol: got.Protocol}
+			t := TestedConnection{Name: name, OK: err == nil && len(got.Notices) == 0, Protocol: got.Protocol, Last: got.Last}
 			if err != nil {
 				t.Problem, t.Hint = err.Error(), fault.HintOf(err)
 			}

@@ -18,7 +18,11 @@ import (
 
 // Survey asks a system what it offers to a Connection's credential.
 func (a *App) Survey(ctx context.Context, who ident.Principal, conn string) (connector.Survey, error) {
-	return a.Gate.Survey(ctx, who, conn)
+	out, err := a.Gate.Survey(ctx, who, conn)
+	if !fault.Is(err, fault.Denied) && !fault.Is(err, fault.NotFound) { // who may not ask is told nothing
+		out.Last = a.Vault.ChildTail(who.Tenant, conn)
+	}
+	return out, err
 }
 
 // ToolChanges lists what servers changed or ask, the newest first.

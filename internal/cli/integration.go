@@ -133,6 +133,12 @@ func (p *program) tested(out api.Tested) {
 		for _, t := range c.Changed {
 			p.line("%s: %s", c.Name, t)
 		}
+		if c.OK {
+			continue
+		}
+		for _, l := range c.Last { // of a child, which often says why
+			p.line("  | %s", l)
+		}
 	}
 }
 

@@ -143,7 +143,7 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 
 	"Stdio.command": "The program's absolute path, then its arguments.", "Stdio.dir": "Where it runs; an empty directory of its own unless said.",
 	"Stdio.env": "All of its environment. Nothing secret: a Connection names that.", "Stdio.read": "Paths that it may read.", "Stdio.write": "Paths that it may read and write.",
-	"Stdio.network": "Whether it may open connections.", "Stdio.sandbox": "Where the kernel can't hold it to read, write and network: required (unless said) does not start it, best-effort runs it with what there is.", "Stdio.memory": "Bytes of private memory of each process; 4 GiB unless said.",
+	"Stdio.network": "Whether it may open connections.", "Stdio.sandbox": "Where the kernel can't hold it to read, write and network: required (unless said) does not start it, best-effort runs it with what there is.", "Stdio.memory": "Bytes of private memory of each process; 1 GiB unless said.",
 	"Stdio.processes": "How many it may have; 64 unless said.", "Stdio.openFiles": "How many it may have open; 256 unless said.",
 
 	"HTTP.baseURL": "Where the system is; every request goes to this origin.", "HTTP.openapi": "File with the system's OpenAPI document, relative to this one, in the same directory or below.",

@@ -143,4 +143,7 @@ type Survey struct {
 	Protocol string   // the version that it speaks
 	Document []byte   // its definitions, as they would be pinned
 	Notices  []Notice // what differs from the pins
+	// Last are the last lines of a child's standard error, scrubbed; also beside an
+	// error.
+	Last []string
 }

@@ -99,7 +99,7 @@ func (g *Gate) Survey(ctx context.Context, who ident.Principal, conn string) (co
 		return none, err
 	}
 	door, err := g.Vault.Open(ctx, vault.DoorSpec{Tenant: who.Tenant, Secret: meta.Name, Version: meta.Version, Auth: c.Auth, Origin: m.Origin,
-		Integration: in.Name, Method: http.MethodPost, Base: g.Transport(m), Resource: endpoint(in.Integration)})
+		Integration: in.Name, Connection: conn, Stdio: m.Stdio(), Method: http.MethodPost, Base: g.Transport(m), Resource: endpoint(in.Integration)})
 	if err != nil {
 		return none, err
 	}

@@ -45,7 +45,7 @@ type Stdio struct {
 	// best-effort, it runs with what there is.
 	Sandbox string `json:"sandbox,omitempty" yaml:"sandbox,omitempty"`
 	// Limits; zero means the default.
-	Memory    int64 `json:"memory,omitempty" yaml:"memory,omitempty"`       // bytes of private memory of each process, default 4 GiB
+	Memory    int64 `json:"memory,omitempty" yaml:"memory,omitempty"`       // bytes of private memory of each process, default 1 GiB
 	Processes int   `json:"processes,omitempty" yaml:"processes,omitempty"` // default 64
 	OpenFiles int   `json:"openFiles,omitempty" yaml:"openFiles,omitempty"` // default 256
 }
