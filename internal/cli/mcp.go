@@ -28,6 +28,18 @@ func (f *mcpFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.tokenEnv, "token-env", "SALLYPORT_TOKEN", "the environment variable with the token")
 }
 
+// check refuses what can't be meant as a variable's name, without repeating it: people
+// put the token itself there by mistake. Its name ends in TOKEN.
+func (f *mcpFlags) check() error {
+	plain := strings.HasSuffix(f.tokenEnv, "TOKEN") && len(f.tokenEnv) <= 100 && !strings.ContainsFunc(f.tokenEnv, func(r rune) bool {
+		return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
+	})
+	if !plain {
+		return &usageError{"that is not the name of a variable for a token", "name the variable and not the token: capital letters, digits and underscores, with TOKEN at its end, like MY_TOKEN"}
+	}
+	return nil
+}
+
 func (p *program) mcpCmd() *cobra.Command {
 	var f mcpFlags
 	c := forWorkers(verb("mcp", "Serve MCP on standard input and output, for clients that only start programs; and print clients' configurations",
@@ -41,6 +53,9 @@ func (p *program) mcpCmd() *cobra.Command {
 }
 
 func (p *program) bridge(cmd *cobra.Command, f mcpFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
 	door, err := p.mcpURL(f.mission)
 	if err != nil {
 		return err
@@ -72,7 +87,7 @@ func (p *program) mcpURL(mission string) (string, error) {
 
 // workerToken reads the token; what is wrong with it is said without it.
 func (p *program) workerToken(f mcpFlags) (string, error) {
-	token, from := p.getenv(f.tokenEnv), "the environment variable "+fault.Quote(f.tokenEnv)
+	token, from := p.getenv(f.tokenEnv), "the environment variable "+f.tokenEnv
 	if f.tokenFile != "" {
 		b, err := os.ReadFile(f.tokenFile)
 		if err != nil {

@@ -32,8 +32,8 @@ func (p *program) mcpConfig() *cobra.Command {
 			if !slices.Contains(mcpClients, client) {
 				return &usageError{"there is no such client", "one of: " + strings.Join(mcpClients, ", ")}
 			}
-			if !plainVariable(f.tokenEnv) {
-				return &usageError{"the name of the variable has other characters than letters, digits and underscores", "name the variable, not the token"}
+			if err := f.check(); err != nil {
+				return err
 			}
 			door, err := p.mcpURL(f.mission)
 			if err != nil {
@@ -57,13 +57,6 @@ func (p *program) mcpConfig() *cobra.Command {
 	c.Flags().StringVar(&client, "client", "", strings.Join(mcpClients, ", "))
 	c.Flags().BoolVar(&stdio, "stdio", false, "have the client start the bridge, instead of calling the server itself")
 	return c
-}
-
-// plainVariable says whether a name can be one of an environment variable.
-func plainVariable(s string) bool {
-	return s != "" && len(s) <= 100 && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_'
-	})
 }
 
 // bridgeArgs are how a client starts the bridge.

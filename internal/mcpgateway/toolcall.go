@@ -146,9 +146,9 @@ func (c *call) refused(err error, write bool) ([]byte, error) {
 	case kind == fault.Unknown:
 		s.Executed, s.Next = nil, []string{"list_my_pending"}
 		text = "STATUS UNKNOWN. " + told(err)
-	case !c.run.Valid():
+	case kind == fault.NotFound && !c.run.Valid(): // a Worker without a Run
 		s.Next = []string{"start_run"}
-		text += ". Where no Run is open, begin one with start_run."
+		text += ". Begin one with start_run."
 	}
 	return encode(toolResult{Content: []block{{"text", text}}, Structured: s, IsError: true})
 }
