@@ -13,8 +13,9 @@ import (
 	"sallyport.dev/internal/api"
 )
 
-// who calls: nobody, each role, the Run that the path names, and another Run.
-var callers = []string{"nobody", "requester", "approver", "builder", "auditor", "admin", "run", "other-run"}
+// who calls: nobody, each role, the Run that the path names, another Run, and an
+// outside Worker as itself.
+var callers = []string{"nobody", "requester", "approver", "builder", "auditor", "admin", "run", "other-run", "worker"}
 
 // expected is what each caller gets from a route.
 type expected map[string]int
@@ -80,10 +81,17 @@ var matrix = map[string]expected{
 	"GET /v1/runs/{run}/observations":     signedIn(200).but(404, "builder", "approver").but(200, "run"),
 	"GET /v1/runs/{run}/follow":           signedIn(200).but(404, "builder", "approver").but(200, "run"),
 
-	"GET /v1/runs/{run}/brief":         only(200, "run"),
-	"POST /v1/runs/{run}/intents":      only(403), // past the door it is the gate that refuses an empty proposal
-	"POST /v1/runs/{run}/observations": only(400, "run"),
-	"POST /v1/runs/{run}/end":          only(204, "run"),
+	"GET /v1/runs/{run}/brief":                        only(200, "run"),
+	"GET /v1/runs/{run}/pending":                      only(200, "run"),
+	"POST /v1/runs/{run}/intents/{intent}/withdraw":   only(404, "run"),
+	"GET /v1/workers":                                 signedIn(200),
+	"GET /v1/workers/{worker}":                        signedIn(404),
+	"GET /v1/workers/{worker}/tokens":                 only(403).but(404, "admin").but(200, "auditor"),
+	"POST /v1/workers/{worker}/tokens":                only(403).but(404, "admin"),
+	"POST /v1/workers/{worker}/tokens/{token}/revoke": only(403).but(404, "admin"),
+	"POST /v1/runs/{run}/intents":                     only(403), // past the door it is the gate that refuses an empty proposal
+	"POST /v1/runs/{run}/observations":                only(400, "run"),
+	"POST /v1/runs/{run}/end":                         only(204, "run"),
 
 	"GET /v1/decisions":             only(200, "approver", "auditor", "admin"),
 	"GET /v1/decisions/events":      only(200, "approver", "auditor", "admin"),
@@ -185,6 +193,8 @@ func TestEveryRouteHasAnExpectation(t *testing.T) {
 func TestEveryCallerGetsWhatIsExpectedOfEveryRoute(t *testing.T) {
 	o := open(t, "requester", "approver", "builder", "auditor", "admin")
 	other := o.run()
+	o.employ()
+	agent := o.minted("ann", "night").Secret
 	all := maps.Clone(matrix)
 	maps.Copy(all, beside)
 	routes := slices.Sorted(maps.Keys(all))
@@ -214,6 +224,8 @@ func TestEveryCallerGetsWhatIsExpectedOfEveryRoute(t *testing.T) {
 			case "nobody", "run":
 			case "other-run":
 				token = other.Token
+			case "worker":
+				token = agent
 			default:
 				token = o.as(caller)
 			}
@@ -222,7 +234,7 @@ func TestEveryCallerGetsWhatIsExpectedOfEveryRoute(t *testing.T) {
 	}
 }
 
-var absent = strings.NewReplacer("{mission}", "nowhere", "{intent}", "int_none", "{decision}", "dec_none", "{secret}", "none", "{seal}", "seal_none", "{account}", "acc_none", "{passkey}", "pky_none", "{version}", "1", "{run}", "run_none")
+var absent = strings.NewReplacer("{mission}", "nowhere", "{intent}", "int_none", "{decision}", "dec_none", "{secret}", "none", "{seal}", "seal_none", "{account}", "acc_none", "{passkey}", "pky_none", "{version}", "1", "{worker}", "nobody", "{token}", "wtk_none", "{run}", "run_none")
 
 func (o *office) check(route, request, caller, token, body string, status int) {
 	o.t.Helper()

@@ -12,7 +12,8 @@
 // and slow, see unseal.go. Callers of the others authenticate with a bearer token, never with a cookie, so that a page
 // elsewhere can't make a browser call it. A session's token approves nothing: a
 // Decision takes a passkey, or the password and a one-time code with it, and so does a backup. A Run's token
-// opens the routes of its own Run and no other.
+// opens the routes of its own Run and no other; an outside Worker's, or one of its
+// issuer, starts a Run for it and does nothing else.
 package api
 
 import (

@@ -62,7 +62,7 @@ func landlock(s Spec) (int, error) {
 		return 0, nil
 	}
 	attr := handled(int(abi), s.Network)
-	size := unsafe.Sizeof(attr) // an older kernel takes a longer structure when what it doesn't know is zero
+	size := unsafe.Sizeof(attr)                                                                          // an older kernel takes a longer structure when what it doesn't know is zero
 	fd, _, no := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0) //nolint:gosec // G103: the kernel takes a pointer
 	if no != 0 {
 		return 0, fault.New(fault.Unavailable, "the kernel refuses a set of rules for a child")

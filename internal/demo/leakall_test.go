@@ -18,8 +18,10 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport.dev/internal/api"
 	"sallyport.dev/internal/demo"
 	"sallyport.dev/internal/leaktest"
+	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/sqlite"
 )
 
@@ -57,6 +59,7 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	w.must(parked.call("POST", "/v1/runs/"+parked.run+"/end", map[string]any{"verdict": "done"}, nil))
 	w.incite()
 	w.enrolPasskey("approver")
+	w.employ()
 	routes, calls := w.crawlRoutes(s, []string{parked.run, runs[0]}, doors[0].own().Value)
 	w.hourPasses()
 	w.outside("requester", "leak", nil) // it goes on, so that there is a token
@@ -155,6 +158,17 @@ func (w *world) backedUp(s *sinks) {
 	}
 }
 
+// employ has an outside Worker with a token, and a Run of its own.
+func (w *world) employ() {
+	w.t.Helper()
+	leak := applied[*resource.Mission](w, resource.KindMission, "leak")
+	leak.Workers = []string{"leak-agent"}
+	w.apply(leak, &resource.Worker{Head: resource.Head{APIVersion: resource.APIVersion, Kind: resource.KindWorker, Name: "leak-agent"}, Owner: "admin"})
+	var m api.MintedWorkerToken
+	w.must(w.as("admin").Call(w.t.Context(), "POST", "/v1/workers/leak-agent/tokens", map[string]any{"password": w.People["admin"].Password, "code": w.code("admin")}, &m))
+	w.must(w.client(m.Secret).Call(w.t.Context(), "POST", "/v1/missions/leak/runs", map[string]any{}, nil))
+}
+
 // unused are the tables that the suite leaves empty, with the reason.
 var unused = map[string]string{
 	"audit_sink":     "no place is configured where entries go; it has its name and how far it is",
@@ -162,6 +176,7 @@ var unused = map[string]string{
 	"policy_use":     "no Policy of the example has a limit; its rows have digests, ids and numbers",
 	"transcript":     "it is of the built-in Worker, which the same test has, and searches",
 	"tool_change":    "no system of the example is an MCP server; its rows have definitions, which the tests of app search",
+	"worker_excess":  "no Worker is beyond a limit; it has names and numbers, and is empty again after a minute",
 	"audit_cosigned": "no witness is configured; it is what audit_head has, with signatures of others",
 }
 

@@ -29,6 +29,7 @@ var unprinted = map[string]string{
 	"logout":                 "it ends the session that the others are run with",
 	"restore":                "it reads a backup, without a server",
 	"seal recovery-key":      "it makes a key, without a server",
+	"worker token create":    "it asks for a person's factor at a terminal, and shows a token once",
 	"serve":                  "it runs a server; its standard streams are searched",
 }
 

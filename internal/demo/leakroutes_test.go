@@ -148,6 +148,7 @@ func (w *world) everything(runs []string, secret string) map[string][]string {
 		"mission": {"leak", "vendor-onboarding"}, "secret": {"leak-bearer", "leak-bearer-0"}, "hash": {"x"}, "name": {"console.css"},
 		"action": {"rotate", "activate", "rollback", "disable", "destroy", "remove", "close", "promote", "dismiss"}, "version": {"1"}, "path": {"0/000", "entries/000", "0/x000/000"},
 		"index": {"0", "3"}, "run": runs, "account": {w.People["requester"].Account.ID}, "seal": {"seal_none"}, "channel": {channelDoors[0].name}, "question": {"note_none"}, "passkey": {"pky_none"},
+		"worker": {"leak-agent"}, "token": {"wtk_none"},
 	}
 	for _, run := range runs {
 		for i, it := range w.intents(run) {
@@ -224,7 +225,7 @@ var spared = []string{"DELETE /v1/sessions/current", "POST /v1/me/password", "PO
 // fields are the members and form fields that requests have: each gets the secret.
 var fields = []string{"name", "password", "code", "next", "new", "again", "verdict", "digest", "reason", "value", "field", "description", "owner", "label",
 	"displayName", "roles", "input", "key", "connection", "tool", "title", "text", "kind", "summary", "why", "finding", "version", "resources", "fields", "scope", "note", "outcome", "origins", "sure", "labels", "run", "mission", "worker", "args", "decisions",
-	"challenge", "link", "attestation", "clientData", "created", "credential", "authenticator", "authenticatorData", "client", "signature", "passkey", "answer"}
+	"challenge", "link", "attestation", "clientData", "created", "credential", "authenticator", "authenticatorData", "client", "signature", "passkey", "answer", "expires"}
 
 func (w *world) callRoute(s *sinks, browser *http.Client, who, method, path, secret string) {
 	w.t.Helper()

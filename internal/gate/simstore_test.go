@@ -183,6 +183,16 @@ func (w *simWorld) endRun() {
 	}
 }
 
+// others spawns those who act beside the dispatch.
+func (w *simWorld) others() {
+	if w.sc.withdrawn {
+		w.spawn("worker", 0, w.takesBack)
+	}
+	if w.sc.stopping != "" {
+		w.spawn("stopper", 0, w.throw)
+	}
+}
+
 // takesBack is the Run's Worker, who withdraws it by the gate. What it was told was
 // withdrawn must never reach the system.
 func (w *simWorld) takesBack(t *task) {

@@ -195,12 +195,7 @@ func newSimWorld(s *sim, sc scenario) *simWorld {
 	if sc.inline {
 		s.spawn("inline", w.proc, func(t *task) { t.saw("%v", fault.KindOf(w.gate.Dispatch(context.Background(), acme, simID))) })
 	}
-	if sc.withdrawn {
-		s.spawn("worker", 0, w.takesBack)
-	}
-	if sc.stopping != "" {
-		s.spawn("stopper", 0, w.throw)
-	}
+	w.others()
 	return w
 }
 
@@ -225,8 +220,7 @@ func (w *simWorld) boot() {
 	if err != nil {
 		panic(err)
 	}
-	w.desk = desk
-	w.gate.Editors = desk
+	w.desk, w.gate.Editors = desk, desk
 }
 
 // options is what can happen next.

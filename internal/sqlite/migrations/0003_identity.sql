@@ -122,7 +122,7 @@ CREATE TABLE run_token (
 	run TEXT NOT NULL,
 	hash TEXT NOT NULL,
 	bind TEXT NOT NULL,
-	via TEXT NOT NULL,              -- the hash of the Worker's token that it was got with, or empty
+	via TEXT NOT NULL DEFAULT '',   -- the hash of the Worker's token that it was got with, or empty
 	created_at INTEGER NOT NULL,
 	expires_at INTEGER NOT NULL,
 	PRIMARY KEY (tenant, id)

@@ -9,7 +9,7 @@ CREATE TABLE run (
 	starter_name TEXT NOT NULL,
 	via TEXT NOT NULL,
 	worker TEXT NOT NULL,
-	auth TEXT NOT NULL,             -- how an outside Worker had shown who it is, or empty
+	auth TEXT NOT NULL DEFAULT '',  -- how an outside Worker had shown who it is, or empty
 	source TEXT NOT NULL DEFAULT '', -- the address that the start came from, or empty
 	input TEXT NOT NULL,
 	salt TEXT NOT NULL DEFAULT '',  -- of the input's digest in the audit log
