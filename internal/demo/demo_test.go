@@ -41,6 +41,11 @@ func TestASupplierIsOnboardedAfterOneApproval(t *testing.T) {
 	if s := w.stats("ticketing"); s.Writes != 1 {
 		t.Errorf("the ticketing system counts %+v", s)
 	}
+	for _, e := range w.trail("type=intent.decided&run=" + run) {
+		if strings.HasPrefix(e.Actor, "person:") && (e.Connection != "erp-write" || e.Tool != "createVendor" || e.Fields["system"] != "erp" || e.Fields["starter"] == nil) {
+			t.Errorf("the verdict's entry is %+v", e)
+		}
+	}
 	a := w.whoTouched("V-200001")
 	if len(a.Uses) < 2 || !slices.ContainsFunc(a.Uses, func(u audit.Use) bool {
 		return u.Tool == "createVendor" && u.Secret == "erp-write-token" && u.Run == run && len(u.Approvers) == 1 && u.Outcome == "COMMITTED"
