@@ -1,7 +1,7 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fips test-memory test-browser leak lint fuzz bench conformance rules chaos audit-chaos audit-bench fsck release docs fmt clean
+.PHONY: help build demo test test-fips test-memory test-browser leak lint fuzz bench conformance rules chaos audit-chaos audit-bench fsck witness release docs fmt clean
 
 DATA     ?=
 AUTO     ?=
@@ -63,6 +63,9 @@ audit-bench: ## Compare an audit log of ten thousand entries with one of a milli
 
 fsck: ## Check the audit log's tiles with the checker of transparency-dev/tessera
 	@scripts/fsck.sh
+
+witness: ## Have a third party's witness (litewitness) cosign the audit log, and refuse a fork
+	@scripts/witness.sh
 
 release: ## Build a static, stripped binary in bin/release, twice, and compare
 	@scripts/release.sh

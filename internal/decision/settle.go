@@ -283,13 +283,14 @@ func (k *Desk) attribute(ctx context.Context, d Decision, evs []audit.Event) err
 		return err
 	}
 	about := k.Attribute(ctx, it)
-	for i := range evs {
-		evs[i].Connection, evs[i].Tool = it.Connection, it.Tool
+	for i, ev := range evs {
+		ev.Connection, ev.Tool = it.Connection, it.Tool
 		for name, value := range about {
-			if _, has := evs[i].Fields[name]; !has {
-				evs[i].Fields[name] = value
+			if _, has := ev.Fields[name]; !has {
+				ev.Fields[name] = value
 			}
 		}
+		evs[i] = ev
 	}
 	return nil
 }

@@ -57,6 +57,8 @@ type Config struct {
 	Tickets company.Tickets
 	// SystemArgs are more flags of one system, for tests.
 	SystemArgs map[string][]string
+	// Audit is where the audit log goes outside, for tests.
+	Audit app.AuditConfig
 }
 
 // Demo is the running example company.
@@ -135,7 +137,7 @@ func (d *Demo) startServer(ctx context.Context) (err error) {
 	}
 	for _, listen := range listens {
 		if d.App, err = app.New(ctx, app.Config{
-			Dir: dir, Listen: listen, Tenant: Tenant, LogHandler: d.cfg.LogHandler, Now: d.cfg.Now, Crash: d.cfg.Crash,
+			Dir: dir, Listen: listen, Tenant: Tenant, LogHandler: d.cfg.LogHandler, Now: d.cfg.Now, Crash: d.cfg.Crash, Audit: d.cfg.Audit,
 			Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(d.cfg.Dir, "seal.key"))}, Guarded: []string{filepath.Join(d.cfg.Dir, "seal.key")},
 		}); err != nil {
 			return err

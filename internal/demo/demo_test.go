@@ -1,10 +1,12 @@
 package demo_test
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/intent"
 )
@@ -39,6 +41,17 @@ func TestASupplierIsOnboardedAfterOneApproval(t *testing.T) {
 	if s := w.stats("ticketing"); s.Writes != 1 {
 		t.Errorf("the ticketing system counts %+v", s)
 	}
+	for _, e := range w.trail("type=intent.decided&run=" + run) {
+		if strings.HasPrefix(e.Actor, "person:") && (e.Connection != "erp-write" || e.Tool != "createVendor" || e.Fields["system"] != "erp" || e.Fields["starter"] == nil) {
+			t.Errorf("the verdict's entry is %+v", e)
+		}
+	}
+	a := w.whoTouched("V-200001")
+	if len(a.Uses) < 2 || !slices.ContainsFunc(a.Uses, func(u audit.Use) bool {
+		return u.Tool == "createVendor" && u.Secret == "erp-write-token" && u.Run == run && len(u.Approvers) == 1 && u.Outcome == "COMMITTED"
+	}) || !slices.ContainsFunc(a.Uses, func(u audit.Use) bool { return u.Tool == "createTicket" }) {
+		t.Errorf("asked for the vendor, the log has %+v", a.Uses)
+	}
 	kinds := map[explain.Kind]bool{}
 	for _, o := range w.observations(run) {
 		kinds[o.Kind] = true
@@ -48,6 +61,14 @@ func TestASupplierIsOnboardedAfterOneApproval(t *testing.T) {
 			t.Errorf("the rail has no %s:\n%s", k, w.rail(run))
 		}
 	}
+}
+
+// What examples/vendor-onboarding/README.md says to ask: who did what to a vendor.
+func (w *world) whoTouched(record string) audit.Answer {
+	w.t.Helper()
+	var a audit.Answer
+	w.must(w.as("auditor").Call(w.t.Context(), "GET", "/v1/audit/query?record="+record, nil, &a))
+	return a
 }
 
 func TestASpoiledTaxIDEndsAsRejectedAndADuplicateAsDuplicate(t *testing.T) {

@@ -44,7 +44,9 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	s := &sinks{seen: map[string]*bytes.Buffer{}}
 	debug := &slog.HandlerOptions{Level: slog.LevelDebug}
 	handler := slog.NewMultiHandler(slog.NewTextHandler(s.at(logsText), debug), slog.NewJSONHandler(s.at(logsJSON), debug))
-	w := start(t, func(c *demo.Config) { c.LogHandler = handler })
+	out := beOutside(t, s)
+	w := start(t, func(c *demo.Config) { c.LogHandler, c.Audit = handler, out.config })
+	out.keyed(w)
 	h := beHostile(t)
 	w.openDoors(h)
 	told := w.openChannels()
@@ -66,6 +68,8 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	w.must(w.as("admin").Call(w.t.Context(), "POST", "/v1/holds", map[string]any{"kind": "mission", "name": "vendor-onboarding", "why": "it is looked into"}, nil))
 	w.must(w.as("admin").Call(w.t.Context(), "POST", "/v1/stops", map[string]any{"kind": "connection", "name": "erp-write", "reason": "it sent " + doors[0].own().Value}, nil))
 	w.eventually("the schedule is looked at", func() bool { return len(query(w.t, w.open(sqlite.File), "SELECT * FROM schedule_mark")) > 0 })
+	w.forgotten(doors[0].own().Value)
+	out.caughtUp(w)
 	w.stored(s)
 	w.backedUp(s)
 	w.everyTableWasUsed(s)
@@ -83,7 +87,7 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 			t.Errorf("%s has %s, %s: %.200q", sink, hit.Canary, hit.Way, hit.Near)
 		}
 	}
-	w.planted(s, handler)
+	w.planted(s, handler, out)
 	t.Logf("leak suite end to end: %d answers of hostile systems through %d doors, and to messages through %d; %d calls of %d routes; %d canaries searched for in %d sinks",
 		cases, len(doors), len(channelDoors), calls, routes, len(all), len(s.seen))
 }
@@ -171,13 +175,11 @@ func (w *world) employ() {
 
 // unused are the tables that the suite leaves empty, with the reason.
 var unused = map[string]string{
-	"audit_sink":     "no place is configured where entries go; it has its name and how far it is",
-	"outbox":         "it is empty when everything was carried out; the same test searches it on the way",
-	"policy_use":     "no Policy of the example has a limit; its rows have digests, ids and numbers",
-	"transcript":     "it is of the built-in Worker, which the same test has, and searches",
-	"tool_change":    "no system of the example is an MCP server; its rows have definitions, which the tests of app search",
-	"worker_excess":  "no Worker is beyond a limit; it has names and numbers, and is empty again after a minute",
-	"audit_cosigned": "no witness is configured; it is what audit_head has, with signatures of others",
+	"outbox":        "it is empty when everything was carried out; the same test searches it on the way",
+	"policy_use":    "no Policy of the example has a limit; its rows have digests, ids and numbers",
+	"transcript":    "it is of the built-in Worker, which the same test has, and searches",
+	"tool_change":   "no system of the example is an MCP server; its rows have definitions, which the tests of app search",
+	"worker_excess": "no Worker is beyond a limit; it has names and numbers, and is empty again after a minute",
 }
 
 // everyTableWasUsed says that each table had rows in it: what is empty was not
@@ -194,7 +196,7 @@ func (w *world) everyTableWasUsed(s *sinks) {
 
 // planted puts a canary into each sink, through the sink's own way past the
 // scrubber, and has the search find it there.
-func (w *world) planted(s *sinks, handler slog.Handler) {
+func (w *world) planted(s *sinks, handler slog.Handler, out *outsiders) {
 	w.t.Helper()
 	in := func(sink string) leaktest.Canary { return leaktest.Mint(sink, "planted", "token") }
 	own := func(sink string) string { return leaktest.PerByte("%%%02x")(in(sink).Value) }
@@ -203,6 +205,9 @@ func (w *world) planted(s *sinks, handler slog.Handler) {
 	mirror := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { _, _ = rw.Write([]byte(r.URL.RawQuery)) }))
 	w.t.Cleanup(mirror.Close)
 	wanted := map[string]string{logsText: logsText, logsJSON: logsJSON, apiAnswers: apiAnswers, pages: pages}
+	for sink := range out.plant(w, own) {
+		wanted[sink] = sink
+	}
 	for _, sink := range []string{apiAnswers, pages} {
 		resp, err := (&http.Client{Transport: tapped(s, sink)}).Get(mirror.URL + "/?" + own(sink))
 		w.must(err)

@@ -18,7 +18,7 @@ import (
 // the commands at the top of the project, in order, with an empty home.
 func TestGettingStarted(t *testing.T) {
 	out, home := typed(t, "docs/getting-started.md")
-	for _, said := range []string{`"state":"COMMITTED"`, "Welcome!", "approved by Ann", "a guest of mine", "Ada was greeted once.", "entries verified"} {
+	for _, said := range []string{`"state":"COMMITTED"`, "Welcome!", "approved by Ann", "a guest of mine", "Ada was greeted once.", "entries verified", "hello-token@v1  hello sendGreeting  Ada"} {
 		if !strings.Contains(out, said) {
 			t.Errorf("nothing printed %q:\n%s", said, out)
 		}

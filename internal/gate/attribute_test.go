@@ -51,6 +51,22 @@ func TestAUseOfACredentialIsAttributedToAllThatItBelongsTo(t *testing.T) {
 	}
 }
 
+// What others write about an action, such as a verdict, names what it belongs to.
+func TestAStoredActionIsAttributedToAllThatItBelongsTo(t *testing.T) {
+	w := newWorld(t)
+	w.records("createVendor", "/name", false)
+	it := w.admit(w.start(), create("V-1017"))
+	got := w.Attributes(t.Context(), w.stored(it.ID))
+	for field, want := range map[string]string{"system": "erp", "starter": "person:acc_sam", "worker": "outside", "auth": "run-token", "secret": "erp-key", "record": "V-1017"} {
+		if fmt.Sprint(got[field]) != want {
+			t.Errorf("%s is %v, want %s", field, got[field], want)
+		}
+	}
+	if _, versioned := got["secretVersion"]; versioned {
+		t.Error("a verdict uses no version of a Secret")
+	}
+}
+
 func TestARecordIsNamedByTheAnswerWhereTheToolSaysSo(t *testing.T) {
 	w := newWorld(t)
 	w.records("findVendors", "answer:/items/0/id", false)

@@ -138,6 +138,13 @@ func questions(o *office) {
 	if q.Text != "is it  a new\nvendor?" {
 		o.t.Errorf("it is asked %q", q.Text)
 	}
+	// A short question is not found by trying: the digest has a salt, which is stored.
+	notes, err := o.Store.Notes(o.ctx, acme, d.Run, d.Intent)
+	o.must(err)
+	asked := o.entries(acme, audit.DecisionAsked)[0].Fields["result"]
+	if len(notes) != 1 || len(notes[0].Salt) < 20 || asked == string(intent.SHA256([]byte(q.Text))) || asked != string(intent.Salted(notes[0].Salt, []byte(q.Text))) {
+		o.t.Errorf("the digest is %v, of %+v", asked, notes)
+	}
 	_, err = o.desk.Answer(o.ctx, o.bob.Account.Principal(), d.ID, q.ID, "yes", o.Now)
 	o.wantCode(err, decision.OtherTenant)
 	o.known = map[string]string{"hunter2": "weapon"}
