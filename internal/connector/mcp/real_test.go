@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -30,7 +31,10 @@ func real(t *testing.T, env []string, command string, args ...string) *client {
 		args[i] = strings.ReplaceAll(a, "PORT", port)
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "node_modules", ".bin", command), args...)
-	cmd.Env = append(append(node(dir), "PORT="+port), env...)
+	cmd.Env = append(append(os.Environ(), "PORT="+port), env...)
+	if command != "dbhub" { // its database is built for the machine's own Node
+		cmd.Env = append(append(node(dir), "PORT="+port), env...)
+	}
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -60,8 +64,7 @@ func TestARealServerThatShowsItsEnvironment(t *testing.T) {
 	if a := c.call("echo", `{"message":"hi"}`); a.Outcome != connector.Done || !strings.Contains(string(a.Body), "hi") {
 		t.Fatalf("%+v %s", a, a.Body)
 	}
-	// The door scrubs what is known; here it is the server's own environment, which is
-	// nobody's Secret, so it comes through as it is: the vault's tests have the rest.
+	// Without the vault's door it comes through as it is; package app has the test with it.
 	if a := c.call("get-env", `{}`); a.Outcome != connector.Done || !strings.Contains(string(a.Body), canary) {
 		t.Errorf("%+v", a)
 	}
