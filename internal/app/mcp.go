@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"sallyport.dev/internal/fault"
@@ -12,55 +13,76 @@ import (
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/mcpgateway"
+	"sallyport.dev/internal/resource"
 )
 
 // mcpDoor makes the door of the Model Context Protocol.
 func (a *App) mcpDoor() http.Handler {
-	r := mcpRuns{Gate: a.Gate, app: a}
 	return mcpgateway.New(mcpgateway.Config{
-		Callers: r, Gate: r, Runs: r, Changed: a.Rail.Changed, Clean: a.cleanBytes, Waits: a.waitsFor,
+		Callers: identity.Callers{Directory: a.Directory, Now: a.now}, Gate: a.Gate, Runs: mcpRuns{Gate: a.Gate, app: a},
+		Changed: a.Rail.Changed, Clean: a.cleanBytes, Waits: a.waitsFor, Issuers: a.issuers,
 		PublicURL: a.cfg.PublicURL, Host: mcpgateway.Hosts(a.cfg.PublicURL, a.cfg.tls()), Version: Version, Now: a.now, Log: a.log,
 	})
 }
 
-// mcpRuns is the Gate as that door needs it.
+// mcpRuns is the Gate for Workers that name no Mission: theirs is clear where just one
+// lists them.
 type mcpRuns struct {
 	*gate.Gate
 	app *App
 }
 
-// Caller takes Runs' tokens. A person's session opens nothing here: who holds it
-// could decide.
-func (m mcpRuns) Caller(ctx context.Context, bearer string) (ident.Principal, error) {
-	if !strings.HasPrefix(bearer, identity.RunPrefix) {
-		return ident.Principal{}, fault.New(fault.Unauthenticated, "the token is not a Run's")
+// WorkerRun is the Worker's Run of a Mission, or of its only one.
+func (m mcpRuns) WorkerRun(ctx context.Context, who ident.Principal, mission string, input json.RawMessage, start bool) (intent.Run, error) {
+	mission, err := m.clear(who, mission)
+	if err != nil {
+		return intent.Run{}, err
 	}
-	return m.app.Directory.Authenticate(ctx, bearer, m.app.now())
+	return m.Gate.WorkerRun(ctx, who, mission, input, start)
 }
 
-// Pending are the Run's open Intents.
-func (m mcpRuns) Pending(ctx context.Context, who ident.Principal) ([]intent.Intent, error) {
-	its, err := m.app.store.Intents(ctx, who.Tenant, who.ID)
+// Offer is what a Mission offers the Worker, or its only one.
+func (m mcpRuns) Offer(ctx context.Context, who ident.Principal, mission string) (intent.Brief, error) {
+	mission, err := m.clear(who, mission)
 	if err != nil {
-		return nil, err
+		return intent.Brief{}, err
 	}
-	var out []intent.Intent
-	for _, it := range its {
-		if it.State.Open() {
-			out = append(out, it)
+	return m.Gate.Offer(ctx, who, mission)
+}
+
+// clear is the Mission that was named, or the one that lists the Worker.
+func (m mcpRuns) clear(who ident.Principal, mission string) (string, error) {
+	if mission != "" {
+		return mission, nil
+	}
+	w, err := m.app.World(who.Tenant)
+	if err != nil {
+		return "", err
+	}
+	for _, r := range w.Catalog.Resources() {
+		if x, ok := r.(*resource.Mission); ok && slices.Contains(x.Workers, who.ID) {
+			if mission != "" {
+				return "", fault.New(fault.Invalid, "several Missions list this Worker").WithHint("name one in the URL: /mcp/MISSION")
+			}
+			mission = x.Name
 		}
 	}
-	return out, nil
+	return mission, nil
 }
 
-// Withdraw is not to be had.
-func (m mcpRuns) Withdraw(context.Context, ident.Principal, string) (intent.Intent, error) {
-	return intent.Intent{}, fault.New(fault.Conflict, "it can't be withdrawn here")
-}
-
-// WorkerRun is not to be had: only Runs have tokens.
-func (m mcpRuns) WorkerRun(context.Context, ident.Principal, string, json.RawMessage, bool) (intent.Run, error) {
-	return intent.Run{}, fault.New(fault.Denied, "only a Run has this door")
+// issuers are whose tokens are taken.
+func (a *App) issuers() (out []string) {
+	all, err := a.outsiders(a.cfg.Tenant)
+	if err != nil {
+		return nil
+	}
+	for _, w := range all {
+		if w.JWT != nil && !slices.Contains(out, w.JWT.Issuer) {
+			out = append(out, w.JWT.Issuer)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // waitsFor says who has to approve an Intent.

@@ -244,12 +244,8 @@ func (g *Gate) Brief(ctx context.Context, who ident.Principal) (intent.Brief, er
 	if !ok {
 		return intent.Brief{}, fault.New(fault.Denied, "the Run's Mission has been removed")
 	}
-	b := intent.Brief{Run: r, Title: m.Title, Goal: m.Goal, Model: m.Model, Tools: []intent.Tool{}}
-	for _, t := range world.Catalog.Tools(r.Mission) {
-		b.Tools = append(b.Tools, intent.Tool{
-			Name: t.Name, Connection: t.Connection, Tool: t.Tool.Name, Description: t.Tool.Description, Effect: t.Tool.Effect, Schema: t.Tool.Schema,
-		})
-	}
+	b := briefOf(world.Catalog, m)
+	b.Run = r
 	return b, nil
 }
 

@@ -28,10 +28,10 @@ func AsRun(who ident.Principal, r intent.Run) ident.Principal {
 }
 
 // WorkerRun is an outside Worker's Run of a Mission that lists it: the one that it has
-// open, or a new one where start says so, or where the Mission's form asks for nothing.
-// A Worker has one open Run of a Mission. Errors: Denied, with one text for a Mission
-// that does not exist and for one that does not list it; NotFound when none is open and
-// none is to be started; Conflict when the open one has another input; Limit; Invalid.
+// open, or a new one where start says so. A Worker has one open Run of a Mission.
+// Errors: Denied, with one text for a Mission that does not exist and for one that does
+// not list it; NotFound when none is open and none is to be started; Conflict when the
+// open one has another input; Limit; Invalid.
 func (g *Gate) WorkerRun(ctx context.Context, who ident.Principal, mission string, input json.RawMessage, start bool) (intent.Run, error) {
 	var none intent.Run
 	if err := g.Machine.Halted(); err != nil {
@@ -51,9 +51,8 @@ func (g *Gate) WorkerRun(ctx context.Context, who ident.Principal, mission strin
 	if !fault.Is(err, fault.NotFound) {
 		return none, err
 	}
-	if asks := required(o.mission); !start && len(asks) > 0 {
-		return none, fault.Newf(fault.NotFound, "no Run of the Mission %s is open", o.mission.Name).
-			WithHint("start one with its input: %s", strings.Join(asks, ", "))
+	if !start {
+		return none, fault.Newf(fault.NotFound, "no Run of the Mission %s is open", o.mission.Name).WithHint("start one")
 	}
 	return g.startFor(ctx, who, o, input)
 }
@@ -99,14 +98,21 @@ func (g *Gate) startFor(ctx context.Context, who ident.Principal, o *outsider, i
 	return g.sameRun(who, got, input)
 }
 
-// required are the fields that a form insists on.
-func required(m *resource.Mission) (names []string) {
-	for _, f := range m.Form {
-		if f.Required {
-			names = append(names, f.Name)
-		}
+// Offer is what an outside Worker is told of a Mission that lists it before it has a Run
+// of it: a Brief without one. Errors: those of WorkerRun.
+func (g *Gate) Offer(ctx context.Context, who ident.Principal, mission string) (intent.Brief, error) {
+	if !who.Valid() || who.Kind != ident.Worker {
+		return intent.Brief{}, notListed
 	}
-	return names
+	o, err := g.outsider(ctx, who.Tenant, who.ID, mission)
+	if err != nil {
+		return intent.Brief{}, err
+	}
+	world, err := g.World(who.Tenant)
+	if err != nil {
+		return intent.Brief{}, err
+	}
+	return briefOf(world.Catalog, o.mission), nil
 }
 
 // outsider is an outside Worker at a Mission, with whom its limits are counted together.

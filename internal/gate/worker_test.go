@@ -50,9 +50,12 @@ func TestAWorkerHasOneOpenRunOfAMission(t *testing.T) {
 	in := json.RawMessage(`{"name":"Siemens"}`)
 	_, err := w.WorkerRun(t.Context(), night, "onboard", nil, false)
 	w.wantKind(err, fault.NotFound)
-	if !strings.Contains(fault.HintOf(err), "name") {
-		t.Errorf("the hint does not say what to fill in: %s", fault.HintOf(err))
+	offer, err := w.Offer(t.Context(), night, "onboard")
+	if err != nil || len(offer.Tools) == 0 || offer.Run.ID != "" || !strings.Contains(string(offer.Form), `"required":["name"]`) {
+		t.Errorf("before a Run it is offered %+v, %v", offer, err)
 	}
+	_, err = w.Offer(t.Context(), night, "payroll")
+	w.wantKind(err, fault.Denied)
 	_, err = w.WorkerRun(t.Context(), night, "onboard", json.RawMessage(`{}`), true)
 	w.wantKind(err, fault.Invalid)
 	var ids sync.Map

@@ -63,6 +63,8 @@ type Brief struct {
 	Goal  string `json:"goal"`
 	Model string `json:"model,omitempty"` // the Connection that the built-in Worker thinks with
 	Tools []Tool `json:"tools"`
+	// Form is the JSON Schema of a Run's input.
+	Form json.RawMessage `json:"form,omitempty"`
 }
 
 // Tool is one Tool as a Worker sees it.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/wire/jsonrpc"
@@ -127,7 +128,7 @@ func (c *call) serverInfo() []byte {
 }
 
 // actor is the Run that this request is of: the caller itself, or the Worker's open
-// one of the Mission. With start there is a new one where none is open.
+// one of the Mission. NotFound when none is.
 func (c *call) actor(ctx context.Context) (ident.Principal, error) {
 	if c.run.Valid() {
 		return c.run, nil
@@ -140,13 +141,34 @@ func (c *call) actor(ctx context.Context) (ident.Principal, error) {
 	if err != nil {
 		return ident.Principal{}, err
 	}
-	c.run = asRun(c.who, r)
+	c.run = gate.AsRun(c.who, r)
 	return c.run, nil
 }
 
-// asRun is the Run of a Worker, for the calls that a Run makes.
-func asRun(_ ident.Principal, r intent.Run) ident.Principal {
-	return ident.Principal{Tenant: r.Tenant, Kind: ident.Run, ID: r.ID, Name: r.ID}
+// acting makes sure that there is a Run to act in: for a Worker without one it starts
+// one, where the Mission's form asks for nothing. Looking around starts none.
+func (c *call) acting(ctx context.Context) error {
+	_, err := c.actor(ctx)
+	if c.who.Kind == ident.Run || !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	r, err := c.Runs.WorkerRun(ctx, c.who, c.mission, nil, true)
+	if fault.Is(err, fault.Invalid) {
+		return fault.New(fault.NotFound, "no Run of this Mission is open").WithHint("call start_run with its input: %s", err.Error())
+	}
+	if err == nil {
+		c.run = gate.AsRun(c.who, r)
+	}
+	return err
+}
+
+// offer is what can be done in the Mission: by the Run, or by a Worker who may have
+// none yet.
+func (c *call) offer(ctx context.Context) (intent.Brief, error) {
+	if c.who.Kind == ident.Run {
+		return c.brief(ctx)
+	}
+	return c.Runs.Offer(ctx, c.who, c.mission)
 }
 
 // brief is what the Run is for and may propose. A token of another Mission's Run has

@@ -137,6 +137,10 @@ func (d *desk) Pending(_ context.Context, who ident.Principal) (out []intent.Int
 	return out, nil
 }
 
+func (d *desk) Offer(context.Context, ident.Principal, string) (intent.Brief, error) {
+	return intent.Brief{Title: "Onboarding", Tools: slices.Clone(d.tools), Form: json.RawMessage(`{"type":"object","required":["vendor"]}`)}, nil
+}
+
 func (d *desk) WorkerRun(_ context.Context, who ident.Principal, mission string, input json.RawMessage, start bool) (intent.Run, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -144,6 +148,9 @@ func (d *desk) WorkerRun(_ context.Context, who ident.Principal, mission string,
 	if d.open[k] == "" {
 		if !start {
 			return intent.Run{}, fault.New(fault.NotFound, "no Run of this Mission is open")
+		}
+		if len(input) == 0 {
+			return intent.Run{}, fault.New(fault.Invalid, "the field vendor is missing")
 		}
 		d.open[k] = "of-" + who.ID
 	}

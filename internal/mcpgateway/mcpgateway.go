@@ -57,8 +57,10 @@ type Gate interface {
 
 // Runs are what a Worker does besides proposing.
 type Runs interface {
-	// WorkerRun is a Worker's open Run of a Mission. With start, or where the
-	// Mission's form has no required field, there is a new one when none is open.
+	// Offer is what a Worker can do in a Mission, without a Run.
+	Offer(ctx context.Context, who ident.Principal, mission string) (intent.Brief, error)
+	// WorkerRun is a Worker's open Run of a Mission; NotFound when none is. With start
+	// there is a new one then.
 	WorkerRun(ctx context.Context, who ident.Principal, mission string, input json.RawMessage, start bool) (intent.Run, error)
 	EndRun(ctx context.Context, who ident.Principal, verdict, summary string) error
 	Observe(ctx context.Context, who ident.Principal, kind explain.Kind, title, text string) error

@@ -6,6 +6,7 @@ import (
 
 	"sallyport.dev/internal/explain"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/wire/jsonrpc"
@@ -27,7 +28,6 @@ const (
 		`"title":{"type":"string","minLength":1},"text":{"type":"string"}},"required":["kind","title"],"additionalProperties":false}`
 	verdicts = `{"type":"object","properties":{"verdict":{"type":"string","minLength":1,"maxLength":40,"description":"One or two words, like done or not possible."},` +
 		`"summary":{"type":"string"}},"required":["verdict"],"additionalProperties":false}`
-	inputs = `{"type":"object","properties":{"input":{"type":"object","description":"The fields of the Mission's form."}},"additionalProperties":false}`
 )
 
 // define writes the definition of an own tool; they touch nothing outside.
@@ -40,13 +40,22 @@ func define(name, description, schema string, read bool) string {
 	return `{"name":"` + name + `","description":` + string(d) + `,"inputSchema":` + schema + `,"annotations":{` + hints + `,"openWorldHint":false}}`
 }
 
+// starting defines start_run, which takes what the Mission's form asks for.
+func starting(form json.RawMessage) string {
+	if len(form) == 0 {
+		form = json.RawMessage(`{"type":"object"}`)
+	}
+	return define("start_run", "Start a Run of this Mission, or get the one that is open.",
+		`{"type":"object","properties":{"input":`+string(form)+`},"additionalProperties":false}`, false)
+}
+
 // ownTools, by name.
 var ownTools = []ownTool{
 	{"await_decision", false, define("await_decision", "Wait for a pending action's decision, and get its result once it was executed. Call it again when it is still pending.", idSchema, true), nil},
 	{"end_run", false, define("end_run", "End this Run with a verdict. Nothing can be done in it afterwards.", verdicts, false), nil},
 	{"list_my_pending", false, define("list_my_pending", "List this Run's actions that wait for a decision, or whose outcome is open.", nothing, true), nil},
 	{"note_observation", false, define("note_observation", "Record a plan, a piece of reasoning, something retrieved, an inference or a check, for the people who look at this Run.", observations, false), nil},
-	{"start_run", true, define("start_run", "Start a Run of this Mission, or get the one that is open.", inputs, false), nil},
+	{"start_run", true, "", nil}, // see starting
 	{"withdraw_decision", false, define("withdraw_decision", "Take back a pending action. What is being executed can't be taken back.", idSchema, false), nil},
 }
 
@@ -161,7 +170,7 @@ func (c *call) startRun(args jsonrpc.Object) ([]byte, error) {
 	if err != nil {
 		return c.refused(err, false)
 	}
-	c.run = asRun(c.who, r)
+	c.run = gate.AsRun(c.who, r)
 	b, err := c.brief(c.r.Context())
 	if err != nil {
 		return c.refused(err, false)
@@ -170,7 +179,7 @@ func (c *call) startRun(args jsonrpc.Object) ([]byte, error) {
 	for i, t := range b.Tools {
 		tools[i] = c.Names.Tool(t)
 	}
-	return note("The Run "+r.ID+" is open.\nMission: "+b.Title+"\nGoal: "+b.Goal+"\nList the tools again: they are there now.",
+	return note("The Run "+r.ID+" is open.\nMission: "+b.Title+"\nGoal: "+b.Goal+"",
 		map[string]any{"run": r.ID, "mission": r.Mission, "goal": b.Goal, "input": r.Input, "tools": tools})
 }
 

@@ -139,10 +139,10 @@ func TestAWorkerBeginsARunOfItsMission(t *testing.T) {
 	d := company()
 	base := strings.TrimSuffix(door(t, d), "/mcp")
 	url := base + "/mcp/onboard"
-	if a := modern(t, url, "worker-w", "tools/list", "{}"); strings.Contains(string(a.last().Result), "crm__get") || !strings.Contains(string(a.last().Result), `"start_run"`) {
+	if a := modern(t, url, "worker-w", "tools/list", "{}"); !strings.Contains(string(a.last().Result), "crm__get") || !strings.Contains(string(a.last().Result), `"input":{"type":"object","required":["vendor"]}`) {
 		t.Errorf("before: %s", a.last().Result)
 	}
-	if a := callTool(t, url, "worker-w", "crm__get", `{"id":"1"}`); a.field("isError") != true || !strings.Contains(a.text(), "start_run") {
+	if a := callTool(t, url, "worker-w", "crm__get", `{"id":"1"}`); a.field("isError") != true || !strings.Contains(a.text(), "start_run") || !strings.Contains(a.text(), "vendor") || len(d.open) != 0 {
 		t.Errorf("called before: %s", a.last().Result)
 	}
 	if a := callTool(t, url, "worker-w", "start_run", `{"input":{"vendor":"ACME"}}`); a.field("structuredContent", "run") != "of-w" {

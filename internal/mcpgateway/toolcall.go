@@ -27,6 +27,9 @@ func (c *call) callTool() ([]byte, error) {
 	if i := slices.IndexFunc(ownTools, func(t ownTool) bool { return t.name == name }); i >= 0 {
 		return ownTools[i].run(c, args)
 	}
+	if err := c.acting(c.r.Context()); err != nil {
+		return c.refused(err, false)
+	}
 	b, err := c.brief(c.r.Context())
 	if err != nil {
 		return c.refused(err, false)

@@ -19,15 +19,11 @@ func (c *call) listTools() ([]byte, error) {
 	if err := c.onePage(); err != nil {
 		return nil, err
 	}
-	var tools []intent.Tool
-	b, err := c.brief(c.r.Context())
-	switch {
-	case err == nil:
-		tools = slices.SortedFunc(slices.Values(b.Tools), func(a, b intent.Tool) int { return cmp.Compare(c.Names.Tool(a), c.Names.Tool(b)) })
-	case c.who.Kind == ident.Run, fault.Is(err, fault.Unavailable), fault.Is(err, fault.Internal):
+	b, err := c.offer(c.r.Context())
+	if err != nil {
 		return nil, err
-	default: // a Worker without an open Run can start one, and sees what of the Mission then
 	}
+	tools := slices.SortedFunc(slices.Values(b.Tools), func(a, b intent.Tool) int { return cmp.Compare(c.Names.Tool(a), c.Names.Tool(b)) })
 	out := []byte(`{"tools":[`)
 	for _, t := range tools {
 		out = append(c.appendTool(out, t), ',')
@@ -36,7 +32,11 @@ func (c *call) listTools() ([]byte, error) {
 		if t.workers && c.who.Kind == ident.Run {
 			continue
 		}
-		out = append(append(out, t.definition...), ',')
+		d := t.definition
+		if t.workers {
+			d = starting(b.Form)
+		}
+		out = append(append(out, d...), ',')
 	}
 	return append(bytes.TrimSuffix(out, []byte(",")), ']', '}'), nil
 }
