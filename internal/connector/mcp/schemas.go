@@ -137,7 +137,7 @@ func (g *guard) ref(v any) (int, error) {
 	g.open[s] = true
 	marks := g.marks
 	c, err := g.walk(target, 0) // each target is entered once at a time, so this ends too
-	g.marks = marks // they are counted where they stand
+	g.marks = marks             // they are counted where they stand
 	delete(g.open, s)
 	g.cost[s] = c
 	return c, err
