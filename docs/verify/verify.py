@@ -388,7 +388,7 @@ class Log:
         except ValueError as e:
             return self.find("checkpoint-bad", -1, str(e))
         self.size, self.origin, self.root = c.size, c.origin, c.root
-        raw_kept = self.read("kept", 64 << 20)
+        raw_kept = self.read("kept", 32 << 20)
         if raw_kept is not None:
             try:  # one that can't be read says nothing: then the entries are missing
                 self.minimum, self.kept_entries = parse_kept(raw_kept, self.size)

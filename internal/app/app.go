@@ -127,6 +127,7 @@ type App struct {
 	worlds     catalog.Holder[gate.World]
 	transports transports
 	applying   sync.Mutex // one apply at a time
+	pruning    sync.Mutex // of the audit log, one at a time
 	backing    sync.Mutex // one backup at a time
 	pump       *pump
 	looked     map[ident.Tenant]*scrub.Set // with which the sweep looked at what waits

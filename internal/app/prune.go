@@ -36,6 +36,10 @@ func (a *App) PruneAudit(ctx context.Context, who ident.Principal, in api.PruneA
 
 // pruneAll prunes as far as may be.
 func (a *App) pruneAll(ctx context.Context, p sqlite.Prune) (out sqlite.PrunedTo, err error) {
+	if !a.pruning.TryLock() {
+		return out, fault.New(fault.Conflict, "the audit log is being pruned already").WithHint("try again when that has ended")
+	}
+	defer a.pruning.Unlock()
 	if err := a.verified(ctx, p.Tenant); err != nil {
 		return out, err
 	}

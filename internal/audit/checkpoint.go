@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,7 +51,7 @@ func OpenCheckpoint(msg []byte, verifier string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fault.New(fault.Invalid, "the audit log's verifier key is not a note verifier key")
 	}
-	n, err := note.Open(msg, note.VerifierList(v))
+	n, err := openNote(msg, v)
 	if err != nil {
 		return Checkpoint{}, fault.New(fault.Invalid, "the checkpoint is not signed by the log's key")
 	}
@@ -59,6 +60,21 @@ func OpenCheckpoint(msg []byte, verifier string) (Checkpoint, error) {
 		err = fault.New(fault.Invalid, "the checkpoint is of another log than its key")
 	}
 	return c, err
+}
+
+// openNote opens a signed note in its one form: a signature has no second spelling,
+// which base64's unused bits would give it.
+func openNote(msg []byte, keys ...note.Verifier) (*note.Note, error) {
+	n, err := note.Open(msg, note.VerifierList(keys...))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range slices.Concat(n.Sigs, n.UnverifiedSigs) {
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+			return nil, fault.New(fault.Invalid, "a signature is not in canonical form")
+		}
+	}
+	return n, nil
 }
 
 // parseCheckpoint reads the text of a checkpoint, in its one form.

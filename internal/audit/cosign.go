@@ -96,7 +96,7 @@ func OpenCosigned(msg []byte, verifier string, witnesses []Witness) (Checkpoint,
 	for _, w := range witnesses {
 		list = append(list, w)
 	}
-	n, err := note.Open(msg, note.VerifierList(list...))
+	n, err := openNote(msg, list...)
 	if err != nil {
 		return Checkpoint{}, nil, fault.New(fault.Invalid, "a cosignature in the name of a known witness is not that witness's")
 	}

@@ -31,7 +31,7 @@ func OpenHandover(msg []byte, verifier string) (Checkpoint, string, error) {
 	if err != nil {
 		return Checkpoint{}, "", bad
 	}
-	n, err := note.Open(msg, note.VerifierList(v))
+	n, err := openNote(msg, v)
 	if err != nil {
 		return Checkpoint{}, "", bad
 	}

@@ -157,7 +157,7 @@ func (p *Pruning) Verdict() string {
 const keptPath = "kept"
 
 // MaxKept is the most bytes of it that are read.
-const MaxKept = 64 << 20
+const MaxKept = 32 << 20
 
 // keptFile is the minimum index on a line, then each kept entry after its index in
 // eight bytes and its length in two, big-endian. NotFound: the log was not pruned.
@@ -179,8 +179,11 @@ func keptFile(ctx context.Context, r Reader, t ident.Tenant) ([]byte, error) {
 			if row.Index >= p.Minimum {
 				return out, nil
 			}
-			if len(row.Entry) > MaxEntry || len(out) > MaxKept-MaxEntry {
+			if len(row.Entry) > MaxEntry {
 				return nil, ErrDiverged
+			}
+			if len(out) > MaxKept-MaxEntry-10 {
+				return nil, fault.Newf(fault.Limit, "what is kept below the minimum index is more than %d MiB", MaxKept>>20).WithHint("verify the data directory itself: sallyport audit verify --data DIR")
 			}
 			out = binary.BigEndian.AppendUint64(out, uint64(row.Index))
 			out = append(binary.BigEndian.AppendUint16(out, uint16(len(row.Entry))), row.Entry...)

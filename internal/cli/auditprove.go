@@ -197,7 +197,7 @@ func savedLog(root *os.Root) audit.Getter {
 			return nil, fault.Wrap(fault.Unavailable, "reading the saved log", err)
 		}
 		defer func() { _ = f.Close() }() // it was only read
-		b, err := io.ReadAll(io.LimitReader(f, audit.MaxTile+1))
+		b, err := io.ReadAll(io.LimitReader(f, audit.MaxKept+1))
 		return b, fault.Wrap(fault.Unavailable, "reading the saved log", err)
 	}
 }

@@ -283,14 +283,14 @@ func (k *Desk) attribute(ctx context.Context, d Decision, evs []audit.Event) err
 		return err
 	}
 	about := k.Attribute(ctx, it)
-	for i, ev := range evs {
+	for i := range evs {
+		ev := &evs[i]
 		ev.Connection, ev.Tool = it.Connection, it.Tool
 		for name, value := range about {
 			if _, has := ev.Fields[name]; !has {
 				ev.Fields[name] = value
 			}
 		}
-		evs[i] = ev
 	}
 	return nil
 }

@@ -214,6 +214,8 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("— w.example AAAA\n"))
 	f.Add([]byte("— other.example AAAA\n" + good))
 	f.Add([]byte("\n\n" + good))
+	f.Add([]byte(strings.Replace(good, "A==\n", "B==\n", 1))) // other bits that base64 does not use
+	f.Add([]byte("— w.example Su+/vgAAAABrSdIAGBEmyY2f+jV6/s3hCq8jw6oiVl2LvnErxESudgitKhI28XJy+sApmKyp7ya2VnUQ43DB5yeZjaD2KP4TCXWACX==\n"))
 	c := w.client(f)
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		if line, err := c.Open(m.head, answer); err == nil && line != good {
