@@ -168,22 +168,16 @@ func (b *builder) kind(i *resource.Integration) {
 // rules checks what an Integration says about its own Tools.
 func (b *builder) rules(i *resource.Integration) {
 	tools := b.s.integrations[i.Name].Kind.Tools()
-	if i.MCP != nil && len(i.MCP.Definitions) > 0 { // before they are pulled nobody knows its Tools
-		for _, name := range slices.Sorted(maps.Keys(i.MCP.Tools)) {
-			if _, ok := toolOf(tools, name); !ok {
-				b.fail(i, "mcp.tools."+name, noTool(name, tools))
-			}
-		}
+	if i.MCP != nil && len(i.MCP.Definitions) == 0 {
+		return // before they are pulled nobody knows its Tools
 	}
-	if i.HTTP == nil {
-		return
-	}
-	for _, name := range slices.Sorted(maps.Keys(i.HTTP.Tools)) {
-		path := "http.tools." + name
+	at, rules := i.Rules()
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		path := at + "." + name
 		if _, ok := toolOf(tools, name); !ok {
 			b.fail(i, path, noTool(name, tools))
 		}
-		if l := i.HTTP.Tools[name].Lookup; l != nil {
+		if l := rules[name].Lookup; l != nil {
 			b.lookup(i, path+".lookup", l, tools)
 		}
 	}

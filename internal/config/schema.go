@@ -182,6 +182,7 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 	"Mission.allow_self_approval": "Let the starter decide too. Audited, and shown.", "Mission.limits": "What ends a Run that goes on too long.",
 	"Mission.schedule": "When Runs start by themselves.", "Mission.starters": "Teams whose members may start it; every requester unless said.",
 
+	"Mission.retention": "How long what its Runs said is kept.", "Retention.days": "After the end of a Run; as the server says unless said. The shorter of the two counts.",
 	"Mission.workers": "Outside Workers that may start it for themselves.", "Mission.workerLimits": "What all outside Workers may take of it together: 50 open Runs, 12000 calls an hour and 100 parked Intents unless said.",
 
 	"Worker.owner": "The account that answers for it; neither decides on what the Worker proposes.", "Worker.disabled": "It is nobody until this is taken away.",

@@ -24,12 +24,10 @@ func References(r Resource) []Reference {
 	}
 	switch r := r.(type) {
 	case *Integration:
-		if r.HTTP == nil {
-			break
-		}
-		for _, name := range slices.Sorted(maps.Keys(r.HTTP.Tools)) {
-			if l := r.HTTP.Tools[name].Lookup; l != nil {
-				add("http.tools."+name+".lookup.connection", KindConnection, l.Connection)
+		path, rules := r.Rules()
+		for _, name := range slices.Sorted(maps.Keys(rules)) {
+			if l := rules[name].Lookup; l != nil {
+				add(path+"."+name+".lookup.connection", KindConnection, l.Connection)
 			}
 		}
 	case *Connection:

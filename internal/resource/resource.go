@@ -103,6 +103,17 @@ type HTTP struct {
 	MaxBody     int64               `json:"maxBody,omitempty" yaml:"maxBody,omitempty"` // bytes of an answer, default 1 MiB
 }
 
+// Rules are what it says about its Tools, by name, and where that stands in it.
+func (i *Integration) Rules() (path string, rules map[string]ToolRule) {
+	switch {
+	case i.HTTP != nil:
+		return "http.tools", i.HTTP.Tools
+	case i.MCP != nil:
+		return "mcp.tools", i.MCP.Tools
+	}
+	return "", nil
+}
+
 // ToolRule says what the OpenAPI document, or an MCP server's definition, can't
 // about one operation.
 type ToolRule struct {

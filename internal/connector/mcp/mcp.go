@@ -146,11 +146,16 @@ func (k *Kind) Check(tool string, args json.RawMessage) error {
 }
 
 // Render writes the call without its envelope: eras may change without voiding what
-// was approved. The protocol has no place for a reference.
-func (k *Kind) Render(tool string, args json.RawMessage, _ string) (intent.Request, error) {
+// was approved. The reference goes where the Tool's rule names an argument for it.
+func (k *Kind) Render(tool string, args json.RawMessage, reference string) (intent.Request, error) {
 	op, err := k.op(tool)
 	if err != nil {
 		return intent.Request{}, err
+	}
+	if op.reference != "" && reference != "" {
+		if args, err = referred(args, op.reference, reference); err != nil {
+			return intent.Request{}, err
+		}
 	}
 	params := args
 	if op.method == methodCall {
