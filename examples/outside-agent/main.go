@@ -80,34 +80,32 @@ func (a *agent) onboard(ctx context.Context) error {
 	if _, err := a.call(ctx, "start_run", map[string]any{"input": a.in}); err != nil {
 		return err
 	}
-	verdict, summary, err := a.decide(ctx)
-	if err != nil {
-		return err
+	verdict, summary, failed := a.decide(ctx)
+	if failed != nil {
+		verdict, summary = "failed", failed.Error()
 	}
 	if _, err := a.call(ctx, "end_run", map[string]any{"verdict": verdict, "summary": summary}); err != nil {
 		return err
 	}
 	fmt.Printf("verdict: %s: %s\n", verdict, summary)
-	return nil
+	return failed
 }
 
 func (a *agent) decide(ctx context.Context) (verdict, summary string, err error) {
-	tax, err := a.call(ctx, "tax-check__verifyTaxId", map[string]any{"tax_id": a.text("tax_id"), "country": a.text("country")})
+	tax, err := a.call(ctx, "tax-check__verifyTaxId", map[string]any{"id": a.text("tax_id"), "country": a.text("country")})
 	if err != nil {
 		return "", "", err
 	}
-	if tax["status"] != "valid" {
+	if tax["valid"] != true {
 		return "rejected", fmt.Sprintf("the tax id is %v: %v", tax["status"], tax["reason"]), nil
 	}
 	number, _ := tax["number"].(string)
-	for _, query := range []map[string]any{{"tax_id": number}, {"name": a.text("name")}} {
-		found, err := a.call(ctx, "erp-read__findVendors", query)
-		if err != nil {
-			return "", "", err
-		}
-		if v, ok := a.duplicate(found); ok {
-			return "duplicate", "the ERP has it as " + v, nil
-		}
+	found, err := a.call(ctx, "erp-read__findVendors", map[string]any{"tax_id": number, "name": a.text("name")})
+	if err != nil {
+		return "", "", err
+	}
+	if v, ok := a.duplicate(found); ok {
+		return "duplicate", "the ERP has it as " + v, nil
 	}
 	vendor, err := a.call(ctx, "erp-write__createVendor", map[string]any{
 		"name": a.text("name"), "country": a.text("country"), "tax_id": number, "city": a.text("city"), "contact_email": a.text("contact_email"),

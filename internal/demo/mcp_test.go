@@ -1,11 +1,17 @@
 package demo_test
 
 import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"sallyport.dev/examples/vendor-onboarding/company"
 	"sallyport.dev/examples/vendor-onboarding/system"
 	"sallyport.dev/internal/demo"
+	"sallyport.dev/internal/intent"
 )
 
 func overMCP(c *demo.Config) { c.Tickets = company.OverMCP }
@@ -40,5 +46,65 @@ func TestATicketWhoseAnswerWasLostOverMCPIsFoundAgain(t *testing.T) {
 	}
 	if s := w.stats("ticketing"); s.Durable["tickets"] != 1 {
 		t.Errorf("the ticketing system counts %+v", s)
+	}
+}
+
+// outsider builds the example's outside agent, from its own module.
+func outsider(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "outside-agent")
+	build := exec.CommandContext(t.Context(), "go", "build", "-C", "../../examples/outside-agent", "-o", bin, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the outside agent: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// The same Mission, by a program that is no part of the product: over MCP, with the
+// protocol's official SDK and the Worker's own token.
+func TestAnOutsideAgentOnboardsASupplierOverMCP(t *testing.T) {
+	bin := outsider(t)
+	w := start(t, overMCP)
+	var m struct{ Secret string }
+	w.must(w.as("admin").Call(t.Context(), "POST", "/v1/workers/onboarding-agent/tokens", map[string]any{"password": w.People["admin"].Password, "code": w.code("admin")}, &m))
+	input, err := demo.Sample("onboarded")
+	w.must(err)
+	supplier, err := json.Marshal(input)
+	w.must(err)
+	agent := exec.CommandContext(t.Context(), bin, "-url", w.URL()+"/mcp/vendor-onboarding", "-supplier", string(supplier))
+	agent.Env = append(os.Environ(), "SALLYPORT_TOKEN="+m.Secret)
+	var said strings.Builder
+	agent.Stdout, agent.Stderr = &said, &said
+	w.must(agent.Start())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(said.String())
+		}
+	})
+	var run string
+	w.eventually("the agent's Run is there", func() bool {
+		var out struct{ Runs []intent.Run }
+		w.must(w.as("auditor").Call(t.Context(), "GET", "/v1/runs", nil, &out))
+		if len(out.Runs) > 0 {
+			run = out.Runs[0].ID
+		}
+		return run != ""
+	})
+	it := w.waiting(run)
+	if it.Intent.Reason == "" || it.Intent.Starter != "worker:onboarding-agent" {
+		t.Errorf("the approver sees %+v", it.Intent)
+	}
+	w.must(w.decide("approver", it, "approve"))
+	if err := agent.Wait(); err != nil || !strings.Contains(said.String(), "verdict: onboarded") {
+		t.Errorf("%v\n%s\n%s", err, said.String(), w.rail(run))
+	}
+	if s := w.stats("erp"); s.Durable["vendors_created"] != 1 {
+		t.Errorf("the ERP counts %+v", s)
+	}
+	if s := w.stats("ticketing"); s.Durable["tickets"] != 1 {
+		t.Errorf("the ticketing system counts %+v", s)
+	}
+	if r := w.ended(run); r.Verdict != "onboarded" {
+		t.Errorf("the verdict is %q", r.Verdict)
 	}
 }
