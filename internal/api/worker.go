@@ -37,10 +37,11 @@ type NewWorkerToken struct {
 	Fresh
 }
 
-// MintedWorkerToken is the answer: the secret is shown this once.
+// MintedWorkerToken is the answer: the token is shown this once. Entry is what lists
+// show of it.
 type MintedWorkerToken struct {
-	Token  identity.WorkerToken `json:"token"`
-	Secret string               `json:"secret"`
+	Entry identity.WorkerToken `json:"entry"`
+	Token string               `json:"token"`
 }
 
 // outsiders are the routes about outside Workers.

@@ -71,7 +71,7 @@ func TestAWorkerStartsItsOwnRunWithEitherToken(t *testing.T) {
 	key := o.employ()
 	simple := o.minted("ann", "night")
 	var one, again, other api.Started
-	o.call(simple.Secret, "POST", "/v1/missions/order/runs", map[string]any{}, 201, &one)
+	o.call(simple.Token, "POST", "/v1/missions/order/runs", map[string]any{}, 201, &one)
 	o.call(o.vouched(key, "agent-night", audience), "POST", "/v1/missions/order/runs", map[string]any{}, 201, &again)
 	o.call(o.vouched(key, "agent-day", audience), "POST", "/v1/missions/order/runs", map[string]any{}, 201, &other)
 	if one.Run.Starter != "worker:night" || one.Run.ID != again.Run.ID || one.Run.ID == other.Run.ID || other.Run.Starter != "worker:day" {
@@ -84,9 +84,9 @@ func TestAWorkerStartsItsOwnRunWithEitherToken(t *testing.T) {
 	}
 	// One Worker's tokens are nothing at another's Run, and a Worker's own opens no Run.
 	o.call(other.Token, "GET", path+"/pending", nil, 403, nil)
-	o.call(simple.Secret, "GET", path+"/brief", nil, 403, nil)
+	o.call(simple.Token, "GET", path+"/brief", nil, 403, nil)
 	o.call(o.vouched(key, "agent-dusk", audience), "POST", "/v1/missions/order/runs", map[string]any{}, 403, nil) // not its Mission
-	o.call(simple.Secret, "POST", "/v1/missions/nothing/runs", map[string]any{}, 403, nil)
+	o.call(simple.Token, "POST", "/v1/missions/nothing/runs", map[string]any{}, 403, nil)
 	var pending api.Intents
 	o.call(one.Token, "GET", path+"/pending", nil, 200, &pending)
 	if len(pending.Intents) != 0 {
@@ -94,13 +94,13 @@ func TestAWorkerStartsItsOwnRunWithEitherToken(t *testing.T) {
 	}
 	o.call(one.Token, "POST", path+"/intents/int_none/withdraw", "{}", 404, nil)
 	// Revoked: the token, and what it was exchanged for, at once; not what the issuer's was.
-	o.call(o.as("admin"), "POST", "/v1/workers/night/tokens/"+simple.Token.ID+"/revoke", nil, 204, nil)
-	o.call(simple.Secret, "POST", "/v1/missions/order/runs", map[string]any{}, 401, nil)
+	o.call(o.as("admin"), "POST", "/v1/workers/night/tokens/"+simple.Entry.ID+"/revoke", nil, 204, nil)
+	o.call(simple.Token, "POST", "/v1/missions/order/runs", map[string]any{}, 401, nil)
 	o.call(one.Token, "GET", path+"/brief", nil, 401, nil)
 	o.call(again.Token, "GET", path+"/brief", nil, 200, nil)
 	o.plus.Add(int64(61 * time.Minute)) // when the issuer's has ended, so has that
 	o.call(again.Token, "GET", path+"/brief", nil, 401, nil)
-	if strings.Contains(o.log.String(), simple.Secret) {
+	if strings.Contains(o.log.String(), simple.Token) {
 		t.Error("the log has the token")
 	}
 }
@@ -111,7 +111,7 @@ func TestTokensThatOpenNothing(t *testing.T) {
 	_, mine, err := ed25519.GenerateKey(rand.Reader)
 	o.must(err)
 	good := o.vouched(key, "agent-night", audience)
-	simple := o.minted("ann", "night").Secret
+	simple := o.minted("ann", "night").Token
 	for name, token := range map[string]string{
 		"another audience": o.vouched(key, "agent-night", "https://sallyport.example.com"),
 		"another subject":  o.vouched(key, "agent-noon", audience),
@@ -163,7 +163,7 @@ func TestWhoSeesWorkersAndGivesThemTokens(t *testing.T) {
 	}
 	m := o.minted("admin", "night")
 	list := o.do(o.as("ann"), "GET", "/v1/workers/night/tokens", nil)
-	if list.Code != 200 || strings.Contains(list.Body.String(), m.Secret[4:24]) || !strings.Contains(list.Body.String(), m.Token.Fingerprint) {
+	if list.Code != 200 || strings.Contains(list.Body.String(), m.Token[4:24]) || !strings.Contains(list.Body.String(), m.Entry.Fingerprint) {
 		t.Errorf("the list: %d %s", list.Code, list.Body)
 	}
 }
@@ -211,7 +211,7 @@ func TestAWorkersActionWaitsAndIsTakenBack(t *testing.T) {
 	o.must(err)
 	o.plus.Add(int64(time.Minute))
 	var s api.Started
-	o.call(o.minted("ann", "night").Secret, "POST", "/v1/missions/order/runs", "{}", 201, &s)
+	o.call(o.minted("ann", "night").Token, "POST", "/v1/missions/order/runs", "{}", 201, &s)
 	path := "/v1/runs/" + s.Run.ID
 	var it intent.Intent
 	o.call(s.Token, "POST", path+"/intents", map[string]any{"connection": "erp", "tool": "create", "reason": "it is new"}, 202, &it)

@@ -80,7 +80,7 @@ func (p *program) workerTokenCreate() *cobra.Command {
 			}
 			p.say("shown this once: the Worker sends it as Authorization: Bearer")
 			return p.result(raw, func() {
-				p.pairs("token", out.Secret, "id", out.Token.ID, "fingerprint", out.Token.Fingerprint, "until", when(out.Token.ExpiresAt))
+				p.pairs("token", out.Token, "id", out.Entry.ID, "fingerprint", out.Entry.Fingerprint, "until", when(out.Entry.ExpiresAt))
 			})
 		})
 	c.Flags().StringVar(&expires, "expires", "90d", "how long it is good for, such as 12h or 30d; 366d at most")

@@ -170,7 +170,7 @@ func (w *world) employ() {
 	w.apply(leak, &resource.Worker{Head: resource.Head{APIVersion: resource.APIVersion, Kind: resource.KindWorker, Name: "leak-agent"}, Owner: "admin"})
 	var m api.MintedWorkerToken
 	w.must(w.as("admin").Call(w.t.Context(), "POST", "/v1/workers/leak-agent/tokens", map[string]any{"password": w.People["admin"].Password, "code": w.code("admin")}, &m))
-	w.must(w.client(m.Secret).Call(w.t.Context(), "POST", "/v1/missions/leak/runs", map[string]any{}, nil))
+	w.must(w.client(m.Token).Call(w.t.Context(), "POST", "/v1/missions/leak/runs", map[string]any{}, nil))
 }
 
 // unused are the tables that the suite leaves empty, with the reason.

@@ -65,14 +65,14 @@ func outsider(t *testing.T) string {
 func TestAnOutsideAgentOnboardsASupplierOverMCP(t *testing.T) {
 	bin := outsider(t)
 	w := start(t, overMCP)
-	var m struct{ Secret string }
+	var m struct{ Token string }
 	w.must(w.as("admin").Call(t.Context(), "POST", "/v1/workers/onboarding-agent/tokens", map[string]any{"password": w.People["admin"].Password, "code": w.code("admin")}, &m))
 	input, err := demo.Sample("onboarded")
 	w.must(err)
 	supplier, err := json.Marshal(input)
 	w.must(err)
 	agent := exec.CommandContext(t.Context(), bin, "-url", w.URL()+"/mcp/vendor-onboarding", "-supplier", string(supplier))
-	agent.Env = append(os.Environ(), "SALLYPORT_TOKEN="+m.Secret)
+	agent.Env = append(os.Environ(), "SALLYPORT_TOKEN="+m.Token)
 	var said strings.Builder
 	agent.Stdout, agent.Stderr = &said, &said
 	w.must(agent.Start())
