@@ -194,7 +194,7 @@ func TestEveryCallerGetsWhatIsExpectedOfEveryRoute(t *testing.T) {
 	o := open(t, "requester", "approver", "builder", "auditor", "admin")
 	other := o.run()
 	o.employ()
-	agent := o.minted("ann", "night").Secret
+	agent := o.minted("ann", "night").Token
 	all := maps.Clone(matrix)
 	maps.Copy(all, beside)
 	routes := slices.Sorted(maps.Keys(all))
