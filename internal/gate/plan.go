@@ -46,7 +46,7 @@ func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.P
 			return g.Vault.Open(ctx, vault.DoorSpec{
 				Tenant: c.it.Tenant, Secret: c.meta.Name, Version: c.meta.Version,
 				Auth: c.match.Connection.Auth, Origin: c.match.Origin, Integration: c.match.Integration.Name,
-				Method: c.it.Bound.Request.Method, Mission: c.run.Mission, Base: g.Transport(c.match),
+				Method: c.it.Bound.Request.Method, Mission: c.run.Mission, Base: g.Transport(c.match), From: &c.external,
 			})
 		},
 		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {

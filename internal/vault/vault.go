@@ -37,6 +37,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/scrub/unknown"
+	"sallyport.dev/internal/vault/backend"
 	"sallyport.dev/internal/vault/internal/plain"
 )
 
@@ -48,6 +49,8 @@ type Config struct {
 	Log    *slog.Logger // what the vault logs is scrubbed with what it knows
 	// Recorded looks for a value that is to be stored; nil: nowhere.
 	Recorded Recorded
+	// Backends are what keeps values outside of the store; nil: nothing does.
+	Backends *backend.Registry
 }
 
 // Vault is sealed when it is made, and safe for concurrent use.
@@ -56,6 +59,8 @@ type Vault struct {
 	holder scrub.Holder // the secrets of all tenants; outlives sealing
 
 	nonces nonces // of values on their way in
+
+	outside outside // what was fetched from backends
 
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal
@@ -139,6 +144,7 @@ func (v *Vault) Seal() {
 // lockdown is Seal under the lock.
 func (v *Vault) lockdown() {
 	v.state.Store(nil)
+	v.outside.end(v.cfg.Now())
 	for _, p := range []*atomic.Pointer[plain.Page]{&v.root, &v.derive} {
 		if page := p.Swap(nil); page != nil {
 			plain.WipePage(page)

@@ -1,0 +1,574 @@
+package vault_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/vault"
+	"sallyport.dev/internal/vault/backend"
+	"sallyport.dev/internal/vault/internal/plain"
+)
+
+// shelf is a backend in memory.
+type shelf struct {
+	mu      sync.Mutex
+	values  map[string]map[string]string
+	version string // of every answer; empty: the backend has none
+	end     time.Time
+	err     error
+	wait    chan struct{} // closed: answer
+	asked   int
+	created int
+}
+
+func (s *shelf) Kind() string            { return "shelf" }
+func (s *shelf) Check(backend.Ask) error { return nil }
+
+func (s *shelf) Fetch(ctx context.Context, a backend.Ask) (backend.Answer, error) {
+	s.mu.Lock()
+	s.asked++
+	wait := s.wait
+	s.mu.Unlock()
+	if wait != nil {
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return backend.Answer{}, backend.Fail(backend.Away, "it took too long")
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return backend.Answer{}, s.err
+	}
+	there, ok := s.values[a.Path]
+	if !ok {
+		return backend.Answer{}, backend.Fail(backend.Missing, "there is nothing at the path")
+	}
+	out := backend.Answer{Fields: map[string]plain.Value{}, Version: s.version, NotAfter: s.end}
+	for k, v := range there {
+		out.Fields[k] = plain.New([]byte(v))
+	}
+	return out, nil
+}
+
+// writable is a shelf that takes values.
+type writable struct{ *shelf }
+
+func (s writable) Create(_ context.Context, path string, fields map[string]plain.Value) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.values[path] != nil {
+		return backend.Fail(backend.Taken, "something is there")
+	}
+	s.values[path] = map[string]string{}
+	for k, v := range fields {
+		s.values[path][k] = string(plain.Bytes(v))
+	}
+	s.created++
+	return nil
+}
+
+func (s *shelf) put(path, value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.values[path] = map[string]string{"value": value}
+}
+
+func (s *shelf) fails(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// withShelf is a vault with the backends "corp", which takes no value, and "open",
+// which does, over the same values; both are acme's.
+func withShelf(t testing.TB) (*fixture, *shelf) {
+	t.Helper()
+	s := &shelf{values: map[string]map[string]string{"team/crm": {"value": canary1}}}
+	reg, err := backend.NewRegistry(
+		backend.Entry{Name: "corp", Tenants: []ident.Tenant{acme}, Paths: []string{"team/"}, Backend: s},
+		backend.Entry{Name: "open", Tenants: []ident.Tenant{acme}, Backend: writable{s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := startWith(t, reg)
+	return f, s
+}
+
+func to(name, path string, staleness time.Duration) *vault.Pointer {
+	return &vault.Pointer{Backend: name, Path: path, Fields: map[string]string{"token": "value"}, Staleness: resource.Duration(staleness)}
+}
+
+func (f *fixture) point(t ident.Tenant, name string, p *vault.Pointer) error {
+	w := vault.Write{Tenant: t, Name: name, Pointer: p, AnyOrigin: true, Actor: admin(t)}
+	_, err := f.Set(f.t.Context(), w)
+	return err
+}
+
+func (f *fixture) mustPoint(name string, p *vault.Pointer) {
+	f.t.Helper()
+	if err := f.point(acme, name, p); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) scrubs(t ident.Tenant, value string) bool {
+	return len(f.Scrub(t).Contains([]byte("it says "+value+" here"))) > 0
+}
+
+func TestAPointersValueIsUsedAndNamedWithItsVersion(t *testing.T) {
+	f, s := withShelf(t)
+	s.version = "7"
+	f.mustPoint("crm", to("corp", "team/crm", 0))
+	d := spec(acme, "crm")
+	d.From = &vault.External{}
+	if got := f.call(d); got != "Bearer "+canary1 {
+		t.Fatal("another credential arrived")
+	}
+	if *d.From != (vault.External{Backend: "corp", Version: "7"}) {
+		t.Errorf("it is from %+v", *d.From)
+	}
+	s.version = ""
+	if f.call(d); !strings.HasPrefix(d.From.Version, "mac-") || strings.Contains(d.From.Version, canary1) {
+		t.Errorf("a value without a version is called %q", d.From.Version)
+	}
+	f.restart()
+	if got := f.call(spec(acme, "crm")); got != "Bearer "+canary1 {
+		t.Error("after a restart another credential arrived")
+	}
+	if f.Scrub(globex).Contains([]byte(canary1)) != nil {
+		t.Error("another tenant's set knows the value")
+	}
+}
+
+func TestAThousandUsesAskTheBackendOnce(t *testing.T) {
+	f, s := withShelf(t)
+	f.mustPoint("crm", to("corp", "team/crm", 0))
+	s.asked, s.wait = 0, make(chan struct{})
+	var wg sync.WaitGroup
+	begun := make(chan struct{}, 1000)
+	for range 1000 {
+		wg.Go(func() {
+			begun <- struct{}{}
+			if err := f.opens(acme, "crm"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 1000 {
+		<-begun
+	}
+	// Whoever comes after the answer asks again, so a few may; a thousand may not.
+	close(s.wait)
+	wg.Wait()
+	if s.asked > 20 {
+		t.Errorf("the backend was asked %d times", s.asked)
+	}
+	f.mustPoint("crm-stale", to("corp", "team/crm", time.Hour))
+	s.asked = 0
+	for range 1000 {
+		if err := f.opens(acme, "crm-stale"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.asked != 1 {
+		t.Errorf("within its staleness the backend was asked %d times", s.asked)
+	}
+}
+
+func TestAnOutageIsBridgedWithinTheStalenessAndThenFailsClosed(t *testing.T) {
+	f, s := withShelf(t)
+	f.mustPoint("crm", to("corp", "team/crm", time.Hour))
+	if err := f.opens(acme, "crm"); err != nil {
+		t.Fatal(err)
+	}
+	s.asked = 0
+	for _, reason := range []backend.Reason{backend.Away, backend.Throttled, backend.Wrong} {
+		s.fails(backend.Fail(reason, "no"))
+		f.now = f.now.Add(5 * time.Minute)
+		if err := f.opens(acme, "crm"); err != nil {
+			t.Errorf("%s: %v", reason, err)
+		}
+	}
+	if s.asked != 3 {
+		t.Errorf("asked %d times, want once for each outage", s.asked)
+	}
+	f.now = f.now.Add(time.Hour)
+	for range 100 {
+		if err := f.opens(acme, "crm"); !fault.Is(err, fault.Unavailable) || strings.Contains(err.Error(), canary1) {
+			t.Fatalf("after its staleness: %v", err)
+		}
+	}
+	if s.asked != 4 {
+		t.Errorf("asked %d times: a backend that is down is asked once a second", s.asked)
+	}
+	s.fails(nil)
+	f.now = f.now.Add(2 * time.Second)
+	if err := f.opens(acme, "crm"); err != nil {
+		t.Errorf("the backend is back: %v", err)
+	}
+}
+
+func TestWhatTheBackendTakesAwayFailsClosedAtOnce(t *testing.T) {
+	for reason, kind := range map[backend.Reason]fault.Kind{backend.Missing: fault.NotFound, backend.Refused: fault.Denied} {
+		f, s := withShelf(t)
+		f.mustPoint("crm", to("corp", "team/crm", time.Hour))
+		if err := f.opens(acme, "crm"); err != nil {
+			t.Fatal(err)
+		}
+		s.fails(backend.Fail(reason, "no"))
+		f.now = f.now.Add(5 * time.Minute)
+		if err := f.opens(acme, "crm"); !fault.Is(err, kind) {
+			t.Errorf("%s: %v", reason, err)
+		}
+		s.fails(backend.Fail(backend.Away, "no"))
+		f.now = f.now.Add(2 * time.Second)
+		if err := f.opens(acme, "crm"); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("a value that had ended was used again: %v", err)
+		}
+		if !f.scrubs(acme, canary1) {
+			t.Error("the value is not scrubbed for any more")
+		}
+	}
+}
+
+// The door's transport looks whether the value is known when the request leaves.
+type looks struct {
+	f    *fixture
+	t    *testing.T
+	want string
+}
+
+func (l looks) RoundTrip(r *http.Request) (*http.Response, error) {
+	if got := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); got != l.want || !l.f.scrubs(acme, got) {
+		l.t.Error("a value was used that is another, or is not scrubbed for")
+	}
+	return &http.Response{StatusCode: 200, Body: http.NoBody, Header: http.Header{}}, nil
+}
+
+func TestAValueIsScrubbedForBeforeItIsUsedAndForAGraceAfter(t *testing.T) {
+	f, s := withShelf(t)
+	f.set(globex, "other", canary3) // so that the process has another set than the tenant
+	f.mustPoint("crm", to("corp", "team/crm", time.Minute))
+	f.restart()
+	if f.scrubs(acme, canary1) {
+		t.Fatal("nobody has fetched it since the restart")
+	}
+	use := func(want string) {
+		d := spec(acme, "crm")
+		d.Base = looks{f, t, want}
+		door, err := f.Open(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://erp.example/x", nil)
+		resp, err := door.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+	}
+	use(canary1)
+	s.put("team/crm", canary2)
+	f.now = f.now.Add(2 * time.Minute)
+	use(canary2)
+	f.set(acme, "more", "cnry-another-0815-value")
+	if err := f.Remove(t.Context(), acme, "more", admin(acme)); err != nil { // the sets are built anew
+		t.Fatal(err)
+	}
+	for _, v := range []string{canary1, canary2} {
+		if !f.scrubs(acme, v) || len(f.Holder().Load().Contains([]byte(v))) == 0 {
+			t.Error("old and new are not both scrubbed for")
+		}
+	}
+	f.now = f.now.Add(25 * time.Hour)
+	f.set(acme, "more", "cnry-another-0816-value")
+	if err := f.Remove(t.Context(), acme, "more", admin(acme)); err != nil {
+		t.Fatal(err)
+	}
+	if f.scrubs(acme, canary1) || !f.scrubs(acme, canary2) {
+		t.Error("after the grace the old value is known, or the current one is not")
+	}
+	f.Seal()
+	if len(f.Scrub(acme).Contains([]byte(canary2))) == 0 {
+		t.Error("a sealed vault does not scrub for what was fetched")
+	}
+}
+
+func TestAnAnswerThatCantBeUsedSafelyIsRefused(t *testing.T) {
+	for name, spoil := range map[string]func(*shelf){
+		"too short":             func(s *shelf) { s.put("team/crm", "x") },
+		"a word":                func(s *shelf) { s.put("team/crm", "password") },
+		"empty":                 func(s *shelf) { s.put("team/crm", "") },
+		"endless":               func(s *shelf) { s.put("team/crm", strings.Repeat(canary1, 10_000)) },
+		"another field":         func(s *shelf) { s.values["team/crm"] = map[string]string{"other": canary1} },
+		"a version with spaces": func(s *shelf) { s.version = "7 and more" },
+		"a version as a line":   func(s *shelf) { s.version = "7\nlog" },
+		"expired":               func(s *shelf) { s.end = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) },
+	} {
+		f, s := withShelf(t)
+		f.mustPoint("crm", to("corp", "team/crm", 0))
+		spoil(s)
+		if err := f.opens(acme, "crm"); err == nil || strings.Contains(err.Error(), canary1) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := f.point(acme, "crm-2", to("corp", "team/crm", 0)); err == nil {
+			t.Errorf("%s: it was pointed to", name)
+		}
+	}
+}
+
+func TestABackendThatGivesAnotherValueEachTimeFillsNoMemory(t *testing.T) {
+	f, s := withShelf(t)
+	f.mustPoint("crm", to("corp", "team/crm", 0))
+	var err error
+	for i := range 1000 {
+		s.put("team/crm", canary1+strings.Repeat("z", i%50)+string(rune('a'+i%26))+string(rune('a'+i/26%26)))
+		f.now = f.now.Add(2 * time.Second)
+		if err = f.opens(acme, "crm"); err != nil {
+			break
+		}
+	}
+	if !fault.Is(err, fault.Unavailable) {
+		t.Errorf("a thousand values within the grace: %v", err)
+	}
+}
+
+func TestABackendIsATenantsAndItsPathsAreTheOperators(t *testing.T) {
+	f, s := withShelf(t)
+	s.put("other/erp", canary2)
+	for name, err := range map[string]error{
+		"another tenant's":    f.point(globex, "crm", to("corp", "team/crm", 0)),
+		"another path":        f.point(acme, "crm", to("corp", "other/erp", 0)),
+		"a path that climbs":  f.point(acme, "crm", to("corp", "team/../other/erp", 0)),
+		"a path that escapes": f.point(acme, "crm", to("corp", "team/%2e%2e/other", 0)),
+		"a name like a path":  f.point(acme, "crm", to("corp", "teams", 0)),
+		"no such backend":     f.point(acme, "crm", to("none", "team/crm", 0)),
+		"no fields":           f.point(acme, "crm", &vault.Pointer{Backend: "corp", Path: "team/crm"}),
+		"staleness of years":  f.point(acme, "crm", to("corp", "team/crm", 1000*time.Hour)),
+	} {
+		if err == nil {
+			t.Errorf("%s was pointed to", name)
+		}
+	}
+	if s.asked != 0 {
+		t.Errorf("the backend was asked %d times", s.asked)
+	}
+}
+
+func TestASlowBackendHoldsNobodyUpWhoHasAValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s := withShelf(t)
+		f.mustPoint("crm", to("corp", "team/crm", time.Hour))
+		if err := f.opens(acme, "crm"); err != nil {
+			t.Fatal(err)
+		}
+		s.wait = make(chan struct{})
+		f.now = f.now.Add(10 * time.Minute)
+		start := time.Now()
+		if err := f.opens(acme, "crm"); err != nil || time.Since(start) > 2*time.Second {
+			t.Errorf("with a value: %v after %s", err, time.Since(start))
+		}
+		time.Sleep(time.Minute)
+		f.now = f.now.Add(time.Hour)
+		start = time.Now()
+		if err := f.opens(acme, "crm"); !fault.Is(err, fault.Unavailable) || time.Since(start) > 15*time.Second {
+			t.Errorf("without one: %v after %s", err, time.Since(start))
+		}
+		synctest.Wait()
+	})
+}
+
+func TestAVersionThatIsDisabledWhileItIsFetchedIsNotUsed(t *testing.T) {
+	f, s := withShelf(t)
+	f.mustPoint("crm", to("corp", "team/crm", 0))
+	s.mu.Lock()
+	s.wait = make(chan struct{})
+	s.asked = 0
+	s.mu.Unlock()
+	opened := make(chan error)
+	go func() { opened <- f.opens(acme, "crm") }()
+	for asked := 0; asked == 0; {
+		s.mu.Lock()
+		asked = s.asked
+		s.mu.Unlock()
+	}
+	if _, err := f.Disable(t.Context(), acme, "crm", 1, admin(acme)); err != nil {
+		t.Fatal(err)
+	}
+	close(s.wait)
+	if err := <-opened; !fault.Is(err, fault.Denied) {
+		t.Errorf("it was opened: %v", err)
+	}
+}
+
+// Each attack has write access to everything that is stored, and no key.
+func TestAPointerCantBeRedirectedByWhoWritesTheDatabase(t *testing.T) {
+	for name, do := range map[string]func(m *memory, old vault.Snapshot){
+		"its path in the head": func(m *memory, _ vault.Snapshot) {
+			h := m.head(acme, "crm")
+			h.Body = bytes.Replace(h.Body, []byte("team/crm"), []byte("team/erp"), 1)
+		},
+		"its ciphertext": func(m *memory, _ vault.Snapshot) {
+			a, b := m.version(acme, "crm", 2), m.version(acme, "erp", 1)
+			a.Key, b.Key, a.Value, b.Value = b.Key, a.Key, b.Value, a.Value
+		},
+		"a value's ciphertext in its place": func(m *memory, _ vault.Snapshot) {
+			a, b := m.version(acme, "crm", 2), m.version(acme, "plain", 1)
+			a.Key, a.Value = b.Key, b.Value
+		},
+		"the version before": func(m *memory, _ vault.Snapshot) {
+			a, b := m.version(acme, "crm", 1), m.version(acme, "crm", 2)
+			b.Key, b.Value = a.Key, a.Value
+		},
+		"the head of the version before, which was genuine": func(m *memory, old vault.Snapshot) {
+			i := slices.IndexFunc(old.Secrets, func(r vault.Row) bool { return r.Tenant == acme && r.Name == "crm" })
+			*m.head(acme, "crm") = old.Secrets[i]
+		},
+		"the pointer taken out of the head": func(m *memory, _ vault.Snapshot) {
+			h := m.head(acme, "crm")
+			i := bytes.Index(h.Body, []byte(`,"pointer":`))
+			end := i + bytes.IndexByte(h.Body[i:], '}') + 1
+			h.Body = slices.Concat(h.Body[:i], h.Body[end+1:])
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, s := withShelf(t)
+			s.put("team/erp", canary2)
+			f.set(acme, "plain", canary3)
+			f.mustPoint("crm", to("corp", "team/crm", 0))
+			f.mustPoint("erp", to("corp", "team/erp", 0))
+			old := clone(f.store.snap, nil)
+			if _, err := f.Rotate(t.Context(), vault.Write{Tenant: acme, Name: "crm", Pointer: to("corp", "team/crm", time.Minute), AnyOrigin: true, Actor: admin(acme)}); err != nil {
+				t.Fatal(err)
+			}
+			f.restart()
+			if err := f.opens(acme, "crm"); err != nil {
+				t.Fatalf("before the attack: %v", err)
+			}
+			do(f.store, old)
+			f.restart()
+			s.asked = 0
+			if err := f.opens(acme, "crm"); !fault.Is(err, fault.Denied) || s.asked != 0 {
+				t.Errorf("opened: %v, asked %d times", err, s.asked)
+			}
+			if f.refusal(acme, "crm") == nil {
+				t.Error("the audit log does not name it")
+			}
+			if err := f.opens(acme, "plain"); err != nil {
+				t.Errorf("another secret: %v", err)
+			}
+		})
+	}
+}
+
+func TestAPointerOutlivesEveryRotationOfKeys(t *testing.T) {
+	f, _ := withShelf(t)
+	f.mustPoint("crm", to("corp", "team/crm", 0))
+	for _, rotate := range []func() error{
+		func() error { _, err := f.RotateData(t.Context(), acme, admin(acme)); return err },
+		func() error { _, err := f.RotateProject(t.Context(), acme, admin(acme)); return err },
+		func() error { _, err := f.RotateRoot(t.Context(), admin(acme)); return err },
+	} {
+		if err := rotate(); err != nil {
+			t.Fatal(err)
+		}
+		f.restart()
+		if got := f.call(spec(acme, "crm")); got != "Bearer "+canary1 {
+			t.Error("another credential arrived")
+		}
+	}
+}
+
+func TestAValueMovesToABackendAndBackUnderOneReference(t *testing.T) {
+	f, s := withShelf(t)
+	w := f.write(acme, "erp", canary2)
+	w.Scope, w.AnyOrigin = &vault.Scope{Origins: []string{"https://erp.example"}}, false
+	if _, err := f.Set(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	move := func(p *vault.Pointer) (vault.Secret, error) {
+		return f.Move(t.Context(), vault.Move{Tenant: acme, Name: "erp", To: p, Actor: admin(acme), Method: "password+code"})
+	}
+	refused := func(p *vault.Pointer, kind fault.Kind) {
+		t.Helper()
+		if _, err := move(p); !fault.Is(err, kind) || strings.Contains(err.Error(), canary2) {
+			t.Errorf("moved to %+v: %v", p, err)
+		}
+	}
+	refused(nil, fault.Conflict)                       // it is there already
+	refused(to("corp", "team/crm", 0), fault.Conflict) // another value is there
+	refused(to("corp", "team/erp", 0), fault.NotFound) // nothing is, and it takes none
+	refused(to("open", "team/crm", 0), fault.Conflict) // it takes values, and overwrites none
+	refused(&vault.Pointer{Backend: "open", Path: "x", Fields: map[string]string{"password": "value"}}, fault.Invalid)
+	if s.created != 0 || s.values["team/crm"]["value"] != canary1 {
+		t.Fatal("something was written there")
+	}
+	got, err := move(to("open", "team/erp", time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.values["team/erp"]["value"] != canary2 || got.Active != 2 || got.Versions[1].Pointer == nil || got.Versions[0].State != vault.Previous {
+		t.Errorf("after the move: %+v", got)
+	}
+	if !slices.Equal(got.Versions[1].Scope.Origins, []string{"https://erp.example:443"}) {
+		t.Errorf("its scope is %+v", got.Versions[1].Scope)
+	}
+	if f.call(spec(acme, "erp")) != "Bearer "+canary2 {
+		t.Error("another credential arrived from there")
+	}
+	s.values["team/erp"]["value"] = canary3 // rotated there
+	f.now = f.now.Add(time.Hour)
+	if f.call(spec(acme, "erp")) != "Bearer "+canary3 {
+		t.Error("the old credential arrived")
+	}
+	if got, err = move(nil); err != nil || got.Active != 3 || got.Versions[2].Pointer != nil {
+		t.Fatalf("back: %+v, %v", got, err)
+	}
+	s.fails(backend.Fail(backend.Away, "gone"))
+	f.restart()
+	if f.call(spec(acme, "erp")) != "Bearer "+canary3 {
+		t.Error("another credential arrived from the store")
+	}
+	var moved []audit.Event
+	for _, ev := range f.store.events {
+		if ev.Type == audit.SecretMoved {
+			moved = append(moved, ev)
+		}
+	}
+	if len(moved) != 2 || moved[0].Fields["path"] != "team/erp" || moved[0].Fields["from"] != "store" || moved[1].Fields["kind"] != "store" {
+		t.Errorf("on the record: %+v", moved)
+	}
+}
+
+func TestWhatIsKnownOfAPointerHasNothingOfItsValue(t *testing.T) {
+	f, _ := withShelf(t)
+	f.mustPoint("crm", to("corp", "team/crm", 0))
+	s, err := f.Show(t.Context(), acme, "crm")
+	if err != nil || s.Versions[0].Pointer.Path != "team/crm" {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	for _, r := range f.store.snap.Secrets {
+		if bytes.Contains(r.Body, []byte(canary1)) {
+			t.Error("a head has the value")
+		}
+	}
+	if strings.Contains(f.log.String(), canary1) {
+		t.Error("the log has the value")
+	}
+	if w := to("corp", "team/"+canary1, 0); f.point(acme, "crm-2", w) == nil {
+		t.Error("a path with the value in it was taken")
+	}
+}
