@@ -30,12 +30,72 @@ func (v *Vault) lookThere(ctx context.Context, w *Write) (version string, err er
 	if v.Sealed() {
 		return "", errSealed
 	}
+	if err := v.fields(ctx, w); err != nil {
+		return "", err
+	}
 	if err := w.Pointer.check(); err != nil {
 		return "", err
 	}
 	got, err := v.fetch(ctx, w.Tenant, w.Pointer)
 	w.Fields = got.fields
 	return got.version, err
+}
+
+// fields chooses a pointer's fields where it names none, by what is there: one value
+// is the token, and several keep their names.
+func (v *Vault) fields(ctx context.Context, w *Write) error {
+	if len(w.Pointer.Fields) > 0 {
+		return nil
+	}
+	p := w.Pointer.clone()
+	b, err := v.cfg.Backends.Find(w.Tenant, p.Backend, p.ask())
+	if err != nil {
+		return err
+	}
+	p.Fields = map[string]string{defaultField: backend.Whole}
+	if b.Named() {
+		ctx, cancel := context.WithTimeout(ctx, asking)
+		defer cancel()
+		got, err := b.Fetch(ctx, p.ask())
+		if err != nil {
+			return v.failed(p, err)
+		}
+		defer got.Wipe()
+		if p.Fields = map[string]string{}; len(got.Fields) == 1 {
+			for theirs := range got.Fields {
+				p.Fields[defaultField] = theirs
+			}
+		} else {
+			for theirs := range got.Fields {
+				p.Fields[theirs] = theirs
+			}
+		}
+	}
+	w.Pointer = p
+	return nil
+}
+
+// defaultField is what most doors take.
+const defaultField = "token"
+
+// namedAs chooses a pointer's fields for those that a version has.
+func (v *Vault) namedAs(t ident.Tenant, p *Pointer, ours []string) (*Pointer, error) {
+	if len(p.Fields) > 0 {
+		return p, nil
+	}
+	b, err := v.cfg.Backends.Find(t, p.Backend, p.ask())
+	if err != nil {
+		return nil, err
+	}
+	p = p.clone()
+	p.Fields = map[string]string{}
+	for _, name := range ours {
+		p.Fields[name] = name
+	}
+	if len(ours) == 1 && !b.Named() {
+		p.Fields[ours[0]] = backend.Whole
+	}
+	return p, nil
 }
 
 // event is what an entry says of a pointer; nothing of a value.
@@ -79,7 +139,7 @@ func (v *Vault) Move(ctx context.Context, m Move) (Secret, error) {
 		return Secret{}, fault.Newf(fault.Conflict, "the value of the secret %s is in the store already", m.Name)
 	}
 	// The expiry moves too.
-	w := Write{Tenant: m.Tenant, Name: m.Name, Scope: &ver.Scope, AnyOrigin: true, Actor: m.Actor, Pointer: m.To}
+	w := Write{Tenant: m.Tenant, Name: m.Name, Scope: &ver.Scope, AnyOrigin: true, Actor: m.Actor}
 	defer func() { w.wipe() }()
 	if w.Fields, err = v.valueNow(ctx, m.Tenant, found{e, ver}); err != nil {
 		return Secret{}, err
@@ -89,6 +149,9 @@ func (v *Vault) Move(ctx context.Context, m Move) (Secret, error) {
 	}
 	at := ""
 	if m.To != nil {
+		if w.Pointer, err = v.namedAs(m.Tenant, m.To, ver.Fields); err != nil {
+			return Secret{}, err
+		}
 		if at, err = v.settleThere(ctx, &w); err != nil {
 			return Secret{}, err
 		}
@@ -103,8 +166,8 @@ func (v *Vault) Move(ctx context.Context, m Move) (Secret, error) {
 		}
 		c.set(n, Active)
 		c.event = audit.SecretMoved
-		c.fields["from"], c.fields["method"], c.fields["kind"] = home(ver.Pointer), m.Method, home(m.To)
-		maps.Copy(c.fields, m.To.event(at))
+		c.fields["from"], c.fields["method"], c.fields["kind"] = home(ver.Pointer), m.Method, home(w.Pointer)
+		maps.Copy(c.fields, w.Pointer.event(at))
 		return c.describeVersion(n)
 	})
 }

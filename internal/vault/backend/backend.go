@@ -42,6 +42,8 @@ const Whole = ""
 type Backend interface {
 	// Kind says what sort it is, for people: "vault", "file".
 	Kind() string
+	// Named says that there are named fields at a path, and not one value.
+	Named() bool
 	// Check refuses a path or a version that could not be one here. Invalid.
 	Check(a Ask) error
 	// Fetch reads what is there now. Its errors are an *Error.

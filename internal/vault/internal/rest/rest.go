@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -193,4 +194,13 @@ func unreachable(who string, at *url.URL, err error) error {
 		return f.WithHint("name the certificate of the server's authority with caFile")
 	}
 	return f
+}
+
+// RetryAfter is how long an answer asks to be left alone; 0: it doesn't say.
+func RetryAfter(h http.Header) time.Duration {
+	n, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || n < 0 || n > 3600 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }
