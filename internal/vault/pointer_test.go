@@ -244,7 +244,6 @@ func TestABackendIsATenantsAndItsPathsAreTheOperators(t *testing.T) {
 		"a path that escapes": f.point(acme, "crm", to("corp", "team/%2e%2e/other", 0)),
 		"a name like a path":  f.point(acme, "crm", to("corp", "teams", 0)),
 		"no such backend":     f.point(acme, "crm", to("none", "team/crm", 0)),
-		"no fields":           f.point(acme, "crm", &vault.Pointer{Backend: "corp", Path: "team/crm"}),
 		"staleness of years":  f.point(acme, "crm", to("corp", "team/crm", 1000*time.Hour)),
 	} {
 		if err == nil {
@@ -253,6 +252,21 @@ func TestABackendIsATenantsAndItsPathsAreTheOperators(t *testing.T) {
 	}
 	if s.asked != 0 {
 		t.Errorf("the backend was asked %d times", s.asked)
+	}
+}
+
+func TestAPointerWithoutFieldsTakesThoseThatAreThere(t *testing.T) {
+	f, s := withShelf(t)
+	s.values["team/login"] = map[string]string{"username": "svc", "password": canary2}
+	for path, want := range map[string][]string{"team/crm": {"token"}, "team/login": {"password", "username"}} {
+		name := strings.TrimPrefix(path, "team/")
+		f.mustPoint(name, &vault.Pointer{Backend: "corp", Path: path})
+		if got, err := f.Show(t.Context(), acme, name); err != nil || !slices.Equal(got.Versions[0].Fields, want) {
+			t.Errorf("%s: %v, %v", path, got.Versions, err)
+		}
+	}
+	if f.call(spec(acme, "crm")) != "Bearer "+canary1 {
+		t.Error("another credential arrived")
 	}
 }
 

@@ -6,6 +6,9 @@ import (
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault/internal/object"
+	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/safe"
 )
 
 // Entry is a backend as the server's own file has it.
@@ -76,4 +79,24 @@ func (r *Registry) Find(t ident.Tenant, name string, a Ask) (Backend, error) {
 func below(p, path string) bool {
 	p = strings.TrimSuffix(p, "/")
 	return path == p || strings.HasPrefix(path, p+"/")
+}
+
+// OneValue makes fields of a backend's one value, which it takes over: all of it,
+// and where that is a JSON object, its texts.
+func OneValue(b []byte) map[string]plain.Value {
+	fields, err := object.Fields(b)
+	if err != nil {
+		fields = map[string]plain.Value{}
+	}
+	delete(fields, Whole)
+	fields[Whole] = plain.New(b)
+	return fields
+}
+
+// ReadConfig reads the server's file on backends. It says where credentials are
+// sent: Denied, where somebody else than root and we can change it, or put another
+// one in its place.
+func ReadConfig(path string) ([]byte, error) {
+	b, err := safe.Config(path)
+	return b, fault.Wrap(fault.KindOf(err), "reading the file on backends", err)
 }
