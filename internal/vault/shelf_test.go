@@ -25,7 +25,6 @@ type shelf struct {
 	created int
 }
 
-func (s *shelf) Kind() string            { return "shelf" }
 func (s *shelf) Named() bool             { return true }
 func (s *shelf) Check(backend.Ask) error { return nil }
 

@@ -40,8 +40,6 @@ const Whole = ""
 
 // Backend is one place that keeps values.
 type Backend interface {
-	// Kind says what sort it is, for people: "vault", "file".
-	Kind() string
 	// Named says that there are named fields at a path, and not one value.
 	Named() bool
 	// Check refuses a path or a version that could not be one here. Invalid.

@@ -75,9 +75,6 @@ func New(c Config) (backend.Backend, error) {
 	return &kube{c, server, client}, err
 }
 
-// Kind is "kubernetes".
-func (*kube) Kind() string { return "kubernetes" }
-
 // Named says that a Secret there has named fields.
 func (*kube) Named() bool { return true }
 

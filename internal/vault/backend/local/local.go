@@ -49,9 +49,6 @@ func NewFiles(c Files) (backend.Backend, error) {
 	return files{c.Directory}, nil
 }
 
-// Kind is "file".
-func (files) Kind() string { return "file" }
-
 // Named: a file is one value.
 func (files) Named() bool { return false }
 
@@ -121,9 +118,6 @@ func NewEnvironment(c Environment) (backend.Backend, error) {
 	}
 	return environment{c.Prefix}, nil
 }
-
-// Kind is "environment".
-func (environment) Kind() string { return "environment" }
 
 // Named: a variable is one value.
 func (environment) Named() bool { return false }

@@ -84,9 +84,6 @@ func New(c Config, now func() time.Time) (backend.Backend, error) {
 	return k, nil
 }
 
-// Kind is "vault".
-func (kv) Kind() string { return "vault" }
-
 // Named says that there are named fields at a path.
 func (kv) Named() bool { return true }
 
