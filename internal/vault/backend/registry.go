@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"bytes"
+	"maps"
 	"slices"
 	"strings"
 
@@ -99,4 +101,30 @@ func OneValue(b []byte) map[string]plain.Value {
 func ReadConfig(path string) ([]byte, error) {
 	b, err := safe.Config(path)
 	return b, fault.Wrap(fault.KindOf(err), "reading the file on backends", err)
+}
+
+// JoinValue is what OneValue takes apart: the one value, or a JSON object of named
+// ones. False: it is neither, or not UTF-8. The caller wipes it.
+func JoinValue(fields map[string]plain.Value) ([]byte, bool) {
+	if v, ok := fields[Whole]; ok {
+		return bytes.Clone(plain.Bytes(v)), len(fields) == 1
+	}
+	size := 10
+	for name, v := range fields {
+		size += 6*(len(name)+len(plain.Bytes(v))) + 10
+	}
+	out := append(make([]byte, 0, size), '{') // never grown
+	for i, name := range slices.Sorted(maps.Keys(fields)) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		var key, value bool
+		out, key = object.Append(out, []byte(name))
+		out, value = object.Append(append(out, ':'), plain.Bytes(fields[name]))
+		if !key || !value {
+			clear(out)
+			return nil, false
+		}
+	}
+	return append(out, '}'), true
 }
