@@ -7,6 +7,9 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault/backend"
+	"sallyport.dev/internal/vault/backend/awssm"
+	"sallyport.dev/internal/vault/backend/azurekv"
+	"sallyport.dev/internal/vault/backend/gcpsm"
 	"sallyport.dev/internal/vault/backend/kube"
 	"sallyport.dev/internal/vault/backend/local"
 	"sallyport.dev/internal/vault/backend/vaultkv"
@@ -55,11 +58,14 @@ func oneBackend(b config.Backend) (made backend.Backend, err error) {
 		}
 	}
 	set(b.Vault != nil, func() (backend.Backend, error) { return vaultkv.New(*b.Vault, time.Now) })
+	set(b.AWS != nil, func() (backend.Backend, error) { return awssm.New(*b.AWS, time.Now) })
+	set(b.Azure != nil, func() (backend.Backend, error) { return azurekv.New(*b.Azure, time.Now) })
+	set(b.Google != nil, func() (backend.Backend, error) { return gcpsm.New(*b.Google, time.Now) })
 	set(b.Kubernetes != nil, func() (backend.Backend, error) { return kube.New(*b.Kubernetes) })
 	set(b.Files != nil, func() (backend.Backend, error) { return local.NewFiles(*b.Files) })
 	set(b.Environment != nil, func() (backend.Backend, error) { return local.NewEnvironment(*b.Environment) })
 	if kinds != 1 {
-		return nil, fault.New(fault.Invalid, "it is one of vault, kubernetes, files and environment")
+		return nil, fault.New(fault.Invalid, "it is one of vault, awsSecretsManager, azureKeyVault, googleSecretManager, kubernetes, files and environment")
 	}
 	return made, err
 }

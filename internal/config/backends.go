@@ -6,6 +6,9 @@ import (
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/backend"
+	"sallyport.dev/internal/vault/backend/awssm"
+	"sallyport.dev/internal/vault/backend/azurekv"
+	"sallyport.dev/internal/vault/backend/gcpsm"
 	"sallyport.dev/internal/vault/backend/kube"
 	"sallyport.dev/internal/vault/backend/local"
 	"sallyport.dev/internal/vault/backend/vaultkv"
@@ -24,6 +27,9 @@ type Backend struct {
 	// Paths are what may be pointed to: a path, or all below one. Empty: all.
 	Paths       []string           `yaml:"paths,omitempty"`
 	Vault       *vaultkv.Config    `yaml:"vault,omitempty"`
+	AWS         *awssm.Config      `yaml:"awsSecretsManager,omitempty"`
+	Azure       *azurekv.Config    `yaml:"azureKeyVault,omitempty"`
+	Google      *gcpsm.Config      `yaml:"googleSecretManager,omitempty"`
 	Kubernetes  *kube.Config       `yaml:"kubernetes,omitempty"`
 	Files       *local.Files       `yaml:"files,omitempty"`
 	Environment *local.Environment `yaml:"environment,omitempty"`

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
+	"log/slog"
 	"maps"
 	"slices"
-	"time"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -283,12 +283,11 @@ func (v *Vault) Warm(ctx context.Context) {
 			if ten.bad != nil || e.bad != nil || !ok || ver.Pointer == nil || ctx.Err() != nil {
 				continue
 			}
-			start := time.Now()
 			got, err := v.resolve(ctx, found{e, ver}.place(t), name, ver.Pointer)
 			plain.Wipe(got.packed)
 			if err != nil {
-				v.cfg.Log.WarnContext(ctx, "the value of a Secret can't be had from its backend now", "tenant", string(t), "secret", name,
-					"backend", ver.Pointer.Backend, "why", err.Error(), "after", time.Since(start).Round(time.Millisecond))
+				v.cfg.Log.WarnContext(ctx, "the value of a Secret can't be had from its backend now", slog.String("tenant", string(t)), slog.String("secret", name),
+					slog.String("backend", ver.Pointer.Backend), slog.String("why", err.Error()))
 			}
 		}
 	}

@@ -283,7 +283,7 @@ func TestASlowBackendHoldsNobodyUpWhoHasAValue(t *testing.T) {
 		if err := f.opens(acme, "crm"); err != nil || time.Since(start) > 2*time.Second {
 			t.Errorf("with a value: %v after %s", err, time.Since(start))
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		f.now = f.now.Add(time.Hour)
 		start = time.Now()
 		if err := f.opens(acme, "crm"); !fault.Is(err, fault.Unavailable) || time.Since(start) > 15*time.Second {

@@ -149,7 +149,9 @@ func (m *manager) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer,
 
 // read takes an answer, where it is the one that was asked for.
 func read(raw []byte, path, stage, version string) (out backend.Answer, err error) {
-	wrong := func(msg string) (backend.Answer, error) { return backend.Answer{}, backend.Fail(backend.Wrong, who+"'s answer "+msg) }
+	wrong := func(msg string) (backend.Answer, error) {
+		return backend.Answer{}, backend.Fail(backend.Wrong, who+"'s answer "+msg)
+	}
 	f, err := object.Members(raw)
 	if err != nil {
 		return wrong("is not the JSON that is expected")

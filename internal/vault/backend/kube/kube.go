@@ -17,7 +17,6 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
-	"strconv"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/backend"
@@ -99,7 +98,7 @@ func (k *kube) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer, er
 		return out, backend.Fail(backend.Away, err.Error())
 	}
 	defer clear(got.Body)
-	if err := judge(got); err != nil {
+	if err := backend.Judge(who, got, `the service account needs "get" on the Secret; docs/bring-your-own-vault.md has the role`); err != nil {
 		return out, err
 	}
 	plain.Do(func() { out, err = read(got.Body, k.cfg.Namespace, a.Path) })
@@ -107,26 +106,6 @@ func (k *kube) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer, er
 		return backend.Answer{}, backend.Fail(backend.Wrong, who+"'s answer is not the Secret that was asked for")
 	}
 	return out, nil
-}
-
-// judge sorts an answer by its status.
-func judge(a rest.Answer) error {
-	about := func(r backend.Reason, msg string) *backend.Error {
-		return backend.Fail(r, who+" "+msg+" (status "+strconv.Itoa(a.Status)+")")
-	}
-	switch {
-	case a.Status == http.StatusOK:
-		return nil
-	case a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden:
-		return about(backend.Refused, "does not let us").WithHint(`the service account needs "get" on the Secret; docs/bring-your-own-vault.md has the role`)
-	case a.Status == http.StatusNotFound:
-		return about(backend.Missing, "has no such Secret")
-	case a.Status == http.StatusTooManyRequests:
-		return about(backend.Throttled, "asks to be asked later").Later(rest.RetryAfter(a.Header))
-	case a.Status >= 300 && a.Status < 400, a.Status >= 500:
-		return about(backend.Away, "can't answer now")
-	}
-	return about(backend.Wrong, "does not take the request")
 }
 
 var errOther = errors.New("another answer")

@@ -58,7 +58,7 @@ func (l appRoleLogin) sign(ctx context.Context, s *Server) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.enter(ctx, l.Mount, "role_id", []byte(l.RoleID), "secret_id", secret)
+	return s.enter(ctx, l.Mount, member{"role_id", []byte(l.RoleID)}, member{"secret_id", secret})
 }
 
 func (l jwtLogin) sign(ctx context.Context, s *Server) (*token, error) {
@@ -67,26 +67,31 @@ func (l jwtLogin) sign(ctx context.Context, s *Server) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.enter(ctx, l.Mount, "role", []byte(l.Role), "jwt", jwt)
+	return s.enter(ctx, l.Mount, member{"role", []byte(l.Role)}, member{"jwt", jwt})
 }
 
 func (l certLogin) sign(ctx context.Context, s *Server) (*token, error) {
 	if l.Role == "" {
 		return s.enter(ctx, l.Mount)
 	}
-	return s.enter(ctx, l.Mount, "name", []byte(l.Role))
+	return s.enter(ctx, l.Mount, member{"name", []byte(l.Role)})
 }
 
-// enter signs in with members of a request, names and values in turn. None of them
-// has a character that JSON escapes.
-func (s *Server) enter(ctx context.Context, mount string, members ...any) (*token, error) {
+// member is of a request. Its value has no character that JSON escapes.
+type member struct {
+	name  string
+	value []byte
+}
+
+// enter signs in.
+func (s *Server) enter(ctx context.Context, mount string, members ...member) (*token, error) {
 	body := make([]byte, 0, 20<<10) // never grown
 	body = append(body, '{')
-	for i := 0; i < len(members); i += 2 {
+	for i, m := range members {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(append(body, `"`+members[i].(string)+`":"`...), members[i+1].([]byte)...)
+		body = append(append(body, `"`+m.name+`":"`...), m.value...)
 		body = append(body, '"')
 	}
 	body = append(body, '}')
