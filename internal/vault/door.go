@@ -148,11 +148,12 @@ func (v *Vault) take(ctx context.Context, d DoorSpec) (taken, error) {
 	p := found.ver.Pointer
 	got, err := v.resolve(ctx, found.place(d.Tenant), found.e.head.Name, p)
 	if err != nil {
-		return taken{}, fault.Wrap(fault.KindOf(err), "the value of the secret "+found.e.head.Name, err)
+		return taken{}, unreached(found.e.head.Name, err)
 	}
 	// It may have taken seconds: what was disabled meanwhile is not used.
 	if _, _, err := v.chosen(d); err != nil {
 		plain.Wipe(got.packed)
+		v.outside.forget(d.Tenant, found.e.head.ID, v.cfg.Now(), func(n int) bool { return n == found.ver.Version })
 		return taken{}, err
 	}
 	if d.From != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"sallyport.dev/internal/crash"
@@ -104,6 +105,23 @@ func (o *outside) old(at place, p *Pointer, now time.Time) (lent, bool) {
 	return got, err == nil
 }
 
+// said is what a Worker may know of a backend's failure. The server's log has where
+// the backend is, and what the connection said.
+var said = map[backend.Reason]string{
+	backend.Missing: "has nothing there", backend.Refused: "does not give it", backend.Throttled: "asks to be asked later",
+	backend.Away: "does not answer", backend.Wrong: "gives an answer that can't be used",
+}
+
+// unreached is the error of a use.
+func unreached(name string, err error) error {
+	e, ok := errors.AsType[*backend.Error](err)
+	if !ok {
+		return fault.Wrap(fault.KindOf(err), "the value of the secret "+name, err)
+	}
+	return fault.Newf(fault.KindOf(err), "the value of the secret %s can't be had: its backend %s", name, said[e.Reason]).
+		WithHint("nothing was sent; the server's log says more")
+}
+
 // after gives the outcome of a question. done is false where another has to be
 // asked: the value was forgotten meanwhile.
 func (o *outside) after(at place, f *flight, p *Pointer, now time.Time) (got lent, done bool, err error) {
@@ -127,6 +145,8 @@ func (o *outside) after(at place, f *flight, p *Pointer, now time.Time) (got len
 func (v *Vault) fly(ctx context.Context, f *flight, at place, name string, p *Pointer) {
 	got, err := v.fetch(ctx, at.tenant, p)
 	if err != nil {
+		v.cfg.Log.WarnContext(ctx, "the value of a Secret can't be had from its backend now", slog.String("tenant", string(at.tenant)),
+			slog.String("secret", name), slog.String("path", p.Path), slog.String("why", err.Error()))
 		v.outside.land(at, f, nil, "", time.Time{}, err, v.cfg.Now())
 		return
 	}
@@ -222,6 +242,8 @@ func (v *Vault) accept(t ident.Tenant, p *Pointer, got backend.Answer) (out answ
 			if len(b) == 0 || len(b) > maxText {
 				return out, wrong(fmt.Sprintf("the user name there has not from 1 to %d bytes", maxText))
 			}
+		case bytes.Contains([]byte(got.Version), b):
+			return out, wrong("what it calls the version has the value in it")
 		case scrub.Check(b) != nil:
 			return out, wrong("the value there can't be protected: it is too short, too long, an ordinary word, or easy to guess")
 		}

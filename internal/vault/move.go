@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
-	"log/slog"
 	"maps"
 	"slices"
 
@@ -271,24 +270,23 @@ func (v *Vault) create(ctx context.Context, w *Write) error {
 }
 
 // Warm asks for the value of every active pointer once, so that it is scrubbed for
-// before it is used; a server does so when it starts. What can't be had is logged.
+// before it is used; a server does so when it starts. What can't be had is logged; a
+// backend that is away is not asked again.
 func (v *Vault) Warm(ctx context.Context) {
 	s := v.state.Load()
 	if s == nil {
 		return
 	}
+	away := map[string]bool{}
 	for t, ten := range s.tenants {
 		for name, e := range ten.secrets {
 			ver, ok := e.head.version(e.head.Active)
-			if ten.bad != nil || e.bad != nil || !ok || ver.Pointer == nil || ctx.Err() != nil {
+			if ten.bad != nil || e.bad != nil || !ok || ver.Pointer == nil || away[ver.Pointer.Backend] || ctx.Err() != nil {
 				continue
 			}
 			got, err := v.resolve(ctx, found{e, ver}.place(t), name, ver.Pointer)
 			plain.Wipe(got.packed)
-			if err != nil {
-				v.cfg.Log.WarnContext(ctx, "the value of a Secret can't be had from its backend now", slog.String("tenant", string(t)), slog.String("secret", name),
-					slog.String("backend", ver.Pointer.Backend), slog.String("why", err.Error()))
-			}
+			away[ver.Pointer.Backend] = err != nil && backend.ReasonOf(err) == backend.Away
 		}
 	}
 }
