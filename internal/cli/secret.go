@@ -86,12 +86,8 @@ func (p *program) point(ctx context.Context, method, name, at string, f pointerF
 	if body.Pointer, err = f.pointer(at); err != nil {
 		return err
 	}
-	path := route("v1", "secrets", name)
-	if method == "POST" {
-		path = route("v1", "secrets", name, "rotate")
-	}
 	var s vault.Secret
-	raw, err := p.call(ctx, method, path, body, &s)
+	raw, err := p.call(ctx, method, pointRoute(method, name), body, &s)
 	if err != nil {
 		return unnamed(err)
 	}

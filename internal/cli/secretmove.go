@@ -7,7 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/internal/api"
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/secretfile"
 	"sallyport.dev/internal/vault"
 )
 
@@ -18,10 +20,13 @@ type pointerFlags struct {
 	staleness time.Duration
 }
 
+// defaultStaleness bridges a restart of a backend, and notices a rotation soon.
+const defaultStaleness = 5 * time.Minute
+
 func (f *pointerFlags) add(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.picks, "pick", nil, "what a field is called at the backend, FIELD=NAME, like password=db_password; FIELD= is all that is there; give it again for several")
 	c.Flags().StringVar(&f.version, "backend-version", "", "the version at the backend, as it calls it (default the newest at each use)")
-	c.Flags().DurationVar(&f.staleness, "staleness", 5*time.Minute, "how old a value may be when it is used: how long a rotation there may go unnoticed, and an outage there is bridged")
+	c.Flags().DurationVar(&f.staleness, "staleness", defaultStaleness, "how old a value may be when it is used: how long a rotation there may go unnoticed, and an outage there is bridged")
 }
 
 // pointer reads BACKEND:PATH with the flags.
@@ -42,6 +47,31 @@ func (f *pointerFlags) pointer(at string) (*vault.Pointer, error) {
 		out.Fields[ours] = theirs
 	}
 	return out, nil
+}
+
+// pointed reads a pointer of a file.
+func pointed(in *secretfile.Pointer) (*vault.Pointer, error) {
+	f := pointerFlags{version: in.Version, staleness: defaultStaleness}
+	if in.Staleness != "" {
+		d, err := time.ParseDuration(in.Staleness)
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "the pointer's staleness is not a duration").WithHint("write it like 30s or 15m")
+		}
+		f.staleness = d
+	}
+	out, err := f.pointer(in.At)
+	if err == nil {
+		out.Fields = in.Fields
+	}
+	return out, err
+}
+
+// pointRoute is where a version is stored: as "set", or as "rotate" does.
+func pointRoute(method, name string) string {
+	if method == "POST" {
+		return route("v1", "secrets", name, "rotate")
+	}
+	return route("v1", "secrets", name)
 }
 
 func (p *program) secretMove() *cobra.Command {
