@@ -226,6 +226,9 @@ func (v *Vault) accept(t ident.Tenant, p *Pointer, got backend.Answer) (out answ
 	if err := backend.CheckVersion(got.Version); err != nil {
 		return out, wrong("what it calls the version is not a plain word")
 	}
+	if got.Lease != (backend.Lease{}) {
+		return out, wrong("the value there was made for this question alone, and nothing would end its lease")
+	}
 	if !got.NotAfter.IsZero() && !v.cfg.Now().Before(got.NotAfter) {
 		return out, backend.Fail(backend.Refused, "the value there has expired")
 	}

@@ -140,6 +140,9 @@ func (v *Vault) Move(ctx context.Context, m Move) (Secret, error) {
 	// The expiry moves too.
 	w := Write{Tenant: m.Tenant, Name: m.Name, Scope: &ver.Scope, AnyOrigin: true, Actor: m.Actor}
 	defer func() { w.wipe() }()
+	if err := v.recordMove(ctx, m, ver); err != nil {
+		return Secret{}, err
+	}
 	if w.Fields, err = v.valueNow(ctx, m.Tenant, found{e, ver}); err != nil {
 		return Secret{}, err
 	}
@@ -155,7 +158,7 @@ func (v *Vault) Move(ctx context.Context, m Move) (Secret, error) {
 			return Secret{}, err
 		}
 	}
-	return v.commit(ctx, m.Tenant, m.Name, m.Actor, false, func(c *change) error {
+	out, err := v.commit(ctx, m.Tenant, m.Name, m.Actor, false, func(c *change) error {
 		if c.e.head.ID != e.head.ID || c.e.head.Active != ver.Version || c.e.head.Removed {
 			return fault.Newf(fault.Conflict, "the secret %s has changed meanwhile, so nothing was switched", m.Name)
 		}
@@ -169,6 +172,27 @@ func (v *Vault) Move(ctx context.Context, m Move) (Secret, error) {
 		maps.Copy(c.fields, w.Pointer.event(at))
 		return c.describeVersion(n)
 	})
+	if err != nil && m.To != nil {
+		return Secret{}, fault.Wrap(fault.KindOf(err), "the value is at the backend now, and the secret was not switched; moving it again does the rest", err)
+	}
+	return out, err
+}
+
+// recordMove has it on disk that a value is read to be moved, before it is.
+func (v *Vault) recordMove(ctx context.Context, m Move, ver Version) error {
+	v.mu.Lock()
+	store := v.store
+	v.mu.Unlock()
+	scope, err := ver.Scope.digest()
+	if err != nil {
+		return err
+	}
+	err = store.RecordVault(ctx, []audit.Event{{Type: audit.SecretOpened, Tenant: m.Tenant, At: v.cfg.Now(), Actor: m.Actor.String(),
+		Fields: map[string]any{"secret": m.Name, "secretVersion": ver.Version, "scope": scope, "why": "to move its value to: " + home(m.To)}}})
+	if err != nil {
+		return fault.Wrap(fault.KindOf(err), "recording that a value is to be moved", err)
+	}
+	return nil
 }
 
 // home names where a value is, for the record.

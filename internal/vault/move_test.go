@@ -62,13 +62,39 @@ func TestAValueMovesToABackendAndBackUnderOneReference(t *testing.T) {
 	if f.call(spec(acme, "erp")) != "Bearer "+canary3 {
 		t.Error("another credential arrived from the store")
 	}
+	opened := 0
 	var moved []audit.Event
 	for _, ev := range f.store.events {
+		if ev.Type == audit.SecretOpened {
+			opened++
+		}
 		if ev.Type == audit.SecretMoved {
 			moved = append(moved, ev)
 		}
 	}
-	if len(moved) != 2 || moved[0].Fields["path"] != "team/erp" || moved[0].Fields["from"] != "store" || moved[1].Fields["kind"] != "store" {
+	if opened != 6 || len(moved) != 2 || moved[0].Fields["path"] != "team/erp" || moved[0].Fields["from"] != "store" || moved[1].Fields["kind"] != "store" {
 		t.Errorf("on the record: %+v", moved)
+	}
+}
+
+func TestAMoveThatCantBeRecordedFailsClosed(t *testing.T) {
+	f, s := withShelf(t)
+	f.set(acme, "erp", canary2)
+	m := vault.Move{Tenant: acme, Name: "erp", To: to("open", "team/erp", 0), Actor: admin(acme)}
+	f.store.fail = fault.New(fault.Unavailable, "the disk is full")
+	if _, err := f.Move(t.Context(), m); !fault.Is(err, fault.Unavailable) || s.created != 0 {
+		t.Errorf("the value left without an entry: %v", err)
+	}
+	if _, err := f.Move(t.Context(), m); err != nil || s.created != 1 {
+		t.Errorf("after that: %v", err)
+	}
+}
+
+func TestAMoveWhoseSwitchIsLostCanBeDoneAgain(t *testing.T) {
+	f, s := withShelf(t)
+	f.set(acme, "erp", canary2)
+	s.values["team/erp"] = map[string]string{"value": canary2} // what the first try has left there
+	if got, err := f.Move(t.Context(), vault.Move{Tenant: acme, Name: "erp", To: to("corp", "team/erp", 0), Actor: admin(acme)}); err != nil || got.Active != 2 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -204,6 +204,7 @@ func TestAnAnswerThatCantBeUsedSafelyIsRefused(t *testing.T) {
 		"a version with spaces": func(s *shelf) { s.version = "7 and more" },
 		"a version as a line":   func(s *shelf) { s.version = "7\nlog" },
 		"the value as version":  func(s *shelf) { s.version = "v-" + canary1 },
+		"a lease":               func(s *shelf) { s.lease = "database/creds/x/y" },
 		"expired":               func(s *shelf) { s.end = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) },
 	} {
 		f, s := withShelf(t)

@@ -19,6 +19,7 @@ type shelf struct {
 	values  map[string]map[string]string
 	version string // of every answer; empty: the backend has none
 	end     time.Time
+	lease   string
 	err     error
 	wait    chan struct{} // closed: answer
 	asked   int
@@ -49,7 +50,7 @@ func (s *shelf) Fetch(ctx context.Context, a backend.Ask) (backend.Answer, error
 	if !ok {
 		return backend.Answer{}, backend.Fail(backend.Missing, "there is nothing at the path")
 	}
-	out := backend.Answer{Fields: map[string]plain.Value{}, Version: s.version, NotAfter: s.end}
+	out := backend.Answer{Fields: map[string]plain.Value{}, Version: s.version, NotAfter: s.end, Lease: backend.Lease{ID: s.lease}}
 	for k, v := range there {
 		out.Fields[k] = plain.New([]byte(v))
 	}
