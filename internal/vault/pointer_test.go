@@ -285,6 +285,7 @@ func TestASlowBackendHoldsNobodyUpWhoHasAValue(t *testing.T) {
 			t.Errorf("with a value: %v after %s", err, time.Since(start))
 		}
 		<-time.After(time.Minute)
+		synctest.Wait() // the question has ended
 		f.now = f.now.Add(time.Hour)
 		start = time.Now()
 		if err := f.opens(acme, "crm"); !fault.Is(err, fault.Unavailable) || time.Since(start) > 15*time.Second {

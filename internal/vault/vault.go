@@ -4,6 +4,10 @@
 // to one origin (Open), a crypto.Signer (AuditKey), a mail server that somebody is
 // signed in to (OpenMail).
 //
+// A version's value can stay in a backend elsewhere (package backend): then what is
+// encrypted is a pointer to it, and the value is fetched when it is used, is scrubbed
+// for before that, and is in memory alone.
+//
 // The envelope: the root key is encrypted to each seal (package kek); it wraps
 // each tenant's project key; that, a data key for each version of a Secret; that,
 // the version's fields. Each ciphertext is bound to where it belongs. Keyed hashes
@@ -23,8 +27,8 @@
 // back: the fault names the Secret, and the audit log has it. Such a person can
 // destroy. A whole data directory put back is found only with an audit
 // checkpoint that was kept elsewhere. In memory the root key and the derivation
-// key are in locked pages, values exist in open doors, and a scrub.Set knows them
-// all.
+// key are in locked pages, values exist in open doors, a scrub.Set knows them all, and
+// what was fetched from a backend is kept for as long as it is scrubbed for.
 package vault
 
 import (

@@ -169,7 +169,7 @@ func (*keyVault) Check(a backend.Ask) error {
 
 // Fetch reads one version.
 func (k *keyVault) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer, err error) {
-	got, err := k.tokens.Do(ctx, k.http, who, http.MethodGet, k.server+"/secrets/"+a.Path+"/"+a.Version+"?api-version=7.4")
+	got, err := k.tokens.Do(ctx, k.http, who, rest.Request{Method: http.MethodGet, URL: k.server + "/secrets/" + a.Path + "/" + a.Version + "?api-version=7.4"})
 	if err != nil {
 		return out, err
 	}

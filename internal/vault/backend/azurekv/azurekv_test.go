@@ -1,6 +1,7 @@
 package azurekv_test
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -173,6 +174,34 @@ func TestAKeyVaultKeepsTheContract(t *testing.T) {
 			Knows: []backendtest.Fault{backendtest.Refusing, backendtest.Busy, backendtest.Broken, backendtest.Garbage, backendtest.Twice, backendtest.Endless,
 				backendtest.Cut, backendtest.Elsewhere, backendtest.Silent, backendtest.Stranger, backendtest.Older},
 			End: func() { f.mu.Lock(); f.token = ""; now = now.Add(time.Minute); f.mu.Unlock() }, // it was revoked
+		}
+	})
+}
+
+// The contract against a key vault that SALLYPORT_TEST_AZURE_VAULT_URL names, as the
+// application AZURE_CLIENT_ID of AZURE_TENANT_ID whose secret is in the file
+// SALLYPORT_TEST_AZURE_SECRET_FILE. It may set and delete secrets there.
+func TestARealKeyVaultKeepsTheContract(t *testing.T) {
+	c := azurekv.Config{Vault: os.Getenv("SALLYPORT_TEST_AZURE_VAULT_URL"), Tenant: os.Getenv("AZURE_TENANT_ID"), ClientID: os.Getenv("AZURE_CLIENT_ID"),
+		ClientSecretFile: os.Getenv("SALLYPORT_TEST_AZURE_SECRET_FILE")}
+	if c.Vault == "" {
+		t.Skip("SALLYPORT_TEST_AZURE_VAULT_URL names no key vault")
+	}
+	b, ctx := open(t, c, time.Now), context.WithoutCancel(t.Context())
+	backendtest.Run(t, func(t *testing.T) backendtest.World {
+		run := strings.ToLower(rand.Text()[:8])
+		do := func(t *testing.T, method, path, value string) string {
+			id, err := azurekv.DoForTest(ctx, b, method, path, value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		return backendtest.World{Backend: b, Pins: true, Path: func(word string) string { return "sallyport-test-" + run + "-" + word },
+			Put: func(t *testing.T, path string, fields map[string]string) string {
+				return do(t, "PUT", path, fields[backend.Whole])
+			},
+			Remove: func(t *testing.T, path string) { do(t, "DELETE", path, "") },
 		}
 	})
 }

@@ -107,7 +107,7 @@ func (m *manager) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer,
 	if version == "" {
 		version = "latest"
 	}
-	got, err := m.tokens.Do(ctx, m.http, who, http.MethodGet, m.server+"/v1/projects/"+m.cfg.Project+"/secrets/"+a.Path+"/versions/"+version+":access")
+	got, err := m.tokens.Do(ctx, m.http, who, rest.Request{Method: http.MethodGet, URL: m.server + "/v1/projects/" + m.cfg.Project + "/secrets/" + a.Path + "/versions/" + version + ":access"})
 	if err != nil {
 		return out, err
 	}

@@ -1,6 +1,7 @@
 package gcpsm_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -210,6 +211,34 @@ func TestSecretManagerKeepsTheContract(t *testing.T) {
 			Knows: []backendtest.Fault{backendtest.Refusing, backendtest.Busy, backendtest.Broken, backendtest.Garbage, backendtest.Twice, backendtest.Endless,
 				backendtest.Cut, backendtest.Elsewhere, backendtest.Silent, backendtest.Stranger, backendtest.Older},
 			End: func() { f.mu.Lock(); f.token = ""; now = now.Add(time.Minute); f.mu.Unlock() }, // it was revoked
+		}
+	})
+}
+
+// The contract against the project that SALLYPORT_TEST_GCP_PROJECT names, as the
+// account whose key is in SALLYPORT_TEST_GCP_KEY_FILE. It may make and delete secrets
+// there.
+func TestARealSecretManagerKeepsTheContract(t *testing.T) {
+	c := gcpsm.Config{Project: os.Getenv("SALLYPORT_TEST_GCP_PROJECT"), KeyFile: os.Getenv("SALLYPORT_TEST_GCP_KEY_FILE")}
+	if c.Project == "" {
+		t.Skip("SALLYPORT_TEST_GCP_PROJECT names no project")
+	}
+	b, ctx := open(t, c, time.Now), context.WithoutCancel(t.Context())
+	backendtest.Run(t, func(t *testing.T) backendtest.World {
+		run := strings.ToLower(rand.Text()[:8])
+		do := func(t *testing.T, method, below, body string) string {
+			out, err := gcpsm.DoForTest(ctx, b, method, below, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		return backendtest.World{Backend: b, Pins: true, Path: func(word string) string { return "sallyport-test-" + run + "-" + word },
+			Put: func(t *testing.T, path string, fields map[string]string) string {
+				do(t, "POST", "?secretId="+path, `{"replication":{"automatic":{}}}`) // or it is there
+				return do(t, "POST", "/"+path+":addVersion", `{"payload":{"data":"`+base64.StdEncoding.EncodeToString([]byte(fields[backend.Whole]))+`"}}`)
+			},
+			Remove: func(t *testing.T, path string) { do(t, "DELETE", "/"+path, "") },
 		}
 	})
 }

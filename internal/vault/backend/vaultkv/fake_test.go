@@ -19,19 +19,20 @@ import (
 // fakeVault answers as the API reference of Vault and OpenBao says: the key-value
 // engines, the sign-ins, tokens that live and are renewed, namespaces, policies.
 type fakeVault struct {
-	mu     sync.Mutex
-	fault  backendtest.Fault
-	second map[string]map[string][]*kept // by namespace and mount; by path; a version each
-	first  map[string]map[string]map[string]string
-	tokens map[string]*fakeToken
-	ttl    time.Duration // of new tokens; 0: they don't end
-	most   time.Duration // that a token lives, renewed
-	now    func() time.Time
-	seen   []string
-	logins int
-	denied map[string]bool   // paths that the policy doesn't allow
-	jwts   map[string]string // role by JWT
-	secret string            // the secret id that is good
+	mu        sync.Mutex
+	fault     backendtest.Fault
+	elsewhere string                        // where it points, when it does
+	second    map[string]map[string][]*kept // by namespace and mount; by path; a version each
+	first     map[string]map[string]map[string]string
+	tokens    map[string]*fakeToken
+	ttl       time.Duration // of new tokens; 0: they don't end
+	most      time.Duration // that a token lives, renewed
+	now       func() time.Time
+	seen      []string
+	logins    int
+	denied    map[string]bool   // paths that the policy doesn't allow
+	jwts      map[string]string // role by JWT
+	secret    string            // the secret id that is good
 }
 
 type kept struct {
@@ -139,7 +140,11 @@ func (f *fakeVault) misbehaves(w http.ResponseWriter, r *http.Request, fault bac
 	case backendtest.Stranger: // an answer to a sign-in, say
 		say(w, 200, map[string]any{"auth": map[string]any{"client_token": "hvs.x"}, "data": map[string]any{"data": map[string]any{"password": "x"}, "metadata": map[string]any{"version": 1}}})
 	case backendtest.Elsewhere:
-		w.Header().Set("Location", "https://"+r.Host+"/v1/elsewhere")
+		to := "https://" + r.Host + "/v1/elsewhere"
+		if f.elsewhere != "" {
+			to = f.elsewhere
+		}
+		w.Header().Set("Location", to)
 		w.WriteHeader(307)
 	case backendtest.Silent:
 		<-r.Context().Done()

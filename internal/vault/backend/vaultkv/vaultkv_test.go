@@ -279,6 +279,22 @@ func TestAPolicyThatSaysNoIsNotAskedByNewSignIns(t *testing.T) {
 	}
 }
 
+func TestNoTokenFollowsARedirect(t *testing.T) {
+	f, s := startVault(t)
+	f.second["/secret"]["crm"] = []*kept{{data: map[string]string{"password": "x"}}}
+	got := 0
+	other := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { got++ }))
+	defer other.Close()
+	b := open(t, config(t, f, s), time.Now)
+	if err := ask(b); err != nil {
+		t.Fatal(err)
+	}
+	f.fault, f.elsewhere = backendtest.Elsewhere, other.URL+"/v1/secret/data/crm"
+	if err := ask(b); backend.ReasonOf(err) != backend.Away || got != 0 {
+		t.Errorf("the other server got %d requests: %v", got, err)
+	}
+}
+
 func TestAVersionThatEndsByItselfSaysWhen(t *testing.T) {
 	end := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

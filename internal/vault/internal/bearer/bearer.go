@@ -49,14 +49,17 @@ func New(who string, now func() time.Time, source func(ctx context.Context) (res
 
 // Do sends a request with the token in it, and once more with another where it is
 // refused and was not got just now.
-func (k *Keeper) Do(ctx context.Context, c *http.Client, who, method, at string) (rest.Answer, error) {
+func (k *Keeper) Do(ctx context.Context, c *http.Client, who string, in rest.Request) (rest.Answer, error) {
 	for try := 0; ; try++ {
 		t, err := k.token(ctx)
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		a, err := rest.Do(ctx, c, who, rest.Request{Method: method, URL: at,
-			Header: http.Header{"Authorization": {"Bearer " + string(plain.Bytes(t.value))}, "Accept": {"application/json"}}})
+		in.Header = http.Header{"Authorization": {"Bearer " + string(plain.Bytes(t.value))}, "Accept": {"application/json"}}
+		if in.Body != nil {
+			in.Header.Set("Content-Type", "application/json")
+		}
+		a, err := rest.Do(ctx, c, who, in)
 		if err != nil {
 			return rest.Answer{}, backend.Fail(backend.Away, err.Error())
 		}
