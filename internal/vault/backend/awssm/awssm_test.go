@@ -2,6 +2,7 @@ package awssm_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
 	"net/http"
@@ -73,9 +74,8 @@ func TestARealServiceKeepsTheContract(t *testing.T) {
 	b := open(t, awssm.Config{Region: os.Getenv("AWS_REGION"), Endpoint: endpoint, Credentials: "environment", Write: true}, time.Now)
 	ctx := context.WithoutCancel(t.Context())
 	backendtest.Run(t, func(t *testing.T) backendtest.World {
-		name := func(word string) string {
-			return "sallyport-test/" + strings.ToLower(t.Name()[len(t.Name())-4:]) + "/" + word
-		}
+		run := strings.ToLower(rand.Text()[:8])
+		name := func(word string) string { return "sallyport-test/" + run + "/" + word }
 		return backendtest.World{Backend: b, Pins: true, Path: name,
 			Put: func(t *testing.T, path string, fields map[string]string) string {
 				id, err := awssm.PutForTest(ctx, b, path, fields[backend.Whole])
@@ -135,9 +135,11 @@ func TestCredentialsComeFromTheSourceThatIsNamed(t *testing.T) {
 	if _, err := ask(t, b, backend.Ask{Path: "crm"}); err != nil {
 		t.Error(err)
 	}
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "another")
-	if _, err := ask(t, b, backend.Ask{Path: "crm"}); backend.ReasonOf(err) != backend.Refused {
-		t.Errorf("a wrong key: %v", err)
+	for _, wrong := range []string{"another-key-of-some-length", "short"} {
+		t.Setenv("AWS_SECRET_ACCESS_KEY", wrong)
+		if _, err := ask(t, b, backend.Ask{Path: "crm"}); backend.ReasonOf(err) != backend.Refused {
+			t.Errorf("the key %s: %v", wrong, err)
+		}
 	}
 	c = config(t, f)
 	c.Profile = "nobody"
@@ -165,9 +167,9 @@ func TestCredentialsComeFromTheSourceThatIsNamed(t *testing.T) {
 func TestAContainersAndAnInstancesCredentialsSign(t *testing.T) {
 	f := newFake()
 	f.put("crm", "cnry-one-of-the-fake")
-	f.keys["ASIAHERE"], f.session["ASIAHERE"] = "secret-of-here", "session-of-here"
+	f.keys["ASIAHERE"], f.session["ASIAHERE"] = "secret-key-of-here", "session-of-here"
 	give := func(w http.ResponseWriter) {
-		_ = json.NewEncoder(w).Encode(map[string]string{"Code": "Success", "AccessKeyId": "ASIAHERE", "SecretAccessKey": "secret-of-here", "Token": "session-of-here",
+		_ = json.NewEncoder(w).Encode(map[string]string{"Code": "Success", "AccessKeyId": "ASIAHERE", "SecretAccessKey": "secret-key-of-here", "Token": "session-of-here",
 			"Expiration": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)})
 	}
 	here := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -112,9 +112,13 @@ func none(msg string) error {
 	return backend.Fail(backend.Refused, "the credentials for AWS: "+msg)
 }
 
+// minSecret is the least length of a secret key, in bytes. AWS's have 40; with a very
+// short one FIPS 140 mode would not sign.
+const minSecret = 16
+
 // made checks a key's parts, which go into headers.
 func made(name, secret, session []byte, end time.Time) (*key, error) {
-	if !safe.Header(name) || !safe.Header(secret) || len(session) > 0 && !safe.Header(session) {
+	if !safe.Header(name) || !safe.Header(secret) || len(secret) < minSecret || len(session) > 0 && !safe.Header(session) {
 		clear(secret)
 		clear(session)
 		return nil, none("there is no key id with a secret key")

@@ -219,7 +219,7 @@ func (f *fakeAWS) sts(w http.ResponseWriter, body string) {
 	}
 	f.assumed++
 	id := fmt.Sprintf("ASIA%04d", f.assumed)
-	f.keys[id], f.session[id] = "secret-of-"+id, "session/of+"+id+"=="
+	f.keys[id], f.session[id] = "secret-key-of-"+id, "session/of+"+id+"=="
 	_, _ = fmt.Fprintf(w, `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult><Credentials>
 <SessionToken>%s</SessionToken><SecretAccessKey>%s</SecretAccessKey><Expiration>%s</Expiration><AccessKeyId>%s</AccessKeyId>
 </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`, f.session[id], f.keys[id], f.now().Add(f.life).UTC().Format(time.RFC3339), id)
