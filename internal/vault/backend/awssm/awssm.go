@@ -36,8 +36,8 @@ type Config struct {
 	// Endpoint is the service's, https://host: of a VPC endpoint. The region's when empty.
 	Endpoint string `yaml:"endpoint,omitempty"`
 	CAFile   string `yaml:"caFile,omitempty"` // the system's certificates when empty
-	// Credentials is one of environment, file, webIdentity, container and instance.
-	Credentials string `yaml:"credentials"`
+	// Credentials says where the keys are from, and is one of environment, file, webIdentity, container and instance.
+	Credentials string `yaml:"source"`
 	// CredentialsFile and Profile are of file: the shared credentials file.
 	CredentialsFile string `yaml:"credentialsFile,omitempty"`
 	Profile         string `yaml:"profile,omitempty"` // "default" when empty

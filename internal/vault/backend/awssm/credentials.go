@@ -74,7 +74,7 @@ func newCredentials(c Config, client *http.Client, now func() time.Time) (*crede
 		}
 		out.source = func(ctx context.Context) (*key, error) { return fromInstance(ctx, imds, "http://"+instance.String()) }
 	default:
-		return nil, bad("credentials is not one of environment, file, webIdentity, container and instance")
+		return nil, bad("source is not one of environment, file, webIdentity, container and instance")
 	}
 	return out, nil
 }
@@ -205,7 +205,7 @@ func (c *credentials) container() error {
 	}
 	u, err := url.Parse(at)
 	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path == "" {
-		return bad("credentials: the environment names no place of a container's")
+		return bad("source: the environment names no place of a container's")
 	}
 	o := rest.Options{Plain: u.Scheme == "http"}
 	for _, known := range containers {
