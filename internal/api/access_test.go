@@ -122,6 +122,7 @@ var matrix = map[string]expected{
 	"PATCH /v1/secrets/{secret}":           only(404, "admin"),
 	"POST /v1/secrets/{secret}/rollback":   only(404, "admin"),
 	"DELETE /v1/secrets/{secret}":          only(404, "admin"),
+	"POST /v1/secrets/{secret}/move":       only(404, "admin"),
 	"GET /v1/seals":                        only(200, "auditor", "admin"),
 	"POST /v1/seals":                       only(404, "admin"),
 	"POST /v1/seals/{seal}/renew":          only(404, "admin"),

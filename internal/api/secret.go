@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intake"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/vault"
 )
 
@@ -18,6 +21,7 @@ type SecretValue struct {
 	// encrypted to the key of GET /v1/intake-key; see internal/intake.
 	Fields      map[string]Value  `json:"fields,omitempty"`
 	Sealed      []byte            `json:"sealed,omitempty"`
+	Pointer     *vault.Pointer    `json:"pointer,omitempty"` // in place of a value: where it is
 	Description string            `json:"description,omitempty"`
 	Owner       string            `json:"owner,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
@@ -110,7 +114,43 @@ func (a *API) secrets() {
 	a.secretVersions()
 }
 
+// SecretMove says where a Secret's value is to be from now on.
+type SecretMove struct {
+	To *vault.Pointer `json:"to,omitempty"` // left out: our own store
+	Fresh
+}
+
+// move takes a fresh factor: whose session was taken could otherwise lead every use
+// of a Secret to another value.
+func (a *API) move(c *call, in SecretMove) (out vault.Secret, err error) {
+	name := c.PathValue("secret")
+	if _, err := a.Vault.Show(c.Context(), c.who.Tenant, name); err != nil {
+		return out, err // before a one-time code is spent
+	}
+	if in.Password == "" || in.Code == "" {
+		return out, fault.New(fault.Denied, "moving a Secret takes the password and a one-time code")
+	}
+	act := map[string]any{"act": "secret.move", "tenant": string(c.who.Tenant), "account": c.who.ID, "secret": name, "to": "store"}
+	if p := in.To; p != nil {
+		act["to"], act["path"], act["version"], act["staleness"] = p.Backend, p.Path, p.Version, p.Staleness.D(0).String()
+		for ours, theirs := range p.Fields {
+			act["field "+ours] = theirs
+		}
+	}
+	b, err := intent.Marshal(act)
+	if err != nil {
+		return out, fault.New(fault.Invalid, "the move can't be described")
+	}
+	sum := sha256.Sum256(append([]byte("sallyport move of a secret v1\n"), b...))
+	f, err := a.Directory.Authorize(c.Context(), c.who, in.Password, in.Code, intent.Digest(hex.EncodeToString(sum[:])), a.Now())
+	if err != nil {
+		return out, err
+	}
+	return a.Vault.Move(c.Context(), vault.Move{Tenant: c.who.Tenant, Name: name, To: in.To, Actor: c.who, Method: f.Method})
+}
+
 func (a *API) secretVersions() {
+	handle(a, "POST", "/v1/secrets/{secret}/move", "Put a Secret's value into a backend, or back, with password and one-time code", with(ident.Admin), a.move)
 	handle(a, "POST", "/v1/secrets/{secret}/activate", "Make a version the active one", with(ident.Admin), func(c *call, in VersionOf) (vault.Secret, error) {
 		return a.Vault.Activate(c.Context(), c.who.Tenant, c.PathValue("secret"), in.Version, c.who)
 	})
@@ -155,7 +195,7 @@ func hasAll(s vault.Secret, labels []string) bool {
 }
 
 func write(c *call, in SecretValue) vault.Write {
-	w := vault.Write{Tenant: c.who.Tenant, Name: c.PathValue("secret"), Fields: make(map[string][]byte, len(in.Fields)), Sealed: in.Sealed,
+	w := vault.Write{Tenant: c.who.Tenant, Name: c.PathValue("secret"), Fields: make(map[string][]byte, len(in.Fields)), Sealed: in.Sealed, Pointer: in.Pointer,
 		Description: in.Description, Owner: in.Owner, Labels: in.Labels, Scope: in.Scope, AnyOrigin: in.AnyOrigin,
 		AlthoughRecorded: in.AlthoughRecorded, Expires: in.Expires, Actor: c.who}
 	for k, v := range in.Fields {

@@ -51,6 +51,7 @@ import (
 	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/sqlite"
 	"sallyport.dev/internal/vault"
+	"sallyport.dev/internal/vault/backend"
 	"sallyport.dev/internal/vault/kek"
 )
 
@@ -67,6 +68,8 @@ type Config struct {
 	// Networked are more of them, which may be out of reach for a while: the
 	// server then starts sealed, and tries again.
 	Networked []kek.Seal
+	// Backends are what Secrets can point to; nil: nothing.
+	Backends *backend.Registry
 	// Sealed starts without trying any: somebody brings one, see the API's
 	// /v1/unseal. Those above can still be made seals of the vault.
 	Sealed bool
@@ -154,7 +157,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	a := &App{cfg: c, now: c.Now, listener: c.Listener, failing: failing{done: make(chan struct{})},
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
 		rotations: rotations{jobs: make(chan rotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
-	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded, Guarded: append([]string{c.Dir}, c.Guarded...)})
+	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded, Guarded: append([]string{c.Dir}, c.Guarded...), Backends: c.Backends})
 	if err != nil {
 		return nil, err
 	}
@@ -294,7 +297,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess, a.prune} {
+	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess, a.prune, a.Vault.Warm} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)

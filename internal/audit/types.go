@@ -88,6 +88,7 @@ const (
 	ToolChanged        Type = "tool.changed"         // an MCP server defines a tool otherwise than it was accepted, or asks something back
 	ToolSettled        Type = "tool.settled"         // what a person made of that
 	IntegrationAsked   Type = "integration.asked"    // what a system offers to a credential; nothing was called
+	SecretMoved        Type = "secret.moved"         // its value is in another place: our store, or a backend
 )
 
 // form is what a field's value has to look like.
@@ -117,6 +118,8 @@ var vocabulary = map[string]form{
 	"auth":           name,   // how a Worker has shown which Run it is
 	"authenticator":  octets, // WebAuthn's authenticator data
 	"breakGlass":     flag,
+	"backend":        name,   // what keeps a value outside of our store, by its name in the server's file
+	"backendVersion": name,   // as the backend calls the version that was used
 	"body":           digest, // SHA-256(salt || body) of a body kept outside
 	"by":             name,   // who let it happen
 	"client":         octets, // WebAuthn's client data, JSON
@@ -160,6 +163,7 @@ var vocabulary = map[string]form{
 	"recorded":       flag,   // the Secret's value stands in recorded traffic, and that is meant
 	"redactions":     number,
 	"removed":        names,
+	"path":           name, // of a value in a backend
 	"partly":         flag, // not all of the recorded traffic was looked through
 	"repeat":         flag,
 	"request":        digest, // of the rendered request without its credential
@@ -210,14 +214,14 @@ var allowed = map[Type][]string{
 	IntentClaimed: {"approvers", "args", "attempt", "count", "decision", "digest", "effect", "fence", "observed", "policies",
 		"policySet", "request", "revision", "secret", "secretVersion", "selfApproval", "verdict"},
 	IntentSending: {"attempt", "digest", "fence"},
-	IntentOutcome: {"approvers", "attempt", "body", "decision", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret",
+	IntentOutcome: {"approvers", "attempt", "backend", "backendVersion", "body", "decision", "digest", "durationMs", "effect", "fence", "redacted", "redactions", "result", "secret",
 		"secretVersion", "state", "status", "why"},
 	IntentSwept:       {"attempt", "digest", "fence", "state", "why"},
 	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
 	RunStarted:        {"auth", "input", "revision", "starter", "trigger", "worker"},
 	RunEnded:          {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
-	SecretSet:         {"fields", "from", "kind", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretRotated:     {"expires", "fields", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
+	SecretSet:         {"backend", "backendVersion", "fields", "from", "kind", "partly", "path", "recorded", "scope", "secret", "secretVersion", "state", "why"},
+	SecretRotated:     {"backend", "backendVersion", "expires", "fields", "partly", "path", "recorded", "scope", "secret", "secretVersion", "state", "why"},
 	SecretDisabled:    {"secret", "secretVersion", "state", "why"},
 	SecretRemoved:     {"secret", "secretVersion", "why"},
 	SecretOpened:      {"fence", "scope", "secret", "secretVersion", "why"},
@@ -233,6 +237,7 @@ var allowed = map[Type][]string{
 	SecretDescribed:   {"secret"},
 	SecretQuarantined: {"kind", "secret", "secretVersion"},
 	SecretDismissed:   {"kind", "secret"},
+	SecretMoved:       {"backend", "backendVersion", "fields", "from", "kind", "method", "path", "scope", "secret", "secretVersion", "state"},
 	SecretRekeyed:     {"count", "generation", "kind"},
 	VaultUnsealed:     {"generation", "kind", "seal", "source"},
 	VaultRefused:      {"count", "kind", "source", "why"},
@@ -316,7 +321,7 @@ func Types() []Type { return slices.Sorted(maps.Keys(allowed)) }
 
 // SecretChanges are the types that a tenant's register of Secrets counts: as
 // many as its log has of them, so many changes there were.
-var SecretChanges = []Type{SecretSet, SecretRotated, SecretDisabled, SecretRemoved, SecretDestroyed, SecretDescribed, SecretRekeyed, SecretQuarantined, SecretDismissed}
+var SecretChanges = []Type{SecretSet, SecretRotated, SecretDisabled, SecretRemoved, SecretDestroyed, SecretDescribed, SecretRekeyed, SecretQuarantined, SecretDismissed, SecretMoved}
 
 // RingChanges are those that the ring of the vault's keys counts.
 var RingChanges = []Type{SealAdded, SealRenewed, SealRemoved, RootRotated}

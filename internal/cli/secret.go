@@ -24,7 +24,7 @@ func (p *program) secretCmd() *cobra.Command {
 		p.secretVersion("activate", "Make a version the active one"),
 		p.secretRollback(),
 		p.secretVersion("disable", "End the use of a version"),
-		p.secretDestroy(), p.secretIntakeKey(), p.secretGet(),
+		p.secretDestroy(), p.secretMove(), p.secretIntakeKey(), p.secretGet(),
 	)
 	c.SetFlagErrorFunc(func(cmd *cobra.Command, _ error) error { // whose text could repeat a value
 		return &usageError{"a flag is unknown or incomplete", "see: " + cmd.CommandPath() + " --help; " + valuesGo}
@@ -37,6 +37,8 @@ func (p *program) secretWrite(name, method, short string) *cobra.Command {
 	var fields, labels []string
 	var file, pin string
 	var scope scopeFlags
+	var pointer string
+	var place pointerFlags
 	var body api.SecretValue
 	c := verb(name+" NAME [--origin URL]... [--field FIELD]... [--from-file FILE] [--expires WHEN]", short, strings.ReplaceAll(`  sallyport secret VERB crm-token --origin https://crm.example.com           asks for the value
   sallyport secret VERB crm-token --origin https://crm.example.com < token.txt
@@ -49,6 +51,9 @@ func (p *program) secretWrite(name, method, short string) *cobra.Command {
 			}
 			if err = scope.into(&body, time.Now()); err != nil {
 				return err
+			}
+			if pointer != "" {
+				return p.point(cmd.Context(), method, args[0], pointer, place, body)
 			}
 			got, err := v.read(cmd.Context(), p)
 			if err != nil {
@@ -66,9 +71,27 @@ func (p *program) secretWrite(name, method, short string) *cobra.Command {
 	c.Flags().StringVar(&body.Owner, "owner", "", "whom to ask about it")
 	c.Flags().StringArrayVar(&labels, "label", nil, "a label, NAME=VALUE; give it again for several (they replace those of a known name)")
 	scope.add(c)
+	c.Flags().StringVar(&pointer, "pointer", "", "the value is in a backend, BACKEND:PATH, and stays there")
+	place.add(c)
+	for _, other := range []string{"field", "from-file"} {
+		c.MarkFlagsMutuallyExclusive("pointer", other)
+	}
 	meantFlag(c, &body.AlthoughRecorded)
 	pinFlag(c, &pin)
 	return c
+}
+
+// point stores a version whose value is in a backend.
+func (p *program) point(ctx context.Context, method, name, at string, f pointerFlags, body api.SecretValue) (err error) {
+	if body.Pointer, err = f.pointer(at); err != nil {
+		return err
+	}
+	var s vault.Secret
+	raw, err := p.call(ctx, method, pointRoute(method, name), body, &s)
+	if err != nil {
+		return unnamed(err)
+	}
+	return p.result(raw, func() { p.stored(s) })
 }
 
 func asBytes(m map[string]string) map[string][]byte {

@@ -198,7 +198,12 @@ func (im *importing) one(e secretfile.Entry, name string, now time.Time) (todo, 
 	if e.Expires != "" {
 		scope.expires = e.Expires
 	}
-	if err := scope.into(&t.body, now); err != nil {
+	err := scope.into(&t.body, now)
+	if err != nil {
+		return t, err
+	}
+	if e.Pointer != nil {
+		t.body.Pointer, err = pointed(e.Pointer)
 		return t, err
 	}
 	w := vault.Write{Name: t.name, Fields: e.Fields, Description: e.Description, Owner: e.Owner, Labels: e.Labels, Scope: t.body.Scope}
@@ -244,7 +249,7 @@ func (p *program) runImport(ctx context.Context, im *importing, list []todo, fil
 	if shown := p.result(map[string]any{"secrets": results, "dryRun": im.dryRun}, func() { p.importTable(results) }); err == nil {
 		err = shown
 	}
-	if !im.dryRun && slices.ContainsFunc(results, func(r imported) bool { return r.Version > 0 }) {
+	if !im.dryRun && slices.ContainsFunc(results, func(r imported) bool { return r.Version > 0 }) && slices.ContainsFunc(list, func(t todo) bool { return t.body.Pointer == nil }) {
 		p.warn("the values stand in two places now: delete " + file + " when nothing needs it any more, and where it has been in a repository or a backup, rotate them")
 	}
 	return err
@@ -271,7 +276,7 @@ func (p *program) storeAll(ctx context.Context, im *importing, list []todo, know
 			r.Result = notStored
 		default:
 			var stored vault.Secret
-			if _, stored, err = p.store(ctx, s, t.entry.Fields); err != nil {
+			if stored, err = p.storeOne(ctx, s, t); err != nil {
 				r.Result = notStored
 			}
 			r.Version = len(stored.Versions)
@@ -280,6 +285,16 @@ func (p *program) storeAll(ctx context.Context, im *importing, list []todo, know
 		shown(int64(i+1), int64(len(list)))
 	}
 	return out, err
+}
+
+// storeOne sends a value, encrypted, or where it is.
+func (p *program) storeOne(ctx context.Context, s sending, t todo) (stored vault.Secret, err error) {
+	if t.body.Pointer == nil {
+		_, stored, err = p.store(ctx, s, t.entry.Fields)
+		return stored, err
+	}
+	_, err = p.call(ctx, s.method, pointRoute(s.method, t.name), t.body, &stored)
+	return stored, err
 }
 
 func (p *program) importTable(results []imported) {

@@ -95,9 +95,9 @@ func (p *program) shown(s api.SecretShown, now time.Time) {
 		if warning != "" && (v.State == vault.Active || v.State == vault.Pending) {
 			warnings = append(warnings, s.Name+": version "+strconv.Itoa(v.Version)+" "+warning)
 		}
-		rows = append(rows, []string{n, string(v.State), strings.Join(v.Fields, " "), usedFor(v.Scope), end, when(v.CreatedAt), v.CreatedBy})
+		rows = append(rows, []string{n, string(v.State), strings.Join(v.Fields, " "), placeOf(v), usedFor(v.Scope), end, when(v.CreatedAt), v.CreatedBy})
 	}
-	p.table("it has no version", []string{"VERSION", "STATE", "FIELDS", "USED FOR", "EXPIRES", "CREATED", "BY"}, rows)
+	p.table("it has no version", []string{"VERSION", "STATE", "FIELDS", "KEPT IN", "USED FOR", "EXPIRES", "CREATED", "BY"}, rows)
 	for _, w := range warnings {
 		p.warn(w)
 	}

@@ -84,7 +84,7 @@ var auditTypes = []audit.Type{
 	audit.IntentProposed, audit.IntentDenied, audit.IntentParked, audit.IntentDecided, audit.IntentClaimed, audit.IntentOutcome, audit.IntentSwept,
 	audit.IntentResolved, audit.RunStarted, audit.RunEnded, audit.WorkerIncident, audit.IncidentOpened, audit.IncidentClosed,
 	audit.ChannelFailed, audit.ChannelRecovered, audit.ChannelDropped, audit.ChannelTested, audit.SecretSet, audit.SecretRotated, audit.SecretDisabled,
-	audit.SecretDescribed, audit.SecretDestroyed, audit.SecretRemoved, audit.SecretOpened, audit.ResourceApplied, audit.ResourceRemoved, audit.TeamChanged, audit.AccountCreated,
+	audit.SecretDescribed, audit.SecretMoved, audit.SecretDestroyed, audit.SecretRemoved, audit.SecretOpened, audit.ResourceApplied, audit.ResourceRemoved, audit.TeamChanged, audit.AccountCreated,
 	audit.AccountChanged, audit.SessionStarted, audit.SessionFailed, audit.SessionEnded, audit.VaultUnsealed, audit.LogOpened,
 	audit.ToolChanged, audit.ToolSettled, audit.IntegrationAsked,
 }

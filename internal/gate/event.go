@@ -69,6 +69,9 @@ func (g *Gate) outcomeEvent(c *candidate) func(intent.State, intent.Result, conn
 			"state": to, "status": res.Status, "effect": c.it.Effect, "result": intent.Salted(c.it.Salt, res.Body), "redactions": res.Redactions,
 			"digest": c.it.Digest, "secret": c.meta.Name, "secretVersion": c.meta.Version, "redacted": redacted(ans.Body, res.Body),
 		}
+		if c.external.Backend != "" {
+			f["backend"], f["backendVersion"] = c.external.Backend, c.external.Version
+		}
 		if c.decision != "" {
 			f["decision"], f["approvers"] = c.decision, c.approvers
 		}

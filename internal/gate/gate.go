@@ -204,15 +204,17 @@ func (g *Gate) run(ctx context.Context, who ident.Principal) (intent.Run, error)
 
 // candidate is one call with everything that was resolved for it.
 type candidate struct {
-	run     intent.Run
-	world   World
-	match   *catalog.Match
-	meta    vault.Meta
-	verdict policy.Verdict
-	it      intent.Intent
-	own     bool           // a lookup of the Boundary's own
-	outside *outsider      // who started the Run, where it is an outside Worker; as it was looked up last
-	origins *origin.Report // of the arguments, once they were traced
+	run   intent.Run
+	world World
+	match *catalog.Match
+	meta  vault.Meta
+	// external is what the door was opened with, where that is not in our store.
+	external vault.External
+	verdict  policy.Verdict
+	it       intent.Intent
+	own      bool           // a lookup of the Boundary's own
+	outside  *outsider      // who started the Run, where it is an outside Worker; as it was looked up last
+	origins  *origin.Report // of the arguments, once they were traced
 
 	decision   string   // by which it was claimed
 	approvers  []string // who gave it

@@ -47,7 +47,7 @@ func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.P
 				Tenant: c.it.Tenant, Secret: c.meta.Name, Version: c.meta.Version,
 				Auth: c.match.Connection.Auth, Origin: c.match.Origin, Integration: c.match.Integration.Name,
 				Connection: c.it.Connection, Stdio: c.match.Stdio(),
-				Method: c.it.Bound.Request.Method, Mission: c.run.Mission, Base: g.Transport(c.match), Resource: endpoint(c.match.Integration),
+				Method: c.it.Bound.Request.Method, Mission: c.run.Mission, Base: g.Transport(c.match), Resource: endpoint(c.match.Integration), From: &c.external,
 			})
 		},
 		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {

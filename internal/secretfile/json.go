@@ -13,6 +13,7 @@ import (
 // object is an entry that says more than a value.
 type object struct {
 	Fields       map[string]string `json:"fields"`
+	Pointer      *Pointer          `json:"pointer"`
 	Description  string            `json:"description"`
 	Owner        string            `json:"owner"`
 	Labels       map[string]string `json:"labels"`
@@ -25,7 +26,7 @@ type object struct {
 	Expires      string            `json:"expires"`
 }
 
-const form = `an entry is "NAME": "value", or "NAME": {"fields": {"token": "value"}} with description, owner, labels, origins, anyOrigin, integrations, schemes, methods, missions and expires as you like`
+const form = `an entry is "NAME": "value", or "NAME": {"fields": {"token": "value"}} or "NAME": {"pointer": {"at": "backend:path"}}, with description, owner, labels, origins, anyOrigin, integrations, schemes, methods, missions and expires as you like`
 
 // parseJSON reads one object. The decoder's own errors quote what they are about,
 // so none of them is passed on.
@@ -87,10 +88,13 @@ func entry(raw json.RawMessage) (e Entry, what string) {
 	default:
 		return e, "the entry is neither a text nor an object"
 	}
-	if len(o.Fields) == 0 {
+	switch {
+	case len(o.Fields) == 0 && o.Pointer == nil:
 		return e, "the entry has no fields"
+	case len(o.Fields) > 0 && o.Pointer != nil:
+		return e, "the entry has fields and a pointer"
 	}
-	e = Entry{Fields: map[string][]byte{}, Description: o.Description, Owner: o.Owner, Labels: o.Labels, Expires: o.Expires,
+	e = Entry{Fields: map[string][]byte{}, Pointer: o.Pointer, Description: o.Description, Owner: o.Owner, Labels: o.Labels, Expires: o.Expires,
 		Scope: Scope{Origins: o.Origins, Integrations: o.Integrations, Schemes: o.Schemes, Methods: o.Methods, Missions: o.Missions, AnyOrigin: o.AnyOrigin}}
 	for _, name := range slices.Sorted(maps.Keys(o.Fields)) {
 		v := o.Fields[name]

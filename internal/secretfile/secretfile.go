@@ -29,12 +29,22 @@ type Entry struct {
 	Key  string // the name in the file
 	Line int    // from 1
 	// Fields are the value: "token" where the file has one text.
-	Fields      map[string][]byte
+	Fields map[string][]byte
+	// Pointer says where the value is, in place of Fields. Only JSON can say it.
+	Pointer     *Pointer
 	Description string
 	Owner       string
 	Labels      map[string]string
 	Scope       Scope
 	Expires     string // as the file has it
+}
+
+// Pointer is a value that stays in a backend.
+type Pointer struct {
+	At        string            `json:"at"`        // BACKEND:PATH
+	Fields    map[string]string `json:"fields"`    // what each field is called there
+	Version   string            `json:"version"`   // as the backend calls it; empty: the newest
+	Staleness string            `json:"staleness"` // a duration, as the file has it
 }
 
 // Scope says where the value may be used. Only JSON can say it.

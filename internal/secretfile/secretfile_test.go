@@ -191,3 +191,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAnEntryCanSayWhereItsValueIs(t *testing.T) {
+	got, bad := secretfile.Parse([]byte(`{"crm": {"pointer": {"at": "corp:team/crm", "fields": {"token": "value"}, "staleness": "1m"}, "origins": ["https://crm.example.com"]}}`), nil)
+	if len(bad) > 0 || len(got) != 1 || got[0].Pointer == nil || got[0].Pointer.At != "corp:team/crm" || len(got[0].Fields) != 0 {
+		t.Errorf("%+v, %v", got, bad)
+	}
+	for _, text := range []string{`{"crm": {"pointer": {"at": "corp:x"}, "fields": {"token": "x"}}}`, `{"crm": {"pointer": {"path": "x"}}}`, `{"crm": {"pointer": "corp:x"}}`, `{"crm": {}}`} {
+		if _, bad := secretfile.Parse([]byte(text), nil); len(bad) == 0 {
+			t.Errorf("%s was taken", text)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func (v *Vault) OpenMail(ctx context.Context, m MailSpec) (*smtpcred.Session, er
 	c := smtpcred.Config{Conn: m.Conn, Server: m.Origin.Host, TLS: m.TLS, RootCAs: m.RootCAs, Hello: m.Hello, Username: m.Username,
 		Known: v.Scrub(m.Tenant), Latest: func() *scrub.Set { return v.Scrub(m.Tenant) }}
 	if m.Secret != "" {
-		t, err := v.take(DoorSpec{Tenant: m.Tenant, Secret: m.Secret, Auth: resource.Auth{Scheme: resource.SchemeLogin}, Origin: m.Origin})
+		t, err := v.take(ctx, DoorSpec{Tenant: m.Tenant, Secret: m.Secret, Auth: resource.Auth{Scheme: resource.SchemeLogin}, Origin: m.Origin})
 		if err != nil {
 			_ = m.Conn.Close() // nothing was said on it
 			return nil, err

@@ -17,7 +17,7 @@ import (
 // credential; see package proccred. It is httpcred's door, which puts nothing in,
 // over a transport that is the child: all that a request and an answer go through
 // elsewhere, they go through here.
-func (v *Vault) openChild(d DoorSpec) (http.RoundTripper, error) {
+func (v *Vault) openChild(ctx context.Context, d DoorSpec) (http.RoundTripper, error) {
 	if !d.Origin.Stdio() || d.Connection == "" {
 		return nil, fault.New(fault.Internal, "a door to a child without its Connection, or to somewhere else")
 	}
@@ -32,13 +32,13 @@ func (v *Vault) openChild(d DoorSpec) (http.RoundTripper, error) {
 			return nil, err
 		}
 	} else {
-		t, err := v.take(d)
+		t, err := v.take(ctx, d)
 		if err != nil {
 			return nil, err
 		}
 		defer plain.Wipe(t.packed) // the door has a copy of the one field
 		spec.Fields, known = t.fields, t.known
-		spec.Key.Secret, spec.Key.Version = t.id, t.version
+		spec.Key.Secret, spec.Key.Version, spec.Key.Outside = t.id, t.version, t.outside
 	}
 	child, err := v.children.Door(spec)
 	if err != nil {

@@ -28,6 +28,8 @@ type DoorSpec struct {
 	Mission     string            // of the Run, for a usage scope that names Missions
 	Base        http.RoundTripper // the transport, without a credential
 	Resource    string            // of the scheme oauth-client: the URL that a token is for
+	// From is filled in where the value is not in our store; nil: nobody asks.
+	From *External
 }
 
 // Meta is what a reference resolves to, without opening anything.
@@ -117,9 +119,13 @@ func notFound(name string) error {
 //
 // Denied: the version is not usable, or the use is outside its usage scope.
 // Conflict: the reference pins another version than was decided on.
+//
+// Where the version is a pointer the value comes from its backend, or from memory
+// while it is fresh. Unavailable: the backend does not answer and no value is left
+// that is not too old. NotFound, Denied: the backend has it not, or not for us.
 func (v *Vault) Open(ctx context.Context, d DoorSpec) (http.RoundTripper, error) {
 	if d.Stdio != nil {
-		return v.openChild(d)
+		return v.openChild(ctx, d)
 	}
 	switch d.Auth.Scheme { //nolint:exhaustive // all others are a field of the Secret
 	case resource.SchemeNone:
@@ -127,7 +133,7 @@ func (v *Vault) Open(ctx context.Context, d DoorSpec) (http.RoundTripper, error)
 	case resource.SchemeOAuthClient:
 		return v.openOAuth(ctx, d)
 	}
-	t, err := v.take(d)
+	t, err := v.take(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -159,38 +165,78 @@ type taken struct {
 	packed plain.Value
 	fields map[string]plain.Value // in packed's memory
 	known  *scrub.Set             // of the tenant
-	// The Secret's id, and the version.
+	// The Secret's id and the version, and where that is a pointer, what it led to.
 	id      string
 	version int
+	outside string
 }
 
-// take decrypts the version that a door is for; see Open for its errors.
-func (v *Vault) take(d DoorSpec) (taken, error) {
+// take gives the version that a door is for; see Open for its errors.
+func (v *Vault) take(ctx context.Context, d DoorSpec) (taken, error) {
+	t, found, err := v.takeOwn(d)
+	if err != nil || found.ver.Pointer == nil {
+		return t, err
+	}
+	p := found.ver.Pointer
+	got, err := v.resolve(ctx, found.place(d.Tenant), found.e.head.Name, p)
+	if err != nil {
+		return taken{}, unreached(found.e.head.Name, err)
+	}
+	// It may have taken seconds: what was disabled meanwhile is not used.
+	if _, _, err := v.chosen(d); err != nil {
+		plain.Wipe(got.packed)
+		v.outside.forget(d.Tenant, found.e.head.ID, v.cfg.Now(), func(n int) bool { return n == found.ver.Version })
+		return taken{}, err
+	}
+	if d.From != nil {
+		*d.From = External{Backend: p.Backend, Version: got.version}
+	}
+	return taken{got.packed, got.fields, v.Scrub(d.Tenant), found.e.head.ID, found.ver.Version, p.Backend + "\n" + got.version}, nil
+}
+
+// found is the version that a door is for.
+type found struct {
+	e   *entry
+	ver Version
+}
+
+func (f found) place(t ident.Tenant) place {
+	return place{tenant: t, secret: f.e.head.ID, version: f.ver.Version}
+}
+
+// takeOwn decrypts it, where it is in our store.
+func (v *Vault) takeOwn(d DoorSpec) (taken, found, error) {
 	v.replacing.RLock()
 	defer v.replacing.RUnlock()
+	ten, f, err := v.chosen(d)
+	if err != nil || f.ver.Pointer != nil {
+		return taken{}, f, err
+	}
+	packed, fields, err := v.decrypt(ten, f.e, f.ver.Version)
+	return taken{packed, fields, ten.set, f.e.head.ID, f.ver.Version, ""}, f, err
+}
+
+// chosen finds the version, and refuses a use outside of its scope.
+func (v *Vault) chosen(d DoorSpec) (*tenant, found, error) {
 	s, err := v.open()
 	if err != nil {
-		return taken{}, err
+		return nil, found{}, err
 	}
 	r, err := ParseRef(d.Secret)
 	if err != nil {
-		return taken{}, err
+		return nil, found{}, err
 	}
 	if r.Version != 0 && d.Version != 0 && r.Version != d.Version {
-		return taken{}, fault.New(fault.Conflict, "the reference pins another version than was decided on")
+		return nil, found{}, fault.New(fault.Conflict, "the reference pins another version than was decided on")
 	}
 	if d.Version != 0 {
 		r.Version = d.Version
 	}
 	ten, e, ver, err := s.find(d.Tenant, r)
 	if err != nil {
-		return taken{}, err
+		return nil, found{}, err
 	}
-	if err := ver.Scope.permits(d, v.cfg.Now()); err != nil {
-		return taken{}, err
-	}
-	packed, fields, err := v.decrypt(ten, e, ver.Version)
-	return taken{packed, fields, ten.set, e.head.ID, ver.Version}, err
+	return ten, found{e, ver}, ver.Scope.permits(d, v.cfg.Now())
 }
 
 // Carried says whether a request failed because the door met known secrets in it,

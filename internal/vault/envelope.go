@@ -34,11 +34,20 @@ func keyAAD(t ident.Tenant, s *Secret, v Version) (box.AAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	return box.Bind("data key", string(t), s.Project, s.ID, strconv.Itoa(v.Version), s.Name, strconv.Itoa(v.Term), scope), nil
+	pointer, err := v.Pointer.parts()
+	if err != nil {
+		return nil, err
+	}
+	parts := []string{string(t), s.Project, s.ID, strconv.Itoa(v.Version), s.Name, strconv.Itoa(v.Term), scope}
+	return box.Bind("data key", append(parts, pointer...)...), nil
 }
 
 func valueAAD(t ident.Tenant, s *Secret, v Version) box.AAD {
-	return box.Bind("value", string(t), s.Project, s.ID, strconv.Itoa(v.Version))
+	what := "value"
+	if v.Pointer != nil {
+		what = "pointer"
+	}
+	return box.Bind(what, string(t), s.Project, s.ID, strconv.Itoa(v.Version))
 }
 
 // newProject makes a tenant's project key of a term.

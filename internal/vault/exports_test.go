@@ -17,6 +17,7 @@ var mayReturnBytes = map[string]string{
 	"(*vault.Vault).MAC":           "a keyed hash",
 	"(*vault.Vault).Set":           "metadata",
 	"(*vault.Vault).Rotate":        "metadata",
+	"(*vault.Vault).Move":          "metadata",
 	"(*vault.Vault).Activate":      "metadata",
 	"(*vault.Vault).Disable":       "metadata",
 	"(*vault.Vault).List":          "metadata",

@@ -16,6 +16,7 @@ import (
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/vault"
+	"sallyport.dev/internal/vault/backend"
 	"sallyport.dev/internal/vault/kek"
 )
 
@@ -157,6 +158,7 @@ type fixture struct {
 	now   time.Time
 	// recorded is what the vault asks about a new value.
 	recorded vault.Recorded
+	backends *backend.Registry
 }
 
 const acme, globex ident.Tenant = "acme", "globex"
@@ -165,9 +167,12 @@ func admin(t ident.Tenant) ident.Principal {
 	return ident.Principal{Tenant: t, Kind: ident.Person, ID: "acc_1", Roles: []ident.Role{ident.Admin}}
 }
 
-func start(t testing.TB) *fixture {
+func start(t testing.TB) *fixture { return startWith(t, nil) }
+
+// startWith is a vault with backends.
+func startWith(t testing.TB, r *backend.Registry) *fixture {
 	t.Helper()
-	f := &fixture{t: t, store: &memory{}, seal: kek.NewKeyFile(filepath.Join(t.TempDir(), "key")), log: &bytes.Buffer{},
+	f := &fixture{t: t, backends: r, store: &memory{}, seal: kek.NewKeyFile(filepath.Join(t.TempDir(), "key")), log: &bytes.Buffer{},
 		now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	f.restart()
 	return f
@@ -176,7 +181,7 @@ func start(t testing.TB) *fixture {
 // sealed makes a new vault over the same store.
 func (f *fixture) sealed() *vault.Vault {
 	f.t.Helper()
-	v, err := vault.New(vault.Config{Tenant: acme, Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(f.log, nil)),
+	v, err := vault.New(vault.Config{Tenant: acme, Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(f.log, nil)), Backends: f.backends,
 		Recorded: func(ctx context.Context, t ident.Tenant, contains func([]byte) bool) (vault.Trace, error) {
 			if f.recorded == nil {
 				return vault.Trace{}, nil

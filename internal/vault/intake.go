@@ -45,7 +45,9 @@ type Write struct {
 	Fields map[string][]byte
 	// Sealed are the fields, encrypted to the key of IntakeKey for Tenant, Name,
 	// Scope, Expires, AnyOrigin and AlthoughRecorded as they stand here. Either it or Fields is given.
-	Sealed      []byte
+	Sealed []byte
+	// Pointer says where the value is, in place of a value.
+	Pointer     *Pointer
 	Description string            // empty: as it was
 	Owner       string            // empty: as it was
 	Labels      map[string]string // nil: as they were
@@ -217,6 +219,12 @@ func (w *Write) shown() []byte {
 	texts := []string{w.Name, w.Description, w.Owner}
 	for k, v := range w.Labels {
 		texts = append(texts, k, v)
+	}
+	if p := w.Pointer; p != nil {
+		texts = append(texts, p.Path, p.Version)
+		for _, theirs := range p.Fields {
+			texts = append(texts, theirs)
+		}
 	}
 	return []byte(strings.Join(texts, "\n"))
 }

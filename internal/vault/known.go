@@ -14,7 +14,7 @@ import (
 
 // known decrypts all that a tenant has, as what to scrub: values, their parts,
 // and what is derived from them. wipe is called when the set is built.
-func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error) {
+func (v *Vault) known(name ident.Tenant, ten *tenant) (list []scrub.Secret, wipe func(), err error) {
 	wipe = func() {
 		for _, s := range list {
 			clear(s.Value)
@@ -38,7 +38,7 @@ func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error)
 	}
 	lists, errs := make([][]scrub.Secret, len(uses)), make([]error, len(uses))
 	beside(len(uses), func(i int) { lists[i], errs[i] = v.knownOf(ten, uses[i].e, uses[i].n) })
-	list = append(slices.Concat(lists...), ten.remembered()...)
+	list = slices.Concat(append(lists, ten.remembered(), v.outside.known(name, v.cfg.Now()))...)
 	if err = errors.Join(errs...); err != nil {
 		wipe()
 		return nil, nil, err
@@ -50,6 +50,9 @@ func (v *Vault) known(ten *tenant) (list []scrub.Secret, wipe func(), err error)
 func (v *Vault) knownOf(ten *tenant, e *entry, n int) ([]scrub.Secret, error) {
 	if q := e.head.Quarantined; q != nil {
 		return v.knownInQuarantine(ten, e, n)
+	}
+	if ver, _ := e.head.version(n); ver.Pointer != nil {
+		return nil, nil // what was fetched is known apart from it
 	}
 	packed, fields, err := v.decrypt(ten, e, n)
 	if err != nil {
@@ -128,7 +131,7 @@ func (v *Vault) rebuild(s *state, name ident.Tenant, ten *tenant) (*state, *scru
 	}
 	var all []scrub.Secret
 	for n, t := range next.tenants {
-		list, wipe, err := v.known(t)
+		list, wipe, err := v.known(n, t)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -163,7 +163,10 @@ func (v *Vault) verifyVersions(t *tenant, e *entry) error {
 		if sum(row.Key, row.Value) != ver.Sum {
 			return fault.Newf(fault.Denied, "the ciphertext of its version %d was changed", ver.Version)
 		}
-		packed, _, err := v.decrypt(t, e, ver.Version)
+		packed, fields, err := v.decrypt(t, e, ver.Version)
+		if err == nil && ver.Pointer != nil && !ver.Pointer.is(fields) {
+			err = fault.New(fault.Denied, "it points elsewhere than what was encrypted")
+		}
 		plain.Wipe(packed)
 		if err != nil {
 			return fault.Wrap(fault.Denied, fmt.Sprintf("opening its version %d", ver.Version), err)

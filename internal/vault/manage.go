@@ -48,6 +48,10 @@ func (v *Vault) write(ctx context.Context, w Write, create bool, then func(*chan
 	if err := v.reveal(ctx, &w); err != nil {
 		return Secret{}, err
 	}
+	at, err := v.lookThere(ctx, &w)
+	if err != nil {
+		return Secret{}, err
+	}
 	if err := w.check(); err != nil {
 		return Secret{}, err
 	}
@@ -71,6 +75,7 @@ func (v *Vault) write(ctx context.Context, w Write, create bool, then func(*chan
 		}
 		then(c, n)
 		maps.Copy(c.fields, trace.fields(&w))
+		maps.Copy(c.fields, w.Pointer.event(at))
 		return c.describeVersion(n)
 	})
 }
@@ -99,6 +104,14 @@ func (v *Vault) addVersion(c *change, w *Write) (int, error) {
 	h.describe(w)
 	term := c.ten.register.Term
 	ver := Version{Version: n, State: Pending, Fields: slices.Sorted(maps.Keys(w.Fields)), Term: term, CreatedAt: c.now, CreatedBy: w.Actor.String()}
+	fields := w.Fields
+	if w.Pointer != nil {
+		ver.Pointer, ver.Fields = w.Pointer.clone(), w.Pointer.names()
+		var err error
+		if fields, err = w.Pointer.sealed(); err != nil {
+			return 0, err
+		}
+	}
 	switch {
 	case w.Scope != nil:
 		ver.Scope = *w.Scope
@@ -118,7 +131,7 @@ func (v *Vault) addVersion(c *change, w *Write) (int, error) {
 		return 0, fault.New(fault.Invalid, "the secret is not bound to an origin").
 			WithHint("say where it may go, like https://erp.example.com (--origin), or that it may go anywhere (--any-origin)")
 	}
-	row, err := v.encrypt(c.ten.projects[term], h, ver, w.Fields)
+	row, err := v.encrypt(c.ten.projects[term], h, ver, fields)
 	if err != nil {
 		return 0, err
 	}

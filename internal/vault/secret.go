@@ -42,6 +42,8 @@ type Version struct {
 	Sum       string    `json:"sum"`  // SHA-256 of its ciphertexts
 	CreatedAt time.Time `json:"createdAt"`
 	CreatedBy string    `json:"createdBy"` // a principal
+	// Pointer says where the value is; nil: in our store.
+	Pointer *Pointer `json:"pointer,omitempty"`
 }
 
 // State is a version's state.
@@ -144,6 +146,9 @@ func parseSecret(name string, b []byte) (Secret, error) {
 	active := 0
 	for i, v := range s.Versions {
 		if v.Version != i+1 || s.Removed && v.State != Destroyed {
+			return Secret{}, bad
+		}
+		if v.Pointer != nil && (v.Pointer.check() != nil || !slices.Equal(v.Fields, v.Pointer.names())) {
 			return Secret{}, bad
 		}
 		switch v.State {

@@ -57,14 +57,14 @@ func (t *tokens) of(key string, now time.Time) *held {
 // openOAuth opens a door whose credential is a token that the vault gets for itself.
 // It is a known secret before a door has it.
 func (v *Vault) openOAuth(ctx context.Context, d DoorSpec) (http.RoundTripper, error) {
-	t, err := v.take(d)
+	t, err := v.take(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Wipe(t.packed)
 	name, _, _ := strings.Cut(d.Secret, "@")
 	// The ciphertext's own place and version are in what take resolved.
-	key := strings.Join([]string{string(d.Tenant), t.id, strconv.Itoa(t.version), d.Auth.Issuer, d.Auth.Scope, d.Resource, d.Integration}, "\n")
+	key := strings.Join([]string{string(d.Tenant), t.id, strconv.Itoa(t.version), t.outside, d.Auth.Issuer, d.Auth.Scope, d.Resource, d.Integration}, "\n")
 	h := v.tokens.of(key, v.cfg.Now())
 	select {
 	case h.busy <- struct{}{}:

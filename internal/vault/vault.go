@@ -4,6 +4,10 @@
 // to one origin, or leads to a child that has the credential (Open), a crypto.Signer (AuditKey), a mail server that somebody is
 // signed in to (OpenMail).
 //
+// A version's value can stay in a backend elsewhere (package backend): then what is
+// encrypted is a pointer to it, and the value is fetched when it is used, is scrubbed
+// for before that, and is in memory alone.
+//
 // The envelope: the root key is encrypted to each seal (package kek); it wraps
 // each tenant's project key; that, a data key for each version of a Secret; that,
 // the version's fields. Each ciphertext is bound to where it belongs. Keyed hashes
@@ -23,8 +27,8 @@
 // back: the fault names the Secret, and the audit log has it. Such a person can
 // destroy. A whole data directory put back is found only with an audit
 // checkpoint that was kept elsewhere. In memory the root key and the derivation
-// key are in locked pages, values exist in open doors, and a scrub.Set knows them
-// all.
+// key are in locked pages, values exist in open doors, a scrub.Set knows them all, and
+// what was fetched from a backend is kept for as long as it is scrubbed for.
 package vault
 
 import (
@@ -37,6 +41,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/scrub/unknown"
+	"sallyport.dev/internal/vault/backend"
 	"sallyport.dev/internal/vault/internal/plain"
 	"sallyport.dev/internal/vault/proccred"
 )
@@ -51,6 +56,8 @@ type Config struct {
 	Guarded []string
 	// Recorded looks for a value that is to be stored; nil: nowhere.
 	Recorded Recorded
+	// Backends are what keeps values outside of the store; nil: nothing does.
+	Backends *backend.Registry
 }
 
 // Vault is sealed when it is made, and safe for concurrent use.
@@ -61,6 +68,8 @@ type Vault struct {
 	nonces   nonces             // of values on their way in
 	children *proccred.Children // that have credentials
 	tokens   tokens             // that it has got for itself
+
+	outside outside // what was fetched from backends
 
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal
@@ -148,6 +157,7 @@ func (v *Vault) Seal() {
 func (v *Vault) lockdown() {
 	v.state.Store(nil)
 	v.reviewChildren(nil)
+	v.outside.end(v.cfg.Now())
 	for _, p := range []*atomic.Pointer[plain.Page]{&v.root, &v.derive} {
 		if page := p.Swap(nil); page != nil {
 			plain.WipePage(page)

@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/safe"
 )
 
 const (
@@ -41,7 +42,7 @@ func parseExec(op string, b []byte) (a execAnswer, err error) {
 		return execAnswer{}, fault.New(fault.Invalid, "the answer of the seal's program: "+why).
 			WithHint("docs/seals.md has the contract")
 	}
-	plain.Do(func() { err = decodeStrict(b, &a) })
+	plain.Do(func() { err = safe.Strict(b, &a) })
 	if err != nil {
 		return bad(err.Error())
 	}

@@ -11,6 +11,7 @@ import (
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
+	"sallyport.dev/internal/vault/internal/safe"
 )
 
 // execTimeout is for one process: key services and their sign-ins take seconds.
@@ -87,7 +88,7 @@ func finished(ctx context.Context, op string, err error, out, said *sink) (execA
 // reports tells whether an answer is a well-formed error.
 func reports(b []byte) bool {
 	var a execAnswer
-	err := decodeStrict(b, &a)
+	err := safe.Strict(b, &a)
 	clear(a.Plaintext)
 	return err == nil && a.Error != nil
 }

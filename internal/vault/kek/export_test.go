@@ -10,6 +10,7 @@ import (
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
+	"sallyport.dev/internal/vault/internal/rest"
 )
 
 // Cheaper makes derivations take milliseconds until the test ends. What they
@@ -84,7 +85,7 @@ func AnswerForTest(b []byte) error {
 
 // PlainClient is the client for a transit server on this machine.
 func PlainClient(t *testing.T) *http.Client {
-	c, err := transitClient("", true)
+	c, err := rest.Client(rest.Options{Plain: true})
 	if err != nil {
 		t.Fatal(err)
 	}

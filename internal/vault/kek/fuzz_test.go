@@ -7,6 +7,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/safe"
 )
 
 // These see inside: the parsers are not exported, since what they give is.
@@ -65,7 +66,7 @@ func FuzzTransitAnswers(f *testing.F) {
 		if v, err := transitPlaintext(raw); err == nil && len(plain.Bytes(v)) != box.KeySize {
 			t.Error("a plaintext of another length")
 		}
-		if b, err := transitToken(raw); err == nil && !headerSafe(b) {
+		if b, err := transitToken(raw); err == nil && !safe.Header(b) {
 			t.Errorf("a token %q", b)
 		}
 		for _, op := range []string{"encrypt", "decrypt", "sign-in"} {

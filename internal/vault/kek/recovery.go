@@ -14,6 +14,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/safe"
 )
 
 // Recovery is a seal whose secret is made away from the server and kept offline.
@@ -75,7 +76,7 @@ func ParseRecoveryPublic(b []byte) (RecoveryPublic, error) {
 	var p RecoveryPublic
 	bad := fault.New(fault.Invalid, "this is not the public half of a recovery key").
 		WithHint("it is what made the recovery key wrote to stdout")
-	if err := decodeStrict(b, &p); err != nil || !recoveryID(p.ID) || len(p.Tag) != box.KeySize {
+	if err := safe.Strict(b, &p); err != nil || !recoveryID(p.ID) || len(p.Tag) != box.KeySize {
 		return RecoveryPublic{}, bad
 	}
 	kem, _, _ := suite()
@@ -119,7 +120,7 @@ func (r *Recovery) Unwrap(_ context.Context, _ box.AAD, s Sealed) (plain.Value, 
 	b, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
 	defer clear(b)
 	var f recoveryFile
-	if err != nil || len(b) > maxKeyFile || decodeStrict(b, &f) != nil || !recoveryID(f.ID) || len(f.Secret) != box.KeySize {
+	if err != nil || len(b) > maxKeyFile || safe.Strict(b, &f) != nil || !recoveryID(f.ID) || len(f.Secret) != box.KeySize {
 		clear(f.Secret)
 		return plain.Value{}, fault.New(fault.Invalid, "the recovery key's file "+fault.Quote(r.path)+" is damaged").
 			WithHint("use its copy; a new recovery key opens nothing that this one did")

@@ -1,7 +1,6 @@
 package kek
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"net/http"
@@ -11,6 +10,8 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/rest"
+	"sallyport.dev/internal/vault/internal/safe"
 )
 
 // TransitConfig says which key of which server, and how to sign in there: with
@@ -70,14 +71,14 @@ func NewTransit(c TransitConfig) (*Transit, error) {
 		}
 		c.AppRole = &role
 	}
-	server, plainHTTP, err := transitServer(c.Address)
+	server, plainHTTP, err := rest.Address("the transit seal's", c.Address)
 	if err == nil {
 		err = c.check()
 	}
 	if err != nil {
 		return nil, err
 	}
-	client, err := transitClient(c.CAFile, plainHTTP)
+	client, err := rest.Client(rest.Options{Whose: "the transit seal's", CAFile: c.CAFile, Plain: plainHTTP})
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func (c TransitConfig) check() error {
 		return bad("namespace is not a path of plain words")
 	case (c.TokenFile == "") == (c.AppRole == nil):
 		return bad("sign-in is missing or there twice: name tokenFile or appRole")
-	case c.AppRole != nil && (!transitPath.MatchString(c.AppRole.Mount) || !headerSafe([]byte(c.AppRole.RoleID)) || c.AppRole.SecretIDFile == ""):
+	case c.AppRole != nil && (!transitPath.MatchString(c.AppRole.Mount) || !safe.Header([]byte(c.AppRole.RoleID)) || c.AppRole.SecretIDFile == ""):
 		return bad("appRole has no proper mount, roleId or secretIdFile")
 	}
 	return nil
@@ -206,7 +207,7 @@ func (t *Transit) token(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Neither has a character that JSON escapes: headerSafe saw both.
+	// Neither has a character that JSON escapes: safe.Header saw both.
 	body := make([]byte, 0, len(secret)+len(t.cfg.AppRole.RoleID)+40)
 	body = append(append(append(append(append(body, `{"role_id":"`...), t.cfg.AppRole.RoleID...), `","secret_id":"`...), secret...), `"}`...)
 	defer clear(body)
@@ -218,32 +219,11 @@ func (t *Transit) token(ctx context.Context) ([]byte, error) {
 	return transitToken(raw)
 }
 
-// maxCredential is the most bytes of a token or secret id; a token that holds
-// its own claims has two KiB or so.
-const maxCredential = 8 << 10
-
-// credentialFile reads a token or secret id. A group may read it: the server's
-// own agent writes its file so, for the service that it is beside.
+// credentialFile reads a token or secret id.
 func credentialFile(what, path string) ([]byte, error) {
-	raw, err := readSmall(path, maxCredential, 0o027)
-	defer clear(raw)
+	b, err := safe.Credential(path)
 	if err != nil {
 		return nil, fault.Wrap(fault.KindOf(err), "the transit seal's "+what, err)
 	}
-	b := bytes.TrimSpace(raw)
-	if !headerSafe(b) {
-		return nil, fault.Newf(fault.Invalid, "the transit seal's %s file does not hold one line of plain characters", what)
-	}
-	return bytes.Clone(b), nil
-}
-
-// headerSafe reports whether b is printable ASCII that neither a header nor JSON
-// has to escape, and is not empty.
-func headerSafe(b []byte) bool {
-	for _, c := range b {
-		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return len(b) > 0
+	return b, nil
 }

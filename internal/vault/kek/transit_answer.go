@@ -6,6 +6,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/safe"
 )
 
 // transitAnswer is what is read of an answer; servers send more beside it.
@@ -58,7 +59,7 @@ func transitToken(raw []byte) ([]byte, error) {
 		return nil, err
 	}
 	clear(a.Data.Plaintext)
-	if token := []byte(a.Auth.Token); len(token) <= maxCredential && headerSafe(token) {
+	if token := []byte(a.Auth.Token); safe.Header(token) {
 		return token, nil
 	}
 	return nil, fault.New(fault.Invalid, "the transit server's answer to the sign-in has no token")

@@ -68,6 +68,7 @@ type Key struct {
 	Connection string
 	Secret     string // its id; empty: no credential
 	Version    int
+	Outside    string // of a version that is a pointer: what it has led to
 }
 
 // Spec is the child that a door leads to.

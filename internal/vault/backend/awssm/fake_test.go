@@ -1,0 +1,226 @@
+package awssm_test
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sallyport.dev/internal/vault/backend/backendtest"
+	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/sigv4"
+)
+
+// fakeAWS answers as the API reference of Secrets Manager says, and checks
+// signatures: names and ARNs, versions with their stages, errors by their names. It is
+// STS too.
+type fakeAWS struct {
+	mu      sync.Mutex
+	fault   backendtest.Fault
+	secrets map[string]*held
+	keys    map[string]string // secret key by key id
+	session map[string]string // session token by key id; a key without one lasts
+	jwt     string            // that STS takes
+	now     func() time.Time
+	life    time.Duration // of what STS gives
+	assumed int
+}
+
+type held struct {
+	arn      string
+	versions []*version
+	deleted  bool
+}
+
+type version struct {
+	id     string
+	stages []string
+	text   string
+}
+
+func newFake() *fakeAWS {
+	return &fakeAWS{secrets: map[string]*held{}, keys: map[string]string{"AKIATEST": "secret-key-of-the-fake"}, session: map[string]string{}, now: time.Now, life: time.Hour, jwt: "eyJ.a.b"}
+}
+
+// put makes a version current, and the one before previous.
+func (f *fakeAWS) put(name, text string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h := f.secrets[name]
+	if h == nil {
+		h = &held{arn: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:" + name + "-AbCdEf"}
+		f.secrets[name] = h
+	}
+	for _, v := range h.versions {
+		if slices.Contains(v.stages, "AWSCURRENT") {
+			v.stages = []string{"AWSPREVIOUS"}
+		} else {
+			v.stages = nil
+		}
+	}
+	h.deleted = false
+	h.versions = append(h.versions, &version{id: strings.ToLower(rand.Text()) + "-0000-0000", stages: []string{"AWSCURRENT"}, text: text})
+	return h.versions[len(h.versions)-1].id
+}
+
+func no(w http.ResponseWriter, status int, kind string) {
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"__type": kind, "message": "User: arn:aws:iam::123456789012:user/x is not authorized"})
+}
+
+func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	if r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+		f.sts(w, string(body))
+		return
+	}
+	f.mu.Lock()
+	fault := f.fault
+	f.mu.Unlock()
+	if misbehaves(w, r, fault) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if kind := f.signed(r, body); kind != "" {
+		no(w, 400, kind)
+		return
+	}
+	var in struct{ SecretId, VersionId, VersionStage, Name, SecretString, ClientRequestToken string }
+	if json.Unmarshal(body, &in) != nil {
+		no(w, 400, "SerializationException")
+		return
+	}
+	switch r.Header.Get("X-Amz-Target") {
+	case "secretsmanager.GetSecretValue":
+		f.get(w, in.SecretId, in.VersionId, in.VersionStage, fault)
+	case "secretsmanager.CreateSecret":
+		if f.secrets[in.Name] != nil || len(in.ClientRequestToken) < 32 {
+			no(w, 400, "ResourceExistsException")
+			return
+		}
+		f.mu.Unlock()
+		id := f.put(in.Name, in.SecretString)
+		f.mu.Lock()
+		_ = json.NewEncoder(w).Encode(map[string]string{"ARN": f.secrets[in.Name].arn, "Name": in.Name, "VersionId": id})
+	default:
+		no(w, 400, "UnknownOperationException")
+	}
+}
+
+func misbehaves(w http.ResponseWriter, r *http.Request, fault backendtest.Fault) bool {
+	switch fault {
+	case backendtest.Refusing:
+		no(w, 400, "AccessDeniedException")
+	case backendtest.Busy:
+		no(w, 400, "ThrottlingException")
+	case backendtest.Broken:
+		no(w, 500, "InternalServiceError")
+	case backendtest.Garbage:
+		_, _ = w.Write([]byte("<html>"))
+	case backendtest.Twice:
+		_, _ = w.Write([]byte(`{"Name":"a","Name":"b","SecretString":"x"}`))
+	case backendtest.Endless:
+		for range 1 << 10 {
+			if _, err := w.Write([]byte(strings.Repeat(" ", 4<<10))); err != nil {
+				break
+			}
+		}
+	case backendtest.Cut:
+		w.Header().Set("Content-Length", "1000")
+		_, _ = w.Write([]byte(`{"Name":`))
+	case backendtest.Elsewhere:
+		w.Header().Set("Location", "https://"+r.Host+"/elsewhere")
+		w.WriteHeader(307)
+	case backendtest.Silent:
+		<-r.Context().Done()
+	default:
+		return false
+	}
+	return true
+}
+
+// signed checks the signature by making it again.
+func (f *fakeAWS) signed(r *http.Request, body []byte) string {
+	got := r.Header.Get("Authorization")
+	_, rest, _ := strings.Cut(got, "Credential=")
+	id, _, _ := strings.Cut(rest, "/")
+	_, rest, _ = strings.Cut(got, "SignedHeaders=")
+	signed, _, _ := strings.Cut(rest, ",")
+	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+	if err != nil || f.now().Sub(at).Abs() > 15*time.Minute {
+		return "InvalidSignatureException"
+	}
+	if f.keys[id] == "" {
+		return "UnrecognizedClientException"
+	}
+	if r.Header.Get("X-Amz-Security-Token") != f.session[id] {
+		return "ExpiredTokenException"
+	}
+	h := http.Header{}
+	for name := range strings.SplitSeq(signed, ";") {
+		if name != "host" && name != "x-amz-date" && name != "x-amz-security-token" {
+			h[http.CanonicalHeaderKey(name)] = r.Header.Values(name)
+		}
+	}
+	k := sigv4.Key{ID: id, Secret: plain.New([]byte(f.keys[id])), Session: plain.New([]byte(f.session[id]))}
+	sigv4.Sign(k, sigv4.Scope{Region: "eu-central-1", Service: "secretsmanager", At: at}, r.Method, r.Host, r.URL.Path, h, body)
+	if h.Get("Authorization") != got {
+		return "InvalidSignatureException"
+	}
+	return ""
+}
+
+func (f *fakeAWS) get(w http.ResponseWriter, name, id, stage string, fault backendtest.Fault) {
+	h := f.secrets[name]
+	for n, other := range f.secrets {
+		if other.arn == name {
+			h, name = other, n
+		}
+	}
+	if h == nil {
+		no(w, 400, "ResourceNotFoundException")
+		return
+	}
+	if h.deleted {
+		no(w, 400, "InvalidRequestException")
+		return
+	}
+	for i, v := range h.versions {
+		if v.id != id && (id != "" || !slices.Contains(v.stages, stage)) {
+			continue
+		}
+		if fault == backendtest.Older {
+			v = h.versions[(i+1)%len(h.versions)]
+		}
+		if fault == backendtest.Stranger {
+			name, h = "another", &held{arn: "arn:x"}
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_ = json.NewEncoder(w).Encode(map[string]any{"ARN": h.arn, "Name": name, "VersionId": v.id, "VersionStages": v.stages, "SecretString": v.text, "CreatedDate": 1.5e9})
+		return
+	}
+	no(w, 400, "ResourceNotFoundException")
+}
+
+func (f *fakeAWS) sts(w http.ResponseWriter, body string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !strings.Contains(body, "WebIdentityToken="+f.jwt) || !strings.Contains(body, "RoleArn=arn%3Aaws%3Aiam") {
+		w.WriteHeader(400)
+		_, _ = w.Write([]byte("<ErrorResponse><Error><Code>InvalidIdentityToken</Code></Error></ErrorResponse>"))
+		return
+	}
+	f.assumed++
+	id := fmt.Sprintf("ASIA%04d", f.assumed)
+	f.keys[id], f.session[id] = "secret-key-of-"+id, "session/of+"+id+"=="
+	_, _ = fmt.Fprintf(w, `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult><Credentials>
+<SessionToken>%s</SessionToken><SecretAccessKey>%s</SecretAccessKey><Expiration>%s</Expiration><AccessKeyId>%s</AccessKeyId>
+</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`, f.session[id], f.keys[id], f.now().Add(f.life).UTC().Format(time.RFC3339), id)
+}

@@ -1,0 +1,4 @@
+package kube
+
+// Read reads an answer.
+var Read = read

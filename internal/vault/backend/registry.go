@@ -1,0 +1,130 @@
+package backend
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strings"
+
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault/internal/object"
+	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/safe"
+)
+
+// Entry is a backend as the server's own file has it.
+type Entry struct {
+	Name    string         // by which pointers name it
+	Tenants []ident.Tenant // whose Secrets may point to it
+	// Paths are what they may point to: the path itself, or all below it. Empty:
+	// whatever the backend gives. Who may store Secrets and not read the backend
+	// would otherwise have all that the server can read there sent to a system of
+	// their own.
+	Paths   []string
+	Backend Backend
+}
+
+// Registry is all of the file. A nil one is empty.
+type Registry struct{ entries map[string]Entry }
+
+// NewRegistry checks the entries. Invalid: a name is none or there twice, or an
+// entry is nobody's.
+func NewRegistry(entries ...Entry) (*Registry, error) {
+	r := &Registry{entries: map[string]Entry{}}
+	for _, e := range entries {
+		if err := ident.CheckName(e.Name); err != nil {
+			return nil, fault.Wrap(fault.Invalid, "the name of a backend", err)
+		}
+		if _, twice := r.entries[e.Name]; twice {
+			return nil, fault.Newf(fault.Invalid, "the backend %s is there twice", e.Name)
+		}
+		if len(e.Tenants) == 0 || e.Backend == nil {
+			return nil, fault.Newf(fault.Invalid, "the backend %s is of no tenant", e.Name)
+		}
+		for _, p := range e.Paths {
+			if err := CheckPath(strings.TrimSuffix(p, "/")); err != nil {
+				return nil, fault.Wrap(fault.Invalid, "the paths of the backend "+e.Name, err)
+			}
+		}
+		r.entries[e.Name] = e
+	}
+	return r, nil
+}
+
+// Find gives a tenant's backend, for a question that it may be asked. NotFound:
+// the tenant has none of the name, which is all that another tenant learns.
+// Denied: the path is not one of those that Secrets may point to.
+func (r *Registry) Find(t ident.Tenant, name string, a Ask) (Backend, error) {
+	var e Entry
+	if r != nil {
+		e = r.entries[name]
+	}
+	if e.Backend == nil || !slices.Contains(e.Tenants, t) {
+		return nil, fault.Newf(fault.NotFound, "there is no backend %s", fault.Quote(name)).
+			WithHint("backends are in the file that the server is started with: serve --backends")
+	}
+	if err := CheckPath(a.Path); err != nil {
+		return nil, err
+	}
+	if err := CheckVersion(a.Version); err != nil {
+		return nil, err
+	}
+	if len(e.Paths) > 0 && !slices.ContainsFunc(e.Paths, func(p string) bool { return below(p, a.Path) }) {
+		return nil, fault.Newf(fault.Denied, "Secrets may not point to this path of the backend %s", e.Name).
+			WithHint("the server's file says which: paths, in the backend's entry")
+	}
+	return e.Backend, e.Backend.Check(a)
+}
+
+// below reports whether a path is p or under it.
+func below(p, path string) bool {
+	p = strings.TrimSuffix(p, "/")
+	return path == p || strings.HasPrefix(path, p+"/")
+}
+
+// OneValue makes fields of a backend's one value, which it takes over: all of it,
+// and where that is a JSON object, its texts.
+func OneValue(b []byte) map[string]plain.Value {
+	fields, err := object.Fields(b)
+	if err != nil {
+		fields = map[string]plain.Value{}
+	}
+	delete(fields, Whole)
+	fields[Whole] = plain.New(b)
+	return fields
+}
+
+// ReadConfig reads the server's file on backends. It says where credentials are
+// sent: Denied, where somebody else than root and we can change it, or put another
+// one in its place.
+func ReadConfig(path string) ([]byte, error) {
+	b, err := safe.Config(path)
+	return b, fault.Wrap(fault.KindOf(err), "reading the file on backends", err)
+}
+
+// JoinValue is what OneValue takes apart: the one value, or a JSON object of named
+// ones. False: it is neither, or not UTF-8. The caller wipes it.
+func JoinValue(fields map[string]plain.Value) ([]byte, bool) {
+	if v, ok := fields[Whole]; ok {
+		return bytes.Clone(plain.Bytes(v)), len(fields) == 1
+	}
+	size := 10
+	for name, v := range fields {
+		size += 6*(len(name)+len(plain.Bytes(v))) + 10
+	}
+	out := append(make([]byte, 0, size), '{') // never grown
+	for i, name := range slices.Sorted(maps.Keys(fields)) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		var key, value bool
+		out, key = object.Append(out, []byte(name))
+		out, value = object.Append(append(out, ':'), plain.Bytes(fields[name]))
+		if !key || !value {
+			clear(out)
+			return nil, false
+		}
+	}
+	return append(out, '}'), true
+}

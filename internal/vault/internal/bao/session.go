@@ -1,0 +1,163 @@
+package bao
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"sallyport.dev/internal/crash"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/vault/backend"
+	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/rest"
+)
+
+// signing is how long a sign-in may take.
+const signing = 10 * time.Second
+
+// young is the age up to which a token that is refused is not got anew: the server
+// has just given it, so that it is the policy that doesn't let it.
+const young = 5 * time.Second
+
+// flight is a sign-in that any number of requests wait for.
+type flight struct {
+	done  chan struct{}
+	token *token
+	err   error
+}
+
+// who is how errors name a server.
+const who = "the Vault server"
+
+// Do sends a request with a token, and gives the answer, whatever its status; see
+// [Judge]. One that was refused because its token had ended is sent once more.
+func (s *Server) Do(ctx context.Context, method, path string, body []byte) (rest.Answer, error) {
+	t, err := s.signedIn(ctx)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	a, err := s.send(ctx, method, path, t, body)
+	if err != nil || a.Status != http.StatusForbidden || s.now().Sub(t.got) < young {
+		return a, err
+	}
+	s.drop(t)
+	if t, err = s.signedIn(ctx); err != nil {
+		clear(a.Body)
+		return rest.Answer{}, err
+	}
+	clear(a.Body)
+	return s.send(ctx, method, path, t, body)
+}
+
+// signedIn gives a token that is alive: the one that there is, or what one sign-in
+// or renewal gives to all who wait.
+func (s *Server) signedIn(ctx context.Context) (*token, error) {
+	s.mu.Lock()
+	t, now := s.token, s.now()
+	if t != nil && !t.ageing(now) {
+		s.mu.Unlock()
+		return t, nil
+	}
+	f := s.flight
+	if f == nil {
+		f = &flight{done: make(chan struct{})}
+		s.flight = f
+		own := context.WithoutCancel(ctx) // it is for whoever waits
+		crash.Go(func() { s.fly(own, f, t) }, func(p *crash.Panic) { s.land(f, nil, p) })
+	}
+	s.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.token, f.err
+	case <-ctx.Done():
+		return nil, errWaited
+	}
+}
+
+// fly renews or signs in.
+func (s *Server) fly(ctx context.Context, f *flight, old *token) {
+	ctx, cancel := context.WithTimeout(ctx, signing)
+	defer cancel()
+	if old != nil && !old.over(s.now()) {
+		if t := s.renewed(ctx, old); t != nil {
+			s.land(f, t, nil)
+			return
+		}
+	}
+	t, err := s.login.sign(ctx, s)
+	if err != nil && old != nil && !old.over(s.now()) && backend.ReasonOf(err) != backend.Refused {
+		t, err = old, nil // it has some life left
+	}
+	s.land(f, t, err)
+}
+
+// land ends a sign-in. The token before is not wiped: requests may be under way.
+func (s *Server) land(f *flight, t *token, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.token, f.err = t, err
+	if err == nil {
+		s.token = t
+	}
+	if s.flight == f {
+		s.flight = nil
+		close(f.done)
+	}
+}
+
+// drop forgets a token that the server does not take.
+func (s *Server) drop(t *token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token == t {
+		s.token = nil
+	}
+}
+
+// send sends one request.
+func (s *Server) send(ctx context.Context, method, path string, t *token, body []byte) (rest.Answer, error) {
+	h := http.Header{"X-Vault-Request": {"true"}} // an agent between us and the server may insist on it
+	if body != nil {
+		h.Set("Content-Type", "application/json")
+	}
+	if s.cfg.Namespace != "" {
+		h.Set("X-Vault-Namespace", s.cfg.Namespace)
+	}
+	if t != nil {
+		h.Set("X-Vault-Token", string(plain.Bytes(t.value)))
+	}
+	a, err := rest.Do(ctx, s.http, who, rest.Request{Method: method, URL: s.server + "/v1/" + path, Header: h, Body: body})
+	if err != nil {
+		if f, ok := errors.AsType[*fault.Error](err); ok && f.Hint != "" {
+			return a, backend.Fail(backend.Away, err.Error()).WithHint(f.Hint)
+		}
+		return a, backend.Fail(backend.Away, err.Error())
+	}
+	return a, nil
+}
+
+// Judge sorts an answer by its status; nil: it is one.
+func Judge(a rest.Answer) error {
+	about := func(r backend.Reason, msg string) *backend.Error {
+		return backend.Fail(r, who+" "+msg+" (status "+strconv.Itoa(a.Status)+")")
+	}
+	switch {
+	case a.Status == http.StatusOK || a.Status == http.StatusNoContent:
+		return nil
+	case a.Status == http.StatusForbidden || a.Status == http.StatusUnauthorized:
+		return about(backend.Refused, "does not let us").WithHint("the policy of the role or token has to allow the path; docs/bring-your-own-vault.md has one")
+	case a.Status == http.StatusNotFound:
+		return about(backend.Missing, "has nothing at the path")
+	case a.Status == http.StatusTooManyRequests:
+		return about(backend.Throttled, "asks to be asked later").Later(rest.RetryAfter(a.Header))
+	case a.Status == http.StatusServiceUnavailable:
+		return about(backend.Away, "is sealed, or in maintenance").Later(rest.RetryAfter(a.Header))
+	case a.Status >= 300 && a.Status < 400:
+		return about(backend.Away, "points to another server, and the token is not sent there").WithHint("name the active server's address")
+	case a.Status == http.StatusPreconditionFailed, a.Status >= 470 && a.Status < 480, a.Status >= 500:
+		return about(backend.Away, "can't answer now")
+	}
+	return about(backend.Wrong, "does not take the request")
+}
