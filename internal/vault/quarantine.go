@@ -178,7 +178,7 @@ func (v *Vault) Dismissed(t ident.Tenant, value []byte) bool {
 func (v *Vault) Promote(ctx context.Context, from, field string, w Write) (Secret, error) {
 	defer func() { w.wipe() }()
 	switch {
-	case len(w.Fields) > 0 || len(w.Sealed) > 0:
+	case len(w.Fields) > 0 || len(w.Sealed) > 0 || w.Pointer != nil:
 		return Secret{}, fault.New(fault.Invalid, "a value from quarantine is promoted without another one")
 	case strings.HasPrefix(w.Name, quarantinePrefix):
 		return Secret{}, errReserved()
