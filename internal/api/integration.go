@@ -146,6 +146,6 @@ func (a *API) system(c *call) (connector.System, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return connector.System{}, fault.Newf(fault.NotFound, "there is no Integration %q", fault.Quote(c.PathValue("integration"))).
+	return connector.System{}, fault.New(fault.NotFound, "there is no Integration of that name").
 		WithHint("%s", resource.DidYouMean(c.PathValue("integration"), names))
 }

@@ -49,7 +49,7 @@ func (p *program) integrationShow() *cobra.Command {
 				return p.result(s, func() { p.system(s) })
 			}
 		}
-		return fault.Newf(fault.NotFound, "there is no Integration %q", fault.Quote(args[0])).WithHint("list them with: sallyport integration list")
+		return fault.New(fault.NotFound, "there is no Integration of that name").WithHint("list them with: sallyport integration list")
 	})
 }
 
