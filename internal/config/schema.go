@@ -112,7 +112,7 @@ var (
 		reflect.TypeFor[resource.Tells]():   {string(resource.TellsLink), string(resource.TellsSummary)},
 		reflect.TypeFor[resource.MailTLS](): {string(resource.MailStartTLS), string(resource.MailImplicit), string(resource.MailPlain)},
 		reflect.TypeFor[resource.Scheme](): {string(resource.SchemeBearer), string(resource.SchemeBasic), string(resource.SchemeHeader), string(resource.SchemeQuery),
-			string(resource.SchemeNone), string(resource.SchemeEnv), string(resource.SchemeFile), string(resource.SchemeOAuthClient)},
+			string(resource.SchemeNone), string(resource.SchemeEnv), string(resource.SchemeFile), string(resource.SchemeOAuthClient), string(resource.SchemeOAuthUser)},
 	}
 	texts = map[string][]string{"Model.provider": {"openai", "anthropic"}, "Field.type": resource.FieldTypes, "ToolRule.errors": {resource.Definite}, "Stdio.sandbox": {resource.SandboxRequired, resource.SandboxBestEffort}}
 )

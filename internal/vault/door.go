@@ -27,7 +27,7 @@ type DoorSpec struct {
 	Method      string            // of HTTP: the door refuses every other
 	Mission     string            // of the Run, for a usage scope that names Missions
 	Base        http.RoundTripper // the transport, without a credential
-	Resource    string            // of the scheme oauth-client: the URL that a token is for
+	Resource    string            // of the OAuth schemes: the URL that a token is for
 }
 
 // Meta is what a reference resolves to, without opening anything.
@@ -126,6 +126,8 @@ func (v *Vault) Open(ctx context.Context, d DoorSpec) (http.RoundTripper, error)
 		return v.openBare(d)
 	case resource.SchemeOAuthClient:
 		return v.openOAuth(ctx, d)
+	case resource.SchemeOAuthUser:
+		return v.openUser(ctx, d)
 	}
 	t, err := v.take(d)
 	if err != nil {
@@ -166,6 +168,11 @@ type taken struct {
 
 // take decrypts the version that a door is for; see Open for its errors.
 func (v *Vault) take(d DoorSpec) (taken, error) {
+	return v.takeWithin(d, func(s Scope) error { return s.permits(d, v.cfg.Now()) })
+}
+
+// takeWithin is take with a check of the version's usage scope.
+func (v *Vault) takeWithin(d DoorSpec, permits func(Scope) error) (taken, error) {
 	v.replacing.RLock()
 	defer v.replacing.RUnlock()
 	s, err := v.open()
@@ -186,7 +193,7 @@ func (v *Vault) take(d DoorSpec) (taken, error) {
 	if err != nil {
 		return taken{}, err
 	}
-	if err := ver.Scope.permits(d, v.cfg.Now()); err != nil {
+	if err := permits(ver.Scope); err != nil {
 		return taken{}, err
 	}
 	packed, fields, err := v.decrypt(ten, e, ver.Version)

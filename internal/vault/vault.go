@@ -61,6 +61,7 @@ type Vault struct {
 	nonces   nonces             // of values on their way in
 	children *proccred.Children // that have credentials
 	tokens   tokens             // that it has got for itself
+	grants   grants             // authorizations under way
 
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal
