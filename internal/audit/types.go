@@ -88,6 +88,8 @@ const (
 	ToolChanged        Type = "tool.changed"         // an MCP server defines a tool otherwise than it was accepted, or asks something back
 	ToolSettled        Type = "tool.settled"         // what a person made of that
 	IntegrationAsked   Type = "integration.asked"    // what a system offers to a credential; nothing was called
+	AuthorizationBegun Type = "authorization.begun"  // a person is sent to a Connection's issuer
+	AuthorizationEnded Type = "authorization.ended"  // what came of that
 )
 
 // form is what a field's value has to look like.
@@ -284,6 +286,8 @@ var allowed = map[Type][]string{
 	ToolChanged:        {"digest", "from", "kind", "name", "row", "system", "why"},
 	ToolSettled:        {"factor", "kind", "name", "state", "system", "why"},
 	IntegrationAsked:   {"secret", "secretVersion", "system"},
+	AuthorizationBegun: {"secret", "system"},
+	AuthorizationEnded: {"secret", "secretVersion", "state", "why"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

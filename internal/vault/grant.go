@@ -241,3 +241,6 @@ func (v *Vault) finishGrant(ctx context.Context, x *grant, who ident.Principal, 
 	h.again, h.resting = false, time.Time{}
 	return h.version, nil
 }
+
+// Authorized says whether a version has tokens that a person has authorised.
+func Authorized(m Meta) bool { return slices.Contains(m.Fields, issuerField) }
