@@ -117,7 +117,7 @@ func (v *visit) sayOfTool(why string) error {
 	}
 	switch word {
 	case "accept":
-		_, err = v.Systems.AcceptTool(v.Context(), v.who, id, resource.Write, why)
+		_, err = v.Systems.AcceptTool(v.Context(), v.who, id, "", why) // a write
 	case "accept-read":
 		_, err = v.Systems.AcceptTool(v.Context(), v.who, id, resource.Read, why)
 	default:
