@@ -58,6 +58,10 @@ var matrix = map[string]expected{
 	"POST /v1/me/password":        signedIn(400),
 	"GET /v1/me":                  signedIn(200),
 
+	"GET /v1/connections":                                             only(200, "builder", "admin", "auditor"),
+	"POST /v1/connections/{connection}/authorizations":                only(404, "admin"),
+	"GET /v1/connections/{connection}/authorizations/{authorization}": only(404, "admin"),
+
 	"GET /v1/integrations":                     only(200, "builder", "admin", "auditor"),
 	"POST /v1/integrations/{integration}/pull": only(404, "builder", "admin"),
 	"POST /v1/integrations/{integration}/test": only(404, "builder", "admin"),

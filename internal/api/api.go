@@ -74,6 +74,8 @@ type Config struct {
 	Retainer Retainer
 	// Integrator knows what systems offer, and settles what they changed.
 	Integrator Integrator
+	// Authorizer has people authorise Connections.
+	Authorizer Authorizer
 	// AuditAsker searches it.
 	AuditAsker AuditAsker
 	Store      Store
@@ -128,6 +130,7 @@ func New(c Config) *API {
 	a.backups()
 	a.channels()
 	a.integrations()
+	a.connections()
 	a.mux.HandleFunc("GET /v1/openapi.json", a.serveOpenAPI)
 	a.mux.HandleFunc("/v1/", a.noRoute)
 	return a

@@ -211,7 +211,7 @@ func (a *App) assemble() (err error) {
 	a.Gate = gate.New(gate.Config{
 		Stops:   a.store,
 		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
-		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log, RecordKey: a.recordKey, Notices: a.store,
+		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log, RecordKey: a.recordKey, Notices: a.store, Grants: a.Vault,
 		Workers: a.Directory, WorkerRuns: a.store,
 	})
 	a.Notifier, err = notify.New(notify.Config{

@@ -83,7 +83,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/.well-known/", door)
 	mux.Handle("/", console.New(console.Config{
 		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
-		Audit: a.store.Audit(), Store: a.store, Ask: a.QueryAudit, Now: a.now, Log: a.log, Secure: a.secure(),
+		Audit: a.store.Audit(), Store: a.store, Systems: a, Ask: a.QueryAudit, Now: a.now, Log: a.log, Secure: a.secure(),
 	}))
 	return mux
 }
@@ -92,7 +92,7 @@ func (a *App) handler() http.Handler {
 func (a *App) API() *api.API {
 	return api.New(api.Config{
 		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
-		Audit: a.store.Audit(), AuditKeeper: a, AuditAsker: a, AuditPruner: a, Retainer: a, Integrator: a, Store: a.store, Applier: a, Keeper: a, Backuper: a, ChannelKeeper: a.Notifier, Now: a.now, Log: a.log, Health: a.health, Version: Version,
+		Audit: a.store.Audit(), AuditKeeper: a, AuditAsker: a, AuditPruner: a, Retainer: a, Integrator: a, Authorizer: a, Store: a.store, Applier: a, Keeper: a, Backuper: a, ChannelKeeper: a.Notifier, Now: a.now, Log: a.log, Health: a.health, Version: Version,
 	})
 }
 

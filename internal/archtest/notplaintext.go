@@ -31,7 +31,7 @@ var NotPlaintext = byName(
 	words{"paths of this machine", []string{"vault.Config.Guarded", "proccred.Config.Guarded", "proccred.Config.Temp"}},
 	words{"what a child wrote to its standard error, scrubbed and bounded, for people who look for why it does not answer",
 		[]string{"vault.Vault.ChildTail", "proccred.Children.Tail"}},
-	words{"a word from a closed list", []string{"vault.Purpose", "vault.State", "vault.Shape", "kek.Kind", "backend.Reason"}},
+	words{"a word from a closed list", []string{"vault.GrantState", "vault.Purpose", "vault.State", "vault.Shape", "kek.Kind", "backend.Reason"}},
 	words{"where a value is kept, and what it is called there; who points there and who reads it see it",
 		[]string{
 			"vault.External.Backend", "vault.External.Version", "vault.Move.Name", "vault.Move.Method",
@@ -52,6 +52,13 @@ var NotPlaintext = byName(
 			"local.Files.Directory", "local.Environment.Prefix",
 		}},
 	words{"plain.Value, as below; of a backend's answer, which the vault alone asks for", []string{"backend.Answer.Fields", "backend.OneValue", "backend.JoinValue"}},
+	words{"an authorization by a person, as people see it: names, our own URLs, and the URL that they open, with a state that is worth nothing without their session",
+		[]string{
+			"vault.Grant.ID", "vault.Grant.Connection", "vault.Grant.Secret", "vault.Grant.Issuer", "vault.Grant.URL", "vault.Grant.Why",
+			"vault.GrantSpec.Redirect", "vault.GrantSpec.Document", "vault.GrantSpec.Session",
+		}},
+	words{"what an issuer's answer says, on its way in, and the name of a Connection that is asked about; nothing fills it in",
+		[]string{"vault.GrantAnswer.State", "vault.GrantAnswer.Code", "vault.GrantAnswer.Issuer", "vault.Vault.FinishGrant"}},
 	words{"ciphertext, or a key under another key, on its way to the store",
 		[]string{"vault.ProjectRow.Wrapped", "vault.VersionRow.Key", "vault.VersionRow.Value", "kek.Sealed.Box", "vault.Write.Sealed",
 			"vault.Brought.Sealed", "vault.RootRow.Derive", "vault.SealRow.Root", "vault.SealRow.Tag", "kek.Encrypt"}},

@@ -89,6 +89,8 @@ const (
 	ToolSettled        Type = "tool.settled"         // what a person made of that
 	IntegrationAsked   Type = "integration.asked"    // what a system offers to a credential; nothing was called
 	SecretMoved        Type = "secret.moved"         // its value is in another place: our store, or a backend
+	AuthorizationBegun Type = "authorization.begun"  // a person is sent to a Connection's issuer
+	AuthorizationEnded Type = "authorization.ended"  // what came of that
 )
 
 // form is what a field's value has to look like.
@@ -289,6 +291,8 @@ var allowed = map[Type][]string{
 	ToolChanged:        {"digest", "from", "kind", "name", "row", "system", "why"},
 	ToolSettled:        {"factor", "kind", "name", "state", "system", "why"},
 	IntegrationAsked:   {"secret", "secretVersion", "system"},
+	AuthorizationBegun: {"secret", "system"},
+	AuthorizationEnded: {"secret", "secretVersion", "state", "why"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

@@ -240,7 +240,7 @@ func (b *builder) scheme(in *resource.Integration, c *resource.Connection) {
 		ok = in.MCP != nil
 	case resource.SchemeEnv, resource.SchemeFile:
 		ok = child
-	case resource.SchemeOAuthClient:
+	case resource.SchemeOAuthClient, resource.SchemeOAuthUser:
 		ok = in.MCP != nil && !child
 	case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeHeader, resource.SchemeQuery,
 		resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin:
@@ -248,6 +248,6 @@ func (b *builder) scheme(in *resource.Integration, c *resource.Connection) {
 	}
 	if !ok {
 		b.fail(c, "auth.scheme", fault.Newf(fault.Invalid, "the Integration %q has no place for a credential of the scheme %s", in.Name, c.Auth.Scheme).
-			WithHint("a child process takes env, file or none; an MCP server at a URL takes bearer, basic, header, query, none or oauth-client; all else takes bearer, basic, header or query"))
+			WithHint("a child process takes env, file or none; an MCP server at a URL takes bearer, basic, header, query, none, oauth-client or oauth-user; all else takes bearer, basic, header or query"))
 	}
 }

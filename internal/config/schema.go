@@ -112,7 +112,7 @@ var (
 		reflect.TypeFor[resource.Tells]():   {string(resource.TellsLink), string(resource.TellsSummary)},
 		reflect.TypeFor[resource.MailTLS](): {string(resource.MailStartTLS), string(resource.MailImplicit), string(resource.MailPlain)},
 		reflect.TypeFor[resource.Scheme](): {string(resource.SchemeBearer), string(resource.SchemeBasic), string(resource.SchemeHeader), string(resource.SchemeQuery),
-			string(resource.SchemeNone), string(resource.SchemeEnv), string(resource.SchemeFile), string(resource.SchemeOAuthClient)},
+			string(resource.SchemeNone), string(resource.SchemeEnv), string(resource.SchemeFile), string(resource.SchemeOAuthClient), string(resource.SchemeOAuthUser)},
 	}
 	texts = map[string][]string{"Model.provider": {"openai", "anthropic"}, "Field.type": resource.FieldTypes, "ToolRule.errors": {resource.Definite}, "Stdio.sandbox": {resource.SandboxRequired, resource.SandboxBestEffort}}
 )
@@ -175,7 +175,7 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 
 	"Auth.scheme": "How the credential is put into a request.", "Auth.name": "Of the header, query parameter or environment variable.",
 	"Auth.secret": "The Secret's name, or NAME@vN to pin a version. Never a value.", "Auth.field": "Which of the Secret's fields; token unless said.",
-	"Auth.issuer": "The authorization server that the scheme oauth-client is pinned to, an https URL.", "Auth.scope": "What the scheme oauth-client asks for, with spaces between; what the server names unless said.",
+	"Auth.issuer": "The authorization server that the OAuth schemes are pinned to, an https URL.", "Auth.scope": "What the OAuth schemes ask for, with spaces between; what the server names unless said.",
 
 	"Mission.goal": "What the Worker is to achieve, in words.", "Mission.form": "What a requester fills in.", "Mission.model": "Connection to the model of the built-in Worker; without one, outside Workers only.",
 	"Mission.connections": "All that its Runs can reach.", "Mission.decisions": "Who decides on what policy asks about.",

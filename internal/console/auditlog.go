@@ -86,7 +86,7 @@ var auditTypes = []audit.Type{
 	audit.ChannelFailed, audit.ChannelRecovered, audit.ChannelDropped, audit.ChannelTested, audit.SecretSet, audit.SecretRotated, audit.SecretDisabled,
 	audit.SecretDescribed, audit.SecretMoved, audit.SecretDestroyed, audit.SecretRemoved, audit.SecretOpened, audit.ResourceApplied, audit.ResourceRemoved, audit.TeamChanged, audit.AccountCreated,
 	audit.AccountChanged, audit.SessionStarted, audit.SessionFailed, audit.SessionEnded, audit.VaultUnsealed, audit.LogOpened,
-	audit.ToolChanged, audit.ToolSettled, audit.IntegrationAsked,
+	audit.ToolChanged, audit.ToolSettled, audit.IntegrationAsked, audit.AuthorizationBegun, audit.AuthorizationEnded,
 }
 
 // auditLog shows entries from the end of the log, or from before ?before=,

@@ -59,6 +59,7 @@ type Config struct {
 	Rail      *explain.Rail
 	Audit     audit.Reader
 	Store     Store
+	Systems   Systems
 	// Ask searches the audit log; a person may be named as their account is.
 	Ask func(ctx context.Context, t ident.Tenant, q audit.Query) (audit.Answer, error)
 	Now func() time.Time
@@ -138,6 +139,14 @@ func (c *Console) routes() {
 	c.handle("POST /secrets/{secret}", with(ident.Admin), (*visit).describeSecret)
 	c.handle("GET /secrets/{secret}/{action}", with(ident.Admin), (*visit).confirmSecret)
 	c.handle("POST /secrets/{secret}/{action}", with(ident.Admin), (*visit).changeSecret)
+	c.handle("GET /changes", connectionReaders, (*visit).toolChanges)
+	c.handle("GET /changes/{change}", connectionReaders, (*visit).showToolChange)
+	c.handle("POST /changes/{change}", with(ident.Builder), (*visit).settleTool)
+	c.handle("GET /connections", connectionReaders, (*visit).connections)
+	c.handle("GET /connections/{connection}", connectionReaders, (*visit).showConnection)
+	c.handle("POST /connections/{connection}/authorize", with(ident.Admin), (*visit).authorize)
+	c.handle("GET /oauth/callback", anybody, (*visit).callback)
+	c.mux.HandleFunc("GET /oauth/client.json", c.clientDocument)
 	c.handle("GET /audit/query", with(ident.Auditor, ident.Admin), (*visit).auditQuery)
 	c.handle("GET /audit", with(ident.Auditor, ident.Admin), (*visit).auditLog)
 	c.handle("/", anybody, (*visit).noPage)

@@ -54,7 +54,7 @@ type office struct {
 func consoleOf(a *app.App, tenant ident.Tenant, now func() time.Time, secure bool) console.Config {
 	c := a.API().Config
 	return console.Config{Tenant: tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
-		Audit: c.Audit, Store: c.Store.(console.Store), Ask: a.QueryAudit, Now: now, Log: slog.New(slog.DiscardHandler), Secure: secure}
+		Audit: c.Audit, Store: c.Store.(console.Store), Systems: a, Ask: a.QueryAudit, Now: now, Log: slog.New(slog.DiscardHandler), Secure: secure}
 }
 
 func open(t *testing.T) *office {

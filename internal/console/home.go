@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 
+	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
@@ -19,6 +20,7 @@ type homePage struct {
 	Resolves bool
 	Unknown  int
 	Open     int // incidents, for who may see them
+	Changed  int // tools, for who may see them
 }
 
 func (*homePage) name() string { return "home" }
@@ -54,6 +56,13 @@ func (v *visit) home() (err error) {
 	}
 	if p.Open, err = v.Incidents.Open(v.Context(), v.who); err != nil {
 		return err
+	}
+	if v.who.Has(ident.Builder) || v.who.Has(ident.Admin) {
+		l, err := v.Systems.ToolChanges(v.Context(), v.who.Tenant, connector.ItemOpen)
+		if err != nil {
+			return err
+		}
+		p.Changed = len(l)
 	}
 	v.render(http.StatusOK, p)
 	return nil

@@ -62,6 +62,7 @@ type page interface {
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
 	&decisionPage{}, &togetherPage{}, &passkeysPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &auditQueryPage{}, &replayPage{},
+	&changesPage{}, &changePage{}, &connectionsPage{}, &connectionPage{},
 	&stopsPage{}, &problemPage{},
 }
 
@@ -103,22 +104,24 @@ var functions = template.FuncMap{
 // done has the sentences that a redirect's "done" parameter can ask for: nothing
 // of an address is repeated on a page.
 var done = map[string]string{
-	"password":  "Your password is changed. Every other session of yours has ended.",
-	"signout":   "You are signed out.",
-	"stored":    "The value is stored. It can't be read back.",
-	"changed":   "It is changed.",
-	"destroyed": "Every version of the Secret is destroyed.",
-	"edited":    "It is changed, and waits for votes on what it is now.",
-	"asked":     "Who started the Run reads the question on the Run's page.",
-	"answered":  "Your answer is on the record, and on the Decision's page.",
-	"decided":   "Your verdict is on the record.",
-	"closed":    "The incident is closed.",
-	"enrolled":  "The passkey is enrolled. It may have to wait before it counts: see below.",
-	"removed":   "The passkey is removed.",
-	"resolved":  "Your word is on the record.",
-	"stopped":   "The Run was stopped.",
-	"switched":  "It is stopped. What was claimed before may still end; nothing more is begun.",
-	"resumed":   "It goes on.",
+	"password":   "Your password is changed. Every other session of yours has ended.",
+	"signout":    "You are signed out.",
+	"stored":     "The value is stored. It can't be read back.",
+	"changed":    "It is changed.",
+	"destroyed":  "Every version of the Secret is destroyed.",
+	"edited":     "It is changed, and waits for votes on what it is now.",
+	"asked":      "Who started the Run reads the question on the Run's page.",
+	"answered":   "Your answer is on the record, and on the Decision's page.",
+	"decided":    "Your verdict is on the record.",
+	"closed":     "The incident is closed.",
+	"enrolled":   "The passkey is enrolled. It may have to wait before it counts: see below.",
+	"removed":    "The passkey is removed.",
+	"resolved":   "Your word is on the record.",
+	"stopped":    "The Run was stopped.",
+	"settled":    "Your word is on the record, and holds from now on.",
+	"authorised": "The Connection is authorised. Its tokens are in the vault, and can't be read back.",
+	"switched":   "It is stopped. What was claimed before may still end; nothing more is begun.",
+	"resumed":    "It goes on.",
 }
 
 // render writes a page. It is made whole before the first byte leaves, so that
@@ -163,6 +166,8 @@ func navigation(who ident.Principal, path string) []link {
 	add("/unknown", "Unknown outcomes", with(ident.Admin, ident.Auditor))
 	add("/stops", "Kill switch", deciders)
 	add("/incidents", "Incidents", incidentReaders)
+	add("/changes", "Changed tools", connectionReaders)
+	add("/connections", "Connections", connectionReaders)
 	add("/secrets", "Secrets", with(ident.Admin, ident.Builder, ident.Auditor))
 	add("/audit", "Audit log", with(ident.Auditor, ident.Admin))
 	for i, l := range nav {

@@ -34,6 +34,7 @@ var commands = []string{
 	"intent propose RUN --connection SECRET --tool SECRET --args {\"a\":\"SECRET\"}", "run end RUN --verdict SECRET --summary SECRET", "decision approve SECRET", "decision reject SECRET",
 	"decision edit SECRET --args {\"a\":\"SECRET\"} --reason SECRET", "decision ask SECRET SECRET", "decision answer --run RUN SECRET SECRET", "decision break-glass SECRET --reason SECRET",
 	"mcp config --client generic", "mcp config --client SECRET", "mcp config --client codex --mission SECRET", "mcp config --client codex --token-env SECRET", "mcp --token-file SECRET",
+	"connection list", "connection authorize SECRET --no-wait",
 	"integration list", "integration show SECRET", "integration pull SECRET --connection SECRET", "integration test SECRET", "integration changes --all",
 	"integration accept SECRET --reason SECRET --stdin", "integration refuse SECRET --reason SECRET --stdin",
 	"decision watch --for 1s", "channel list", "channel show SECRET", "channel test SECRET",

@@ -165,6 +165,8 @@ type Config struct {
 	Log       *slog.Logger
 	// Notices keeps what a person has to see about a system.
 	Notices Notices
+	// Grants are authorizations by people.
+	Grants Grants
 	// RecordKey hides the names of records that are private; nil: they are left out.
 	RecordKey RecordKey
 	// Workers and WorkerRuns are what outside Workers need; nil: there are none.

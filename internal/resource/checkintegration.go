@@ -262,16 +262,19 @@ func (c *checker) auth(a Auth) {
 		if a.Name != "" || a.Secret != "" || a.Field != "" {
 			c.addf("auth.scheme", "the scheme none has no name, no secret and no field")
 		}
-	case SchemeOAuthClient:
+	case SchemeOAuthClient, SchemeOAuthUser:
 		if a.Name != "" || a.Field != "" {
 			c.addf("auth.name", "the scheme %s has no name and no field: it takes those of the Secret that it needs", a.Scheme)
 		}
+		if a.Scheme == SchemeOAuthUser && strings.Contains(a.Secret, "@") {
+			c.addf("auth.secret", "the scheme oauth-user can't pin a version: each new token is one")
+		}
 		c.oauth(a)
 	default:
-		c.hint("auth.scheme", "write bearer, basic, header, query, none, env, file or oauth-client", "%q is not a scheme", fault.Quote(string(a.Scheme)))
+		c.hint("auth.scheme", "write bearer, basic, header, query, none, env, file, oauth-client or oauth-user", "%q is not a scheme", fault.Quote(string(a.Scheme)))
 	}
-	if a.Scheme != SchemeOAuthClient && (a.Issuer != "" || a.Scope != "") {
-		c.addf("auth.issuer", "only the scheme oauth-client has an issuer and a scope")
+	if !a.Scheme.OAuth() && (a.Issuer != "" || a.Scope != "") {
+		c.addf("auth.issuer", "only the schemes oauth-client and oauth-user have an issuer and a scope")
 	}
 	if _, _, err := a.Ref(); err != nil {
 		c.add("auth.secret", err)

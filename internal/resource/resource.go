@@ -219,12 +219,16 @@ const (
 
 	// Of an MCP server at a URL: a bearer token that the vault gets for itself.
 	SchemeOAuthClient Scheme = "oauth-client" // OAuth client credentials, fields client_id and client_secret
+	SchemeOAuthUser   Scheme = "oauth-user"   // OAuth by a person: fields client_id, optionally client_secret; the vault adds the tokens
 
 	// These are a Channel's, and no Connection's.
 	SchemeSignature Scheme = "signature" // signs a webhook's message
 	SchemeAddress   Scheme = "address"   // is the whole URL
 	SchemeLogin     Scheme = "login"     // signs in to a mail server
 )
+
+// OAuth says whether the credential is a token of an issuer.
+func (s Scheme) OAuth() bool { return s == SchemeOAuthClient || s == SchemeOAuthUser }
 
 // Auth is a Connection's one scoped credential: the scheme and the reference.
 type Auth struct {
@@ -234,7 +238,7 @@ type Auth struct {
 	// the scheme none alone.
 	Secret string `json:"secret,omitempty" yaml:"secret,omitempty"`
 	Field  string `json:"field,omitempty" yaml:"field,omitempty"` // default "token"
-	// Issuer is the authorization server that the scheme oauth-client is pinned to;
+	// Issuer is the authorization server that the OAuth schemes are pinned to;
 	// see RFC 8414. Scope is what is asked of it: words with one space between.
 	Issuer string `json:"issuer,omitempty" yaml:"issuer,omitempty"`
 	Scope  string `json:"scope,omitempty" yaml:"scope,omitempty"`

@@ -27,7 +27,7 @@ type DoorSpec struct {
 	Method      string            // of HTTP: the door refuses every other
 	Mission     string            // of the Run, for a usage scope that names Missions
 	Base        http.RoundTripper // the transport, without a credential
-	Resource    string            // of the scheme oauth-client: the URL that a token is for
+	Resource    string            // of the OAuth schemes: the URL that a token is for
 	// From is filled in where the value is not in our store; nil: nobody asks.
 	From *External
 }
@@ -132,6 +132,8 @@ func (v *Vault) Open(ctx context.Context, d DoorSpec) (http.RoundTripper, error)
 		return v.openBare(d)
 	case resource.SchemeOAuthClient:
 		return v.openOAuth(ctx, d)
+	case resource.SchemeOAuthUser:
+		return v.openUser(ctx, d)
 	}
 	t, err := v.take(ctx, d)
 	if err != nil {
@@ -173,7 +175,12 @@ type taken struct {
 
 // take gives the version that a door is for; see Open for its errors.
 func (v *Vault) take(ctx context.Context, d DoorSpec) (taken, error) {
-	t, found, err := v.takeOwn(d)
+	return v.takeWithin(ctx, d, func(s Scope) error { return s.permits(d, v.cfg.Now()) })
+}
+
+// takeWithin is take with a check of the version's usage scope.
+func (v *Vault) takeWithin(ctx context.Context, d DoorSpec, permits func(Scope) error) (taken, error) {
+	t, found, err := v.takeOwn(d, permits)
 	if err != nil || found.ver.Pointer == nil {
 		return t, err
 	}
@@ -183,7 +190,7 @@ func (v *Vault) take(ctx context.Context, d DoorSpec) (taken, error) {
 		return taken{}, unreached(found.e.head.Name, err)
 	}
 	// It may have taken seconds: what was disabled meanwhile is not used.
-	if _, _, err := v.chosen(d); err != nil {
+	if _, _, err := v.chosen(d, permits); err != nil {
 		plain.Wipe(got.packed)
 		v.outside.forget(d.Tenant, found.e.head.ID, v.cfg.Now(), func(n int) bool { return n == found.ver.Version })
 		return taken{}, err
@@ -205,10 +212,10 @@ func (f found) place(t ident.Tenant) place {
 }
 
 // takeOwn decrypts it, where it is in our store.
-func (v *Vault) takeOwn(d DoorSpec) (taken, found, error) {
+func (v *Vault) takeOwn(d DoorSpec, permits func(Scope) error) (taken, found, error) {
 	v.replacing.RLock()
 	defer v.replacing.RUnlock()
-	ten, f, err := v.chosen(d)
+	ten, f, err := v.chosen(d, permits)
 	if err != nil || f.ver.Pointer != nil {
 		return taken{}, f, err
 	}
@@ -217,7 +224,7 @@ func (v *Vault) takeOwn(d DoorSpec) (taken, found, error) {
 }
 
 // chosen finds the version, and refuses a use outside of its scope.
-func (v *Vault) chosen(d DoorSpec) (*tenant, found, error) {
+func (v *Vault) chosen(d DoorSpec, permits func(Scope) error) (*tenant, found, error) {
 	s, err := v.open()
 	if err != nil {
 		return nil, found{}, err
@@ -236,7 +243,7 @@ func (v *Vault) chosen(d DoorSpec) (*tenant, found, error) {
 	if err != nil {
 		return nil, found{}, err
 	}
-	return ten, found{e, ver}, ver.Scope.permits(d, v.cfg.Now())
+	return ten, found{e, ver}, permits(ver.Scope)
 }
 
 // Carried says whether a request failed because the door met known secrets in it,

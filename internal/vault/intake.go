@@ -33,7 +33,20 @@ const userField = "username"
 // clientField is an OAuth client's id, which is as public.
 const clientField = "client_id"
 
-func public(field string) bool { return field == userField || field == clientField }
+// What an authorization by a person is bound to, and until when its token is good.
+const (
+	issuerField   = "token_issuer"
+	resourceField = "token_resource"
+	expiresField  = "token_expires" // seconds of Unix time
+)
+
+func public(field string) bool {
+	switch field {
+	case userField, clientField, issuerField, resourceField, expiresField:
+		return true
+	}
+	return false
+}
 
 // Write is a value to store. The bytes of Fields are wiped, whatever happens, and
 // so is what Sealed was decrypted to.
@@ -101,7 +114,7 @@ func (w *Write) Check() error {
 		}
 		if public(name) {
 			if len(value) == 0 || len(value) > maxText {
-				return fault.Newf(fault.Invalid, "a user name or client id has from 1 to %d bytes", maxText)
+				return fault.Newf(fault.Invalid, "a user name, client id, issuer, resource or time of expiry has from 1 to %d bytes", maxText)
 			}
 			continue
 		}
@@ -185,7 +198,7 @@ func (s Scope) normal() (Scope, error) {
 	for _, sch := range s.Schemes {
 		switch sch {
 		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeHeader, resource.SchemeQuery,
-			resource.SchemeEnv, resource.SchemeFile, resource.SchemeOAuthClient,
+			resource.SchemeEnv, resource.SchemeFile, resource.SchemeOAuthClient, resource.SchemeOAuthUser,
 			resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin:
 		default:
 			return Scope{}, fault.Newf(fault.Invalid, "the scheme %q of the usage scope is not known", fault.Quote(string(sch)))

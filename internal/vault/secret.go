@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"net/url"
 	"slices"
 	"time"
 
@@ -98,6 +99,8 @@ func (s Scope) permits(d DoorSpec, now time.Time) error {
 		return narrowed("integration")
 	case len(s.Origins) > 0 && !slices.Contains(s.Origins, d.Origin.String()):
 		return narrowed("origin")
+	case len(s.Origins) > 0 && d.Auth.Scheme.OAuth() && !slices.Contains(s.Origins, originOf(d.Auth.Issuer)):
+		return narrowed("issuer") // the client's secret and the refresh token go there
 	case len(s.Schemes) > 0 && !slices.Contains(s.Schemes, d.Auth.Scheme):
 		return narrowed("place in the request")
 	case len(s.Methods) > 0 && !slices.Contains(s.Methods, d.Method):
@@ -108,6 +111,19 @@ func (s Scope) permits(d DoorSpec, now time.Time) error {
 		return fault.New(fault.Denied, "the secret's version has expired").WithHint("rotate it")
 	}
 	return nil
+}
+
+// originOf is a URL's origin as a scope has it; "" of what is none.
+func originOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	o, err := resource.ParseOrigin(u)
+	if err != nil {
+		return ""
+	}
+	return o.String()
 }
 
 // Expired reports whether the expiry has passed. A scope without one never does.

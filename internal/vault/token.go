@@ -33,6 +33,9 @@ type held struct {
 	busy  chan struct{}
 	value oauthcred.Token
 	until time.Time
+	got   int // how many tokens there were, to know whose failure one is
+
+	user // of what a person has authorised
 }
 
 func (t *tokens) of(key string, now time.Time) *held {
@@ -77,11 +80,16 @@ func (v *Vault) openOAuth(ctx context.Context, d DoorSpec) (http.RoundTripper, e
 			h.until = time.Time{}
 			return nil, err
 		}
-		h.until = v.cfg.Now().Add(h.value.Life * 3 / 4)
+		h.until, h.got = v.cfg.Now().Add(h.value.Life*3/4), h.got+1
 	}
 	if err := v.learn(d.Tenant, name, append([]plain.Value{h.value.Access}, h.value.Also...)); err != nil {
 		return nil, err
 	}
+	return v.tokenDoor(d, h)
+}
+
+// tokenDoor is the door that a token opens. The token is a known secret already.
+func (v *Vault) tokenDoor(d DoorSpec, h *held) (http.RoundTripper, error) {
 	door, err := httpcred.New(httpcred.Config{
 		Auth: resource.Auth{Scheme: resource.SchemeBearer}, Fields: map[string]plain.Value{"token": h.value.Access}, Origin: d.Origin, Method: d.Method, Base: d.Base,
 		Known: v.Scrub(d.Tenant), Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
@@ -89,7 +97,7 @@ func (v *Vault) openOAuth(ctx context.Context, d DoorSpec) (http.RoundTripper, e
 	if err != nil {
 		return nil, err
 	}
-	return &tokenDoor{door, h}, nil
+	return &tokenDoor{door, h, h.got, v.cfg.Now}, nil
 }
 
 // learn makes values known secrets of a tenant, before anybody uses them: they are
@@ -143,22 +151,40 @@ func (t *tenant) remembered() (out []scrub.Secret) {
 }
 
 // tokenDoor lets go of a token that the system does not accept, so that the next
-// call gets another.
+// call gets another. The call itself is not sent again.
 type tokenDoor struct {
 	http.RoundTripper
-	h *held
+	h   *held
+	got int // which token it is
+	now func() time.Time
 }
 
 // RoundTrip is the door's.
 func (d *tokenDoor) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := d.RoundTripper.RoundTrip(r)
-	if err == nil && resp.StatusCode == http.StatusUnauthorized {
-		select {
-		case d.h.busy <- struct{}{}:
-			d.h.until = time.Time{}
-			<-d.h.busy
-		default: // somebody is getting one
+	if err != nil {
+		return resp, err
+	}
+	select {
+	case d.h.busy <- struct{}{}:
+		if d.h.got == d.got { // otherwise there is another by now
+			d.h.heard(resp.StatusCode == http.StatusUnauthorized, d.now())
 		}
+		<-d.h.busy
+	default: // somebody is getting one
 	}
 	return resp, err
+}
+
+// heard takes note of whether the system accepts the token.
+func (h *held) heard(refused bool, now time.Time) {
+	if !refused {
+		h.again = false
+		return
+	}
+	h.until = time.Time{}
+	if h.again { // the one before was refused too: another would be
+		h.resting = now.Add(rest)
+	}
+	h.again = true
 }

@@ -68,6 +68,7 @@ type Vault struct {
 	nonces   nonces             // of values on their way in
 	children *proccred.Children // that have credentials
 	tokens   tokens             // that it has got for itself
+	grants   grants             // authorizations under way
 
 	outside outside // what was fetched from backends
 

@@ -46,7 +46,7 @@ func injector(a resource.Auth, origin resource.Origin, fields map[string]plain.V
 	case resource.SchemeAddress:
 		return address(value, origin)
 	case resource.SchemeBasic, resource.SchemeNone, resource.SchemeLogin, resource.SchemeEnv, resource.SchemeFile,
-		resource.SchemeOAuthClient: // these are above, or not HTTP's
+		resource.SchemeOAuthClient, resource.SchemeOAuthUser: // these are above, or not HTTP's
 	}
 	return nil, fault.Newf(fault.Invalid, "the credential scheme %q is not known", fault.Quote(string(a.Scheme)))
 }

@@ -1,5 +1,6 @@
-// Package oauthcred gets an access token for a door: OAuth 2.1 client credentials,
-// from the one authorization server that the operator has pinned.
+// Package oauthcred gets an access token for a door, from the one authorization
+// server that the operator has pinned: OAuth 2.1 client credentials, or what a person
+// has authorised (authorization code with PKCE, and refreshing).
 //
 // It refuses an issuer whose metadata names another, a token endpoint that is not at
 // the issuer's origin, a resource whose metadata (RFC 9728) is of another resource or
@@ -51,7 +52,9 @@ type Config struct {
 type Token struct {
 	Access plain.Value
 	Also   []plain.Value
-	Life   time.Duration // from now on
+	// Refresh gets the next one; empty where the server gave none.
+	Refresh plain.Value
+	Life    time.Duration // from now on
 }
 
 // Get asks for a token. Invalid: the Secret or the server's metadata is not as it has
@@ -79,28 +82,41 @@ func Get(ctx context.Context, c Config) (Token, error) {
 	if c.Auth.Scope != "" {
 		form.Set("scope", c.Auth.Scope)
 	}
+	status, b, err := ask(ctx, c, m, form, nil)
+	if err != nil {
+		return Token{}, err
+	}
+	return read(status, b)
+}
+
+// ask sends a form to the token endpoint, as the client: with its secret, where it
+// has one, in the way that the server takes it. What is secret goes into the form last.
+func ask(ctx context.Context, c Config, m server, form url.Values, secrets map[string]plain.Value) (int, []byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.TokenEndpoint, http.NoBody)
 	if err != nil {
-		return Token{}, errEndpoint
+		return 0, nil, errEndpoint
 	}
 	plain.Do(func() {
-		if len(m.Methods) == 0 || slices.Contains(m.Methods, "client_secret_basic") {
+		id, secret := plain.Bytes(c.Fields["client_id"]), plain.Bytes(c.Fields["client_secret"])
+		switch {
+		case len(secret) == 0:
+			form.Set("client_id", string(id))
+		case len(m.Methods) == 0 || slices.Contains(m.Methods, "client_secret_basic"):
 			// RFC 6749, section 2.3.1: each is form-encoded first.
 			pair := url.QueryEscape(string(id)) + ":" + url.QueryEscape(string(secret))
 			r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
-		} else {
+		default:
 			form.Set("client_id", string(id))
 			form.Set("client_secret", string(secret))
+		}
+		for name, value := range secrets {
+			form.Set(name, string(plain.Bytes(value)))
 		}
 		body := form.Encode()
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 	})
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	status, b, err := send(c.Base, r)
-	if err != nil {
-		return Token{}, err
-	}
-	return read(status, b)
+	return send(c.Base, r)
 }
 
 var errEndpoint = fault.New(fault.Invalid, "the authorization server's token endpoint is not at the issuer's origin").
@@ -133,6 +149,9 @@ func read(status int, b []byte) (Token, error) {
 	if s, err := a.Expires.Int64(); err == nil && s > 0 {
 		t.Life = min(time.Duration(min(s, int64(longestLife/time.Second)))*time.Second, longestLife)
 	}
+	if a.Refresh != "" {
+		t.Refresh = plain.New([]byte(a.Refresh))
+	}
 	for _, s := range []string{a.Refresh, a.ID} {
 		if s != "" {
 			t.Also = append(t.Also, plain.New([]byte(s)))
@@ -146,6 +165,12 @@ type server struct {
 	Issuer        string   `json:"issuer"`
 	TokenEndpoint string   `json:"token_endpoint"`
 	Methods       []string `json:"token_endpoint_auth_methods_supported"`
+
+	// Of an authorization by a person.
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	Challenges            []string `json:"code_challenge_methods_supported"`
+	NamesItself           bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207
+	ReadsClients          bool     `json:"client_id_metadata_document_supported"`
 }
 
 // metadata finds the issuer's, where RFC 8414 and OpenID Connect have it.
@@ -163,18 +188,23 @@ func metadata(ctx context.Context, c Config, issuer *url.URL) (server, error) {
 		if s.Issuer != c.Auth.Issuer {
 			return s, fault.New(fault.Invalid, "the metadata at the issuer is of another issuer").WithHint("write auth.issuer exactly as the authorization server names itself")
 		}
-		end, err := url.Parse(s.TokenEndpoint)
-		if err != nil {
-			return s, errEndpoint
-		}
-		a, err1 := resource.ParseOrigin(end)
-		b, err2 := resource.ParseOrigin(issuer)
-		if err1 != nil || err2 != nil || a != b || end.Fragment != "" {
+		if !within(s.TokenEndpoint, issuer) {
 			return s, errEndpoint
 		}
 		return s, nil
 	}
 	return server{}, fault.New(fault.Invalid, "the issuer has no metadata, so there is no token endpoint to ask").WithHint("it has to be at /.well-known/oauth-authorization-server of the issuer")
+}
+
+// within says whether an endpoint is at the issuer's origin.
+func within(endpoint string, issuer *url.URL) bool {
+	end, err := url.Parse(endpoint)
+	if err != nil || end.Fragment != "" {
+		return false
+	}
+	a, err1 := resource.ParseOrigin(end)
+	b, err2 := resource.ParseOrigin(issuer)
+	return err1 == nil && err2 == nil && a == b
 }
 
 // protected is the resource that a token is asked for: as the server's own metadata
