@@ -120,31 +120,25 @@ func (h *hall) behind(name string, m resource.MCP, auth resource.Auth, unattende
 	if err != nil {
 		h.t.Fatalf("%s can't be asked: %v\n%v", name, err, s.Last)
 	}
-	m.Definitions, m.Tools = s.Document, map[string]resource.ToolRule{}
-	var defined struct{ Tools []struct{ Name string } }
-	h.must(json.Unmarshal(s.Document, &defined))
-	for _, d := range defined.Tools {
-		if slices.Equal(reads, everyTool) {
-			m.Tools[d.Name] = resource.ToolRule{Effect: resource.Read}
-		}
-	}
-	for _, r := range reads {
-		if r == everyTool[0] {
-			continue
-		}
-		m.Tools[r] = resource.ToolRule{Effect: resource.Read}
-	}
-	next := *in
+	m.Definitions = s.Document
+	next, all := *in, *conn
 	next.MCP = &m
 	_, err = h.Apply(h.t.Context(), hallBuilder, []resource.Resource{&next}, false, false)
 	h.must(err)
 	systems, err := h.Systems("acme")
 	h.must(err)
-	all := *conn
+	m.Tools = map[string]resource.ToolRule{}
 	for _, sys := range systems {
+		if sys.Name != name {
+			continue
+		}
+		for _, why := range sys.Skipped {
+			h.t.Logf("not offered by %s: %s", name, why)
+		}
 		for _, tool := range sys.Tools {
-			if sys.Name == name {
-				all.Tools = append(all.Tools, tool.Name)
+			all.Tools = append(all.Tools, tool.Name)
+			if tool.Effect == resource.Write && (slices.Equal(reads, everyTool) || slices.Contains(reads, tool.Name)) {
+				m.Tools[tool.Name] = resource.ToolRule{Effect: resource.Read}
 			}
 		}
 	}
@@ -152,7 +146,7 @@ func (h *hall) behind(name string, m resource.MCP, auth resource.Auth, unattende
 	if unattended {
 		rule = `permit (principal, action in [Action::"call", Action::"call_unattended"], resource);`
 	}
-	_, err = h.Apply(h.t.Context(), hallBuilder, []resource.Resource{&all,
+	_, err = h.Apply(h.t.Context(), hallBuilder, []resource.Resource{&next, &all,
 		&resource.Team{Head: headOf(resource.KindTeam, "finance"), Members: []string{"fay", "ann"}},
 		&resource.Mission{Head: headOf(resource.KindMission, "use"), Goal: "Use what there is.", Connections: []string{name}, Limits: resource.Limits{Calls: 100_000, Parked: 100}},
 		&resource.Policy{Head: headOf(resource.KindPolicy, name+"-rule"), Integration: name, Cedar: rule},
