@@ -66,8 +66,8 @@ func BenchmarkMCPCall(b *testing.B) {
 			through := h.agent()
 			through.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 			direct := mcptest.Client{URL: l.url, Token: tillKey, HTTP: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
-			const rounds = 8
-			each := 400 / clients
+			const rounds = 5
+			each := 320 / clients
 			calls(b, direct, clients, 20, "look")
 			calls(b, through, clients, 20, "till__look")
 			var p50, cpu, bare, bareCPU []time.Duration

@@ -1,11 +1,15 @@
 package demo_test
 
 import (
+	"bytes"
+	"log/slog"
+	"path/filepath"
 	"testing"
 
 	"sallyport.dev/examples/vendor-onboarding/company"
 	"sallyport.dev/examples/vendor-onboarding/system"
 	"sallyport.dev/internal/demo"
+	"sallyport.dev/internal/sqlite"
 )
 
 func overMCP(c *demo.Config) { c.Tickets = company.OverMCP }
@@ -41,4 +45,27 @@ func TestATicketWhoseAnswerWasLostOverMCPIsFoundAgain(t *testing.T) {
 	if s := w.stats("ticketing"); s.Durable["tickets"] != 1 {
 		t.Errorf("the ticketing system counts %+v", s)
 	}
+}
+
+// The ticketing system repeats all that it received, over MCP too, in every encoding.
+func TestATicketOverMCPBringsNoCredentialBack(t *testing.T) {
+	s := &sinks{seen: map[string]*bytes.Buffer{}}
+	w := start(t, func(c *demo.Config) {
+		overMCP(c)
+		c.LogHandler = slog.NewTextHandler(s.at("logs"), &slog.HandlerOptions{Level: slog.LevelDebug})
+	})
+	_, wanted := credentials(w)
+	w.behave("ticketing", system.Behaviour{Mode: system.Echo})
+	run, marked := w.run("onboarded"), false
+	w.must(w.decide("approver", w.waiting(run), "approve"))
+	w.ended(run)
+	w.crawl(s, []string{run})
+	for _, it := range w.intents(run) {
+		marked = marked || it.Result != nil && it.Connection == "tickets" && bytes.Contains(it.Result.Body, []byte("[secret:ticketing-mcp-token]"))
+	}
+	if !marked {
+		t.Error("the echo, or the scrubbing, did not happen")
+	}
+	s.rows(t, filepath.Join(demo.ServerDir(w.dir), sqlite.File))
+	s.clean(t, wanted, "logs", "answers of the API", "table "+sqlite.File+" intent", "table "+sqlite.File+" observation")
 }
