@@ -1,7 +1,7 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fips test-memory test-browser leak lint fuzz bench conformance rules chaos audit-chaos audit-bench fsck witness release docs fmt clean
+.PHONY: help build demo test test-fips test-memory test-browser leak lint fuzz bench conformance mcp-holds rules chaos audit-chaos audit-bench fsck witness release docs fmt clean
 
 DATA     ?=
 AUTO     ?=
@@ -45,9 +45,12 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 bench: ## Run the benchmarks (BENCH=regexp), with the machine's figures
 	@scripts/bench.sh "$(BENCH)"
 
-conformance: ## Run the official MCP suite against the door (SALLYPORT_TEST_CONFORMANCE=its node_modules/.bin)
-	@test -n "$$SALLYPORT_TEST_CONFORMANCE" || { echo "set SALLYPORT_TEST_CONFORMANCE to the node_modules/.bin with @modelcontextprotocol/conformance" >&2; exit 1; }
-	go test -count=1 -v -run '^TestTheOfficialSuitePasses$$' ./internal/mcpgateway
+conformance: ## Run the official MCP suite and real servers against both doors
+	@peers=$$(scripts/mcp-peers.sh) && SALLYPORT_TEST_MCP=$$peers \
+	  go test -count=1 -v -run 'OfficialSuite|ConformanceClient|RealServer|TheReal' ./internal/mcpgateway ./internal/connector/mcp ./internal/vault/proccred ./internal/app
+
+mcp-holds: ## Approve calls over MCP after 5 and 70 s of real time
+	SALLYPORT_TEST_HOLDS=1 go test -count=1 -v -timeout=10m -run '^TestACallIsApprovedAfter' ./internal/app
 
 rules: ## Compare the rules for unknown secrets with gitleaks; count false hits in ordinary text
 	@scripts/rules.sh

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for c in node npm; do
+for c in node npm go; do
   command -v "$c" >/dev/null && continue
   printf 'error: %s is not installed\nhint: apt install nodejs npm, or https://nodejs.org has it\n' "$c" >&2
   exit 1
@@ -23,4 +23,14 @@ if [ ! -e "$dir/done" ]; then
   rm -rf "$dir"
   mv "$new" "$dir"
 fi
+# The server that has all that the suite asks for is of the protocol's Go SDK.
+sdk=v1.8.0
+if [ ! -e "$dir/bin/everything-server-$sdk" ]; then
+  bin=$(mktemp -d "$dir/bin.XXXXXX")
+  GOFLAGS='' CGO_ENABLED=0 GOBIN=$bin go install "github.com/modelcontextprotocol/go-sdk/conformance/everything-server@$sdk" >&2
+  mkdir -p "$dir/bin"
+  mv "$bin/everything-server" "$dir/bin/everything-server-$sdk"
+  rmdir "$bin"
+fi
+ln -sfn "everything-server-$sdk" "$dir/bin/everything-server"
 printf '%s\n' "$dir"

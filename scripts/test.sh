@@ -11,6 +11,9 @@ export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" GOROOT
 GOROOT=$(go env GOROOT) # which trimmed tests can't know by themselves
 started=$SECONDS
 failed=()
+# What the MCP doors are tested against. Without it those tests would skip.
+SALLYPORT_TEST_MCP=$(scripts/mcp-peers.sh)
+export SALLYPORT_TEST_MCP
 
 step() { # name, command...
   local name=$1 at=$SECONDS

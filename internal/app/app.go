@@ -45,6 +45,7 @@ import (
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/issuer"
+	"sallyport.dev/internal/mcpgateway"
 	"sallyport.dev/internal/mission"
 	"sallyport.dev/internal/notify"
 	"sallyport.dev/internal/scrub"
@@ -141,6 +142,7 @@ type App struct {
 	endStreams context.CancelFunc // ends every request that has no end of its own
 	wg         crash.Group
 	failing    failing
+	tuneMCP    func(*mcpgateway.Config) // for tests: other durations and names at that door
 }
 
 // New opens the data directory and makes every part. Nothing runs yet.

@@ -18,11 +18,15 @@ import (
 
 // mcpDoor makes the door of the Model Context Protocol.
 func (a *App) mcpDoor() http.Handler {
-	return mcpgateway.New(mcpgateway.Config{
+	c := mcpgateway.Config{
 		Callers: identity.Callers{Directory: a.Directory, Now: a.now}, Gate: a.Gate, Runs: mcpRuns{Gate: a.Gate, app: a},
 		Changed: a.Rail.Changed, Clean: a.cleanBytes, Waits: a.waitsFor, Issuers: a.issuers,
 		PublicURL: a.cfg.PublicURL, Host: mcpgateway.Hosts(a.cfg.PublicURL, a.cfg.tls()), Version: Version, Now: a.now, Log: a.log,
-	})
+	}
+	if a.tuneMCP != nil {
+		a.tuneMCP(&c)
+	}
+	return mcpgateway.New(c)
 }
 
 // mcpRuns is the Gate for Workers that name no Mission: theirs is clear where just one

@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/connector/mcp"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/mcptest"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/vault"
 	"sallyport.dev/internal/vault/kek"
@@ -30,20 +31,9 @@ func TestMain(m *testing.M) {
 }
 
 // The whole way to a real server: the connector's protocol, the vault's door, the
-// child. SALLYPORT_TEST_CONFORMANCE is where the official servers are installed.
+// child.
 func TestARealServerIsAChildOfOursAndShowsNoCredential(t *testing.T) {
-	dir := os.Getenv("SALLYPORT_TEST_CONFORMANCE")
-	var script string
-	for _, modules := range []string{dir, filepath.Join(dir, "node_modules"), filepath.Dir(dir)} {
-		at := filepath.Join(modules, "@modelcontextprotocol", "server-everything", "dist", "index.js")
-		if _, err := os.Stat(at); dir != "" && err == nil {
-			dir, script = modules, at
-		}
-	}
-	programs, _ := filepath.Glob(filepath.Join(dir, "node*", "bin", "node"))
-	if script == "" || len(programs) == 0 {
-		t.Skip("SALLYPORT_TEST_CONFORMANCE does not name the real servers")
-	}
+	peers := mcptest.Installed(t)
 	const canary = "cnry-4Zq81LmmYpT7d46-app"
 	const acme ident.Tenant = "acme"
 	data := t.TempDir()
@@ -66,7 +56,7 @@ func TestARealServerIsAChildOfOursAndShowsNoCredential(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := &resource.Integration{Head: resource.Head{Name: "everything"}, MCP: &resource.MCP{
-		Stdio: &resource.Stdio{Command: []string{programs[0], script, "stdio"}, Read: []string{dir}}}}
+		Stdio: &resource.Stdio{Command: []string{peers.Node(t), peers.Script("server-everything"), "stdio"}, Read: []string{peers.Modules()}}}}
 	kind, err := mcp.New(in)
 	if err != nil {
 		t.Fatal(err)

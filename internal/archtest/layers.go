@@ -139,6 +139,7 @@ var Layers = []Layer{
 		one("internal/passkey/softkey", "an authenticator in memory, for tests"),
 		one("internal/vault/backend/backendtest", "the contract that every backend passes"),
 		one("internal/leaktest", "canaries, encodings, hostile answers, and the search for what came through"),
+		one("internal/mcptest", "MCP servers of other people for tests, and the official conformance suite"),
 		one("internal/mailtest", "a mail server for tests, good and bad"),
 		one("internal/doctest", "runs the commands of the documentation"),
 		one("examples/vendor-onboarding/...", "the example company: its systems, its model, its resources"),

@@ -198,7 +198,7 @@ func (c *cheats) otherTenant() {
 	p := c.park("requester")
 	for _, copied := range []struct{ table, key, id, columns string }{
 		{"decision", "intent", p.id(), `id, intent, revision, run, mission, digest, needs, votes, state, created_at, expires_at, mac`},
-		{"intent", "id", p.id(), `id, run, state, revision, connection, tool, effect, args_digest, edited_digest, body, created_at, updated_at, mac`},
+		{"intent", "id", p.id(), `id, run, ordinal, state, revision, connection, tool, effect, args_digest, edited_digest, body, created_at, updated_at, mac`},
 		{"run", "id", p.run, `id, mission, starter, starter_name, via, worker, input, state, created_at, mac`},
 	} {
 		c.spoil(1, fmt.Sprintf(`INSERT INTO %[1]s (tenant, %[2]s) SELECT 'globex', %[2]s FROM %[1]s WHERE %[3]s = $1`, copied.table, copied.columns, copied.key), copied.id)

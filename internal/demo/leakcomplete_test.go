@@ -92,16 +92,18 @@ func commandsOf(t *testing.T, noun string) (all []string) {
 // writers are the files that begin a log or write to a standard stream, with why
 // what they write is searched or holds nothing.
 var writers = map[string]string{
-	"app/app.go":       "the process's log, through the scrubber; the vault puts its own before the other",
-	"app/enginelog.go": "the same log, for the engine",
-	"app/listen.go":    "the same log, for net/http",
-	"app/restore.go":   "a restore's log; the vault scrubs what it writes",
-	"app/restored.go":  "the same, with the scrubber for the store",
-	"cli/demo.go":      "the demo's log file; package app puts the scrubber before it",
-	"cli/restore.go":   "where a restore's log goes",
-	"cli/serve.go":     "where the server's log goes; package app puts the scrubber before it",
-	"cli/shield.go":    "names of functions and lines of files, of a server that was ended by the runtime",
-	"vault/vault.go":   "puts the scrubber before the vault's log",
+	"app/app.go":                      "the process's log, through the scrubber; the vault puts its own before the other",
+	"app/enginelog.go":                "the same log, for the engine",
+	"app/listen.go":                   "the same log, for net/http",
+	"app/restore.go":                  "a restore's log; the vault scrubs what it writes",
+	"app/restored.go":                 "the same, with the scrubber for the store",
+	"confine/confine.go":              "two inherited descriptors: what a child is to be, and fixed sentences about how that went",
+	"vault/proccred/process_linux.go": "the file without a name that a child reads its credential from",
+	"cli/demo.go":                     "the demo's log file; package app puts the scrubber before it",
+	"cli/restore.go":                  "where a restore's log goes",
+	"cli/serve.go":                    "where the server's log goes; package app puts the scrubber before it",
+	"cli/shield.go":                   "names of functions and lines of files, of a server that was ended by the runtime",
+	"vault/vault.go":                  "puts the scrubber before the vault's log",
 }
 
 // TestLeakEveryLogIsKnown reads from the code where logs begin, and who writes to

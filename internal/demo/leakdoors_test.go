@@ -27,7 +27,7 @@ import (
 type door struct {
 	name     string
 	scheme   resource.Scheme
-	provider string // of a model; empty: HTTP
+	provider string // of a model; mcp or stdio: an MCP server; empty: HTTP
 	tool     string
 	kind     string // of the credential's value
 }
@@ -39,6 +39,9 @@ var doors = []door{
 	{"leak-query", resource.SchemeQuery, "", "echo", "signs"},
 	{"leak-head", resource.SchemeBearer, "", "look", "token"},
 	{"leak-write", resource.SchemeBearer, "", "submit", "token"},
+	{"leak-mcp", resource.SchemeBearer, "mcp", "echo", "token"},
+	{"leak-env", resource.SchemeEnv, "stdio", "echo", "token"},
+	{"leak-file", resource.SchemeFile, "stdio", "echo", "token"},
 	{"leak-openai", resource.SchemeBearer, "openai", "complete", "token"},
 	{"leak-anthropic", resource.SchemeHeader, "anthropic", "complete", "token"},
 }
@@ -104,7 +107,13 @@ func (h *hostile) serve(c net.Conn) {
 	if i < 0 {
 		return
 	}
-	d := doors[i]
+	d, request := doors[i], ""
+	if id, said, is := mcpAsked(string(body)); is && d.provider == "mcp" {
+		if request = id; said != "" {
+			_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(said), said)
+			return
+		}
+	}
 	credential := presented(d, r)
 	var carrier, encoding, cut int
 	at := strings.LastIndex(string(body)+r.URL.Path, "say-")
@@ -127,7 +136,11 @@ func (h *hostile) serve(c net.Conn) {
 		}
 		return out
 	}
-	for _, p := range pieces(carriers[carrier].Answer(d.says(carriers[carrier], encoding, credential), pieces)) {
+	answer := carriers[carrier].Answer(d.says(carriers[carrier], encoding, credential), pieces)
+	if request != "" {
+		answer = strings.ReplaceAll(answer, "REQUEST", request)
+	}
+	for _, p := range pieces(answer) {
 		if _, err := io.WriteString(c, p); err != nil {
 			return
 		}
@@ -164,8 +177,11 @@ func presented(d door, r *http.Request) string {
 
 // carriers are the ways in which the door's system can answer.
 func (d door) carriers() []leaktest.Carrier {
-	if d.provider == "" {
+	switch d.provider {
+	case "":
 		return leaktest.Carriers
+	case "mcp", "stdio":
+		return mcpCarriers(d.provider == "mcp")
 	}
 	return append(modelCarriers(d.provider), leaktest.Carriers...)
 }
@@ -222,7 +238,11 @@ func (w *world) openDoors(h *hostile) {
 		if d.scheme == resource.SchemeBasic {
 			fields = map[string]string{"username": "leak-worker", "password": d.own().Value}
 		}
-		w.keep(d.name, fields, h.addr)
+		origin := h.addr
+		if d.provider == "stdio" {
+			origin = "http://" + d.name + ".stdio.invalid"
+		}
+		w.keep(d.name, fields, origin)
 		fields, n := map[string]string{}, 0
 		for i := range encodings {
 			fields[fmt.Sprint("field_", i)] = d.of(i).Value
@@ -237,9 +257,11 @@ func (w *world) openDoors(h *hostile) {
 			auth.Name = "X-Api-Key"
 		case resource.SchemeQuery:
 			auth.Name = "api_key"
-		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin:
+		case resource.SchemeEnv, resource.SchemeFile:
+			auth.Name = credentialIn
+		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin, resource.SchemeNone:
 		}
-		resources = append(resources, d.integration(h.addr),
+		resources = append(resources, d.integration(w.t, h.addr),
 			&resource.Connection{Head: head(resource.KindConnection, d.name), Integration: d.name, Tools: []string{d.tool}, Auth: auth})
 		mission.Connections = append(mission.Connections, d.name)
 	}
@@ -261,8 +283,12 @@ func (w *world) keep(name string, fields map[string]string, origin string) {
 	w.must(err)
 }
 
-func (d door) integration(addr string) *resource.Integration {
+func (d door) integration(t *testing.T, addr string) *resource.Integration {
 	in := &resource.Integration{Head: head(resource.KindIntegration, d.name)}
+	if d.provider == "mcp" || d.provider == "stdio" {
+		d.overMCP(t, in, addr)
+		return in
+	}
 	network := resource.Network{AllowLoopbackHTTP: true}
 	if d.provider != "" {
 		in.Model = &resource.Model{Provider: d.provider, BaseURL: addr + "/" + d.name + "/v1", Model: "m", Network: network}
@@ -282,7 +308,7 @@ func (d door) integration(addr string) *resource.Integration {
 func (d door) ask(k *worker, s *sinks, carrier, encoding, cut int) intent.Intent {
 	how := fmt.Sprintf("say-%d-%d-%d", carrier, encoding, cut)
 	args := map[string]any{"how": how}
-	if d.provider != "" {
+	if d.provider != "" && d.provider != "mcp" && d.provider != "stdio" {
 		args = map[string]any{"messages": []any{map[string]any{"role": "user", "content": how}}}
 	}
 	var it intent.Intent
@@ -300,6 +326,7 @@ func (w *world) askAll(s *sinks) (cases int, runs []string) {
 	for di, d := range doors {
 		k := w.outside("requester", "leak", nil)
 		runs = append(runs, k.run)
+		marked := d.provider != "stdio" // whose server counts nothing
 		for ci := range d.carriers() {
 			for ei := range encodings {
 				first := d.provider == "" && ci == 0 || d.provider != "" && ci == 4
@@ -307,9 +334,16 @@ func (w *world) askAll(s *sinks) (cases int, runs []string) {
 				if !turn && !(full && (ei+ci+di)%32 == 0) {
 					continue
 				}
-				d.ask(k, s, ci, ei, (ci+ei+di)%len(leaktest.Chunkers))
-				cases++
+				it := d.ask(k, s, ci, ei, (ci+ei+di)%len(leaktest.Chunkers))
+				if d.provider != "stdio" {
+					cases++
+				} else if it.Result != nil && strings.Contains(string(it.Result.Body), "[secret:"+d.name+"]") {
+					marked = true
+				}
 			}
+		}
+		if !marked {
+			w.t.Errorf("%s never got its credential", d.name)
 		}
 		w.must(k.call("POST", "/v1/runs/"+k.run+"/end", map[string]any{"verdict": "done"}, nil))
 	}
@@ -330,6 +364,9 @@ func (h *hostile) received(t *testing.T, cases int) {
 		t.Errorf("%d calls made %d requests", cases, requests)
 	}
 	for _, d := range doors {
+		if d.provider == "stdio" {
+			continue
+		}
 		if h.got[d.name] == 0 {
 			t.Errorf("%s never got its credential", d.name)
 		}

@@ -1,7 +1,9 @@
 package demo_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"sallyport.dev/examples/vendor-onboarding/system"
 	"sallyport.dev/internal/demo"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/sqlite"
 )
 
 func overMCP(c *demo.Config) { c.Tickets = company.OverMCP }
@@ -107,4 +110,27 @@ func TestAnOutsideAgentOnboardsASupplierOverMCP(t *testing.T) {
 	if r := w.ended(run); r.Verdict != "onboarded" {
 		t.Errorf("the verdict is %q", r.Verdict)
 	}
+}
+
+// The ticketing system repeats all that it received, over MCP too, in every encoding.
+func TestATicketOverMCPBringsNoCredentialBack(t *testing.T) {
+	s := &sinks{seen: map[string]*bytes.Buffer{}}
+	w := start(t, func(c *demo.Config) {
+		overMCP(c)
+		c.LogHandler = slog.NewTextHandler(s.at("logs"), &slog.HandlerOptions{Level: slog.LevelDebug})
+	})
+	_, wanted := credentials(w)
+	w.behave("ticketing", system.Behaviour{Mode: system.Echo})
+	run, marked := w.run("onboarded"), false
+	w.must(w.decide("approver", w.waiting(run), "approve"))
+	w.ended(run)
+	w.crawl(s, []string{run})
+	for _, it := range w.intents(run) {
+		marked = marked || it.Result != nil && it.Connection == "tickets" && bytes.Contains(it.Result.Body, []byte("[secret:ticketing-mcp-token]"))
+	}
+	if !marked {
+		t.Error("the echo, or the scrubbing, did not happen")
+	}
+	s.rows(t, filepath.Join(demo.ServerDir(w.dir), sqlite.File))
+	s.clean(t, wanted, "logs", "answers of the API", "table "+sqlite.File+" intent", "table "+sqlite.File+" observation")
 }

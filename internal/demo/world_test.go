@@ -45,6 +45,9 @@ func TestMain(m *testing.M) {
 		return
 	case os.Getenv(envCLI) != "", len(os.Args) > 1 && (os.Args[1] == "crash-report" || os.Args[1] == "child-exec"): // which have no environment
 		os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	case os.Getenv(envChild) != "":
+		childMain()
+		return
 	}
 	os.Exit(m.Run())
 }

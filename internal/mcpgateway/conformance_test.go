@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/mcpgateway"
+	"sallyport.dev/internal/mcptest"
 	"sallyport.dev/internal/resource"
 )
 
@@ -144,15 +144,11 @@ func promptFixture(it *intent.Intent) {
 var tasksScenarios = []string{"tasks-lifecycle", "tasks-capability-negotiation", "tasks-wire-fields", "tasks-request-state-removal", "tasks-mrtr-input",
 	"tasks-request-headers", "tasks-dispatch-and-envelope", "tasks-status-notifications", "tasks-required-task-error", "tasks-mrtr-composition"}
 
-// TestTheOfficialSuitePasses runs it where it is installed: SALLYPORT_TEST_CONFORMANCE
-// is its node_modules/.bin. What the door does not offer is in
-// testdata/conformance.yaml, each with its reason; the suite fails on an entry there
-// that passes.
+// TestTheOfficialSuitePasses runs it where it is installed. What the door does not
+// offer is in testdata/conformance.yaml, each with its reason; the suite fails on an
+// entry there that passes.
 func TestTheOfficialSuitePasses(t *testing.T) {
-	bin := os.Getenv("SALLYPORT_TEST_CONFORMANCE")
-	if bin == "" {
-		t.Skip("SALLYPORT_TEST_CONFORMANCE is not set")
-	}
+	peers := mcptest.Installed(t)
 	c := config(everything(), mcpgateway.Times{First: 10 * time.Millisecond, Hold: 20 * time.Second, Beat: 25 * time.Millisecond, Look: 100 * time.Millisecond, PollHint: 100 * time.Millisecond, Listen: 3 * time.Second})
 	c.Names = bare{}
 	g := mcpgateway.New(c)
@@ -166,11 +162,8 @@ func TestTheOfficialSuitePasses(t *testing.T) {
 	}
 	run := func(name string, args ...string) {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "conformance"), append([]string{"server", "--url", s.URL + "/mcp", "--expected-failures", known}, args...)...)
-			cmd.Env = append(os.Environ(), "PATH="+strings.Join([]string{bin, filepath.Join(bin, "../node/bin"), os.Getenv("PATH")}, string(os.PathListSeparator)))
-			cmd.Dir = t.TempDir()
-			out, err := cmd.CombinedOutput()
-			if err != nil || os.Getenv("SALLYPORT_TEST_CONFORMANCE_SHOW") != "" {
+			out, err := peers.Suite(t, append([]string{"server", "--url", s.URL + "/mcp", "--expected-failures", known}, args...)...).CombinedOutput()
+			if err != nil || os.Getenv(mcptest.Variable+"_SHOW") != "" {
 				t.Logf("%s", out)
 			}
 			if err != nil {

@@ -3,6 +3,7 @@ package mcpgateway
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/intent"
@@ -20,10 +21,13 @@ func (c *call) outcome(it intent.Intent) ([]byte, error) {
 	}
 	s, text := said{Executed: no, ID: it.ID, State: string(it.State), Why: it.Why}, ""
 	why := func(what string) string {
-		if it.Why != "" {
-			return "NOT EXECUTED. " + what + ": " + it.Why
+		switch {
+		case it.Why == "":
+			return "NOT EXECUTED. " + what + "."
+		case len(it.Why) >= len(what) && strings.EqualFold(it.Why[:len(what)], what): // the reason says so itself
+			return "NOT EXECUTED. " + what + it.Why[len(what):]
 		}
-		return "NOT EXECUTED. " + what + "."
+		return "NOT EXECUTED. " + what + ": " + it.Why
 	}
 	switch it.State {
 	case intent.Committed:

@@ -190,8 +190,12 @@ func isNow(x *row, p gate.Proposed) bool {
 
 func (t *Tx) propose(p gate.Proposed) error {
 	i := p.Intent
+	before, err := t.calls(i.Tenant, i.Run)
+	if err != nil {
+		return err
+	}
 	if !p.Own {
-		if err := t.withinLimits(p); err != nil {
+		if err := t.withinLimits(p, before); err != nil {
 			return err
 		}
 		if err := t.roomFor(i.Tenant, p.Quotas, countParked); err != nil {
@@ -212,7 +216,7 @@ func (t *Tx) propose(p gate.Proposed) error {
 			return err
 		}
 	}
-	if _, err := t.insert(tbIntent, cols{"tenant": i.Tenant, "id": i.ID, "run": i.Run, "state": i.State, "revision": i.Revision, "connection": i.Connection,
+	if _, err := t.insert(tbIntent, cols{"tenant": i.Tenant, "id": i.ID, "run": i.Run, "ordinal": before + 1, "state": i.State, "revision": i.Revision, "connection": i.Connection,
 		"tool": i.Tool, "effect": i.Effect, "args_digest": p.ArgsDigest, "edited_digest": p.ArgsDigest, "key": nullText(i.Key), "body": body, "why": i.Why, "result": nil, "fence": fence,
 		"claimant": p.Claimant, "sent_at": 0, "resent": 0, "created_at": i.CreatedAt, "updated_at": i.CreatedAt}); err != nil {
 		return err
@@ -225,22 +229,31 @@ func (t *Tx) propose(p gate.Proposed) error {
 	return t.follow(i.Tenant, i.Run, commit.Step{Events: p.Events, Observe: p.Observe, Outbox: p.Outbox})
 }
 
+// calls is how many Intents a Run has had. What that costs does not grow with them.
+func (t *Tx) calls(tenant ident.Tenant, run string) (n int, err error) {
+	err = t.QueryRow(`SELECT coalesce(max(ordinal), 0) FROM intent WHERE tenant = $1 AND run = $2`, tenant, run).Scan(&n)
+	return n, storeErr("counting intents", err)
+}
+
 // withinLimits counts against the Run's limits what is about to be stored.
-func (t *Tx) withinLimits(p gate.Proposed) error {
+func (t *Tx) withinLimits(p gate.Proposed, calls int) error {
 	i := p.Intent
 	if err := t.runOpen(i.Tenant, i.Run); err != nil {
 		return err
 	}
-	var calls, parked int
-	if err := t.QueryRow(`SELECT count(*), count(*) FILTER (WHERE state = 'PARKED') FROM intent WHERE tenant = $1 AND run = $2`, i.Tenant, i.Run).Scan(&calls, &parked); err != nil {
-		return storeErr("counting intents", err)
-	}
-	switch {
-	case calls >= p.MaxCalls:
+	if calls >= p.MaxCalls {
 		return fault.Newf(fault.Limit, "the Run has reached its limit of %d calls", p.MaxCalls)
-	case i.State == intent.Parked && parked >= p.MaxParked:
-		return fault.Newf(fault.Limit, "%d actions of this Run wait for a Decision already", parked)
-	case !p.Turn:
+	}
+	if i.State == intent.Parked {
+		var parked int
+		if err := t.QueryRow(`SELECT count(*) FROM intent WHERE tenant = $1 AND run = $2 AND state = 'PARKED'`, i.Tenant, i.Run).Scan(&parked); err != nil {
+			return storeErr("counting what waits", err)
+		}
+		if parked >= p.MaxParked {
+			return fault.Newf(fault.Limit, "%d actions of this Run wait for a Decision already", parked)
+		}
+	}
+	if !p.Turn {
 		return nil
 	}
 	run, err := t.reader().byKey(tbRun, i.Tenant, i.Run)

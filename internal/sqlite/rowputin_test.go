@@ -42,7 +42,7 @@ func TestAValueOfAnotherTypeIsNotNull(t *testing.T) {
 	c.running("run_1")
 	for _, q := range []string{
 		`ALTER TABLE run RENAME TO was`,
-		`CREATE TABLE run (tenant, id, mission, starter, starter_name, via, worker, source, input, salt, state, verdict, summary, segment, turns, tokens_in, tokens_out,
+		`CREATE TABLE run (tenant, id, mission, starter, starter_name, via, worker, auth, source, input, salt, state, verdict, summary, segment, turns, tokens_in, tokens_out,
 			cost_usd, incidents, refusals, rests, start_key DATETIME, created_at, ended_at, erased_at, mac)`,
 		`INSERT INTO run SELECT * FROM was`, `UPDATE run SET start_key = '2026-01-05 09:00:00'`,
 	} {

@@ -63,7 +63,7 @@ var (
 		of: func(r *row) string { return startOf(r.text("mission"), r.text("starter"), r.text("start_key")) }})
 
 	tbIntent = define(8, table{name: "intent", keys: 2,
-		columns: []string{"tenant", "id", "run", "state", "revision", "connection", "tool", "effect", "args_digest", "edited_digest", "key", "body", "why", "result",
+		columns: []string{"tenant", "id", "run", "ordinal", "state", "revision", "connection", "tool", "effect", "args_digest", "edited_digest", "key", "body", "why", "result",
 			"fence", "claimant", "sent_at", "resent", "created_at", "updated_at"},
 		live: func(r *row) bool { return r.state("state").Open() }, liveSQL: "state IN (" + openStates + ")",
 		of: func(r *row) string { return r.text("run") }})

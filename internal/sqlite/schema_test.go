@@ -134,7 +134,7 @@ func TestAnOldRowThatIsPutInTwiceIsRefused(t *testing.T) {
 		},
 		"a table that takes one tenant's name for another's": {
 			`ALTER TABLE intent RENAME TO was`,
-			`CREATE TABLE intent (tenant TEXT COLLATE NOCASE, id, run, state, revision, connection, tool, effect, args_digest, edited_digest, key, body, why, result, fence, claimant, sent_at, resent, created_at, updated_at, mac)`,
+			`CREATE TABLE intent (tenant TEXT COLLATE NOCASE, id, run, ordinal, state, revision, connection, tool, effect, args_digest, edited_digest, key, body, why, result, fence, claimant, sent_at, resent, created_at, updated_at, mac)`,
 			`INSERT INTO intent SELECT * FROM temp.kept`, `INSERT INTO intent SELECT * FROM temp.kept`,
 			`UPDATE intent SET tenant = 'ACME' WHERE rowid = 2`,
 			`DROP TABLE was`,

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -16,25 +15,12 @@ import (
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/connector/dial"
 	"sallyport.dev/internal/connector/mcp"
+	"sallyport.dev/internal/mcptest"
 	"sallyport.dev/internal/resource"
 )
 
 // driven is set in the processes that the suite starts.
 const driven = "SALLYPORT_CONFORMANCE_DRIVER"
-
-// modules is the directory with node_modules, where the suite is installed.
-func modules(t *testing.T) string {
-	dir := os.Getenv("SALLYPORT_TEST_CONFORMANCE")
-	if dir == "" {
-		t.Skip("SALLYPORT_TEST_CONFORMANCE does not name a directory with node_modules")
-	}
-	return dir
-}
-
-func node(dir string) []string {
-	bin := filepath.Join(dir, "node_modules")
-	return append(os.Environ(), "PATH="+filepath.Join(bin, "node", "bin")+":"+filepath.Join(bin, ".bin")+":"+os.Getenv("PATH"))
-}
 
 // The suite starts this test's own program once for each scenario, which does what
 // the product does: it asks for the list, pins it, and calls.
@@ -43,16 +29,16 @@ func TestConformanceClient(t *testing.T) {
 		drive(t, flag.Arg(0))
 		return
 	}
-	dir := modules(t)
+	peers := mcptest.Installed(t)
 	expected, err := filepath.Abs("testdata/expected-failures.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, revision := range []string{"2026-07-28", "2025-11-25"} {
 		t.Run(revision, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "node_modules", ".bin", "conformance"), "client", "--requirements", revision,
-				"--expected-failures", expected, "--command", os.Args[0]+" -test.run=^TestConformanceClient$ -test.v", "-o", t.TempDir())
-			cmd.Env = append(node(dir), driven+"=1")
+			cmd := peers.Suite(t, "client", "--requirements", revision, "--expected-failures", expected,
+				"--command", os.Args[0]+" -test.run=^TestConformanceClient$ -test.v", "-o", t.TempDir())
+			cmd.Env = append(cmd.Env, driven+"=1")
 			out, err := cmd.CombinedOutput()
 			t.Logf("%s", tail(out, 6000))
 			if err != nil {

@@ -3,63 +3,17 @@ package mcp_test
 import (
 	"encoding/json"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/mcptest"
 	"sallyport.dev/internal/resource"
 )
 
-// real starts a server of somebody else's, and waits until it listens.
-func real(t *testing.T, env []string, command string, args ...string) *client {
-	t.Helper()
-	dir := modules(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for i, a := range args {
-		args[i] = strings.ReplaceAll(a, "PORT", port)
-	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "node_modules", ".bin", command), args...)
-	cmd.Env = append(append(os.Environ(), "PORT="+port), env...)
-	if command != "dbhub" { // its database is built for the machine's own Node
-		cmd.Env = append(append(node(dir), "PORT="+port), env...)
-	}
-	cmd.WaitDelay = time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	c := newClient(t, "http://127.0.0.1:"+port+"/mcp")
-	for end := time.Now().Add(60 * time.Second); ; {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			_ = conn.Close()
-			return c
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%s does not listen: %v", command, err)
-		}
-		<-time.After(50 * time.Millisecond)
-	}
-}
-
 func TestARealServerThatShowsItsEnvironment(t *testing.T) {
 	const canary = "cnry-everything-4f81Kq0ZxW"
-	c := real(t, []string{"CANARY=" + canary}, "mcp-server-everything", "streamableHttp")
+	c := newClient(t, mcptest.Installed(t).Everything(t, "CANARY="+canary))
 	c.pin(c.pull())
 	if a := c.call("echo", `{"message":"hi"}`); a.Outcome != connector.Done || !strings.Contains(string(a.Body), "hi") {
 		t.Fatalf("%+v %s", a, a.Body)
@@ -90,7 +44,7 @@ func TestARealServerThatShowsItsEnvironment(t *testing.T) {
 }
 
 func TestARealServerThatWrites(t *testing.T) {
-	c := real(t, nil, "dbhub", "--demo", "--transport", "http", "--port", "PORT")
+	c := newClient(t, mcptest.Installed(t).DBHub(t))
 	c.pin(c.pull())
 	c.in.MCP.Tools = nil
 	c.build()

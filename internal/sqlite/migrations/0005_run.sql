@@ -40,6 +40,7 @@ CREATE TABLE intent (
 	tenant TEXT NOT NULL,
 	id TEXT NOT NULL,
 	run TEXT NOT NULL,
+	ordinal INTEGER NOT NULL,       -- its place among the Run's, from 1
 	state TEXT NOT NULL,
 	revision INTEGER NOT NULL,
 	connection TEXT NOT NULL,
@@ -82,6 +83,8 @@ CREATE TABLE record_key (
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE UNIQUE INDEX intent_key ON intent (tenant, run, key) WHERE key IS NOT NULL;
+CREATE INDEX intent_ordinal ON intent (tenant, run, ordinal);
+CREATE INDEX intent_parked ON intent (tenant, run) WHERE state = 'PARKED';
 CREATE INDEX intent_same ON intent (tenant, run, connection, tool);
 CREATE INDEX intent_open ON intent (state) WHERE state IN ('APPROVED', 'CLAIMED', 'SENDING', 'UNKNOWN', 'NEEDS_HUMAN');
 

@@ -4,44 +4,20 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"sallyport.dev/internal/mcptest"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/vault/proccred"
 )
 
-// node gives a real server's Stdio. SALLYPORT_TEST_CONFORMANCE is the directory of
-// node modules in which the official servers are installed, the one above, or its
-// .bin.
+// node gives a real server's Stdio.
 func node(t *testing.T, server string, args ...string) *resource.Stdio {
 	t.Helper()
-	modules := os.Getenv("SALLYPORT_TEST_CONFORMANCE")
-	if modules == "" {
-		t.Skip("SALLYPORT_TEST_CONFORMANCE does not name the node modules of the real servers")
-	}
-	for _, at := range []string{modules, filepath.Join(modules, "node_modules"), filepath.Dir(modules)} {
-		if _, err := os.Stat(filepath.Join(at, "@modelcontextprotocol", server)); err == nil {
-			modules = at
-			break
-		}
-	}
-	found, err := filepath.Glob(filepath.Join(modules, "node*", "bin", "node"))
-	if err != nil || len(found) == 0 {
-		path, err := exec.LookPath("node")
-		if err != nil {
-			t.Fatal(err)
-		}
-		found = []string{path}
-	}
-	program, err := filepath.EvalSymlinks(found[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	script := filepath.Join(modules, "@modelcontextprotocol", server, "dist", "index.js")
-	return &resource.Stdio{Command: append([]string{program, script}, args...), Read: []string{modules}}
+	peers := mcptest.Installed(t)
+	return &resource.Stdio{Command: append([]string{peers.Node(t), peers.Script(server)}, args...), Read: []string{peers.Modules()}}
 }
 
 // client is what a client of the era 2025-11-25 does first.
