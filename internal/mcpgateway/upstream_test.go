@@ -2,6 +2,7 @@ package mcpgateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -169,6 +170,21 @@ func TestAFaultOfOursLeavesOpenWhetherAWriteWasDone(t *testing.T) {
 	}
 	if a := callTool(t, url, "run-a", "crm__get", `{"id":"1"}`); !strings.HasPrefix(a.text(), "NOT EXECUTED. something went wrong here") {
 		t.Errorf("a read: %s", a.last().Result)
+	}
+}
+
+// Attack: a server answers with its credential as two keys of one object, or in place
+// of its braces, so that what it did seems to have failed.
+func TestAnAnswerThatScrubbingBrokeIsToldAsWhatItIs(t *testing.T) {
+	for _, body := range []string{`{"content":[],"structuredContent":{"[secret:x]":1,"[secret:x]":2}}`, `"{[secret:x]}"`, `{"content":"[secret:x]"}`} {
+		d := company()
+		d.act["create"] = func(it *intent.Intent) {
+			it.State, it.Result = intent.Committed, &intent.Result{State: intent.Committed, ContentType: intent.MCPResult, Body: json.RawMessage(body)}
+		}
+		a := callTool(t, door(t, d), "run-a", "erp__create", create)
+		if a.code() != 0 || !strings.Contains(a.text(), "[secret:x]") || a.field("isError") != nil {
+			t.Errorf("%s: %s %+v", body, a.last().Result, a.last().Error)
+		}
 	}
 }
 
