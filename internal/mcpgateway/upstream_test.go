@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -235,4 +236,57 @@ func TestOneCallerDoesNotTakeAllOfTheDoor(t *testing.T) {
 	if a := callTool(t, url, "run-b", "crm__get", `{"id":"1"}`); a.field("structuredContent", "id") != "1" {
 		t.Errorf("another caller's: %+v", a.last())
 	}
+}
+
+// Attack: one token holds as many of the largest messages open as the door takes.
+func TestOneCallerDoesNotFillTheMemoryWithWhatItWaitsFor(t *testing.T) {
+	d := company()
+	times := quick
+	times.Listen = time.Minute
+	url := serve(t, mcpgateway.New(config(d, times))).URL + "/mcp"
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	body, headers := request("1", "subscriptions/listen", `{"notifications":{}}`, "")
+	body += strings.Repeat(" ", 4<<20)
+	begun := make(chan int, 20)
+	for i := range 20 {
+		go func() {
+			var r io.Reader = strings.NewReader(body)
+			if i%2 == 0 {
+				r = io.MultiReader(r) // its length is not said
+			}
+			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, url, r)
+			req.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer run-a"}}
+			for i := 0; i+1 < len(headers); i += 2 {
+				req.Header.Set(headers[i], headers[i+1])
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				begun <- http.StatusTooManyRequests // it was refused before it was read
+				return
+			}
+			begun <- resp.StatusCode
+			<-ctx.Done()
+			_ = resp.Body.Close()
+		}()
+	}
+	held := 0
+	for range 20 {
+		if <-begun == http.StatusOK {
+			held++
+		}
+	}
+	if held == 0 || held > 8 {
+		t.Errorf("%d messages of 4 MiB are held for one caller", held)
+	}
+	if a := callTool(t, url, "run-b", "crm__get", `{"id":"1"}`); a.field("structuredContent", "id") != "1" {
+		t.Errorf("another caller's: %+v", a.last())
+	}
+	end()
+	for range 1000 { // what has ended makes room
+		if a, err := trySend(t.Context(), url, "run-a", body, "MCP-Protocol-Version", "x"); err == nil && a.status != http.StatusTooManyRequests {
+			return
+		}
+	}
+	t.Error("there is no room afterwards")
 }
