@@ -31,6 +31,8 @@ type operation struct {
 	pin      string          // of it
 	params   []param
 	definite bool // an error that a write ends with means that nothing was applied
+	// checksResults says that the server may refuse a result after the tool has run.
+	checksResults bool
 }
 
 // own are the Tools that read a server's resources and prompts.
@@ -106,7 +108,7 @@ func (k *Kind) operation(raw json.RawMessage, rules map[string]resource.ToolRule
 	if err != nil {
 		return nil, err
 	}
-	op := &operation{method: methodCall, name: d.Name, def: raw, pin: Pin(raw), params: params,
+	op := &operation{method: methodCall, name: d.Name, def: raw, pin: Pin(raw), params: params, checksResults: len(d.OutputSchema) > 0,
 		tool: connector.Tool{Name: name, Title: d.Title, Description: d.Description, Schema: closed, Effect: resource.Write}}
 	return op, k.finish(op, rules[name])
 }
