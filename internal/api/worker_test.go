@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"sallyport.dev/internal/api"
+	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/intent"
@@ -227,5 +228,49 @@ func TestAWorkersActionWaitsAndIsTakenBack(t *testing.T) {
 	o.call(s.Token, "GET", path+"/pending", nil, 200, &pending)
 	if len(pending.Intents) != 0 {
 		t.Errorf("pending %+v", pending)
+	}
+}
+
+// Attack: an admin who is an approver too mints a token of somebody else's Worker, has
+// it propose, and approves that; also after the token was revoked.
+func TestWhoHadAWorkersTokenInHandDoesNotDecideOnWhatItDoes(t *testing.T) {
+	o := open(t, "requester", "admin")
+	o.employ()
+	o.enlist("both", ident.Approver, ident.Admin)
+	o.enlist("cfo", ident.Approver)
+	w, err := o.app.World(tenant)
+	o.must(err)
+	m, _ := w.Catalog.Mission("order")
+	asking := *m
+	asking.Decisions = []resource.DecisionRule{{Connection: "erp", Team: "money"}}
+	_, err = o.app.Apply(t.Context(), system, []resource.Resource{&asking,
+		&resource.Team{Head: resource.Head{APIVersion: resource.APIVersion, Kind: resource.KindTeam, Name: "money"}, Members: []string{"both", "cfo"}}}, false, false)
+	o.must(err)
+	o.plus.Add(int64(time.Minute))
+	minted := o.minted("both", "night")
+	var s api.Started
+	o.call(minted.Secret, "POST", "/v1/missions/order/runs", "{}", 201, &s)
+	o.call(s.Token, "POST", "/v1/runs/"+s.Run.ID+"/intents", map[string]any{"connection": "erp", "tool": "create", "reason": "it is new"}, 202, nil)
+	var q api.Queue
+	o.call(o.as("admin"), "GET", "/v1/decisions?run="+s.Run.ID, nil, 200, &q)
+	decide := func(who string) string {
+		d := q.Items[0].Decision
+		body := map[string]any{"verdict": "approve", "digest": d.Digest, "password": password(who), "code": o.code(who)}
+		resp := o.do(o.as(who), "POST", "/v1/decisions/"+d.ID, body)
+		if resp.Code < 300 {
+			return ""
+		}
+		return problem(t, resp).Code
+	}
+	for _, when := range []string{"with the token in hand", "with it revoked"} {
+		if code := decide("both"); code != string(decision.OwnApproval) {
+			t.Fatalf("%s: the verdict is answered with %q", when, code)
+		}
+		if when == "with the token in hand" {
+			o.call(o.as("both"), "POST", "/v1/workers/night/tokens/"+minted.Token.ID+"/revoke", nil, 204, nil)
+		}
+	}
+	if code := decide("cfo"); code != "" {
+		t.Errorf("somebody else's verdict is answered with %q", code)
 	}
 }

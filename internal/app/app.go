@@ -371,7 +371,9 @@ func (a *App) Parties(ctx context.Context, i intent.Intent) (decision.Parties, e
 	}
 	p := decision.Parties{Starter: i.Starter, Worker: "run:" + i.Run, AllowSelfApproval: m.AllowSelfApproval}
 	if name := ident.WorkerName(i.Starter); name != "" { // nobody decides while nobody knows who answers for it
-		_, p.Owner, err = a.Directory.Standing(ctx, i.Tenant, name)
+		if _, p.Owner, err = a.Directory.Standing(ctx, i.Tenant, name); err == nil {
+			p.Delegates, err = a.minters(ctx, i, name)
+		}
 	}
 	return p, err
 }

@@ -6,9 +6,12 @@ import (
 	"strings"
 	"time"
 
+	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/catalog"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/issuer"
 	"sallyport.dev/internal/resource"
 )
@@ -97,6 +100,28 @@ func (a *App) checkOwners(ctx context.Context, t ident.Tenant, in []resource.Res
 		}
 	}
 	return nil
+}
+
+// minters are who had a token of an outside Worker in hand that was good when an Intent
+// was made: it is shown to who mints it, and who has it is the Worker. The audit log
+// knows also of a token that was revoked since.
+func (a *App) minters(ctx context.Context, i intent.Intent, worker string) (out []string, err error) {
+	for from := int64(0); ; {
+		rows, err := a.store.Audit().List(ctx, i.Tenant, audit.Filter{Type: audit.WorkerTokenMinted}, from, 500)
+		if err != nil || len(rows) == 0 {
+			return out, fault.Wrap(fault.Unavailable, "looking for who has the Worker's tokens", err)
+		}
+		for _, row := range rows {
+			e, err := audit.ParseEntry(row.Entry)
+			if err != nil {
+				return nil, fault.New(fault.Unavailable, "who has the Worker's tokens can't be read in the audit log")
+			}
+			if e.Fields["worker"] == worker && e.At.Add(identity.MaxWorkerToken).After(i.CreatedAt) {
+				out = append(out, e.Actor)
+			}
+			from = row.Index + 1
+		}
+	}
 }
 
 // warnWorker says that no token of a Worker's issuer can be for this server.

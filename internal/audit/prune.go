@@ -236,3 +236,49 @@ func rowOf(index int64, b []byte) Row {
 
 // Leaf is the hash of an entry in the tree.
 func Leaf(entry []byte) tlog.Hash { return tlog.RecordHash(entry) }
+
+// SignedLeaves gives the hashes of entries of a log, each of them one that its head's
+// checkpoint is about, by the stored hashes of the tree; [ErrDiverged] where they are
+// not. Who calls it knows that the head is the log's.
+func SignedLeaves(h Head, stored tlog.HashReader, entries []int64) ([]tlog.Hash, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	c, err := unsignedCheckpoint(h.Checkpoint)
+	if err != nil || c.Size != h.Size {
+		return nil, ErrDiverged
+	}
+	at := make([]int64, len(entries))
+	for i, e := range entries {
+		if e < 0 || e >= c.Size {
+			return nil, ErrDiverged
+		}
+		at[i] = tlog.StoredHashIndex(0, e)
+	}
+	out, err := tlog.TileHashReader(tlog.Tree{N: c.Size, Hash: c.Root}, storedTiles{stored}).ReadHashes(at)
+	if err != nil && fault.KindOf(err) != fault.Unavailable {
+		return nil, ErrDiverged
+	}
+	return out, err
+}
+
+// storedTiles makes tiles of stored hashes.
+type storedTiles struct{ stored tlog.HashReader }
+
+// Height is that of a tile.
+func (storedTiles) Height() int { return tileHeight }
+
+// ReadTiles makes them.
+func (s storedTiles) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	out := make([][]byte, len(tiles))
+	for i, t := range tiles {
+		var err error
+		if out[i], err = tlog.ReadTileData(t, s.stored); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// SaveTiles keeps nothing: they are stored already.
+func (storedTiles) SaveTiles([]tlog.Tile, [][]byte) {}

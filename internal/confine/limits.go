@@ -22,13 +22,13 @@ func limit(s Spec) error {
 		most  int64
 		words string
 	}{
-		{unix.RLIMIT_CORE, 0, "core files"},
+		{unix.RLIMIT_CORE, 1, "core files"},
 		{unix.RLIMIT_DATA, s.Memory, "memory"},
 		{unix.RLIMIT_NPROC, processes, "processes"},
 		{unix.RLIMIT_NOFILE, int64(s.OpenFiles), "open files"},
 		{unix.RLIMIT_FSIZE, s.FileSize, "the size of files"},
 	} {
-		if l.most == 0 && l.what != unix.RLIMIT_CORE {
+		if l.most == 0 {
 			continue
 		}
 		if err := lower(l.what, uint64(l.most)); err != nil {

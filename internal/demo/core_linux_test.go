@@ -49,7 +49,7 @@ func writesCores(t *testing.T) bool {
 	return err == nil && len(left) > 0
 }
 
-var noCores = regexp.MustCompile(`(?m)^Max core file size +0 +0 `)
+var noCores = regexp.MustCompile(`(?m)^Max core file size +1 +1 `)
 
 // TestLeakAServerThatIsKilledLeavesNoSecret kills the real program while a call is
 // in flight, in the ways in which programs leave dumps: it leaves no core file, and

@@ -256,7 +256,7 @@ func (g *Gate) Observe(ctx context.Context, who ident.Principal, kind explain.Ki
 		return err
 	}
 	if !slices.Contains(explain.WorkerKinds, kind) {
-		return fault.Newf(fault.Invalid, "a Worker can't record an observation of the kind %q", fault.Quote(string(kind)))
+		return fault.New(fault.Invalid, "a Worker can't record an observation of this kind") // its word is not repeated: nothing has searched it
 	}
 	if err := g.metered(ctx, r); err != nil {
 		return err
@@ -282,6 +282,10 @@ func ofRun(r intent.Run) *candidate {
 	return &candidate{run: r, it: intent.Intent{Tenant: r.Tenant, Run: r.ID, Mission: r.Mission}}
 }
 
+// errNoIntent does not repeat the id: a door scrubs what it answers, and so would say
+// which of a Worker's guesses is a Secret.
+var errNoIntent = fault.New(fault.NotFound, "this Run has no such intent")
+
 // Lookup gives the caller's own Run one of its Intents.
 func (g *Gate) Lookup(ctx context.Context, who ident.Principal, id string) (intent.Intent, error) {
 	r, err := g.run(ctx, who)
@@ -290,7 +294,7 @@ func (g *Gate) Lookup(ctx context.Context, who ident.Principal, id string) (inte
 	}
 	it, err := g.Intents.Intent(ctx, who.Tenant, id)
 	if err != nil || it.Run != r.ID {
-		return intent.Intent{}, fault.Newf(fault.NotFound, "this Run has no intent %q", fault.Quote(id))
+		return intent.Intent{}, errNoIntent
 	}
 	return it, nil
 }

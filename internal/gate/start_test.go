@@ -179,6 +179,11 @@ func TestAWorkerSeesItsOwnRunAlone(t *testing.T) {
 	w.wantKind(err, fault.NotFound)
 	_, err = w.Lookup(t.Context(), mine, "int_x")
 	w.wantKind(err, fault.NotFound)
+	said := w.Observe(t.Context(), mine, "int_x", "title", "text")
+	w.wantKind(said, fault.Invalid)
+	if strings.Contains(err.Error()+said.Error(), "int_x") { // scrubbed, it would say whether a guess is a Secret
+		t.Errorf("what nothing has searched comes back: %v, %v", err, said)
+	}
 	got, err := w.Lookup(t.Context(), other, it.ID)
 	if w.must(err); got.ID != it.ID {
 		t.Errorf("%+v", got)

@@ -198,6 +198,33 @@ func TestAConnectionThatBreaksIsTriedAgainUnlessARepetitionIsMeant(t *testing.T)
 	}
 }
 
+// A proxy before the server gives up while the server goes on.
+func TestWhatAProxyGaveUpIsNotRepeatedWhereARepetitionIsMeant(t *testing.T) {
+	for status, most := range map[int]int{http.StatusBadGateway: 1, http.StatusGatewayTimeout: 1, http.StatusInternalServerError: 1, http.StatusTooManyRequests: 2} {
+		var mu sync.Mutex
+		tries := map[string]int{}
+		s := &server{do: func(w http.ResponseWriter, _ *http.Request, m jsonrpc.Message) {
+			mu.Lock()
+			defer mu.Unlock()
+			if tries[m.ID.String()]++; tries[m.ID.String()] == 1 {
+				w.WriteHeader(status)
+				return
+			}
+			result(w, m, "done")
+		}}
+		srv := httptest.NewServer(s)
+		t.Cleanup(srv.Close)
+		c := bridge(t, srv.URL+"/mcp")
+		c.ask(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"erp__create","arguments":{}}}`)
+		c.ask(`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"erp__create","arguments":{"sallyport_repeat":true}}}`)
+		mu.Lock()
+		if tries["1"] != 2 || tries["2"] != most {
+			t.Errorf("%d: tried %v", status, tries)
+		}
+		mu.Unlock()
+	}
+}
+
 func TestATokenThatIsNotTakenIsSaidWithoutIt(t *testing.T) {
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, r.Header.Get("Authorization"), http.StatusUnauthorized)

@@ -147,8 +147,8 @@ func (b *bridge) answer(m jsonrpc.Message, used string, resp *http.Response) err
 		return fault.New(fault.Unauthenticated, "the server does not take the token").WithHint("it was revoked or has expired, or its Run has ended")
 	case code == http.StatusNotFound && used != "":
 		return errNoSession
-	case code == http.StatusTooManyRequests || code >= 500:
-		return &lost{why: "the server does not answer now (status " + strconv.Itoa(code) + ")"}
+	case code == http.StatusTooManyRequests || code >= 500: // a proxy's may be about what the server goes on with
+		return &lost{arrived: code >= 500, why: "the server does not answer now (status " + strconv.Itoa(code) + ")"}
 	case code >= 300 && code < 400:
 		return fault.New(fault.Denied, "the server redirects, and the token goes to no other").WithHint("name the server by the URL that it redirects to")
 	case media == "text/event-stream":

@@ -85,9 +85,13 @@ func (c *call) refuse(status int, code int64, msg string) {
 	_, _ = c.w.Write(append(jsonrpc.AppendError(nil, jsonrpc.ID{}, jsonrpc.Error{Code: code, Message: msg}), '\n'))
 }
 
-// fail answers with an error.
+// fail answers with an error. Its data is ours, or the client's own words.
 func (c *call) fail(f *failure) {
-	c.deliver(jsonrpc.AppendError(nil, c.msg.ID, jsonrpc.Error{Code: f.code, Message: f.msg, Data: f.data}), c.statusOf(f))
+	c.deliver(jsonrpc.AppendString(nil, f.msg), c.statusOf(f), func(text []byte) []byte {
+		e := jsonrpc.Error{Code: f.code, Data: f.data}
+		_ = json.Unmarshal(text, &e.Message) // it went in as a string
+		return jsonrpc.AppendError(nil, c.msg.ID, e)
+	})
 }
 
 // statusOf is an error's status: the older revisions have 200 for what was a message.
@@ -101,26 +105,29 @@ func (c *call) statusOf(f *failure) int {
 
 // reply answers with a result, which is a JSON object.
 func (c *call) reply(result []byte) {
-	c.deliver(jsonrpc.AppendResult(nil, c.msg.ID, result), http.StatusOK)
+	c.deliver(result, http.StatusOK, func(b []byte) []byte { return jsonrpc.AppendResult(nil, c.msg.ID, b) })
 }
 
-// deliver sends the answer, as the last event where a stream was begun.
-func (c *call) deliver(b []byte, status int) {
-	clean, err := c.Clean(c.who.Tenant, b)
+// deliver scrubs what is ours, puts it into its message, and sends that, as the last
+// event where a stream was begun. What the client itself sent comes back in the message
+// as it was: which of its guesses is a Secret would show if that were scrubbed.
+func (c *call) deliver(ours []byte, status int, message func([]byte) []byte) {
+	clean, err := c.Clean(c.who.Tenant, ours)
+	b := message(clean)
 	if err != nil {
-		clean = jsonrpc.AppendError(nil, c.msg.ID, jsonrpc.Error{Code: jsonrpc.CodeInternal, Message: "the answer can't be shown: a Secret's value stands in what holds it together"})
+		b = jsonrpc.AppendError(nil, c.msg.ID, jsonrpc.Error{Code: jsonrpc.CodeInternal, Message: "the answer can't be shown: a Secret's value stands in what holds it together"})
 	}
 	if c.streaming {
-		c.event(clean)
+		c.event(b)
 		return
 	}
 	if status == http.StatusOK && !c.accepts("application/json") {
 		c.begin()
-		c.event(clean)
+		c.event(b)
 		return
 	}
 	c.writeWithin()
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.WriteHeader(status)
-	_, _ = c.w.Write(append(clean, '\n')) // the client is gone when this fails
+	_, _ = c.w.Write(append(b, '\n')) // the client is gone when this fails
 }

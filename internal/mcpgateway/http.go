@@ -34,8 +34,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	c.who = who
 	if !g.open.enter(key(who)) {
-		w.Header().Set("Retry-After", "1")
-		c.refuse(http.StatusTooManyRequests, jsonrpc.CodeInvalidRequest, "too many requests of this caller are open")
+		c.tooMany()
 		return
 	}
 	defer g.open.leave(key(who))
@@ -48,6 +47,12 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "POST, DELETE")
 		c.refuse(http.StatusMethodNotAllowed, jsonrpc.CodeInvalidRequest, "send messages with POST")
 	}
+}
+
+// tooMany refuses one request more than a caller may have open.
+func (c *call) tooMany() {
+	c.w.Header().Set("Retry-After", "1")
+	c.refuse(http.StatusTooManyRequests, jsonrpc.CodeInvalidRequest, "too many requests of this caller are open, or too large ones")
 }
 
 // caller authenticates a request.
@@ -112,7 +117,18 @@ func (c *call) post() {
 		c.refuse(http.StatusNotAcceptable, jsonrpc.CodeInvalidRequest, "accept application/json and text/event-stream")
 		return
 	}
+	room := c.r.ContentLength
+	if room < 0 || room > maxMessage { // it is not said, or more than is read
+		room = maxMessage
+	}
+	if !c.open.add(key(c.who), load{bytes: room}) {
+		c.tooMany()
+		return
+	}
+	defer func() { c.open.add(key(c.who), load{bytes: -room}) }()
 	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxMessage))
+	c.open.add(key(c.who), load{bytes: int64(len(b)) - room}) // never more
+	room = int64(len(b))
 	if err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			c.refuse(http.StatusRequestEntityTooLarge, jsonrpc.CodeInvalidRequest, "the message is too large")

@@ -141,7 +141,7 @@ func New(c Config) *Gateway {
 	if c.Issuers == nil {
 		c.Issuers = func() []string { return nil }
 	}
-	g := &Gateway{Config: c, mux: http.NewServeMux(), sessions: sessions{all: map[string]*session{}}, open: open{n: map[string]int{}}}
+	g := &Gateway{Config: c, mux: http.NewServeMux(), sessions: sessions{all: map[string]*session{}}, open: open{n: map[string]load{}}}
 	g.mux.HandleFunc("/mcp", g.serve) // of every method: who uses a wrong one is told which there are
 	g.mux.HandleFunc("/mcp/{mission}", g.serve)
 	g.mux.HandleFunc("GET /.well-known/oauth-protected-resource", g.metadata)
@@ -161,32 +161,42 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // maxAtOnce is how many requests of one caller are served at once; agents send a
-// handful.
-const maxAtOnce = 256
+// handful. maxHeld is how many bytes of messages these have together: each is kept for
+// as long as its answer is waited for.
+const (
+	maxAtOnce = 256
+	maxHeld   = 32 << 20
+)
 
-// open counts the requests of each caller.
+// open counts the requests of each caller, and their bytes.
 type open struct {
 	mu sync.Mutex
-	n  map[string]int
+	n  map[string]load
+}
+
+type load struct {
+	requests int
+	bytes    int64
 }
 
 // enter counts one more, if there is room.
-func (o *open) enter(who string) bool {
+func (o *open) enter(who string) bool { return o.add(who, load{requests: 1}) }
+
+func (o *open) leave(who string) { o.add(who, load{requests: -1}) }
+
+// add counts more, if there is room, or less.
+func (o *open) add(who string, more load) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.n[who] >= maxAtOnce {
+	l := o.n[who]
+	l.requests, l.bytes = l.requests+more.requests, l.bytes+more.bytes
+	if more.requests > 0 && l.requests > maxAtOnce || more.bytes > 0 && l.bytes > maxHeld {
 		return false
 	}
-	o.n[who]++
-	return true
-}
-
-func (o *open) leave(who string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.n[who]--; o.n[who] <= 0 {
+	if o.n[who] = l; l == (load{}) {
 		delete(o.n, who)
 	}
+	return true
 }
 
 // key names a caller among those of all tenants.

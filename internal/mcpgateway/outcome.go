@@ -10,8 +10,7 @@ import (
 	"sallyport.dev/internal/wire/jsonrpc"
 )
 
-// outcome is the CallToolResult of an Intent. Internal: what the system answered is
-// none.
+// outcome is the CallToolResult of an Intent.
 func (c *call) outcome(it intent.Intent) ([]byte, error) {
 	if it.State.Open() {
 		return c.pending(it)
@@ -75,11 +74,13 @@ func (c *call) answered(it intent.Intent) ([]byte, error) {
 		extra = line("It failed: "+it.Why, extra)
 	}
 	if it.Result.ContentType == intent.MCPResult {
-		return passed(it.Result.Body, failed, extra, func(uri string) string { return c.Names.URI(it.Connection, uri) })
+		if b, err := passed(it.Result.Body, failed, extra, func(uri string) string { return c.Names.URI(it.Connection, uri) }); err == nil {
+			return b, nil
+		} // scrubbing broke what held it together: what is left of it is told, since it has happened
 	}
 	r := toolResult{IsError: failed, Content: []block{{"text", string(it.Result.Body)}}}
 	switch b := bytes.TrimSpace(it.Result.Body); {
-	case len(b) > 0 && b[0] == '{':
+	case len(b) > 0 && b[0] == '{' && it.Result.ContentType != intent.MCPResult:
 		r.Structured = json.RawMessage(b)
 	case len(b) > 0 && b[0] == '"':
 		var s string

@@ -88,7 +88,7 @@ func (c *call) await(args jsonrpc.Object) ([]byte, error) {
 		return c.refused(err, false)
 	}
 	if it, err = c.hold(it); err != nil {
-		return c.refused(err, true)
+		return c.lost(it, err)
 	}
 	return c.outcome(it)
 }

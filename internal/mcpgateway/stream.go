@@ -47,11 +47,18 @@ func (c *call) write(b []byte) {
 	_ = c.rc.Flush()
 }
 
-// notify sends a notification, scrubbed. What can't be shown is left out.
-func (c *call) notify(method string, params []byte) {
-	if b, err := c.Clean(c.who.Tenant, jsonrpc.AppendRequest(nil, jsonrpc.ID{}, method, params)); err == nil {
-		c.event(b)
+// notify sends a notification whose params, a JSON object, are scrubbed. What can't be
+// shown is left out. theirs is a member of the params that is the client's own; see
+// deliver.
+func (c *call) notify(method string, theirs, params []byte) {
+	clean, err := c.Clean(c.who.Tenant, params)
+	if err != nil || len(clean) == 0 || clean[0] != '{' {
+		return
 	}
+	if len(theirs) > 0 {
+		clean = append(append(append([]byte{'{'}, theirs...), ','), clean[1:]...)
+	}
+	c.event(jsonrpc.AppendRequest(nil, jsonrpc.ID{}, method, clean))
 }
 
 // beat is a sign of life while something is waited for: progress where the client
@@ -62,15 +69,13 @@ func (c *call) beat(what string) {
 	}
 	c.beats++
 	if c.progress != nil {
-		p := append([]byte(`{"progressToken":`), c.progress...)
-		p = append(p, `,"progress":`...)
-		p = strconv.AppendInt(p, int64(c.beats), 10)
-		p = append(p, `,"message":`...)
-		c.notify("notifications/progress", append(jsonrpc.AppendString(p, what), '}'))
+		p := strconv.AppendInt([]byte(`{"progress":`), int64(c.beats), 10)
+		p = append(jsonrpc.AppendString(append(p, `,"message":`...), what), '}')
+		c.notify("notifications/progress", append([]byte(`"progressToken":`), c.progress...), p)
 	}
 	if c.logs() {
 		p := []byte(`{"level":"info","logger":"sallyport","data":`)
-		c.notify("notifications/message", append(jsonrpc.AppendString(p, what), '}'))
+		c.notify("notifications/message", nil, append(jsonrpc.AppendString(p, what), '}'))
 	}
 	c.comment()
 }

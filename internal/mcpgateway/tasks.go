@@ -155,11 +155,12 @@ func (c *call) listen() ([]byte, error) {
 		}
 	}
 	c.begin()
-	agreed := []byte("{}")
+	agreed := map[string]any{}
 	if len(f.ids) > 0 {
-		agreed, _ = json.Marshal(map[string]any{"taskIds": f.ids}) // texts
+		agreed["taskIds"] = f.ids
 	}
-	c.notify("notifications/subscriptions/acknowledged", append(append(f.meta(`,"notifications":`), agreed...), '}'))
+	b, _ := json.Marshal(map[string]any{"notifications": agreed}) // texts
+	c.notify("notifications/subscriptions/acknowledged", f.meta(), b)
 	f.run()
 	return []byte("{}"), nil
 }
@@ -171,9 +172,9 @@ type follower struct {
 	last map[string]string // what was sent of each
 }
 
-// meta begins the params of what is sent.
-func (f follower) meta(then string) []byte {
-	return []byte(`{"_meta":{"io.modelcontextprotocol/subscriptionId":` + f.msg.ID.String() + `}` + then)
+// meta is the member of the params that says which stream it is.
+func (f follower) meta() []byte {
+	return []byte(`"_meta":{"io.modelcontextprotocol/subscriptionId":` + f.msg.ID.String() + `}`)
 }
 
 func (f follower) run() {
@@ -194,7 +195,7 @@ func (f follower) run() {
 			b, err := encode(f.detailed(it))
 			if err == nil && f.last[id] != string(b) {
 				f.last[id] = string(b)
-				f.notify("notifications/tasks", append(f.meta(","), b[1:]...))
+				f.notify("notifications/tasks", f.meta(), b)
 			}
 		}
 		select {
@@ -203,6 +204,9 @@ func (f follower) run() {
 		case <-changed:
 		case <-beats.C:
 			f.comment()
+		}
+		if f.still() != nil {
+			return
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (c *call) settle(it intent.Intent) ([]byte, error) {
 	}
 	it, err := c.hold(it)
 	if err != nil {
-		return c.refused(err, true)
+		return c.lost(it, err)
 	}
 	return c.outcome(it)
 }
@@ -131,8 +131,9 @@ type said struct {
 
 var no = new(bool)
 
-// refused is the answer to a proposal that was not taken. Only what nobody classified
-// leaves open whether a write was done.
+// refused is the answer to a proposal that was not taken. Whether a write was done is
+// open where nobody classified the error, where what became of it could not be recorded,
+// and where somebody else has it in hand.
 func (c *call) refused(err error, write bool) ([]byte, error) {
 	if c.r.Context().Err() != nil {
 		return nil, err
@@ -146,7 +147,7 @@ func (c *call) refused(err error, write bool) ([]byte, error) {
 			s.Executed, s.Next = nil, []string{"list_my_pending"}
 			text = "STATUS UNKNOWN. " + told(err) + ". Do not repeat it blindly: look with list_my_pending."
 		}
-	case kind == fault.Unknown:
+	case kind == fault.Unknown, write && (kind == fault.Unavailable || kind == fault.Conflict):
 		s.Executed, s.Next = nil, []string{"list_my_pending"}
 		text = "STATUS UNKNOWN. " + told(err)
 	case kind == fault.NotFound && !c.run.Valid(): // a Worker without a Run

@@ -2,7 +2,9 @@ package mcpgateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -172,6 +174,21 @@ func TestAFaultOfOursLeavesOpenWhetherAWriteWasDone(t *testing.T) {
 	}
 }
 
+// Attack: a server answers with its credential as two keys of one object, or in place
+// of its braces, so that what it did seems to have failed.
+func TestAnAnswerThatScrubbingBrokeIsToldAsWhatItIs(t *testing.T) {
+	for _, body := range []string{`{"content":[],"structuredContent":{"[secret:x]":1,"[secret:x]":2}}`, `"{[secret:x]}"`, `{"content":"[secret:x]"}`} {
+		d := company()
+		d.act["create"] = func(it *intent.Intent) {
+			it.State, it.Result = intent.Committed, &intent.Result{State: intent.Committed, ContentType: intent.MCPResult, Body: json.RawMessage(body)}
+		}
+		a := callTool(t, door(t, d), "run-a", "erp__create", create)
+		if a.code() != 0 || !strings.Contains(a.text(), "[secret:x]") || a.field("isError") != nil {
+			t.Errorf("%s: %s %+v", body, a.last().Result, a.last().Error)
+		}
+	}
+}
+
 func TestAnAnswerThatCantBeScrubbedIsNotSent(t *testing.T) {
 	c := config(company(), quick)
 	c.Clean = func(_ ident.Tenant, b []byte) ([]byte, error) {
@@ -219,4 +236,57 @@ func TestOneCallerDoesNotTakeAllOfTheDoor(t *testing.T) {
 	if a := callTool(t, url, "run-b", "crm__get", `{"id":"1"}`); a.field("structuredContent", "id") != "1" {
 		t.Errorf("another caller's: %+v", a.last())
 	}
+}
+
+// Attack: one token holds as many of the largest messages open as the door takes.
+func TestOneCallerDoesNotFillTheMemoryWithWhatItWaitsFor(t *testing.T) {
+	d := company()
+	times := quick
+	times.Listen = time.Minute
+	url := serve(t, mcpgateway.New(config(d, times))).URL + "/mcp"
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	body, headers := request("1", "subscriptions/listen", `{"notifications":{}}`, "")
+	body += strings.Repeat(" ", 4<<20)
+	begun := make(chan int, 20)
+	for i := range 20 {
+		go func() {
+			var r io.Reader = strings.NewReader(body)
+			if i%2 == 0 {
+				r = io.MultiReader(r) // its length is not said
+			}
+			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, url, r)
+			req.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer run-a"}}
+			for i := 0; i+1 < len(headers); i += 2 {
+				req.Header.Set(headers[i], headers[i+1])
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				begun <- http.StatusTooManyRequests // it was refused before it was read
+				return
+			}
+			begun <- resp.StatusCode
+			<-ctx.Done()
+			_ = resp.Body.Close()
+		}()
+	}
+	held := 0
+	for range 20 {
+		if <-begun == http.StatusOK {
+			held++
+		}
+	}
+	if held == 0 || held > 8 {
+		t.Errorf("%d messages of 4 MiB are held for one caller", held)
+	}
+	if a := callTool(t, url, "run-b", "crm__get", `{"id":"1"}`); a.field("structuredContent", "id") != "1" {
+		t.Errorf("another caller's: %+v", a.last())
+	}
+	end()
+	for range 1000 { // what has ended makes room
+		if a, err := trySend(t.Context(), url, "run-a", body, "MCP-Protocol-Version", "x"); err == nil && a.status != http.StatusTooManyRequests {
+			return
+		}
+	}
+	t.Error("there is no room afterwards")
 }

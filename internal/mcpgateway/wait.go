@@ -3,6 +3,7 @@ package mcpgateway
 import (
 	"time"
 
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/intent"
 )
 
@@ -51,7 +52,34 @@ func (c *call) hold(it intent.Intent) (intent.Intent, error) {
 		case <-changed:
 		case <-looks.C:
 		}
+		if err := c.still(); err != nil {
+			return it, err
+		}
 	}
+}
+
+// still says that the caller is who it was when the request began: a token that was
+// revoked, or is over, is told nothing more.
+func (c *call) still() error {
+	who, err := c.caller(c.r)
+	if err == nil && key(who) != key(c.who) {
+		err = fault.New(fault.Unauthenticated, "the token is somebody else's now")
+	}
+	return err
+}
+
+// lost is the answer when an Intent can't be looked at any more. Since the last look it
+// may have been decided and sent: to call it not executed would invite a second write.
+func (c *call) lost(it intent.Intent, err error) ([]byte, error) {
+	if c.r.Context().Err() != nil {
+		return nil, err
+	}
+	if fault.Is(err, fault.Internal) {
+		c.logged(err)
+	}
+	s := said{Status: "unknown", ID: it.ID, Why: told(err), Next: []string{"await_decision", "list_my_pending"}}
+	text := "STATUS UNKNOWN. " + told(err) + ". The decision's id is " + it.ID + ". Do not do it again by other means: find out with await_decision, or ask a person."
+	return encode(toolResult{Content: []block{{"text", text}}, Structured: s, IsError: true})
 }
 
 // status says in a line what an open Intent waits for.

@@ -50,7 +50,7 @@ func (s *Store) PruneRegardless(ctx context.Context, p Prune) error {
 			return err
 		}
 		end := head.Size - head.Size%audit.PruneUnit
-		entries, err := t.toPrune(p.Tenant, audit.Pruned{Index: -1}, end)
+		entries, err := t.toPrune(p.Tenant, audit.Pruned{Index: -1}, end, head)
 		if err != nil {
 			return err
 		}

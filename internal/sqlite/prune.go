@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -60,7 +61,7 @@ func (t *Tx) prune(p Prune) (PrunedTo, error) {
 		return PrunedTo{}, err
 	}
 	end := min(p.Below, head.Size, last.Minimum+pruneStep)
-	entries, err := t.toPrune(p.Tenant, last, end)
+	entries, err := t.toPrune(p.Tenant, last, end, head)
 	if err != nil {
 		return PrunedTo{}, err
 	}
@@ -92,9 +93,13 @@ func (t *Tx) prune(p Prune) (PrunedTo, error) {
 }
 
 // toPrune reads what is kept below the minimum, and the entries from there to end. Each
-// is what its hash in the tree says: what was altered is not made to vanish.
-func (t *Tx) toPrune(tenant ident.Tenant, last audit.Pruned, end int64) (out []audit.Entry, err error) {
+// is what the tree that was signed says, in this very transaction: what was altered is
+// not made to vanish, nor judged by what it says now. That the head is the log's is
+// seen when the entry of the pruning is appended to it.
+func (t *Tx) toPrune(tenant ident.Tenant, last audit.Pruned, end int64, head audit.Head) (out []audit.Entry, err error) {
 	var kept audit.KeptList
+	var leaves []tlog.Hash
+	var indexes []int64
 	next := last.Minimum
 	for from := int64(0); from < end; {
 		rows, err := auditRows(t.ctx, t.once, tenant, audit.Filter{}, from, reindexPage)
@@ -117,15 +122,23 @@ func (t *Tx) toPrune(tenant ident.Tenant, last audit.Pruned, end int64) (out []a
 			} else if next++; r.Index != next-1 {
 				return nil, errPrune
 			}
-			hash, err := auditHashes(t.ctx, t.once, tenant, []int64{tlog.StoredHashIndex(0, r.Index)})
-			if err != nil || hash[0] != audit.Leaf(r.Entry) {
-				return nil, errPrune
-			}
+			leaves, indexes = append(leaves, audit.Leaf(r.Entry)), append(indexes, r.Index)
 			out = append(out, e)
 		}
 	}
 	n, digest := kept.Sum()
 	if next != max(end, last.Minimum) || last.Minimum > 0 && (n != last.Kept || digest != last.Digest) {
+		return nil, errPrune
+	}
+	if last.Index >= 0 { // what it says was kept is believed
+		rows, err := auditRows(t.ctx, t.once, tenant, audit.Filter{}, last.Index, 1)
+		if err != nil || len(rows) != 1 || rows[0].Index != last.Index {
+			return nil, errPrune
+		}
+		leaves, indexes = append(leaves, audit.Leaf(rows[0].Entry)), append(indexes, last.Index)
+	}
+	signed, err := audit.SignedLeaves(head, tlog.HashReaderFunc(func(at []int64) ([]tlog.Hash, error) { return auditHashes(t.ctx, t.once, tenant, at) }), indexes)
+	if err != nil || !slices.Equal(signed, leaves) {
 		return nil, errPrune
 	}
 	return out, nil

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/intent"
@@ -179,6 +181,76 @@ func TestWhatWasAlteredIsNotPruned(t *testing.T) {
 				t.Errorf("%+v, %v", to, err)
 			}
 		})
+	}
+}
+
+// Attack: an entry is altered with its hash after the log was verified, so that it
+// seems to be one that may go, and the hash is put right when it is gone.
+func TestWhatWasAlteredWithItsHashIsNotPruned(t *testing.T) {
+	c := young(t)
+	calls(t, c.s, 0, 300)
+	if err := c.s.SetHold(t.Context(), intent.Hold{Tenant: "acme", Kind: intent.HoldRun, Name: "run_3", Since: noon, By: "acc_adm", Reason: "a case"},
+		audit.Event{Type: audit.HoldSet, Tenant: "acme", At: noon, Actor: "person:acc_adm"}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(900) {
+		rows, err := c.s.Audit().List(t.Context(), "acme", audit.Filter{}, i, 1)
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%v, %v", rows, err)
+		}
+		forged := strings.ReplaceAll(string(rows[0].Entry), `"run_3"`, `"run_x"`)
+		if forged == string(rows[0].Entry) {
+			continue
+		}
+		hash := audit.Leaf([]byte(forged))
+		if _, err := c.db.Exec(`UPDATE audit_entry SET entry = ?, run = 'run_x' WHERE idx = ?`, []byte(forged), i); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.db.Exec(`UPDATE audit_hash SET hash = ? WHERE idx = ?`, hash[:], tlog.StoredHashIndex(0, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	to, err := c.s.PruneAudit(t.Context(), sqlite.Prune{Tenant: "acme", Below: 9999, Event: audit.Event{At: noon, Actor: "person:acc_adm"}})
+	if !fault.Is(err, fault.Denied) {
+		t.Errorf("what is under a hold was pruned: %+v, %v", to, err)
+	}
+}
+
+// Attack: the same, with the entry that says what was kept, and one of those is gone.
+func TestWhatWasKeptIsNotForgottenByTheNextPruning(t *testing.T) {
+	c, _, _ := pruned(t)
+	rows, err := c.s.Audit().List(t.Context(), "acme", audit.Filter{Type: audit.LogPruned}, 0, 1)
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("%v, %v", rows, err)
+	}
+	var kept audit.KeptList
+	all, err := c.s.Audit().List(t.Context(), "acme", audit.Filter{}, 0, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range all {
+		if r.Index < 1792 && r.Type != audit.LogKeyRotated {
+			kept.Add(r.Index)
+		}
+	}
+	e, err := audit.ParseEntry(rows[0].Entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, digest := kept.Sum()
+	forged := strings.ReplaceAll(string(rows[0].Entry), e.Fields["digest"].(string), digest)
+	forged = strings.ReplaceAll(forged, fmt.Sprintf(`"kept":%d`, e.Fields["kept"]), fmt.Sprintf(`"kept":%d`, n))
+	hash := audit.Leaf([]byte(forged))
+	if _, err := c.db.Exec(`UPDATE audit_entry SET entry = ? WHERE idx = ?`, []byte(forged), e.Index); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.db.Exec(`UPDATE audit_hash SET hash = ? WHERE idx = ?`, hash[:], tlog.StoredHashIndex(0, e.Index)); err != nil {
+		t.Fatal(err)
+	}
+	c.attack(`DELETE FROM audit_entry WHERE type = 'log.key_rotated'`)
+	to, err := c.s.PruneAudit(t.Context(), sqlite.Prune{Tenant: "acme", Below: 2304, Event: audit.Event{At: noon, Actor: "person:acc_adm"}})
+	if !fault.Is(err, fault.Denied) {
+		t.Errorf("what was kept is gone, and nobody knows: %+v, %v", to, err)
 	}
 }
 

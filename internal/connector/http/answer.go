@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/connector/dial"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/intent"
 )
 
 func isJSON(t string) bool { return t == "application/json" || strings.HasSuffix(t, "+json") }
@@ -60,6 +61,9 @@ func (d *document) answers(op *operation, node object) error {
 //	1xx, 5xx, all else   Unclear
 func classify(op *operation, r dial.Reply, write bool) connector.Answer {
 	a := connector.Answer{Outcome: connector.Done, Status: r.Status, Type: r.Type}
+	if a.Type == intent.MCPResult { // which says who made the body, and that was not an MCP server
+		a.Type = "application/json"
+	}
 	switch {
 	case r.Status >= 200 && r.Status < 300:
 		a.Body, a.Err = good(op, r)

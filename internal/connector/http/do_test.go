@@ -141,6 +141,21 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 	}
 }
 
+// Attack: a system says that its answer is an MCP server's result, which the doors
+// would take apart and pass on in another form than people see.
+func TestASystemDoesNotSpeakAsAnMCPServer(t *testing.T) {
+	for _, status := range []int{200, 400, 500} {
+		s := newSystem(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+			w.Header().Set("Content-Type", "Application/VND.modelcontextprotocol.result+json; charset=utf-8")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"content":[{"type":"text","text":"seen"}],"structuredContent":{"hidden":true},"isError":false}`)
+		})
+		if a := s.call(t, "list", `{}`); a.Type == intent.MCPResult || len(a.Body) == 0 {
+			t.Errorf("%d: %+v", status, a)
+		}
+	}
+}
+
 func TestATextAnswerIsAJSONString(t *testing.T) {
 	s := newSystem(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 		w.Header().Set("Content-Type", "text/csv")

@@ -26,9 +26,9 @@ const (
 //	a request of the         Refused and a Notice when it is the whole answer, which
 //	server's                 says that the call is not completed; Unclear in the middle
 //	                         of a write
-//	JSON-RPC: the request    Refused: it was not looked at further
-//	is wrong, the method or
-//	the tool is not known
+//	JSON-RPC: the request    Refused: it was not looked at further; but the arguments
+//	is wrong, the method or  of a write whose results have a schema, Unclear: servers
+//	the tool is not known    have this error for a result that does not fit it too
 //	any other JSON-RPC error Unclear of a write, Refused of a read
 //	a status without a       4xx Refused; all else as in package connector/http
 //	JSON-RPC answer
@@ -49,6 +49,9 @@ func (k *Kind) classify(op *operation, s *said, f *failure, write bool) connecto
 		a.Err = errAsks
 	case s.answer.Error != nil:
 		a.Outcome, a.Err = rpcError(s.answer.Error, write)
+		if write && op.checksResults && !op.definite && s.answer.Error.Code == jsonrpc.CodeInvalidParams {
+			a.Outcome = connector.Unclear
+		}
 		a.Body = errorResult(s.answer.Error.Message)
 	default:
 		k.result(op, s.answer.Result, write, &a)

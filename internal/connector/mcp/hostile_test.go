@@ -251,6 +251,25 @@ func TestTheOperatorsWordMakesAnErrorDefinite(t *testing.T) {
 	}
 }
 
+// The official TypeScript SDK has the error of wrong arguments for a result that does not
+// fit its schema: the tool has run then, and a second write is a second effect.
+func TestAResultThatTheServerRefusesIsNoWriteThatWasNotDone(t *testing.T) {
+	u := &upstream{tools: strings.Replace(echo, `"inputSchema"`, `"outputSchema":{"type":"object","required":["id"]},"inputSchema"`, 1)}
+	u.call = func(w http.ResponseWriter, _ *http.Request, id, _ string) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"Output validation error: Tool echo has an output schema but no structured content was provided"}}`, id)
+	}
+	c := start(t, u)
+	c.asWrite(false)
+	if a := c.call("echo", `{}`); a.Outcome != connector.Unclear || !fault.Is(a.Err, fault.Unknown) {
+		t.Errorf("%+v", a)
+	}
+	c.asWrite(true)
+	if a := c.call("echo", `{}`); a.Outcome != connector.Refused {
+		t.Errorf("where the operator said what its errors mean: %+v", a)
+	}
+}
+
 func TestAStreamThatNeverEndsDoes(t *testing.T) {
 	done := make(chan struct{})
 	u := &upstream{call: func(w http.ResponseWriter, r *http.Request, _, _ string) {

@@ -33,6 +33,8 @@ type operation struct {
 	// reference is the argument that takes the Intent's id; it is not in the schema.
 	reference string
 	definite  bool // an error that a write ends with means that nothing was applied
+	// checksResults says that the server may refuse a result after the tool has run.
+	checksResults bool
 }
 
 // own are the Tools that read a server's resources and prompts.
@@ -114,7 +116,7 @@ func (k *Kind) operation(raw json.RawMessage, rules map[string]resource.ToolRule
 			return nil, err
 		}
 	}
-	op := &operation{method: methodCall, name: d.Name, def: raw, pin: Pin(raw), params: params, reference: reference,
+	op := &operation{method: methodCall, name: d.Name, def: raw, pin: Pin(raw), params: params, reference: reference, checksResults: len(d.OutputSchema) > 0,
 		tool: connector.Tool{Name: name, Title: d.Title, Description: d.Description, Schema: closed, Effect: resource.Write}}
 	return op, k.finish(op, rules[name])
 }

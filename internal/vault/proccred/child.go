@@ -44,6 +44,7 @@ type child struct {
 	stopping int
 	why      error // of an end that was not asked for; what calls are told
 	wanted   bool  // the end was asked for; set by finish
+	reaped   bool  // it was waited for
 
 	shake    chan struct{} // full: somebody initializes it
 	greeting greeting
@@ -186,13 +187,23 @@ func (ch *child) end(how int) {
 		if ch.over(afterClose) {
 			return
 		}
-		terminate(ch.pid)
+		ch.signal(terminate)
 		if ch.over(afterTerm) {
 			return
 		}
 	}
-	kill(ch.pid)
+	ch.signal(kill)
 	<-ch.ended
+}
+
+// signal signals the process and its group, unless it is off the books: then its number
+// can be somebody else's.
+func (ch *child) signal(with func(pid int)) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.pid != 0 && !ch.reaped {
+		with(ch.pid)
+	}
 }
 
 // over waits for the end, or for another word.
@@ -245,8 +256,16 @@ func (ch *child) send(ctx context.Context, line []byte) (n int, err error) {
 	}
 	defer func() { <-ch.writing }()
 	_ = ch.in.SetWriteDeadline(time.Time{}) // a pipe takes deadlines
-	stop := context.AfterFunc(ctx, func() { _ = ch.in.SetWriteDeadline(time.Unix(1, 0)) })
-	defer stop()
+	cut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		_ = ch.in.SetWriteDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() {
+			<-cut // or it would cut the next caller's line, and end the child
+		}
+	}()
 	n, err = ch.in.Write(append(line, '\n'))
 	switch {
 	case err == nil:

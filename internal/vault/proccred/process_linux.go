@@ -20,11 +20,11 @@ func apart() *syscall.SysProcAttr {
 }
 
 // untilExit waits for the end of a process without taking it off the books, so
-// that nobody else has its number yet.
-func untilExit(pid int) {
+// that nobody else has its number yet; false where that can't be done.
+func untilExit(pid int) bool {
 	for {
 		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); !errors.Is(err, unix.EINTR) {
-			return
+			return err == nil
 		}
 	}
 }

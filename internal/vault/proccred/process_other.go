@@ -23,7 +23,7 @@ func self() string {
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // untilExit: here the end is seen by waiting alone.
-func untilExit(int) {}
+func untilExit(int) bool { return false }
 
 // pipeRoom is what every pipe holds before somebody reads.
 const pipeRoom = 4 << 10

@@ -166,7 +166,7 @@ func TestAChildHasItsLimits(t *testing.T) {
 	w := newWorld(t)
 	d := w.door(t, w.spec(t, resource.SchemeNone, func(s *proccred.Spec) { s.Stdio.Memory, s.Stdio.OpenFiles = 256<<20, 77 }))
 	got, _ := call(t, d, "limits", nil).result(t).(map[string]any)
-	if fmt.Sprint(got["core"], got["data"], got["files"], got["size"]) != fmt.Sprint(float64(0), float64(256<<20), float64(77), float64(256<<20)) {
+	if fmt.Sprint(got["core"], got["data"], got["files"], got["size"]) != fmt.Sprint(float64(1), float64(256<<20), float64(77), float64(256<<20)) {
 		t.Errorf("%v", got)
 	}
 	if g := call(t, d, "memory", map[string]any{"bytes": 1 << 20}); g.err != nil {

@@ -35,9 +35,7 @@ func (ch *child) live(s Spec, value plain.Value) {
 	how := "it was not started"
 	crash.Guard(func() { how = ch.run(s, value) }, func(p *crash.Panic) {
 		p.Log(context.Background(), ch.all.cfg.Log)
-		if ch.pid != 0 {
-			kill(ch.pid)
-		}
+		ch.signal(kill)
 	})
 	select {
 	case <-ch.ready:
@@ -79,7 +77,7 @@ func (ch *child) run(s Spec, value plain.Value) string {
 	readers.Go(func() { ch.read(p.out) })
 	readers.Go(func() { ch.slot.tail.drink(p.errs) })
 	watcher.Go(ch.watch)
-	how := p.wait()
+	how := p.wait(ch)
 	// What it left in its pipes is read; who else holds them is not waited for.
 	soon := time.Now().Add(time.Second)
 	_ = errors.Join(p.out.SetReadDeadline(soon), p.errs.SetReadDeadline(soon)) // pipes take deadlines
@@ -96,12 +94,21 @@ type process struct {
 	out, errs *os.File
 }
 
-// wait gives how the process ended, after killing what it left in its group.
-func (p *process) wait() string {
-	pid := p.cmd.Process.Pid
-	untilExit(pid)
-	kill(pid) // the number is the group's until it is waited for
-	err := p.cmd.Wait()
+// wait gives how the process ended, after killing what it left in its group. Nobody
+// signals it when it is off the books; see signal.
+func (p *process) wait(ch *child) string {
+	var err error
+	ended := untilExit(ch.pid)
+	if !ended {
+		err = p.cmd.Wait()
+	}
+	ch.mu.Lock()
+	kill(ch.pid) // the number is the group's until it is waited for, or while it has somebody
+	if ended {
+		err = p.cmd.Wait() // at once
+	}
+	ch.reaped = true
+	ch.mu.Unlock()
 	if exited, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exited.String()
 	}
