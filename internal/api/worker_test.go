@@ -249,7 +249,7 @@ func TestWhoHadAWorkersTokenInHandDoesNotDecideOnWhatItDoes(t *testing.T) {
 	o.plus.Add(int64(time.Minute))
 	minted := o.minted("both", "night")
 	var s api.Started
-	o.call(minted.Secret, "POST", "/v1/missions/order/runs", "{}", 201, &s)
+	o.call(minted.Token, "POST", "/v1/missions/order/runs", "{}", 201, &s)
 	o.call(s.Token, "POST", "/v1/runs/"+s.Run.ID+"/intents", map[string]any{"connection": "erp", "tool": "create", "reason": "it is new"}, 202, nil)
 	var q api.Queue
 	o.call(o.as("admin"), "GET", "/v1/decisions?run="+s.Run.ID, nil, 200, &q)
@@ -267,7 +267,7 @@ func TestWhoHadAWorkersTokenInHandDoesNotDecideOnWhatItDoes(t *testing.T) {
 			t.Fatalf("%s: the verdict is answered with %q", when, code)
 		}
 		if when == "with the token in hand" {
-			o.call(o.as("both"), "POST", "/v1/workers/night/tokens/"+minted.Token.ID+"/revoke", nil, 204, nil)
+			o.call(o.as("both"), "POST", "/v1/workers/night/tokens/"+minted.Entry.ID+"/revoke", nil, 204, nil)
 		}
 	}
 	if code := decide("cfo"); code != "" {
