@@ -186,7 +186,7 @@ func TestAnAdminAuthorisesAConnectionOnItsPage(t *testing.T) {
 	// What is stopped is not authorised either.
 	_, err = o.app.Gate.Stop(t.Context(), ada.acc.Principal(), gate.Halt{Kind: intent.StopConnection, Name: "desk", Reason: "it misbehaves"})
 	o.must(err)
-	ada.post("/connections/desk/authorize", url.Values{}).want(403)
+	ada.post("/connections/desk/authorize", url.Values{}).want(503, "is stopped by a person")
 }
 
 func TestAChangedToolIsShownAsADifferenceAndSettled(t *testing.T) {

@@ -85,7 +85,7 @@ var mayReturnBytes = map[string]string{
 func TestNoExportedSignatureHandsPlaintextOut(t *testing.T) {
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.LoadTypes},
 		"sallyport.dev/internal/vault", "sallyport.dev/internal/vault/kek", "sallyport.dev/internal/vault/httpcred", "sallyport.dev/internal/vault/smtpcred", "sallyport.dev/internal/vault/oauthcred", "sallyport.dev/internal/vault/proccred")
-	if err != nil || len(pkgs) != 5 {
+	if err != nil || len(pkgs) != 6 {
 		t.Fatalf("loading %d packages: %v", len(pkgs), err)
 	}
 	seen := map[string]bool{}
