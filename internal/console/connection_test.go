@@ -15,7 +15,10 @@ import (
 	"golang.org/x/net/html"
 
 	"sallyport.dev/internal/connector"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/gate"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/vault"
 )
@@ -162,6 +165,28 @@ func TestAnAdminAuthorisesAConnectionOnItsPage(t *testing.T) {
 		t.Errorf("the token opens no door: %v", err)
 	}
 	ada.get("/oauth/client.json").want(404) // it has no https address
+
+	// Begun at the command line, it ends in whichever browser the account is signed in.
+	if _, err := o.app.Authorize(t.Context(), bob.acc.Principal(), "desk", ""); !fault.Is(err, fault.Denied) {
+		t.Errorf("a builder begins: %v", err)
+	}
+	g, err := o.app.Authorize(t.Context(), ada.acc.Principal(), "desk", "")
+	o.must(err)
+	u, err := url.Parse(g.URL)
+	o.must(err)
+	if _, err := o.app.Authorization(eve.acc.Principal(), g.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("somebody else looks: %v", err)
+	}
+	if a := ada.get(back(u.Query())); a.status != 303 {
+		t.Fatal(a.words())
+	}
+	if g, err = o.app.Authorization(ada.acc.Principal(), g.ID); err != nil || g.State != vault.GrantDone || g.Version != 3 || g.URL != "" {
+		t.Errorf("%+v %v", g, err)
+	}
+	// What is stopped is not authorised either.
+	_, err = o.app.Gate.Stop(t.Context(), ada.acc.Principal(), gate.Halt{Kind: intent.StopConnection, Name: "desk", Reason: "it misbehaves"})
+	o.must(err)
+	ada.post("/connections/desk/authorize", url.Values{}).want(503, "is stopped by a person")
 }
 
 func TestAChangedToolIsShownAsADifferenceAndSettled(t *testing.T) {

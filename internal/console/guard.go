@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/resource"
 )
 
 // maxForm bounds a posted form, in bytes.
@@ -108,4 +109,18 @@ func localPath(s string) string {
 		return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
 	}
 	return "/"
+}
+
+// away is the address of an issuer that a person is sent to, or "": the one way out of
+// the console. The vault made it, for the issuer that the Connection names.
+func away(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.User != nil || u.Query().Get("state") == "" {
+		return ""
+	}
+	o, err := resource.ParseOrigin(u)
+	if err != nil || o.Scheme == "http" && !o.Loopback() {
+		return ""
+	}
+	return u.String()
 }

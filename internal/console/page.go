@@ -96,6 +96,7 @@ var functions = template.FuncMap{
 	"held":    func() string { return decision.HeldText },
 	"short":   func(id string) string { return id[:min(len(id), 10)] },
 	"inside":  localPath,
+	"away":    away,
 	"after":   func(index int64) int64 { return index + 1 },
 	"deref":   func(n *int64) int64 { return *n },
 	"last":    func(v []vault.Version) vault.Version { return v[len(v)-1] },

@@ -24,6 +24,10 @@ var mayReturnBytes = map[string]string{
 	"(*vault.Vault).Show":          "metadata",
 	"(*vault.Vault).Head":          "metadata",
 	"(*vault.Vault).Seals":         "metadata",
+	"(*vault.Vault).BeginGrant":    "names, and the URL that a person opens",
+	"(*vault.Vault).FinishGrant":   "names",
+	"(*vault.Vault).ShowGrant":     "names",
+	"oauthcred.Begin":              "the URL that a person opens; the verifier is opaque",
 	"(*vault.Vault).Which":         "the id of a seal",
 	"(*vault.Vault).AddSeal":       "metadata",
 	"(*vault.Vault).AddRecovery":   "metadata",
@@ -81,8 +85,8 @@ var mayReturnBytes = map[string]string{
 // plain.Value, a scrub.Set) may be given out.
 func TestNoExportedSignatureHandsPlaintextOut(t *testing.T) {
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.LoadTypes},
-		"sallyport.dev/internal/vault", "sallyport.dev/internal/vault/kek", "sallyport.dev/internal/vault/httpcred", "sallyport.dev/internal/vault/smtpcred", "sallyport.dev/internal/vault/proccred")
-	if err != nil || len(pkgs) != 5 {
+		"sallyport.dev/internal/vault", "sallyport.dev/internal/vault/kek", "sallyport.dev/internal/vault/httpcred", "sallyport.dev/internal/vault/smtpcred", "sallyport.dev/internal/vault/oauthcred", "sallyport.dev/internal/vault/proccred")
+	if err != nil || len(pkgs) != 6 {
 		t.Fatalf("loading %d packages: %v", len(pkgs), err)
 	}
 	seen := map[string]bool{}

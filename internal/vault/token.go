@@ -47,7 +47,7 @@ func (t *tokens) of(key string, now time.Time) *held {
 			t.all = map[string]*held{}
 		}
 		for k, old := range t.all { // of earlier versions, and Connections that are gone
-			if len(old.busy) == 0 && old.until.Before(now.Add(-time.Hour)) {
+			if len(old.busy) == 0 && old.until.Before(now.Add(-time.Hour)) && old.unsaved == nil && old.resting.Before(now) {
 				delete(t.all, k)
 			}
 		}

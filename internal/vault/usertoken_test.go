@@ -199,3 +199,22 @@ func TestReplacedTokensAreDestroyedInTheEnd(t *testing.T) {
 	f.wantCall(b)
 	f.wantScrubbed(b.access(b.n), b.refresh(b.n))
 }
+
+func TestATokenThatIsStillToBeStoredOutlivesOtherSecrets(t *testing.T) {
+	b, f := authorised(t)
+	f.now = f.now.Add(4 * time.Hour)
+	f.store.fail = errors.New("the disk is full")
+	if _, err := f.calls(b); err == nil {
+		t.Fatal("a token was used before it was durable")
+	}
+	f.set(acme, "other", "cnry-55d90Rt2QsB8h-other")
+	d := b.spec(t)
+	d.Secret, d.Auth.Secret = "other", "other"
+	if err := f.opensSpec(d); !fault.Is(err, fault.Denied) {
+		t.Fatal(err)
+	}
+	f.wantCall(b)
+	if b.n != 2 {
+		t.Errorf("%d tokens", b.n)
+	}
+}
