@@ -173,6 +173,9 @@ func (b *builder) rules(i *resource.Integration) {
 			if _, ok := toolOf(tools, name); !ok {
 				b.fail(i, "mcp.tools."+name, noTool(name, tools))
 			}
+			if l := i.MCP.Tools[name].Lookup; l != nil {
+				b.lookup(i, "mcp.tools."+name+".lookup", l, tools)
+			}
 		}
 	}
 	if i.HTTP == nil {

@@ -24,12 +24,16 @@ func References(r Resource) []Reference {
 	}
 	switch r := r.(type) {
 	case *Integration:
-		if r.HTTP == nil {
-			break
+		rules, at := map[string]ToolRule(nil), "http.tools."
+		switch {
+		case r.HTTP != nil:
+			rules = r.HTTP.Tools
+		case r.MCP != nil:
+			rules, at = r.MCP.Tools, "mcp.tools."
 		}
-		for _, name := range slices.Sorted(maps.Keys(r.HTTP.Tools)) {
-			if l := r.HTTP.Tools[name].Lookup; l != nil {
-				add("http.tools."+name+".lookup.connection", KindConnection, l.Connection)
+		for _, name := range slices.Sorted(maps.Keys(rules)) {
+			if l := rules[name].Lookup; l != nil {
+				add(at+name+".lookup.connection", KindConnection, l.Connection)
 			}
 		}
 	case *Connection:

@@ -147,13 +147,16 @@ func (k *Kind) Check(tool string, args json.RawMessage) error {
 
 // Render writes the call without its envelope: eras may change without voiding what
 // was approved. The protocol has no place for a reference.
-func (k *Kind) Render(tool string, args json.RawMessage, _ string) (intent.Request, error) {
+func (k *Kind) Render(tool string, args json.RawMessage, reference string) (intent.Request, error) {
 	op, err := k.op(tool)
 	if err != nil {
 		return intent.Request{}, err
 	}
 	params := args
 	if op.method == methodCall {
+		if args, err = op.referred(args, reference); err != nil {
+			return intent.Request{}, err
+		}
 		if params, err = intent.Marshal(map[string]any{"name": op.name, "arguments": args}); err != nil {
 			return intent.Request{}, err
 		}

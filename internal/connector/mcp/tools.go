@@ -23,14 +23,16 @@ const (
 
 // operation is a Tool and how it is called.
 type operation struct {
-	tool     connector.Tool
-	checker  *schema.Checker
-	method   string
-	name     string          // of the server's own tool
-	def      json.RawMessage // as pinned; empty: one that we add
-	pin      string          // of it
-	params   []param
-	definite bool // an error that a write ends with means that nothing was applied
+	tool    connector.Tool
+	checker *schema.Checker
+	method  string
+	name    string          // of the server's own tool
+	def     json.RawMessage // as pinned; empty: one that we add
+	pin     string          // of it
+	params  []param
+	// reference is the argument that the Boundary fills with the Intent's id; "": none.
+	reference string
+	definite  bool // an error that a write ends with means that nothing was applied
 }
 
 // own are the Tools that read a server's resources and prompts.
@@ -108,6 +110,11 @@ func (k *Kind) operation(raw json.RawMessage, rules map[string]resource.ToolRule
 	}
 	op := &operation{method: methodCall, name: d.Name, def: raw, pin: Pin(raw), params: params,
 		tool: connector.Tool{Name: name, Title: d.Title, Description: d.Description, Schema: closed, Effect: resource.Write}}
+	if a := rules[name].ReferenceArgument; a != "" {
+		if err := op.refer(a); err != nil {
+			return nil, err
+		}
+	}
 	return op, k.finish(op, rules[name])
 }
 
@@ -119,11 +126,11 @@ func (k *Kind) finish(op *operation, r resource.ToolRule) (err error) {
 		t.Effect = r.Effect
 	}
 	op.definite = r.Errors == resource.Definite
-	t.NotSecret, t.Record, t.RecordPrivate = r.NotSecret, r.Record, r.RecordPrivate
+	t.Lookup, t.NotSecret, t.Record, t.RecordPrivate = r.Lookup, r.NotSecret, r.Record, r.RecordPrivate
 	if op.checker, err = schema.Compile(t.Schema); err != nil {
 		return err
 	}
-	b, err := json.Marshal(map[string]any{"version": 1, "kind": "mcp", "url": k.url, "method": op.method, "pin": op.pin, "schema": t.Schema, "effect": t.Effect})
+	b, err := json.Marshal(map[string]any{"version": 1, "kind": "mcp", "url": k.url, "method": op.method, "pin": op.pin, "schema": t.Schema, "effect": t.Effect, "reference": op.reference})
 	if err != nil {
 		return fault.New(fault.Invalid, "the tool can't be digested")
 	}
