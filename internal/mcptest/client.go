@@ -98,11 +98,7 @@ func (c Client) Do(ctx context.Context, id, method, params string) (a Answer, er
 			req.Header.Set("Mcp-Name", s)
 		}
 	}
-	h := c.HTTP
-	if h == nil {
-		h = http.DefaultClient
-	}
-	resp, err := h.Do(req)
+	resp, err := c.HTTP.Do(req)
 	if err != nil {
 		return a, err
 	}
