@@ -17,8 +17,8 @@ const WithTasks = `{"extensions":{"io.modelcontextprotocol/tasks":{}}}`
 // Client is a client of revision 2026-07-28.
 type Client struct {
 	URL, Token   string
-	Capabilities string // as JSON; empty: none
-	HTTP         *http.Client
+	Capabilities string       // as JSON; empty: none
+	HTTP         *http.Client // never nil
 }
 
 // Answer is what a request got: the last message, and how many came before it.
