@@ -129,7 +129,7 @@ func TestATicketOverMCPBringsNoCredentialBack(t *testing.T) {
 		marked = marked || it.Result != nil && it.Connection == "tickets" && bytes.Contains(it.Result.Body, []byte("[secret:ticketing-mcp-token]"))
 	}
 	if !marked {
-		t.Error("the echo, or the scrubbing, did not happen")
+		t.Errorf("the echo, or the scrubbing, did not happen:\n%s", w.rail(run))
 	}
 	s.rows(t, filepath.Join(demo.ServerDir(w.dir), sqlite.File))
 	s.clean(t, wanted, "logs", "answers of the API", "table "+sqlite.File+" intent", "table "+sqlite.File+" observation")

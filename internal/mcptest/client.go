@@ -17,8 +17,8 @@ const WithTasks = `{"extensions":{"io.modelcontextprotocol/tasks":{}}}`
 // Client is a client of revision 2026-07-28.
 type Client struct {
 	URL, Token   string
-	Capabilities string // as JSON; empty: none
-	HTTP         *http.Client
+	Capabilities string       // as JSON; empty: none
+	HTTP         *http.Client // never nil
 }
 
 // Answer is what a request got: the last message, and how many came before it.
@@ -98,11 +98,7 @@ func (c Client) Do(ctx context.Context, id, method, params string) (a Answer, er
 			req.Header.Set("Mcp-Name", s)
 		}
 	}
-	h := c.HTTP
-	if h == nil {
-		h = http.DefaultClient
-	}
-	resp, err := h.Do(req)
+	resp, err := c.HTTP.Do(req)
 	if err != nil {
 		return a, err
 	}

@@ -35,7 +35,7 @@ func Installed(t testing.TB) Peers {
 	if dir == "" {
 		t.Skipf("%s is not set: scripts/mcp-peers.sh installs what this test needs, and prints its value", Variable)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil { //nolint:gosec // who runs the tests says where
 		t.Fatalf("%s is not what scripts/mcp-peers.sh prints: %v", Variable, err)
 	}
 	return Peers{dir}
@@ -77,7 +77,7 @@ func (p Peers) Script(server string) string {
 func (p Peers) Suite(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	node := p.Node(t)
-	cmd := exec.CommandContext(t.Context(), node, append([]string{p.Script("conformance")}, args...)...)
+	cmd := exec.CommandContext(t.Context(), node, append([]string{p.Script("conformance")}, args...)...) //nolint:gosec // what is installed for the tests
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(node)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	cmd.Dir = t.TempDir()
 	cmd.WaitDelay = time.Second
@@ -107,7 +107,8 @@ func (p Peers) Fixture(t testing.TB) string {
 // waits until it listens.
 func serve(t testing.TB, env []string, command string, args ...string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func serve(t testing.TB, env []string, command string, args ...string) string {
 	for i, a := range args {
 		args[i] = strings.ReplaceAll(a, "PORT", port)
 	}
-	cmd := exec.CommandContext(t.Context(), command, args...)
+	cmd := exec.CommandContext(t.Context(), command, args...) //nolint:gosec // what is installed for the tests
 	cmd.Env = append(append(os.Environ(), "PORT="+port), env...)
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
@@ -129,7 +130,8 @@ func serve(t testing.TB, env []string, command string, args ...string) string {
 		_ = cmd.Wait()
 	})
 	for end := time.Now().Add(2 * time.Minute); ; {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		var d net.Dialer
+		conn, err := d.DialContext(t.Context(), "tcp", "127.0.0.1:"+port)
 		if err == nil {
 			_ = conn.Close()
 			return "http://127.0.0.1:" + port + "/mcp"

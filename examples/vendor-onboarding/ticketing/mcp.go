@@ -81,6 +81,11 @@ func (s *store) mcp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	result, fail := s.mcpCall(m.Method, m.Params)
+	if tool, ok := result.(map[string]any); ok && system.EchoText(r) != "" { // where a client looks
+		if content, ok := tool["content"].([]any); ok {
+			tool["content"] = append(content, map[string]any{"type": "text", "text": system.EchoText(r)})
+		}
+	}
 	system.JSON(w, http.StatusOK, mcpMessage{Version: "2.0", ID: m.ID, Result: result, Error: fail})
 }
 

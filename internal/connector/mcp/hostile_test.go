@@ -474,3 +474,43 @@ func FuzzDefinitions(f *testing.F) {
 		}
 	})
 }
+
+const filed = `{"name":"file","inputSchema":{"type":"object","required":["title","ref"],"properties":{"title":{"type":"string"},"ref":{"type":"string"}}}}`
+
+// The reference is the Boundary's: a Worker is not offered its argument and can't give
+// it, and the request has it.
+func TestTheReferenceIsFilledInByTheBoundary(t *testing.T) {
+	for _, open := range []string{"", `"additionalProperties":true,`} {
+		look := &resource.Lookup{Connection: "peer", Tool: "find", Args: map[string]any{"ref": "$reference"}, Found: "/structuredContent/0"}
+		in := &resource.Integration{Head: resource.Head{Name: "peer"}, MCP: &resource.MCP{URL: "https://mcp.example/mcp",
+			Definitions: json.RawMessage(`{"protocolVersion":"2026-07-28","server":{"name":"x","version":"1"},"tools":[` + strings.Replace(filed, `"type":"object",`, `"type":"object",`+open, 1) + `]}`),
+			Tools:       map[string]resource.ToolRule{"file": {ReferenceArgument: "ref", Lookup: look}}}}
+		k, err := mcp.New(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tool := k.Tools()[0]
+		if strings.Contains(string(tool.Schema), `"ref"`) || tool.Lookup != look {
+			t.Errorf("a Worker is offered %s, looked up by %v", tool.Schema, tool.Lookup)
+		}
+		if err := k.Check("file", json.RawMessage(`{"title":"x"}`)); err != nil {
+			t.Error(err)
+		}
+		r, err := k.Render("file", json.RawMessage(`{"title":"x"}`), "int_7")
+		if err != nil || !strings.Contains(r.Body, `"arguments":{"ref":"int_7","title":"x"}`) {
+			t.Errorf("%v %s", err, r.Body)
+		}
+		checked := k.Check("file", json.RawMessage(`{"title":"x","ref":"int_1"}`))
+		if _, err := k.Render("file", json.RawMessage(`{"title":"x","ref":"int_1"}`), "int_7"); err == nil || open == "" && checked == nil {
+			t.Errorf("a Worker gives the reference: %v, %v", checked, err)
+		}
+		in.MCP.Tools["file"] = resource.ToolRule{}
+		if other, err := mcp.New(in); err != nil || other.Tools()[0].Digest == tool.Digest {
+			t.Error("the digest does not cover the reference")
+		}
+		in.MCP.Tools["file"] = resource.ToolRule{ReferenceArgument: "none"}
+		if k, err := mcp.New(in); err == nil && len(k.Tools()) != 0 {
+			t.Error("a tool without the argument is offered")
+		}
+	}
+}

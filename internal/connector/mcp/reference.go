@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"bytes"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -13,8 +14,10 @@ import (
 // schema, so that no Worker is offered it, or can set it. Kind Invalid: the tool has no
 // such argument, or one that can't take a text.
 func withoutReference(closed json.RawMessage, name string) (json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(closed))
+	d.UseNumber()
 	var root map[string]any
-	if json.Unmarshal(closed, &root) != nil {
+	if d.Decode(&root) != nil {
 		return nil, fault.New(fault.Internal, "a closed schema can't be read")
 	}
 	props, _ := root["properties"].(map[string]any)

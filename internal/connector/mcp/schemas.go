@@ -102,7 +102,7 @@ func (g *guard) walk(v any, depth int) (int, error) {
 				if cost += c; err != nil {
 					return 0, err
 				}
-			case "$dynamicRef", "$recursiveRef", "$id", "$dynamicAnchor", "$vocabulary": // an $anchor is a name that no reference of ours can say
+			case "$dynamicRef", "$recursiveRef", "$id", "$anchor", "$dynamicAnchor", "$vocabulary":
 				if _, word := e.(string); word && !(key == "$id" && depth == 0 && len(g.open) == 0) {
 					return 0, fault.Newf(fault.Invalid, "its schema uses %s", key)
 				}
