@@ -90,8 +90,13 @@ type Config struct {
 	// Guarded are files beside the data directory that no server run as a child may
 	// have within reach: what the seals read.
 	Guarded []string
-	Now     func() time.Time
-	Audit   AuditConfig
+	// Programs are those that Integrations may run as children, by their absolute paths,
+	// and Unconfined lets them do so with sandbox: best-effort. None, unless the
+	// operator of the machine says so: who applies resources is not asked.
+	Programs   []string
+	Unconfined bool
+	Now        func() time.Time
+	Audit      AuditConfig
 	// AcceptClock: the clock was ahead at an earlier start, and is right now.
 	AcceptClock bool
 	// Crash is called between the steps of each attempt, for the tests that
@@ -159,7 +164,8 @@ func New(ctx context.Context, c Config) (*App, error) {
 	a := &App{cfg: c, now: c.Now, listener: c.Listener, failing: failing{done: make(chan struct{})},
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
 		rotations: rotations{jobs: make(chan rotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
-	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded, Guarded: append([]string{c.Dir}, c.Guarded...), Backends: c.Backends})
+	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded, Guarded: append([]string{c.Dir}, c.Guarded...), Backends: c.Backends,
+		Programs: c.Programs, Unconfined: c.Unconfined})
 	if err != nil {
 		return nil, err
 	}

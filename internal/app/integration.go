@@ -109,6 +109,19 @@ func repinned(in *resource.Integration, i connector.Item, effect resource.Effect
 	return &next, nil
 }
 
+// checkPrograms refuses an Integration that is a program which nobody has allowed on
+// this machine; the vault does so again before it is started.
+func (a *App) checkPrograms(in []resource.Resource) error {
+	for _, r := range in {
+		if i, ok := r.(*resource.Integration); ok && i.MCP != nil && i.MCP.Stdio != nil {
+			if err := a.Vault.MayRun(i.MCP.Stdio); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // RefuseTool leaves the tool disabled for as long as it is not as it was accepted; a
 // question of a server is seen, and answered by nobody.
 func (a *App) RefuseTool(ctx context.Context, who ident.Principal, id, why string) (connector.Item, error) {

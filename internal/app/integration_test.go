@@ -61,6 +61,14 @@ func TestAChangedToolWaitsForABuilder(t *testing.T) {
 	_, err = w.Apply(ctx, builder, []resource.Resource{in, desk}, false, false)
 	w.must(err)
 
+	// A program is not for a builder to choose.
+	shell := &resource.Integration{Head: headOf(resource.KindIntegration, "shell"), MCP: &resource.MCP{Stdio: &resource.Stdio{Command: []string{"/bin/sh", "-c", "id"}}}}
+	for _, dry := range []bool{true, false} {
+		if _, err := w.Apply(ctx, builder, []resource.Resource{shell}, false, dry); !fault.Is(err, fault.Denied) {
+			t.Errorf("a builder applies a program: %v", err)
+		}
+	}
+
 	// Pulled through the Connection's credential, and scrubbed.
 	got, err := w.Survey(ctx, builder, "desk")
 	w.must(err)

@@ -221,6 +221,9 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 	if err := a.checkOwners(ctx, who.Tenant, in); err != nil {
 		return nil, err
 	}
+	if err := a.checkPrograms(in); err != nil {
+		return nil, err
+	}
 	a.warn(ctx, who.Tenant, in, p.report)
 	a.warnFew(ctx, who.Tenant, w, p.report)
 	if dry {

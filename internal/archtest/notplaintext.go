@@ -28,7 +28,7 @@ var NotPlaintext = byName(
 			"kek.TransitConfig.CAFile", "kek.TransitConfig.TokenFile", "kek.AppRole.Mount", "kek.AppRole.RoleID", "kek.AppRole.SecretIDFile",
 			"kek.ExecConfig.Path", "kek.ExecConfig.Args", "kek.ExecConfig.Env",
 		}},
-	words{"paths of this machine", []string{"vault.Config.Guarded", "proccred.Config.Guarded", "proccred.Config.Temp"}},
+	words{"paths of this machine", []string{"vault.Config.Guarded", "vault.Config.Programs", "proccred.Config.Guarded", "proccred.Config.Temp"}},
 	words{"what a child wrote to its standard error, scrubbed and bounded, for people who look for why it does not answer",
 		[]string{"vault.Vault.ChildTail", "proccred.Children.Tail"}},
 	words{"a word from a closed list", []string{"vault.GrantState", "vault.Purpose", "vault.State", "vault.Shape", "kek.Kind", "backend.Reason"}},

@@ -30,6 +30,8 @@ type serveFlags struct {
 	noGlass              bool
 	passkeyWait          time.Duration
 	onlyPasskeys         bool
+	programs             []string
+	unconfined           bool
 }
 
 func (p *program) serveCmd() *cobra.Command {
@@ -42,6 +44,8 @@ func (p *program) serveCmd() *cobra.Command {
 	c.Flags().StringVar(&f.public, "public-url", "", "where people reach it, like https://sallyport.example.com: for a proxy before it that has the TLS, and for passkeys")
 	c.Flags().DurationVar(&f.passkeyWait, "passkey-wait", identity.WaitingPeriod, "how long a new passkey decides nothing")
 	c.Flags().BoolVar(&f.onlyPasskeys, "only-passkeys", false, "take verdicts by passkey alone, none by password and one-time code")
+	c.Flags().StringArrayVar(&f.programs, "program", nil, "absolute path of a program that Integrations may run as a child; again for each. Builders choose its arguments")
+	c.Flags().BoolVar(&f.unconfined, "unconfined-programs", false, "let Integrations run these with sandbox: best-effort")
 	c.Flags().StringVar(&f.cert, "tls-cert", "", "file with the certificate chain, PEM")
 	c.Flags().StringVar(&f.key, "tls-key", "", "file with its key, PEM")
 	f.seals.add(c, "what the vault is sealed with (default DIR/seal.key; keep it apart from the data)")
@@ -71,7 +75,7 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public,
-		PasskeyWait: f.passkeyWait, OnlyPasskeys: f.onlyPasskeys, NoBreakGlass: f.noGlass, LogHandler: h, Now: time.Now, AcceptClock: f.acceptClock}
+		PasskeyWait: f.passkeyWait, OnlyPasskeys: f.onlyPasskeys, NoBreakGlass: f.noGlass, Programs: f.programs, Unconfined: f.unconfined, LogHandler: h, Now: time.Now, AcceptClock: f.acceptClock}
 	if cfg.Audit, err = auditConfig(f.audit, f.data); err != nil {
 		return err
 	}

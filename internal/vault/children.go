@@ -21,6 +21,9 @@ func (v *Vault) openChild(ctx context.Context, d DoorSpec) (http.RoundTripper, e
 	if !d.Origin.Stdio() || d.Connection == "" {
 		return nil, fault.New(fault.Internal, "a door to a child without its Connection, or to somewhere else")
 	}
+	if err := v.MayRun(d.Stdio); err != nil {
+		return nil, err
+	}
 	latest := func() *scrub.Set { return v.Scrub(d.Tenant) }
 	spec := proccred.Spec{Key: proccred.Key{Tenant: d.Tenant, Connection: d.Connection}, Stdio: d.Stdio, Auth: d.Auth, Known: latest}
 	known := latest()

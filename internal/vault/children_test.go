@@ -114,6 +114,26 @@ func TestAChildHasTheCredentialAndItsCallersHaveNot(t *testing.T) {
 	}
 }
 
+// Attack: who has a builder's session applies an Integration that runs what they like.
+func TestOnlyWhatTheOperatorAllowsRunsAsAChild(t *testing.T) {
+	f := start(t).ends()
+	f.set(acme, "tools", canary1)
+	for name, change := range map[string]func(*resource.Stdio){
+		"another program":       func(s *resource.Stdio) { s.Command = []string{"/bin/sh", "-c", "id"} },
+		"a path that leads out": func(s *resource.Stdio) { s.Command[0] += "/../../../bin/sh" },
+		"no sandbox":            func(s *resource.Stdio) { s.Sandbox = resource.SandboxBestEffort },
+	} {
+		d := childSpec(t, "tools")
+		change(d.Stdio)
+		if _, err := f.Open(t.Context(), d); !fault.Is(err, fault.Denied) || !strings.Contains(fault.HintOf(err), "serve") && name != "no sandbox" {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := f.MayRun(d.Stdio); !fault.Is(err, fault.Denied) {
+			t.Errorf("%s, applied: %v", name, err)
+		}
+	}
+}
+
 func TestRotationGivesTheNextCallAChildWithTheNewVersion(t *testing.T) {
 	f := start(t).ends()
 	f.set(acme, "tools", canary1)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -181,7 +182,11 @@ func startWith(t testing.TB, r *backend.Registry) *fixture {
 // sealed makes a new vault over the same store.
 func (f *fixture) sealed() *vault.Vault {
 	f.t.Helper()
-	v, err := vault.New(vault.Config{Tenant: acme, Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(f.log, nil)), Backends: f.backends,
+	self, err := os.Executable()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	v, err := vault.New(vault.Config{Tenant: acme, Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(f.log, nil)), Backends: f.backends, Programs: []string{self},
 		Recorded: func(ctx context.Context, t ident.Tenant, contains func([]byte) bool) (vault.Trace, error) {
 			if f.recorded == nil {
 				return vault.Trace{}, nil

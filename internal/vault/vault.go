@@ -54,6 +54,10 @@ type Config struct {
 	Log    *slog.Logger // what the vault logs is scrubbed with what it knows
 	// Guarded are paths of the server's own that no child may have within reach.
 	Guarded []string
+	// Programs are the absolute paths of those that Integrations may run as children;
+	// Unconfined lets them do so where the system can't hold them.
+	Programs   []string
+	Unconfined bool
 	// Recorded looks for a value that is to be stored; nil: nowhere.
 	Recorded Recorded
 	// Backends are what keeps values outside of the store; nil: nothing does.

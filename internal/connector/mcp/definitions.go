@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"sallyport.dev/internal/fault"
@@ -91,15 +92,14 @@ func (d Definitions) Replace(name string, seen json.RawMessage) Definitions {
 	return d
 }
 
-// nameOf is a definition's name; "" where it has none.
+// nameOf is a definition's name; "" where it has none, or could be read in two ways.
 func nameOf(def json.RawMessage) string {
-	var t struct {
-		Name string `json:"name"`
-	}
-	if json.Unmarshal(def, &t) != nil {
+	o, err := jsonrpc.ReadObject(def)
+	if err != nil {
 		return ""
 	}
-	return t.Name
+	name, _ := o.Text("name")
+	return name
 }
 
 // Pin is the SHA-256 (hex) of a tool's whole definition in one form: keys sorted, no
@@ -136,11 +136,16 @@ func plainForm(b []byte) ([]byte, error) {
 
 // definition is one tool's, as far as it means something to us.
 type definition struct {
-	Name         string          `json:"name"`
-	Title        string          `json:"title"`
-	Description  string          `json:"description"`
-	InputSchema  json.RawMessage `json:"inputSchema"`
-	OutputSchema json.RawMessage `json:"outputSchema"`
+	Name, Title, Description  string
+	InputSchema, OutputSchema json.RawMessage // empty: there is none
+}
+
+// unseen are characters that people don't see, or that turn what they see: a model reads
+// what is written with them all the same. Joiners, which scripts and pictures need, are
+// none of them.
+var unseen = &unicode.RangeTable{
+	R16: []unicode.Range16{{Lo: 0x200B, Hi: 0x200B, Stride: 1}, {Lo: 0x202A, Hi: 0x202E, Stride: 1}, {Lo: 0x2060, Hi: 0x206F, Stride: 1}, {Lo: 0xFEFF, Hi: 0xFEFF, Stride: 1}},
+	R32: []unicode.Range32{{Lo: 0xE0000, Hi: 0xE0FFF, Stride: 1}},
 }
 
 // readDefinition checks one tool's definition by itself; kind Invalid.
@@ -149,11 +154,24 @@ func readDefinition(b json.RawMessage) (definition, error) {
 	if len(b) > maxDefinition {
 		return d, fault.Newf(fault.Invalid, "its definition is larger than %d KiB", maxDefinition>>10)
 	}
-	if _, err := jsonrpc.ReadObject(b); err != nil {
+	o, err := jsonrpc.ReadObject(b)
+	if err != nil {
 		return d, fault.Wrap(fault.Invalid, "its definition can't be read", err)
 	}
-	if json.Unmarshal(b, &d) != nil {
-		return d, fault.New(fault.Invalid, "its definition has a member of the wrong type")
+	for key, to := range map[string]*string{"name": &d.Name, "title": &d.Title, "description": &d.Description} {
+		v, there := o.Get(key)
+		if there && json.Unmarshal(v, to) != nil {
+			return d, fault.New(fault.Invalid, "its definition has a member of the wrong type")
+		}
+	}
+	d.InputSchema, _ = o.Get("inputSchema")
+	d.OutputSchema, _ = o.Get("outputSchema")
+	plain, err := plainForm(b)
+	if err != nil {
+		return d, err
+	}
+	if bytes.ContainsFunc(plain, func(r rune) bool { return unicode.Is(unseen, r) }) {
+		return d, fault.New(fault.Invalid, "its definition has characters that nobody sees, and that a model reads")
 	}
 	if d.Name == "" || len(d.Name) > maxName || strings.ContainsFunc(d.Name, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return d, fault.Newf(fault.Invalid, "its name is empty, longer than %d bytes, or not plain ASCII", maxName)
