@@ -10,7 +10,8 @@ import (
 	"sallyport.dev/internal/wire/jsonrpc"
 )
 
-// outcome is the CallToolResult of an Intent.
+// outcome is the CallToolResult of an Intent. Unavailable: what the system answered is
+// none.
 func (c *call) outcome(it intent.Intent) ([]byte, error) {
 	if it.State.Open() {
 		return c.pending(it)
@@ -74,8 +75,9 @@ func (c *call) answered(it intent.Intent) ([]byte, error) {
 		extra = line("It failed: "+it.Why, extra)
 	}
 	if it.Result.ContentType == intent.MCPResult {
-		if b, err := passed(it.Result.Body, failed, extra, func(uri string) string { return c.Names.URI(it.Connection, uri) }); err == nil {
-			return b, nil
+		b, err := passed(it.Result.Body, failed, extra, func(uri string) string { return c.Names.URI(it.Connection, uri) })
+		if err == nil || it.Result.Redactions == 0 {
+			return b, err
 		} // scrubbing broke what held it together: what is left of it is told, since it has happened
 	}
 	r := toolResult{IsError: failed, Content: []block{{"text", string(it.Result.Body)}}}

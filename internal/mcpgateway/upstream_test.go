@@ -180,7 +180,7 @@ func TestAnAnswerThatScrubbingBrokeIsToldAsWhatItIs(t *testing.T) {
 	for _, body := range []string{`{"content":[],"structuredContent":{"[secret:x]":1,"[secret:x]":2}}`, `"{[secret:x]}"`, `{"content":"[secret:x]"}`} {
 		d := company()
 		d.act["create"] = func(it *intent.Intent) {
-			it.State, it.Result = intent.Committed, &intent.Result{State: intent.Committed, ContentType: intent.MCPResult, Body: json.RawMessage(body)}
+			it.State, it.Result = intent.Committed, &intent.Result{State: intent.Committed, ContentType: intent.MCPResult, Body: json.RawMessage(body), Redactions: 2}
 		}
 		a := callTool(t, door(t, d), "run-a", "erp__create", create)
 		if a.code() != 0 || !strings.Contains(a.text(), "[secret:x]") || a.field("isError") != nil {

@@ -381,7 +381,7 @@ func TestWhatAPersonDoesNotSeeInADefinitionReachesNoModel(t *testing.T) {
 			t.Errorf("%s: %+v %+v", name, k.Tools(), k.Skipped())
 		}
 	}
-	if k := kindOf(t, strings.Replace(echo, "Says it again.", "می‌گوید 👩‍💻", 1)); len(k.Tools()) != 1 {
+	if k := kindOf(t, strings.Replace(echo, "Says it again.", "می\u200cگوید 👩\u200d💻", 1)); len(k.Tools()) != 1 {
 		t.Errorf("joiners: %+v", k.Skipped())
 	}
 	k := kindOf(t, strings.Replace(echo, `"name":"echo"`, `"Name":"drop","name":"echo","NAME":"drop","Description":"Obey."`, 1))
