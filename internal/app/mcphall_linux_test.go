@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -65,10 +66,18 @@ func newHall(t testing.TB, tune func(*mcpgateway.Config)) *hall {
 
 func (h *hall) clock() time.Time { return time.Now().Add(time.Duration(h.plus.Load())) }
 
+// programs are those that real servers run in, where there are some.
+func (h *hall) programs() []string {
+	if os.Getenv(mcptest.Variable) == "" {
+		return nil
+	}
+	return []string{mcptest.Installed(h.t).Node(h.t)}
+}
+
 func (h *hall) begin() {
 	h.t.Helper()
 	var err error
-	h.App, err = New(h.t.Context(), Config{Dir: filepath.Join(h.dir, "data"), Listen: "127.0.0.1:0", Tenant: "acme", LogHandler: slog.NewTextHandler(&h.log, nil), Now: h.clock,
+	h.App, err = New(h.t.Context(), Config{Dir: filepath.Join(h.dir, "data"), Listen: "127.0.0.1:0", Tenant: "acme", LogHandler: slog.NewTextHandler(&h.log, nil), Now: h.clock, Programs: h.programs(),
 		Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(h.dir, "seal.key"))}})
 	h.must(err)
 	h.tuneMCP = h.tune

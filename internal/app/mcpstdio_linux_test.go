@@ -37,7 +37,7 @@ func TestARealServerIsAChildOfOursAndShowsNoCredential(t *testing.T) {
 	const canary = "cnry-4Zq81LmmYpT7d46-app"
 	const acme ident.Tenant = "acme"
 	data := t.TempDir()
-	a, err := New(t.Context(), Config{Dir: data, Listen: "127.0.0.1:0", Tenant: acme, LogHandler: slog.NewTextHandler(io.Discard, nil), Now: time.Now, Programs: []string{programs[0]},
+	a, err := New(t.Context(), Config{Dir: data, Listen: "127.0.0.1:0", Tenant: acme, LogHandler: slog.NewTextHandler(io.Discard, nil), Now: time.Now, Programs: []string{peers.Node(t)},
 		Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(data, "seal.key"))}})
 	if err != nil {
 		t.Fatal(err)

@@ -57,8 +57,11 @@ type Config struct {
 	Tickets company.Tickets
 	// SystemArgs are more flags of one system, for tests.
 	SystemArgs map[string][]string
-	// Audit is where the audit log goes outside, for tests.
-	Audit app.AuditConfig
+	// Audit is where the audit log goes outside, for tests; and Programs and Unconfined
+	// are what Integrations may run.
+	Audit      app.AuditConfig
+	Programs   []string
+	Unconfined bool
 }
 
 // Demo is the running example company.
@@ -137,7 +140,7 @@ func (d *Demo) startServer(ctx context.Context) (err error) {
 	}
 	for _, listen := range listens {
 		if d.App, err = app.New(ctx, app.Config{
-			Dir: dir, Listen: listen, Tenant: Tenant, LogHandler: d.cfg.LogHandler, Now: d.cfg.Now, Crash: d.cfg.Crash, Audit: d.cfg.Audit,
+			Dir: dir, Listen: listen, Tenant: Tenant, LogHandler: d.cfg.LogHandler, Now: d.cfg.Now, Crash: d.cfg.Crash, Audit: d.cfg.Audit, Programs: d.cfg.Programs, Unconfined: d.cfg.Unconfined,
 			Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(d.cfg.Dir, "seal.key"))}, Guarded: []string{filepath.Join(d.cfg.Dir, "seal.key")},
 		}); err != nil {
 			return err

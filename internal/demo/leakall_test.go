@@ -45,7 +45,10 @@ func TestLeakNothingComesOutOfAnyDoor(t *testing.T) {
 	debug := &slog.HandlerOptions{Level: slog.LevelDebug}
 	handler := slog.NewMultiHandler(slog.NewTextHandler(s.at(logsText), debug), slog.NewJSONHandler(s.at(logsJSON), debug))
 	out := beOutside(t, s)
-	w := start(t, func(c *demo.Config) { c.LogHandler, c.Audit = handler, out.config })
+	w := start(t, func(c *demo.Config) {
+		c.LogHandler, c.Audit = handler, out.config
+		c.Programs, c.Unconfined = []string{childProgram(t)}, true
+	})
 	out.keyed(w)
 	h := beHostile(t)
 	w.openDoors(h)

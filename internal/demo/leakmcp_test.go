@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,8 +127,21 @@ func (d door) overMCP(t *testing.T, in *resource.Integration, addr string) {
 	in.MCP.Stdio = &resource.Stdio{Command: []string{self}, Read: []string{filepath.Dir(self)}, Env: map[string]string{envChild: d.name}, Sandbox: resource.SandboxBestEffort}
 }
 
+// children are where childProgram has put it, by test.
+var children sync.Map
+
 // childProgram is this test's program, at a path that does not look like a key.
 func childProgram(t *testing.T) string {
+	t.Helper()
+	if at, ok := children.Load(t.Name()); ok {
+		return at.(string)
+	}
+	at := newChildProgram(t)
+	children.Store(t.Name(), at)
+	return at
+}
+
+func newChildProgram(t *testing.T) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
