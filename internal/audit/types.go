@@ -80,6 +80,13 @@ const (
 	BodiesErased       Type = "bodies.erased" // the arguments, answers and transcript of a Run, with their salts
 	HoldSet            Type = "hold.set"      // nothing of it is erased
 	HoldLifted         Type = "hold.lifted"
+
+	RotationPolicySet     Type = "rotation.policy_set" // how a Secret is rotated
+	RotationPolicyRemoved Type = "rotation.policy_removed"
+	RotationStarted       Type = "rotation.started"
+	RotationStepped       Type = "rotation.stepped" // durable before each of its acts, and after it
+	RotationEnded         Type = "rotation.ended"
+	IntentReopened        Type = "intent.reopened" // a version's successor, durable before it is opened for the same attempt
 )
 
 // form is what a field's value has to look like.
@@ -157,6 +164,7 @@ var vocabulary = map[string]form{
 	"revision":       number,
 	"roles":          names,
 	"rule":           name,   // that found what looks like a secret
+	"rotation":       name,   // a rotation's id
 	"row":            digest, // keyed, of the stored row as it then is: what is there later is compared with it
 	"scope":          digest, // of the Secret's usage scope
 	"seal":           name,
@@ -204,9 +212,9 @@ var allowed = map[Type][]string{
 	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
 	RunStarted:        {"input", "revision", "starter", "trigger", "worker"},
 	RunEnded:          {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
-	SecretSet:         {"fields", "from", "kind", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretRotated:     {"expires", "fields", "partly", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretDisabled:    {"secret", "secretVersion", "state", "why"},
+	SecretSet:         {"fields", "from", "kind", "partly", "recorded", "rotation", "scope", "secret", "secretVersion", "state", "why"},
+	SecretRotated:     {"expires", "fields", "partly", "recorded", "rotation", "scope", "secret", "secretVersion", "state", "why"},
+	SecretDisabled:    {"rotation", "secret", "secretVersion", "state", "why"},
 	SecretRemoved:     {"secret", "secretVersion", "why"},
 	SecretOpened:      {"fence", "scope", "secret", "secretVersion", "why"},
 	ResourceApplied:   {"digest", "kind", "name", "revision", "row", "state"},
@@ -263,6 +271,13 @@ var allowed = map[Type][]string{
 	BodiesErased:     {"count", "factor", "kind", "why"},
 	HoldSet:          {"kind", "name", "row", "why"},
 	HoldLifted:       {"factor", "kind", "name", "why"},
+
+	RotationPolicySet:     {"digest", "factor", "kind", "revision", "row", "secret"},
+	RotationPolicyRemoved: {"factor", "secret"},
+	RotationStarted:       {"factor", "rotation", "row", "secret", "secretVersion", "state", "trigger"},
+	RotationStepped:       {"count", "factor", "from", "rotation", "row", "secret", "secretVersion", "state", "verdict", "why"},
+	RotationEnded:         {"count", "factor", "from", "rotation", "row", "secret", "secretVersion", "state", "verdict", "why"},
+	IntentReopened:        {"attempt", "digest", "fence", "secret", "secretVersion", "status", "why"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

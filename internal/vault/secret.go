@@ -42,6 +42,9 @@ type Version struct {
 	Sum       string    `json:"sum"`  // SHA-256 of its ciphertexts
 	CreatedAt time.Time `json:"createdAt"`
 	CreatedBy string    `json:"createdBy"` // a principal
+	// Rotation is the one that made it, and Ref what the system calls it.
+	Rotation string `json:"rotation,omitempty"`
+	Ref      string `json:"ref,omitempty"`
 }
 
 // State is a version's state.

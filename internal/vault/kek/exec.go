@@ -11,6 +11,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/program"
 )
 
 // ExecConfig says which program wraps and unwraps, by the contract in
@@ -125,7 +126,7 @@ func (e *Exec) program() (string, error) {
 	if err != nil {
 		return "", fault.Newf(fault.Unavailable, "the seal's program %s is not there", fault.Quote(e.cfg.Path))
 	}
-	if err := unwritable(path); err != nil {
+	if err := program.Unwritable(path); err != nil {
 		return "", fault.Wrap(fault.KindOf(err), "the seal's program", err)
 	}
 	return path, nil

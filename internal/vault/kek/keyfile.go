@@ -17,6 +17,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
+	"sallyport.dev/internal/vault/internal/program"
 )
 
 // maxKeyFile is the most bytes of a key file that are read.
@@ -170,7 +171,7 @@ func (k *KeyFile) checkMode(info fs.FileInfo) error {
 	}
 	allowed := fs.FileMode(0o700)
 	if _, ok := k.credential(); ok {
-		if !ours(info) {
+		if !program.Ours(info) {
 			return fault.Newf(fault.Denied, "the credential %s belongs to another user", k.path)
 		}
 		allowed = 0o640 // the group's bit is the mask of the ACL that lets the service's user in

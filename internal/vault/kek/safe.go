@@ -8,38 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/vault/internal/program"
 )
-
-// ours reports whether a file belongs to root or to the user that runs us:
-// nobody else can change its mode.
-func ours(info fs.FileInfo) bool {
-	s, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (s.Uid == 0 || int64(s.Uid) == int64(os.Geteuid()))
-}
-
-// unwritable refuses a path that other users could put something else at: each
-// directory above it, and it itself, belongs to root or to us and is writable by
-// its owner only. A directory with the sticky bit (/tmp) may be open to all,
-// since what is in it and belongs to us stays ours.
-func unwritable(path string) error {
-	for p, first := path, true; ; p, first = filepath.Dir(p), false {
-		info, err := os.Lstat(p)
-		if err != nil {
-			return fault.Newf(fault.Unavailable, "%s can't be looked at", fault.Quote(p))
-		}
-		sticky := !first && info.Mode()&fs.ModeSticky != 0
-		if !ours(info) || info.Mode().Perm()&0o022 != 0 && !sticky {
-			return fault.Newf(fault.Denied, "%s can be changed by other users", fault.Quote(p)).
-				WithHint("make it and the directories above it belong to root, writable by their owner only")
-		}
-		if p == filepath.Dir(p) {
-			return nil
-		}
-	}
-}
 
 // maxConfig is the most bytes of a seal's configuration.
 const maxConfig = 64 << 10
@@ -72,7 +44,7 @@ func readOurs(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b, unwritable(real)
+	return b, program.Unwritable(real)
 }
 
 // readSmall reads a regular file of at most limit bytes, and refuses one whose
