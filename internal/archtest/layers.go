@@ -53,6 +53,7 @@ var Layers = []Layer{
 	}}},
 	{Name: "3", For: "judgement", Chains: []Chain{
 		one("internal/catalog", "what a tenant applied, resolved; the one match of a call"),
+		one("internal/rotation", "new versions of Secrets: made, tried, switched to, the old ones ended"),
 		one("internal/policy", "Cedar: may it happen, and may it happen without a person"),
 		one("internal/decision", "a verdict on one exact Intent, by a fresh factor"),
 		one("internal/incident", "a secret where none belongs: the record, and how it could get there"),
@@ -62,6 +63,7 @@ var Layers = []Layer{
 	{Name: "2", For: "keys and systems", Chains: []Chain{
 		{
 			{{"internal/vault", "encrypted Secrets; opens doors, hands out no keys"}},
+			{{"internal/vault/internal/rotator", "changes a credential at its system"}},
 			{
 				{"internal/vault/httpcred", "the door to an HTTP system: injects, scrubs"},
 				{"internal/vault/smtpcred", "the door to a mail server: signs in, hands messages over"},
@@ -70,6 +72,7 @@ var Layers = []Layer{
 			{
 				{"internal/vault/internal/box", "one encryption, bound to where it belongs"},
 				{"internal/vault/internal/stream", "a long encryption, chunk by chunk"},
+				{"internal/vault/internal/program", "runs a program of the operator's that gets keys"},
 			},
 			{{"internal/vault/internal/plain", "where plaintext lives"}},
 		},

@@ -50,7 +50,7 @@ const (
 const noMark = -1
 
 // maxTables is how many sums are stored.
-const maxTables = 20
+const maxTables = 24
 
 // batch is what one transaction changes in the ledger. Until it is published,
 // nothing outside of the transaction sees it.

@@ -84,6 +84,14 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		f.prints[id(tbHold, text("kind"), text("name"))] = text("row")
 	case audit.HoldLifted:
 		delete(f.prints, id(tbHold, text("kind"), text("name")))
+	case audit.RotationPolicySet:
+		f.prints[id(tbRotationPolicy, text("secret"))] = text("row")
+	case audit.RotationPolicyRemoved:
+		delete(f.prints, id(tbRotationPolicy, text("secret")))
+	case audit.RotationStarted, audit.RotationStepped:
+		f.prints[id(tbRotation, text("rotation"))] = text("row")
+	case audit.RotationEnded:
+		delete(f.prints, id(tbRotation, text("rotation")))
 	case audit.RunStarted:
 		f.runs[e.Run] = true
 	case audit.RunEnded:
@@ -180,7 +188,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount, tbPasskey, tbStop, tbHold:
+	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbRotationPolicy, tbRotation:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {
