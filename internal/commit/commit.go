@@ -103,6 +103,10 @@ type Plan struct {
 	// Seen is the status by which the system says that it has carried out a
 	// request with this key before; 0: it never says so.
 	Seen func() int
+	// Renew gives another door after an answer that refuses the credential (HTTP
+	// 401), where the credential was replaced in the meantime; it has made that
+	// durable. nil: there is none, and the answer stands.
+	Renew func(ctx context.Context, ans connector.Answer) http.RoundTripper
 	// Outcome makes the audit entry of the end.
 	Outcome func(to intent.State, res intent.Result, ans connector.Answer) audit.Event
 	// Recheck evaluates policy, grant, expiry, membership and digest again,

@@ -158,6 +158,9 @@ type Config struct {
 	Transport func(*catalog.Match) http.RoundTripper // to the system, without a credential
 	Now       func() time.Time
 	Log       *slog.Logger
+	// Credentials are asked what became of a version that a system refuses; nil: a
+	// refusal stands.
+	Credentials Credentials
 	// RecordKey hides the names of records that are private; nil: they are left out.
 	RecordKey RecordKey
 }

@@ -177,9 +177,9 @@ func (m *Machine) Successor(ctx context.Context, t ident.Tenant, secret string, 
 		switch {
 		case err != nil:
 			return 0
-		case s.Active > version:
+		case s.Active != 0 && s.Active != version: // a later one, or after a roll-back the one before
 			return s.Active
-		case c == nil || waited || s.Active != version:
+		case c == nil || waited:
 			return 0
 		}
 		timer := time.NewTimer(maxAwait)
