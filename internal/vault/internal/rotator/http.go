@@ -65,9 +65,10 @@ func (httpRotator) Delete(ctx context.Context, j Job) error {
 				WithHint("currentID of the policy says it for a version that was stored by hand; delete that one at the system")
 		}
 		again := *s
-		if len(s.Status) > 0 || s == h.Delete {
-			again.Status = append(slices.Clone(s.Status), http.StatusNotFound, http.StatusGone)
+		if len(s.Status) == 0 {
+			again.Status = []int{http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent}
 		}
+		again.Status = append(slices.Clone(again.Status), http.StatusNotFound, http.StatusGone)
 		b, err := exchange(ctx, j, again, h.Auth, j.Admin, "")
 		clear(b)
 		if err != nil {

@@ -24,7 +24,7 @@ func (mysqlServer) open(ctx context.Context, j Job, f Fields) (session, error) {
 		return nil, err
 	}
 	c.Net, c.Addr, c.DBName = "tcp", address(s), s.Database
-	c.User, c.Passwd = text(f, "username"), text(f, "password")
+	c.User, c.Passwd = text(f, userField), text(f, "password")
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = signIn, signIn, signIn
 	c.AllowCleartextPasswords, c.AllowOldPasswords, c.AllowAllFiles, c.MultiStatements = false, false, false, false
 	c.Logger = &mysql.NopLogger{}

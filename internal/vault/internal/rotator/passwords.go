@@ -51,7 +51,7 @@ func (p passwords) Apply(ctx context.Context, j Job) error {
 func (p passwords) Delete(ctx context.Context, j Job) error { return p.order(ctx, j, nil) }
 
 func (p passwords) order(ctx context.Context, j Job, password []byte) error {
-	user := text(j.Version, "username")
+	user := text(j.Version, userField)
 	if s := j.Rotator.SQL; user == "" || len(s.Users) > 0 && !slices.Contains(s.Users, user) {
 		return fault.New(fault.Denied, "the version's user is none that this rotation may change")
 	}

@@ -30,7 +30,7 @@ func (postgres) open(ctx context.Context, j Job, f Fields) (session, error) {
 		return nil, err
 	}
 	c.Host, c.Port, c.Database = s.Host, uint16(s.Port), s.Database //nolint:gosec // G115: Check bounds it
-	c.User, c.Password = text(f, "username"), text(f, "password")
+	c.User, c.Password = text(f, userField), text(f, "password")
 	c.Fallbacks, c.RuntimeParams = nil, map[string]string{"application_name": "sallyport"}
 	c.ValidateConnect, c.AfterConnect, c.OnNotice, c.OnNotification = nil, nil, nil, nil
 	// The dialler resolves, and checks what it resolved to.

@@ -12,8 +12,8 @@ import (
 )
 
 // refreshRotator exchanges a refresh token (RFC 6749, section 6). The version's
-// fields are refresh_token, client_id, client_secret where the client has one, and
-// token, the access token that Connections use. A server that gives a new refresh
+// fields are refresh_token, username (the client's id), client_secret where the
+// client has one, and token, the access token that Connections use. A server that gives a new refresh
 // token may end the old one, so it is kept before anything else is done; one that
 // gives none means that the old one goes on.
 type refreshRotator struct{}
@@ -25,9 +25,9 @@ func (refreshRotator) Create(ctx context.Context, j Job) (Made, error) {
 	if err != nil {
 		return Made{}, err
 	}
-	id, secret := text(j.Before, "client_id"), text(j.Before, "client_secret")
+	id, secret := text(j.Before, userField), text(j.Before, "client_secret")
 	if id == "" || text(j.Before, "refresh_token") == "" {
-		return Made{}, fault.New(fault.Denied, "the secret has no field client_id or refresh_token, so there is nothing to exchange")
+		return Made{}, fault.New(fault.Denied, "the secret has no field username, the client's id, or no refresh_token, so there is nothing to exchange")
 	}
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {text(j.Before, "refresh_token")}}
 	if r.Scope != "" {

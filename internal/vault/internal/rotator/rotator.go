@@ -120,8 +120,8 @@ func Next(r resource.Rotator, before Fields) (map[string][]byte, error) {
 			return out, nil
 		}
 		for i, u := range r.SQL.Users {
-			if u == string(out["username"]) {
-				out["username"] = []byte(r.SQL.Users[1-i])
+			if u == string(out[userField]) {
+				out[userField] = []byte(r.SQL.Users[1-i])
 				return out, nil
 			}
 		}
@@ -136,6 +136,9 @@ func Next(r resource.Rotator, before Fields) (map[string][]byte, error) {
 	}
 	return nil, fault.New(fault.Internal, "a value is made for a system that chooses it")
 }
+
+// userField is the user's name, or a client's id: no secret by itself.
+const userField = "username"
 
 // text is a field as a string, which a library needs.
 func text(f Fields, name string) string { return string(plain.Bytes(f[name])) }
