@@ -116,6 +116,7 @@ var Layers = []Layer{
 		one("internal/storetest", "the conformance suite that every store passes"),
 		one("internal/passkey/softkey", "an authenticator in memory, for tests"),
 		one("internal/leaktest", "canaries, encodings, hostile answers, and the search for what came through"),
+		one("internal/dbtest", "real databases for tests: PostgreSQL and MariaDB"),
 		one("internal/mailtest", "a mail server for tests, good and bad"),
 		one("internal/doctest", "runs the commands of the documentation"),
 		one("examples/vendor-onboarding/...", "the example company: its systems, its model, its resources"),

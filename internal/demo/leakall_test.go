@@ -157,11 +157,13 @@ func (w *world) backedUp(s *sinks) {
 
 // unused are the tables that the suite leaves empty, with the reason.
 var unused = map[string]string{
-	"audit_sink":     "no place is configured where entries go; it has its name and how far it is",
-	"outbox":         "it is empty when everything was carried out; the same test searches it on the way",
-	"policy_use":     "no Policy of the example has a limit; its rows have digests, ids and numbers",
-	"transcript":     "it is of the built-in Worker, which the same test has, and searches",
-	"audit_cosigned": "no witness is configured; it is what audit_head has, with signatures of others",
+	"audit_sink":      "no place is configured where entries go; it has its name and how far it is",
+	"outbox":          "it is empty when everything was carried out; the same test searches it on the way",
+	"policy_use":      "no Policy of the example has a limit; its rows have digests, ids and numbers",
+	"transcript":      "it is of the built-in Worker, which the same test has, and searches",
+	"rotation_policy": "no Secret of the example has one; its rows have names, ids and a policy, which has no place for a value",
+	"rotation":        "no Secret of the example is rotated; its rows have names, ids, numbers and fixed sentences",
+	"audit_cosigned":  "no witness is configured; it is what audit_head has, with signatures of others",
 }
 
 // everyTableWasUsed says that each table had rows in it: what is empty was not

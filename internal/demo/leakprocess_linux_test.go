@@ -32,6 +32,7 @@ var commands = []string{
 	"incident list", "incident list --state all", "incident show SECRET", "incident close SECRET --outcome explained --note SECRET", "incident promote SECRET --name SECRET --any-origin", "incident dismiss SECRET --note SECRET",
 	"intent propose RUN --connection SECRET --tool SECRET --args {\"a\":\"SECRET\"}", "run end RUN --verdict SECRET --summary SECRET", "decision approve SECRET", "decision reject SECRET",
 	"decision edit SECRET --args {\"a\":\"SECRET\"} --reason SECRET", "decision ask SECRET SECRET", "decision answer --run RUN SECRET SECRET", "decision break-glass SECRET --reason SECRET",
+	"secret rotation list", "secret rotation resolve SECRET again --stdin", "secret policy set SECRET --file SECRET", "secret policy remove SECRET --stdin", "secret rotate SECRET --now --stdin", "doctor secrets",
 	"decision watch --for 1s", "channel list", "channel show SECRET", "channel test SECRET",
 	"stop all --reason SECRET", // the last: nothing goes on after it
 }
