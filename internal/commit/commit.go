@@ -9,7 +9,8 @@
 //
 // What is tried again, and nothing else: a connection that could not be made, so
 // that not one byte was written; a read that was cut before its answer began, or
-// that the system asks for later; and a write whose outcome is unknown, under the
+// that the system asks for later; a call that was refused with 401 because its
+// credential was replaced under it; and a write whose outcome is unknown, under the
 // key that it was sent with, where the operator has declared that the system knows
 // such keys. See docs/commit.md.
 //

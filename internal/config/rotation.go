@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 
@@ -34,6 +35,11 @@ func LoadRotation(name string) (resource.Rotation, error) {
 func ParseRotation(b []byte) (out resource.Rotation, err error) {
 	if bytes.ContainsAny(b, "&*") && (bytes.Contains(b, []byte(": &")) || bytes.Contains(b, []byte(": *"))) {
 		return out, fault.New(fault.Invalid, "the rotation policy has anchors or aliases, which are not taken")
+	}
+	docs := yaml.NewDecoder(bytes.NewReader(b))
+	var first, second any
+	if err := docs.Decode(&first); err != nil || !errors.Is(docs.Decode(&second), io.EOF) {
+		return out, fault.New(fault.Invalid, "the rotation policy is not one document of YAML").WithHint("docs/rotation.md has examples")
 	}
 	j, err := yaml.YAMLToJSON(b)
 	if err != nil {
