@@ -154,7 +154,7 @@ func (r runner) write(t testing.TB, path, text string) {
 
 func prepare(t testing.TB, account string) (*Server, string, runner) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sallyport-db")
+	dir, err := os.MkdirTemp("", "sallyport-db") //nolint:usetesting // another user has to reach it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func prepare(t testing.TB, account string) (*Server, string, runner) {
 		r.who = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
 	r.own(t, dir)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +178,7 @@ func prepare(t testing.TB, account string) (*Server, string, runner) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	//nolint:gosec // G101: of a database that ends with the test
 	return &Server{Port: addr.Port, Admin: "keeper", Password: "kq7-first-of-the-keeper-2", log: &log{}}, dir, r
 }
 
@@ -199,7 +200,7 @@ func (s *Server) start(t testing.TB, r runner, path string, args ...string) {
 		if path[len(path)-8:] != "postgres" {
 			_ = c.Process.Kill()
 		}
-		<-done
+		<-done //nolint:errcheck // it was told to end
 	})
 	limit, look := time.After(startTime), time.NewTicker(50*time.Millisecond)
 	defer look.Stop()

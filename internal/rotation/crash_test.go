@@ -133,3 +133,26 @@ func TestAPersonEndsWhatTheMachineCantKnow(t *testing.T) {
 		t.Errorf("after the word it is %s (%s)", r.State, r.Why)
 	}
 }
+
+// What was settled by hand leaves no version that somebody could open by its number.
+func TestWhatAPersonSettledLeavesNoVersionOpen(t *testing.T) {
+	w := newWorld(t, rules()["a system that lists"])
+	w.fail["try"] = fault.New(fault.Invalid, "it can't be read")
+	_, err := w.m.Start(t.Context(), boss, secret, "fac_2")
+	w.must(err)
+	r := w.settle()
+	if r.State != rotation.NeedsPerson || r.Stuck != rotation.Trying {
+		t.Fatalf("it is %s in %s", r.State, r.Stuck)
+	}
+	if _, err := w.m.Resolve(t.Context(), boss, r.ID, "what", "fac_3"); !fault.Is(err, fault.Invalid) {
+		t.Errorf("another word: %v", err)
+	}
+	r, err = w.m.Resolve(t.Context(), boss, r.ID, rotation.Settled, "fac_3")
+	w.must(err)
+	if r.State != rotation.Failed || w.versions[1].State != vault.Disabled || w.active != 1 {
+		t.Errorf("it is %s, and version 2 is %s", r.State, w.versions[1].State)
+	}
+	if _, err := w.m.Resolve(t.Context(), boss, r.ID, rotation.Again, "fac_4"); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a word on one that has ended: %v", err)
+	}
+}

@@ -165,11 +165,31 @@ func (m *Machine) Resolve(ctx context.Context, who ident.Principal, id string, w
 		return r, fault.Newf(fault.Conflict, "the rotation is %s: it waits for nobody", r.State)
 	}
 	to, err := m.after(ctx, r, w)
+	if err == nil && to.Final() {
+		err = m.close(ctx, &r, to)
+	}
 	if err != nil {
 		return r, err
 	}
 	r.State, r.Stuck, r.Begun, r.Tries, r.Due, r.Updated, r.Rev = to, "", false, 0, m.Now(), m.Now(), r.Rev+1
 	return r, m.Rotations.StepRotation(ctx, r, event(r, audit.RotationStepped, who, map[string]any{"from": string(NeedsPerson), "verdict": string(w), "factor": factor}))
+}
+
+// close ends the use of the version that a settled rotation leaves behind: also by
+// its number nobody opens it any more.
+func (m *Machine) close(ctx context.Context, r *Rotation, to State) error {
+	left := r.Version
+	if to == Done {
+		left = r.Was
+	}
+	if left == 0 {
+		return nil
+	}
+	j, err := m.job(r)
+	if err != nil {
+		return err
+	}
+	return m.Vault.EndVersion(ctx, j, left)
 }
 
 // after is the state that a word leads to. None leads to one in which no version

@@ -64,7 +64,8 @@ func New(c Config) *Machine {
 }
 
 // Advance makes what is due of a tenant's rotations, each as far as it goes, and
-// begins those that a schedule asks for. An error is one of reading.
+// begins those that a schedule asks for. Several at once leave each other's alone, so
+// that a system that hangs holds up no other. An error is one of reading.
 func (m *Machine) Advance(ctx context.Context, t ident.Tenant) error {
 	if m.Stopped != nil {
 		if err := m.Stopped(ctx, t); err != nil {
@@ -100,6 +101,9 @@ func (m *Machine) run(ctx context.Context, r Rotation) {
 	}()
 	for ctx.Err() == nil && !r.State.Final() && r.State != NeedsPerson && !m.waits(&r) {
 		next, err := m.step(ctx, r)
+		if fault.Is(err, fault.Conflict) {
+			return // another worker has taken it on
+		}
 		if err != nil {
 			m.Log.WarnContext(ctx, "a step of a rotation could not be recorded", slog.String("rotation", r.ID), slog.String("secret", r.Secret), slog.Any("kind", fault.KindOf(err)))
 			return

@@ -18,7 +18,7 @@ import (
 
 const (
 	acme   ident.Tenant = "acme"
-	secret              = "crm-token"
+	secret string       = "crm-token"
 )
 
 var boss = ident.Principal{Tenant: acme, Kind: ident.Person, ID: "acc_1", Roles: []ident.Role{ident.Admin}}
@@ -308,12 +308,11 @@ func (w *world) ClearMade(_ context.Context, j vault.RotationJob) (n int, err er
 
 func (w *world) SwitchVersion(_ context.Context, j vault.RotationJob, n int) error {
 	return w.act("switch", func() error {
-		switch w.active {
-		case n:
+		if w.active == n {
 			return nil
-		default:
+		}
+		if w.active != j.Was {
 			return fault.New(fault.Conflict, "another is active")
-		case j.Was:
 		}
 		w.versions[j.Was-1].State, w.versions[n-1].State, w.active = vault.Previous, vault.Active, n
 		return nil

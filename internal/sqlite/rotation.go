@@ -118,7 +118,7 @@ func rotationOf(x *row) (r rotation.Rotation, err error) {
 }
 
 func rotationCols(r rotation.Rotation) (cols, error) {
-	body, err := json.Marshal(r)
+	body, err := json.Marshal(r) //nolint:gosec // G117: the Secret's name
 	if err != nil {
 		return nil, fault.New(fault.Internal, "encoding a rotation")
 	}

@@ -29,7 +29,7 @@ func (postgres) open(ctx context.Context, j Job, f Fields) (session, error) {
 	if c.TLSConfig, err = tlsOf(s); err != nil {
 		return nil, err
 	}
-	c.Host, c.Port, c.Database = s.Host, uint16(s.Port), s.Database //nolint:gosec // G115: Check bounds it
+	c.Host, c.Port, c.Database = s.Host, uint16(s.Port), s.Database
 	c.User, c.Password = text(f, userField), text(f, "password")
 	c.Fallbacks, c.RuntimeParams = nil, map[string]string{"application_name": "sallyport"}
 	c.ValidateConnect, c.AfterConnect, c.OnNotice, c.OnNotification = nil, nil, nil, nil
