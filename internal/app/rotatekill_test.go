@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -10,6 +12,7 @@ import (
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/rotation"
+	"sallyport.dev/internal/sqlite"
 	"sallyport.dev/internal/vault"
 	"sallyport.dev/internal/vault/kek"
 )
@@ -143,5 +146,39 @@ func TestAChangedRowOfARotationIsRefusedAndTheSecretGoesOn(t *testing.T) {
 				t.Errorf("version %d of %d is active", head.Active, len(head.Versions))
 			}
 		})
+	}
+}
+
+// A genuine row of an earlier step that was put back is no leave to take the steps
+// after it once more.
+func TestAnOldRowOfARotationThatWasPutBackIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s, k := reborn(t, dir, "", nil), newKeyring(t, false, false)
+	s.web(k, 0)
+	r, err := s.Rotation.Start(t.Context(), soakAs, "crm", "")
+	s.must(err)
+	s.must(s.store.Close())
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "data", sqlite.File)+"?_pragma=busy_timeout(5000)")
+	s.must(err)
+	var state, body, mac string
+	var revision int
+	s.must(db.QueryRowContext(t.Context(), "SELECT state, body, revision, hex(mac) FROM rotation").Scan(&state, &body, &revision, &mac))
+	s.must(db.Close())
+
+	next := reborn(t, dir, "", nil)
+	s.must(next.Rotation.Advance(t.Context(), "acme"))
+	s.must(next.Stop(context.WithoutCancel(t.Context())))
+	spoil(t, dir, fmt.Sprintf("UPDATE rotation SET state = '%s', body = '%s', revision = %d, mac = x'%s'", state, body, revision, mac))
+
+	last := reborn(t, dir, "", nil)
+	defer func() { s.must(last.Stop(context.WithoutCancel(t.Context()))) }()
+	s.must(last.Rotation.Advance(t.Context(), "acme"))
+	if _, err := last.store.Rotation(t.Context(), "acme", r.ID); !fault.Is(err, fault.Denied) {
+		t.Errorf("it is read: %v", err)
+	}
+	head, err := last.Vault.Show(t.Context(), "acme", "crm")
+	s.must(err)
+	if head.Active != 2 || len(head.Versions) != 2 || len(k.live) != 1 || works(last, 2) != nil {
+		t.Errorf("version %d of %d is active, and the system has %d credentials", head.Active, len(head.Versions), len(k.live))
 	}
 }
