@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"regexp"
 
 	"github.com/goccy/go-yaml"
 
@@ -31,9 +32,13 @@ func LoadRotation(name string) (resource.Rotation, error) {
 	return ParseRotation(b)
 }
 
+// anchor is where YAML repeats a part of itself, by which a short file becomes a
+// giant one.
+var anchor = regexp.MustCompile(`(^|[\s\[,{:-])[&*][A-Za-z0-9_]`)
+
 // ParseRotation reads what LoadRotation has of a file.
 func ParseRotation(b []byte) (out resource.Rotation, err error) {
-	if bytes.ContainsAny(b, "&*") && (bytes.Contains(b, []byte(": &")) || bytes.Contains(b, []byte(": *"))) {
+	if anchor.Match(b) {
 		return out, fault.New(fault.Invalid, "the rotation policy has anchors or aliases, which are not taken")
 	}
 	docs := yaml.NewDecoder(bytes.NewReader(b))

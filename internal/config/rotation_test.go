@@ -48,6 +48,7 @@ func TestARotationPolicyIsReadStrictly(t *testing.T) {
 	for name, text := range map[string]string{
 		"an unknown field":     good + "extra: 1\n",
 		"two documents":        good + "---\n" + good,
+		"a bomb":               "a: &a [x, x]\nb: [*a, *a]\n" + good,
 		"every minute":         "every: 1m\nrotator: {kind: postgres, sql: {host: db, port: 1}}",
 		"no rotator":           "every: 720h",
 		"another part":         "rotator: {kind: http, sql: {host: db, port: 1}}",
