@@ -55,6 +55,7 @@ var Layers = []Layer{
 	}}},
 	{Name: "3", For: "judgement", Chains: []Chain{
 		one("internal/catalog", "what a tenant applied, resolved; the one match of a call"),
+		one("internal/rotation", "new versions of Secrets: made, tried, switched to, the old ones ended"),
 		one("internal/policy", "Cedar: may it happen, and may it happen without a person"),
 		one("internal/decision", "a verdict on one exact Intent, by a fresh factor"),
 		one("internal/incident", "a secret where none belongs: the record, and how it could get there"),
@@ -67,6 +68,7 @@ var Layers = []Layer{
 	{Name: "2", For: "keys and systems", Chains: []Chain{
 		{
 			{{"internal/vault", "encrypted Secrets; opens doors, hands out no keys"}},
+			{{"internal/vault/internal/rotator", "changes a credential at its system"}},
 			{
 				{"internal/vault/proccred", "the door to a server that is a child: starts, confines, pairs answers"},
 				{"internal/vault/httpcred", "the door to an HTTP system: injects, scrubs"},
@@ -92,6 +94,7 @@ var Layers = []Layer{
 				{"internal/vault/internal/object", "JSON with plaintext in it"},
 				{"internal/vault/internal/box", "one encryption, bound to where it belongs"},
 				{"internal/vault/internal/stream", "a long encryption, chunk by chunk"},
+				{"internal/vault/internal/program", "runs a program of the operator's that gets keys"},
 			},
 			{{"internal/vault/internal/plain", "where plaintext lives"}},
 		},
@@ -139,6 +142,7 @@ var Layers = []Layer{
 		one("internal/passkey/softkey", "an authenticator in memory, for tests"),
 		one("internal/vault/backend/backendtest", "the contract that every backend passes"),
 		one("internal/leaktest", "canaries, encodings, hostile answers, and the search for what came through"),
+		one("internal/dbtest", "real databases for tests: PostgreSQL and MariaDB"),
 		one("internal/mailtest", "a mail server for tests, good and bad"),
 		one("internal/doctest", "runs the commands of the documentation"),
 		one("examples/vendor-onboarding/...", "the example company: its systems, its model, its resources"),

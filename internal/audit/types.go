@@ -89,6 +89,13 @@ const (
 	ToolSettled        Type = "tool.settled"         // what a person made of that
 	IntegrationAsked   Type = "integration.asked"    // what a system offers to a credential; nothing was called
 	SecretMoved        Type = "secret.moved"         // its value is in another place: our store, or a backend
+
+	RotationPolicySet     Type = "rotation.policy_set" // how a Secret is rotated
+	RotationPolicyRemoved Type = "rotation.policy_removed"
+	RotationStarted       Type = "rotation.started"
+	RotationStepped       Type = "rotation.stepped" // durable before each of its acts, and after it
+	RotationEnded         Type = "rotation.ended"
+	IntentReopened        Type = "intent.reopened" // a version's successor, durable before it is opened for the same attempt
 )
 
 // form is what a field's value has to look like.
@@ -172,6 +179,7 @@ var vocabulary = map[string]form{
 	"ringChanges":    number, // how many entries about the vault's keys were below the minimum
 	"roles":          names,
 	"rule":           name,   // that found what looks like a secret
+	"rotation":       name,   // a rotation's id
 	"row":            digest, // keyed, of the stored row as it then is: what is there later is compared with it
 	"scope":          digest, // of the Secret's usage scope
 	"seal":           name,
@@ -220,9 +228,9 @@ var allowed = map[Type][]string{
 	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
 	RunStarted:        {"auth", "input", "revision", "starter", "trigger", "worker"},
 	RunEnded:          {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
-	SecretSet:         {"backend", "backendVersion", "fields", "from", "kind", "partly", "path", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretRotated:     {"backend", "backendVersion", "expires", "fields", "partly", "path", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretDisabled:    {"secret", "secretVersion", "state", "why"},
+	SecretSet:         {"backend", "backendVersion", "fields", "from", "kind", "partly", "path", "recorded", "rotation", "scope", "secret", "secretVersion", "state", "why"},
+	SecretRotated:     {"backend", "backendVersion", "expires", "fields", "partly", "path", "recorded", "rotation", "scope", "secret", "secretVersion", "state", "why"},
+	SecretDisabled:    {"rotation", "secret", "secretVersion", "state", "why"},
 	SecretRemoved:     {"secret", "secretVersion", "why"},
 	SecretOpened:      {"fence", "scope", "secret", "secretVersion", "why"},
 	ResourceApplied:   {"digest", "kind", "name", "revision", "row", "state"},
@@ -289,6 +297,13 @@ var allowed = map[Type][]string{
 	ToolChanged:        {"digest", "from", "kind", "name", "row", "system", "why"},
 	ToolSettled:        {"factor", "kind", "name", "state", "system", "why"},
 	IntegrationAsked:   {"secret", "secretVersion", "system"},
+
+	RotationPolicySet:     {"digest", "factor", "kind", "revision", "row", "secret"},
+	RotationPolicyRemoved: {"factor", "secret"},
+	RotationStarted:       {"factor", "rotation", "row", "secret", "secretVersion", "state", "trigger"},
+	RotationStepped:       {"count", "factor", "from", "rotation", "row", "secret", "secretVersion", "state", "verdict", "why"},
+	RotationEnded:         {"count", "factor", "from", "rotation", "row", "secret", "secretVersion", "state", "verdict", "why"},
+	IntentReopened:        {"attempt", "digest", "fence", "secret", "secretVersion", "status", "why"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

@@ -165,6 +165,9 @@ type Config struct {
 	Log       *slog.Logger
 	// Notices keeps what a person has to see about a system.
 	Notices Notices
+	// Credentials are asked what became of a version that a system refuses; nil: a
+	// refusal stands.
+	Credentials Credentials
 	// RecordKey hides the names of records that are private; nil: they are left out.
 	RecordKey RecordKey
 	// Workers and WorkerRuns are what outside Workers need; nil: there are none.
