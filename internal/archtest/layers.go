@@ -89,12 +89,12 @@ var Layers = []Layer{
 			},
 			{{"internal/vault/backend", "the contract of what keeps values elsewhere"}},
 			{{"internal/vault/internal/rest", "one request, one bounded answer"}},
+			{{"internal/vault/internal/program", "runs a program of the operator's that gets keys"}},
 			{{"internal/vault/internal/safe", "files that nobody else can change; strict JSON"}},
 			{
 				{"internal/vault/internal/object", "JSON with plaintext in it"},
 				{"internal/vault/internal/box", "one encryption, bound to where it belongs"},
 				{"internal/vault/internal/stream", "a long encryption, chunk by chunk"},
-				{"internal/vault/internal/program", "runs a program of the operator's that gets keys"},
 			},
 			{{"internal/vault/internal/plain", "where plaintext lives"}},
 		},

@@ -142,7 +142,7 @@ func exchange(ctx context.Context, j Job, s resource.HTTPStep, auth resource.Aut
 		req.Header.Set(once, j.Rotation)
 	}
 	var inject func(*http.Request) error
-	plain.Do(func() { inject, err = httpcred.Inject(auth, origin, with) })
+	plain.Do(func() { inject, err = httpcred.Inject(auth, origin, asBasic(auth, with)) })
 	if err == nil {
 		plain.Do(func() { err = inject(req) })
 	}
@@ -150,6 +150,17 @@ func exchange(ctx context.Context, j Job, s resource.HTTPStep, auth resource.Aut
 		return nil, err
 	}
 	return send(ctx, j.Base, req, origin, s.Status)
+}
+
+// asBasic gives an OAuth client's fields the names that basic authentication takes:
+// it signs in so at a token endpoint (RFC 6749, section 2.3.1).
+func asBasic(auth resource.Auth, with Fields) Fields {
+	id, ok := with["client_id"]
+	secret, both := with["client_secret"]
+	if _, has := with["username"]; has || !ok || !both || auth.Scheme != resource.SchemeBasic {
+		return with
+	}
+	return Fields{"username": id, "password": secret}
 }
 
 // fillBody puts ids into the texts of a body.
