@@ -21,3 +21,18 @@ if [ "$(printf '%s\n%s\n' "$want" "${have%%[-+ ]*}" | sort -V | head -n 1)" != "
   printf 'error: Go %s is older than %s\nhint: https://go.dev/dl\n' "$have" "$want" >&2
   exit 1
 fi
+
+# The tests of rotations start these databases by themselves. Where they can't be
+# installed, those tests are skipped and say so.
+need_package() { # package, a program of it
+  compgen -G "$2" >/dev/null && return
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$1"; } >/dev/null 2>&1 && return
+  fi
+  printf 'note: %s is not installed, so the tests that need it are skipped\nhint: apt-get install %s\n' "$1" "$1" >&2
+}
+
+if [ "${1:-}" = tests ]; then
+  need_package postgresql '/usr/lib/postgresql/*/bin/initdb'
+  need_package mariadb-server '/usr/sbin/mariadbd'
+fi

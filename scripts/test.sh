@@ -3,7 +3,7 @@
 # the one before it said; the last line is the verdict.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/need.sh
+scripts/need.sh tests
 mkdir -p bin
 # The flags of "make build", which the documentation's commands call: what is
 # compiled for the one is in the cache for the other.

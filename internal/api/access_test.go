@@ -109,31 +109,38 @@ var matrix = map[string]expected{
 	"POST /v1/decisions/{decision}/questions/{question}/answer": signedIn(404),
 	"GET /v1/runs/{run}/questions":                              signedIn(200).but(404, "builder", "approver"),
 
-	"GET /v1/unknown":                      only(200, "auditor", "admin"),
-	"POST /v1/intents/{intent}/resolution": only(404, "admin"),
-	"GET /v1/stops":                        only(200, "approver", "auditor", "admin"),
-	"POST /v1/stops":                       only(400, "approver", "admin"),
-	"POST /v1/stops/resume":                only(403, "admin"), // without a proof, also an admin
-	"GET /v1/incidents":                    only(200, "auditor", "admin"),
-	"GET /v1/incidents/{incident}":         only(404, "auditor", "admin"),
-	"POST /v1/incidents/{incident}/close":  only(404, "admin"),
-	"GET /v1/secrets":                      only(200, "builder", "auditor", "admin"),
-	"GET /v1/secrets/{secret}":             only(404, "builder", "auditor", "admin"),
-	"PUT /v1/secrets/{secret}":             only(400, "admin"),
-	"POST /v1/secrets/{secret}/rotate":     only(400, "admin"),
-	"POST /v1/secrets/{secret}/activate":   only(404, "admin"),
-	"POST /v1/secrets/{secret}/disable":    only(404, "admin"),
-	"PATCH /v1/secrets/{secret}":           only(404, "admin"),
-	"POST /v1/secrets/{secret}/rollback":   only(404, "admin"),
-	"DELETE /v1/secrets/{secret}":          only(404, "admin"),
-	"POST /v1/secrets/{secret}/move":       only(404, "admin"),
-	"GET /v1/seals":                        only(200, "auditor", "admin"),
-	"POST /v1/seals":                       only(404, "admin"),
-	"POST /v1/seals/{seal}/renew":          only(404, "admin"),
-	"POST /v1/seals/{seal}/remove":         only(404, "admin"),
-	"GET /v1/keys":                         only(200, "auditor", "admin"),
-	"POST /v1/keys/rotate":                 only(400, "admin"),
-	"GET /v1/intake-key":                   only(200, "admin"),
+	"GET /v1/unknown":                                  only(200, "auditor", "admin"),
+	"POST /v1/intents/{intent}/resolution":             only(404, "admin"),
+	"GET /v1/stops":                                    only(200, "approver", "auditor", "admin"),
+	"POST /v1/stops":                                   only(400, "approver", "admin"),
+	"POST /v1/stops/resume":                            only(403, "admin"), // without a proof, also an admin
+	"GET /v1/incidents":                                only(200, "auditor", "admin"),
+	"GET /v1/incidents/{incident}":                     only(404, "auditor", "admin"),
+	"POST /v1/incidents/{incident}/close":              only(404, "admin"),
+	"GET /v1/secrets":                                  only(200, "builder", "auditor", "admin"),
+	"GET /v1/secrets/{secret}":                         only(404, "builder", "auditor", "admin"),
+	"PUT /v1/secrets/{secret}":                         only(400, "admin"),
+	"POST /v1/secrets/{secret}/rotate":                 only(400, "admin"),
+	"POST /v1/secrets/{secret}/activate":               only(404, "admin"),
+	"POST /v1/secrets/{secret}/disable":                only(404, "admin"),
+	"PATCH /v1/secrets/{secret}":                       only(404, "admin"),
+	"POST /v1/secrets/{secret}/rollback":               only(404, "admin"),
+	"DELETE /v1/secrets/{secret}":                      only(404, "admin"),
+	"POST /v1/secrets/{secret}/move":                   only(404, "admin"),
+	"GET /v1/rotations":                                only(200, "builder", "auditor", "admin"),
+	"GET /v1/doctor/secrets":                           only(200, "builder", "auditor", "admin"),
+	"POST /v1/secrets/{secret}/rotation-policy":        only(400, "admin"),
+	"POST /v1/secrets/{secret}/rotation-policy/remove": only(403, "admin"), // without a password
+	"POST /v1/secrets/{secret}/rotation":               only(403, "admin"),
+	"POST /v1/rotations/{rotation}/resolve":            only(403, "admin"),
+	"POST /v1/hooks/rotation/{secret}":                 everybody(403), // it is signed, or refused
+	"GET /v1/seals":                                    only(200, "auditor", "admin"),
+	"POST /v1/seals":                                   only(404, "admin"),
+	"POST /v1/seals/{seal}/renew":                      only(404, "admin"),
+	"POST /v1/seals/{seal}/remove":                     only(404, "admin"),
+	"GET /v1/keys":                                     only(200, "auditor", "admin"),
+	"POST /v1/keys/rotate":                             only(400, "admin"),
+	"GET /v1/intake-key":                               only(200, "admin"),
 
 	"POST /v1/incidents/{incident}/promote": only(404, "admin"),
 	"POST /v1/incidents/{incident}/dismiss": only(404, "admin"),
@@ -239,7 +246,7 @@ func TestEveryCallerGetsWhatIsExpectedOfEveryRoute(t *testing.T) {
 	}
 }
 
-var absent = strings.NewReplacer("{mission}", "nowhere", "{intent}", "int_none", "{decision}", "dec_none", "{secret}", "none", "{seal}", "seal_none", "{account}", "acc_none", "{passkey}", "pky_none", "{version}", "1", "{worker}", "nobody", "{token}", "wtk_none", "{run}", "run_none")
+var absent = strings.NewReplacer("{mission}", "nowhere", "{intent}", "int_none", "{decision}", "dec_none", "{secret}", "none", "{seal}", "seal_none", "{account}", "acc_none", "{passkey}", "pky_none", "{version}", "1", "{worker}", "nobody", "{token}", "wtk_none", "{run}", "run_none", "{rotation}", "rot_none")
 
 func (o *office) check(route, request, caller, token, body string, status int) {
 	o.t.Helper()

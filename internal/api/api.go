@@ -32,6 +32,7 @@ import (
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/rotation"
 	"sallyport.dev/internal/vault"
 )
 
@@ -84,8 +85,12 @@ type Config struct {
 	Backuper   Backuper
 	// ChannelKeeper knows the Channels.
 	ChannelKeeper ChannelKeeper
-	Now           func() time.Time
-	Log           *slog.Logger
+	// Rotation takes rotations of Secrets from step to step; Rotator is the program's
+	// part in it.
+	Rotation *rotation.Machine
+	Rotator  Rotator
+	Now      func() time.Time
+	Log      *slog.Logger
 	// Health says why the server should get no requests, or nil; in fixed words,
 	// since strangers read it.
 	Health  func() error
@@ -117,6 +122,7 @@ func New(c Config) *API {
 	a.stops()
 	a.incidents()
 	a.secrets()
+	a.rotations()
 	a.seals()
 	a.keys()
 	a.accounts()

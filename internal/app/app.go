@@ -48,6 +48,7 @@ import (
 	"sallyport.dev/internal/mcpgateway"
 	"sallyport.dev/internal/mission"
 	"sallyport.dev/internal/notify"
+	"sallyport.dev/internal/rotation"
 	"sallyport.dev/internal/scrub"
 	"sallyport.dev/internal/scrub/unknown"
 	"sallyport.dev/internal/sqlite"
@@ -107,6 +108,10 @@ type Config struct {
 	// Sent is called between a receiver's word that it has a message and the
 	// store's, for the test that kills the process there.
 	Sent func(notify.Notice)
+	// Rotators are the programs that rotate Secrets, by the names that policies have.
+	Rotators map[string]vault.RotationProgram
+	// RotationCrash is as Crash, of rotations.
+	RotationCrash func(rotation.Rotation, rotation.Point)
 }
 
 // App is the running program.
@@ -127,11 +132,13 @@ type App struct {
 	Rail      *explain.Rail
 	Machine   *commit.Machine
 	Notifier  *notify.Notifier
+	Rotation  *rotation.Machine
 
 	opening   opening
 	front     front
 	hands     hands
-	rotations rotations
+	rotations rotations // of the vault's keys
+	turning   turning   // of Secrets
 
 	worlds     catalog.Holder[gate.World]
 	transports transports
@@ -163,7 +170,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	}
 	a := &App{cfg: c, now: c.Now, listener: c.Listener, failing: failing{done: make(chan struct{})},
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
-		rotations: rotations{jobs: make(chan rotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
+		rotations: rotations{jobs: make(chan keyRotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
 	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded, Guarded: append([]string{c.Dir}, c.Guarded...), Backends: c.Backends,
 		Programs: c.Programs, Unconfined: c.Unconfined})
 	if err != nil {
@@ -216,9 +223,11 @@ func (a *App) assemble() (err error) {
 	if err != nil {
 		return err
 	}
+	a.Rotation = a.newRotation()
 	a.Gate = gate.New(gate.Config{
-		Stops:   a.store,
-		Intents: a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
+		Credentials: credentials{a.Rotation, a},
+		Stops:       a.store,
+		Intents:     a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log, RecordKey: a.recordKey, Notices: a.store, Grants: a.Vault,
 		Workers: a.Directory, WorkerRuns: a.store,
 	})
@@ -305,7 +314,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess, a.prune, a.Vault.Warm} {
+	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateSecrets, a.rotateSecrets, a.rotateSecrets, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess, a.prune, a.Vault.Warm} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)

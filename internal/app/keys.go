@@ -111,8 +111,8 @@ func (a *App) AtHand(ctx context.Context) ([]api.AtHand, error) {
 	return out, nil
 }
 
-// rotation is a rotation of keys that was asked for.
-type rotation struct {
+// keyRotation is a rotation of keys that was asked for.
+type keyRotation struct {
 	what []string
 	who  ident.Principal
 	done chan rotated
@@ -127,7 +127,7 @@ type rotated struct {
 // rotations does one rotation after the other. It belongs to the program and not
 // to a request: the keys of many Secrets take longer than a client waits.
 type rotations struct {
-	jobs   chan rotation
+	jobs   chan keyRotation
 	under  atomic.Pointer[string] // way; nil: none is
 	failed atomic.Pointer[string] // why the last one did not end well
 }
@@ -142,7 +142,7 @@ func (a *App) Rotate(ctx context.Context, what []string, who ident.Principal) (l
 	if !a.rotations.under.CompareAndSwap(nil, &name) {
 		return nil, false, fault.New(fault.Conflict, "another rotation of keys is under way").WithHint("sallyport key status says when it has ended")
 	}
-	job := rotation{what: what, who: who, done: make(chan rotated, 1)}
+	job := keyRotation{what: what, who: who, done: make(chan rotated, 1)}
 	a.rotations.jobs <- job // there is room: none is under way
 	select {
 	case r := <-job.done:
@@ -183,7 +183,7 @@ func (a *App) rotateKeys(ctx context.Context) {
 	}
 }
 
-func (a *App) rotateOne(ctx context.Context, job rotation) (out []vault.Rotation, err error) {
+func (a *App) rotateOne(ctx context.Context, job keyRotation) (out []vault.Rotation, err error) {
 	for _, what := range job.what {
 		var r vault.Rotation
 		switch what {

@@ -92,7 +92,7 @@ func (a *App) handler() http.Handler {
 func (a *App) API() *api.API {
 	return api.New(api.Config{
 		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
-		Audit: a.store.Audit(), AuditKeeper: a, AuditAsker: a, AuditPruner: a, Retainer: a, Integrator: a, Authorizer: a, Store: a.store, Applier: a, Keeper: a, Backuper: a, ChannelKeeper: a.Notifier, Now: a.now, Log: a.log, Health: a.health, Version: Version,
+		Audit: a.store.Audit(), AuditKeeper: a, AuditAsker: a, AuditPruner: a, Retainer: a, Integrator: a, Authorizer: a, Store: a.store, Applier: a, Keeper: a, Backuper: a, ChannelKeeper: a.Notifier, Rotation: a.Rotation, Rotator: a, Now: a.now, Log: a.log, Health: a.health, Version: Version,
 	})
 }
 

@@ -55,6 +55,7 @@ var Layers = []Layer{
 	}}},
 	{Name: "3", For: "judgement", Chains: []Chain{
 		one("internal/catalog", "what a tenant applied, resolved; the one match of a call"),
+		one("internal/rotation", "new versions of Secrets: made, tried, switched to, the old ones ended"),
 		one("internal/policy", "Cedar: may it happen, and may it happen without a person"),
 		one("internal/decision", "a verdict on one exact Intent, by a fresh factor"),
 		one("internal/incident", "a secret where none belongs: the record, and how it could get there"),
@@ -67,6 +68,7 @@ var Layers = []Layer{
 	{Name: "2", For: "keys and systems", Chains: []Chain{
 		{
 			{{"internal/vault", "encrypted Secrets; opens doors, hands out no keys"}},
+			{{"internal/vault/internal/rotator", "changes a credential at its system"}},
 			{
 				{"internal/vault/proccred", "the door to a server that is a child: starts, confines, pairs answers"},
 				{"internal/vault/httpcred", "the door to an HTTP system: injects, scrubs"},
@@ -87,6 +89,7 @@ var Layers = []Layer{
 			},
 			{{"internal/vault/backend", "the contract of what keeps values elsewhere"}},
 			{{"internal/vault/internal/rest", "one request, one bounded answer"}},
+			{{"internal/vault/internal/program", "runs a program of the operator's that gets keys"}},
 			{{"internal/vault/internal/safe", "files that nobody else can change; strict JSON"}},
 			{
 				{"internal/vault/internal/object", "JSON with plaintext in it"},
@@ -140,6 +143,7 @@ var Layers = []Layer{
 		one("internal/vault/backend/backendtest", "the contract that every backend passes"),
 		one("internal/leaktest", "canaries, encodings, hostile answers, and the search for what came through"),
 		one("internal/mcptest", "MCP servers of other people for tests, and the official conformance suite"),
+		one("internal/dbtest", "real databases for tests: PostgreSQL and MariaDB"),
 		one("internal/mailtest", "a mail server for tests, good and bad"),
 		one("internal/doctest", "runs the commands of the documentation"),
 		one("examples/vendor-onboarding/...", "the example company: its systems, its model, its resources"),

@@ -15,6 +15,7 @@ var NotPlaintext = byName(
 			"vault.Edit.Labels", "vault.Edit.Unlabel", "vault.About.Text", "httpcred.Config.Method",
 			"vault.Secret.ID", "vault.Secret.Name", "vault.Secret.Description", "vault.Secret.Owner",
 			"vault.Secret.Labels", "vault.Secret.Project",
+			"vault.RotationJob.Secret", "vault.RotationJob.ID", "vault.Version.Rotation", "vault.Version.Ref",
 			"vault.Version.Fields", "vault.Version.CreatedBy", "vault.VersionRow.Name",
 			"vault.Write.Name", "vault.Found.Note", "vault.Quarantined.Rule", "vault.Quarantined.Run", "vault.Quarantined.Family", "vault.Vault.Quarantine",
 			"vault.Write.Description", "vault.Write.Owner", "vault.Write.Labels",
@@ -22,6 +23,8 @@ var NotPlaintext = byName(
 			"vault.KeyStatus.Vault", "vault.RootRow.Vault", "vault.Rotation.What", "vault.SealInfo.ID", "vault.SealInfo.KeyID",
 			"vault.SealInfo.Refused", "vault.SealRow.ID", "vault.UnsealKey.ID", "vault.VersionID.Name",
 		}},
+	words{"where a rotation's database is, and which program of the operator's rotates: addresses, names and paths; credentials go to a program on its standard input",
+		[]string{"vault.Ways.Dial", "vault.Ways.Programs", "vault.RotationProgram.Path", "vault.RotationProgram.Args", "vault.RotationProgram.Env"}},
 	words{"where a key server or a program is and how to sign in there: names and paths; secrets are in files that these name",
 		[]string{
 			"kek.TransitConfig.Address", "kek.TransitConfig.Mount", "kek.TransitConfig.Key", "kek.TransitConfig.Namespace",

@@ -19,78 +19,84 @@ const (
 	DecisionHeld   Type = "decision.held"   // a known secret stands in what its page would show
 	DecisionVoted  Type = "decision.voted"  // one person approved, and others are needed too
 	// DecisionBreakGlass is an admin's approval in place of the Teams, which takes two.
-	DecisionBreakGlass Type = "decision.break_glass"
-	DecisionAsked      Type = "decision.asked"    // an approver asks who started the Run
-	DecisionAnswered   Type = "decision.answered" // and gets an answer
-	IntentEdited       Type = "intent.edited"     // an approver changed what waits: a new revision, and no vote counts any more
-	IntentClaimed      Type = "intent.claimed"    // durable before the secret is resolved
-	IntentSending      Type = "intent.sending"    // a write's, durable before a byte leaves
-	IntentOutcome      Type = "intent.outcome"
-	IntentSwept        Type = "intent.swept"    // its claimant died
-	IntentResolved     Type = "intent.resolved" // an UNKNOWN got its outcome, by lookup or by a person
-	RunStarted         Type = "run.started"
-	RunEnded           Type = "run.ended"
-	SecretSet          Type = "secret.set"
-	SecretRotated      Type = "secret.rotated"
-	SecretDisabled     Type = "secret.disabled"
-	SecretRemoved      Type = "secret.removed"     // all its versions are destroyed
-	SecretDestroyed    Type = "secret.destroyed"   // one version is
-	SecretDescribed    Type = "secret.described"   // what people read about it has changed
-	SecretRekeyed      Type = "secret.rekeyed"     // its keys were replaced, its value not
-	SecretQuarantined  Type = "secret.quarantined" // a value that nobody stored was met, and is kept
-	SecretDismissed    Type = "secret.dismissed"   // a quarantined value was called no secret, and destroyed
-	SecretOpened       Type = "secret.opened"      // for a use outside an Intent, such as trying a new version
-	ResourceApplied    Type = "resource.applied"
-	ResourceRemoved    Type = "resource.removed"
-	AccountCreated     Type = "account.created"
-	AccountChanged     Type = "account.changed"
-	TeamChanged        Type = "team.changed"
-	SessionStarted     Type = "session.started"
-	SessionFailed      Type = "session.failed"
-	SessionEnded       Type = "session.ended"
-	FactorOffered      Type = "factor.offered"  // an admin's link to enrol a passkey, once
-	FactorEnrolled     Type = "factor.enrolled" // with the public key that verdicts are checked with later
-	FactorRemoved      Type = "factor.removed"
-	VaultUnsealed      Type = "vault.unsealed"
-	VaultRefused       Type = "vault.refused" // somebody tried to unseal it, with the wrong seal
-	SealAdded          Type = "seal.added"
-	SealRenewed        Type = "seal.renewed"
-	SealRemoved        Type = "seal.removed"
-	RootRotated        Type = "root.rotated"
-	RowRefused         Type = "row.refused"     // a stored row is not the one that was written last
-	BackupMade         Type = "backup.made"     // begun: its snapshot has this entry
-	BackupRestored     Type = "backup.restored" // what was after it is gone
-	StopSet            Type = "stop.set"        // the kill switch was thrown
-	StopLifted         Type = "stop.lifted"
-	ChannelFailed      Type = "channel.failed"    // the first failure of a Channel, not each
-	ChannelRecovered   Type = "channel.recovered" // a message was accepted after that
-	ChannelDropped     Type = "channel.dropped"   // messages were given up
-	ChannelTested      Type = "channel.tested"
-	WorkerIncident     Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
-	IncidentOpened     Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
-	IncidentClosed     Type = "incident.closed"
-	LogKeyRotated      Type = "log.key_rotated"    // the key that signs from here on; what the old one signed of it is in the entry
-	LogClockAccepted   Type = "log.clock_accepted" // entries from here on may be earlier than those before
-	CosigningLost      Type = "cosigning.lost"     // witnesses do not cosign any more, or not enough of them
-	CosigningBack      Type = "cosigning.back"
-	AnchorLost         Type = "anchor.lost" // checkpoints do not reach the place outside
-	AnchorBack         Type = "anchor.back"
-	ExportLost         Type = "export.lost" // a sink does not take entries; they wait for it
-	ExportBack         Type = "export.back"
-	BodiesErased       Type = "bodies.erased" // the arguments, answers and transcript of a Run, with their salts
-	HoldSet            Type = "hold.set"      // nothing of it is erased
-	HoldLifted         Type = "hold.lifted"
-	WorkerTokenMinted  Type = "worker.token_minted"
-	WorkerTokenRevoked Type = "worker.token_revoked" // or gone with its Worker
-	WorkerLimited      Type = "worker.limited"       // what an outside Worker was denied beyond a limit, in one minute
-	RecordsKeyed       Type = "records.keyed"        // what private records' names are hashed with from here on; what was before is destroyed
-	LogPruned          Type = "log.pruned"           // entries below a minimum index are dropped; see prune.go
-	ToolChanged        Type = "tool.changed"         // an MCP server defines a tool otherwise than it was accepted, or asks something back
-	ToolSettled        Type = "tool.settled"         // what a person made of that
-	IntegrationAsked   Type = "integration.asked"    // what a system offers to a credential; nothing was called
-	SecretMoved        Type = "secret.moved"         // its value is in another place: our store, or a backend
-	AuthorizationBegun Type = "authorization.begun"  // a person is sent to a Connection's issuer
-	AuthorizationEnded Type = "authorization.ended"  // what came of that
+	DecisionBreakGlass    Type = "decision.break_glass"
+	DecisionAsked         Type = "decision.asked"    // an approver asks who started the Run
+	DecisionAnswered      Type = "decision.answered" // and gets an answer
+	IntentEdited          Type = "intent.edited"     // an approver changed what waits: a new revision, and no vote counts any more
+	IntentClaimed         Type = "intent.claimed"    // durable before the secret is resolved
+	IntentSending         Type = "intent.sending"    // a write's, durable before a byte leaves
+	IntentOutcome         Type = "intent.outcome"
+	IntentSwept           Type = "intent.swept"    // its claimant died
+	IntentResolved        Type = "intent.resolved" // an UNKNOWN got its outcome, by lookup or by a person
+	RunStarted            Type = "run.started"
+	RunEnded              Type = "run.ended"
+	SecretSet             Type = "secret.set"
+	SecretRotated         Type = "secret.rotated"
+	SecretDisabled        Type = "secret.disabled"
+	SecretRemoved         Type = "secret.removed"     // all its versions are destroyed
+	SecretDestroyed       Type = "secret.destroyed"   // one version is
+	SecretDescribed       Type = "secret.described"   // what people read about it has changed
+	SecretRekeyed         Type = "secret.rekeyed"     // its keys were replaced, its value not
+	SecretQuarantined     Type = "secret.quarantined" // a value that nobody stored was met, and is kept
+	SecretDismissed       Type = "secret.dismissed"   // a quarantined value was called no secret, and destroyed
+	SecretOpened          Type = "secret.opened"      // for a use outside an Intent, such as trying a new version
+	ResourceApplied       Type = "resource.applied"
+	ResourceRemoved       Type = "resource.removed"
+	AccountCreated        Type = "account.created"
+	AccountChanged        Type = "account.changed"
+	TeamChanged           Type = "team.changed"
+	SessionStarted        Type = "session.started"
+	SessionFailed         Type = "session.failed"
+	SessionEnded          Type = "session.ended"
+	FactorOffered         Type = "factor.offered"  // an admin's link to enrol a passkey, once
+	FactorEnrolled        Type = "factor.enrolled" // with the public key that verdicts are checked with later
+	FactorRemoved         Type = "factor.removed"
+	VaultUnsealed         Type = "vault.unsealed"
+	VaultRefused          Type = "vault.refused" // somebody tried to unseal it, with the wrong seal
+	SealAdded             Type = "seal.added"
+	SealRenewed           Type = "seal.renewed"
+	SealRemoved           Type = "seal.removed"
+	RootRotated           Type = "root.rotated"
+	RowRefused            Type = "row.refused"     // a stored row is not the one that was written last
+	BackupMade            Type = "backup.made"     // begun: its snapshot has this entry
+	BackupRestored        Type = "backup.restored" // what was after it is gone
+	StopSet               Type = "stop.set"        // the kill switch was thrown
+	StopLifted            Type = "stop.lifted"
+	ChannelFailed         Type = "channel.failed"    // the first failure of a Channel, not each
+	ChannelRecovered      Type = "channel.recovered" // a message was accepted after that
+	ChannelDropped        Type = "channel.dropped"   // messages were given up
+	ChannelTested         Type = "channel.tested"
+	WorkerIncident        Type = "worker.incident" // a Worker sent a known secret, or tried what it does not hold
+	IncidentOpened        Type = "incident.opened" // a secret was met where none belongs; Workers have the type above
+	IncidentClosed        Type = "incident.closed"
+	LogKeyRotated         Type = "log.key_rotated"    // the key that signs from here on; what the old one signed of it is in the entry
+	LogClockAccepted      Type = "log.clock_accepted" // entries from here on may be earlier than those before
+	CosigningLost         Type = "cosigning.lost"     // witnesses do not cosign any more, or not enough of them
+	CosigningBack         Type = "cosigning.back"
+	AnchorLost            Type = "anchor.lost" // checkpoints do not reach the place outside
+	AnchorBack            Type = "anchor.back"
+	ExportLost            Type = "export.lost" // a sink does not take entries; they wait for it
+	ExportBack            Type = "export.back"
+	BodiesErased          Type = "bodies.erased" // the arguments, answers and transcript of a Run, with their salts
+	HoldSet               Type = "hold.set"      // nothing of it is erased
+	HoldLifted            Type = "hold.lifted"
+	WorkerTokenMinted     Type = "worker.token_minted"
+	WorkerTokenRevoked    Type = "worker.token_revoked" // or gone with its Worker
+	WorkerLimited         Type = "worker.limited"       // what an outside Worker was denied beyond a limit, in one minute
+	RecordsKeyed          Type = "records.keyed"        // what private records' names are hashed with from here on; what was before is destroyed
+	LogPruned             Type = "log.pruned"           // entries below a minimum index are dropped; see prune.go
+	ToolChanged           Type = "tool.changed"         // an MCP server defines a tool otherwise than it was accepted, or asks something back
+	ToolSettled           Type = "tool.settled"         // what a person made of that
+	IntegrationAsked      Type = "integration.asked"    // what a system offers to a credential; nothing was called
+	SecretMoved           Type = "secret.moved"         // its value is in another place: our store, or a backend
+	AuthorizationBegun    Type = "authorization.begun"  // a person is sent to a Connection's issuer
+	AuthorizationEnded    Type = "authorization.ended"  // what came of that
+	RotationPolicySet     Type = "rotation.policy_set"  // how a Secret is rotated
+	RotationPolicyRemoved Type = "rotation.policy_removed"
+	RotationStarted       Type = "rotation.started"
+	RotationStepped       Type = "rotation.stepped" // durable before each of its acts, and after it
+	RotationEnded         Type = "rotation.ended"
+	IntentReopened        Type = "intent.reopened" // a version's successor, durable before it is opened for the same attempt
 )
 
 // form is what a field's value has to look like.
@@ -174,6 +180,7 @@ var vocabulary = map[string]form{
 	"ringChanges":    number, // how many entries about the vault's keys were below the minimum
 	"roles":          names,
 	"rule":           name,   // that found what looks like a secret
+	"rotation":       name,   // a rotation's id
 	"row":            digest, // keyed, of the stored row as it then is: what is there later is compared with it
 	"scope":          digest, // of the Secret's usage scope
 	"seal":           name,
@@ -222,9 +229,9 @@ var allowed = map[Type][]string{
 	IntentResolved:    {"attempt", "digest", "factor", "fence", "method", "result", "state", "status", "verdict", "why"},
 	RunStarted:        {"auth", "input", "revision", "starter", "trigger", "worker"},
 	RunEnded:          {"cost", "durationMs", "result", "state", "tokens", "turns", "verdict", "why"},
-	SecretSet:         {"backend", "backendVersion", "fields", "from", "kind", "partly", "path", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretRotated:     {"backend", "backendVersion", "expires", "fields", "partly", "path", "recorded", "scope", "secret", "secretVersion", "state", "why"},
-	SecretDisabled:    {"secret", "secretVersion", "state", "why"},
+	SecretSet:         {"backend", "backendVersion", "fields", "from", "kind", "partly", "path", "recorded", "rotation", "scope", "secret", "secretVersion", "state", "why"},
+	SecretRotated:     {"backend", "backendVersion", "expires", "fields", "partly", "path", "recorded", "rotation", "scope", "secret", "secretVersion", "state", "why"},
+	SecretDisabled:    {"rotation", "secret", "secretVersion", "state", "why"},
 	SecretRemoved:     {"secret", "secretVersion", "why"},
 	SecretOpened:      {"fence", "scope", "secret", "secretVersion", "why"},
 	ResourceApplied:   {"digest", "kind", "name", "revision", "row", "state"},
@@ -283,16 +290,22 @@ var allowed = map[Type][]string{
 	HoldSet:          {"kind", "name", "row", "why"},
 	HoldLifted:       {"factor", "kind", "name", "why"},
 	// The name of these two is the token's id, and auth says what it is seen as.
-	WorkerTokenMinted:  {"auth", "expires", "factor", "method", "name", "row", "worker"},
-	WorkerTokenRevoked: {"name", "why", "worker"},
-	WorkerLimited:      {"count", "why", "worker"},
-	RecordsKeyed:       {"factor", "kind", "name", "row", "why"},
-	LogPruned:          {"digest", "factor", "kept", "kind", "minimum", "ringChanges", "secretChanges", "why"},
-	ToolChanged:        {"digest", "from", "kind", "name", "row", "system", "why"},
-	ToolSettled:        {"factor", "kind", "name", "state", "system", "why"},
-	IntegrationAsked:   {"secret", "secretVersion", "system"},
-	AuthorizationBegun: {"secret", "system"},
-	AuthorizationEnded: {"secret", "secretVersion", "state", "why"},
+	WorkerTokenMinted:     {"auth", "expires", "factor", "method", "name", "row", "worker"},
+	WorkerTokenRevoked:    {"name", "why", "worker"},
+	WorkerLimited:         {"count", "why", "worker"},
+	RecordsKeyed:          {"factor", "kind", "name", "row", "why"},
+	LogPruned:             {"digest", "factor", "kept", "kind", "minimum", "ringChanges", "secretChanges", "why"},
+	ToolChanged:           {"digest", "from", "kind", "name", "row", "system", "why"},
+	ToolSettled:           {"factor", "kind", "name", "state", "system", "why"},
+	IntegrationAsked:      {"secret", "secretVersion", "system"},
+	AuthorizationBegun:    {"secret", "system"},
+	AuthorizationEnded:    {"secret", "secretVersion", "state", "why"},
+	RotationPolicySet:     {"digest", "factor", "kind", "revision", "row", "secret"},
+	RotationPolicyRemoved: {"factor", "secret"},
+	RotationStarted:       {"factor", "rotation", "row", "secret", "secretVersion", "state", "trigger"},
+	RotationStepped:       {"count", "factor", "from", "rotation", "row", "secret", "secretVersion", "state", "verdict", "why"},
+	RotationEnded:         {"count", "factor", "from", "rotation", "row", "secret", "secretVersion", "state", "verdict", "why"},
+	IntentReopened:        {"attempt", "digest", "fence", "secret", "secretVersion", "status", "why"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

@@ -104,7 +104,7 @@ Results go to stdout, talk to stderr. Exit codes: 0 ok, 1 failed, 2 usage,
 		p.serveCmd(), p.crashReportCmd(), p.childCmd(), p.demoCmd(), p.demoSystemCmd(),
 		p.loginCmd(), p.logoutCmd(), p.whoamiCmd(), p.accountCmd(),
 		p.applyCmd(), p.policyCmd(), p.schemaCmd(), p.secretCmd(), p.sealCmd(), p.keyCmd(),
-		p.missionCmd(), p.runCmd(), p.explainCmd(), p.intentCmd(), p.decisionCmd(), p.channelCmd(), p.workerCmd(), p.unknownCmd(), p.incidentCmd(), p.stopCmd(), p.holdCmd(), p.integrationCmd(), p.connectionCmd(), p.resumeCmd(),
+		p.missionCmd(), p.runCmd(), p.explainCmd(), p.intentCmd(), p.decisionCmd(), p.channelCmd(), p.workerCmd(), p.unknownCmd(), p.incidentCmd(), p.stopCmd(), p.holdCmd(), p.integrationCmd(), p.connectionCmd(), p.resumeCmd(), p.doctorCmd(),
 		p.auditCmd(), p.backupCmd(), p.restoreCmd(), p.healthCmd(), p.mcpCmd(),
 	)
 	return root

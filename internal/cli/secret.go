@@ -24,6 +24,7 @@ func (p *program) secretCmd() *cobra.Command {
 		p.secretVersion("activate", "Make a version the active one"),
 		p.secretRollback(),
 		p.secretVersion("disable", "End the use of a version"),
+		p.secretPolicy(), p.secretRotation(),
 		p.secretDestroy(), p.secretMove(), p.secretIntakeKey(), p.secretGet(),
 	)
 	c.SetFlagErrorFunc(func(cmd *cobra.Command, _ error) error { // whose text could repeat a value
@@ -40,11 +41,15 @@ func (p *program) secretWrite(name, method, short string) *cobra.Command {
 	var pointer string
 	var place pointerFlags
 	var body api.SecretValue
+	var now, piped bool
 	c := verb(name+" NAME [--origin URL]... [--field FIELD]... [--from-file FILE] [--expires WHEN]", short, strings.ReplaceAll(`  sallyport secret VERB crm-token --origin https://crm.example.com           asks for the value
   sallyport secret VERB crm-token --origin https://crm.example.com < token.txt
   sallyport secret VERB crm-token --origin https://crm.example.com --method GET --mission report --expires 90d
   sallyport secret VERB erp-login --origin https://erp.example.com --field username --field password`, "VERB", name),
 		noValues, func(cmd *cobra.Command, args []string) (err error) {
+			if now {
+				return p.rotateNow(cmd.Context(), args[0], piped)
+			}
 			v := values{fields: fields, file: file}
 			if body.Labels, err = labelsOf(labels); err != nil {
 				return err
@@ -70,11 +75,18 @@ func (p *program) secretWrite(name, method, short string) *cobra.Command {
 	c.Flags().StringVar(&body.Description, "description", "", "what it is for, for people")
 	c.Flags().StringVar(&body.Owner, "owner", "", "whom to ask about it")
 	c.Flags().StringArrayVar(&labels, "label", nil, "a label, NAME=VALUE; give it again for several (they replace those of a known name)")
+	if name == "rotate" {
+		c.Flags().BoolVar(&now, "now", false, "have its system make the next version, by the Secret's rotation policy: no value is given")
+		c.Flags().BoolVar(&piped, "stdin", false, "with --now, read from stdin, one a line: password; one-time code")
+	}
 	scope.add(c)
 	c.Flags().StringVar(&pointer, "pointer", "", "the value is in a backend, BACKEND:PATH, and stays there")
 	place.add(c)
 	for _, other := range []string{"field", "from-file"} {
 		c.MarkFlagsMutuallyExclusive("pointer", other)
+	}
+	if name == "rotate" {
+		c.MarkFlagsMutuallyExclusive("pointer", "now")
 	}
 	meantFlag(c, &body.AlthoughRecorded)
 	pinFlag(c, &pin)

@@ -23,8 +23,9 @@ type serveFlags struct {
 	data, listen, tenant string
 	cert, key, public    string
 	logFormat, logLevel  string
-	audit                string // the file on where the audit log's checkpoints go
-	backends             string // the file on what keeps values outside of the store
+	rotators             []string // programs that rotate Secrets, NAME=FILE
+	audit                string   // the file on where the audit log's checkpoints go
+	backends             string   // the file on what keeps values outside of the store
 	acceptClock          bool
 	seals                sealFlags
 	noGlass              bool
@@ -52,6 +53,7 @@ func (p *program) serveCmd() *cobra.Command {
 	c.Flags().BoolVar(&f.seals.sealed, "sealed", false, "unseal with none of them: wait for \"sallyport seal unseal\"")
 	c.Flags().BoolVar(&f.noGlass, "no-break-glass", false, "two admins can't approve in place of the Teams that have to decide")
 	c.Flags().StringVar(&f.tenant, "tenant", "default", "the organisation whose people sign in here")
+	c.Flags().StringArrayVar(&f.rotators, "rotator", nil, "a program that rotates Secrets, NAME=FILE, of docs/rotation.md; give it again for several")
 	c.Flags().StringVar(&f.audit, "audit-config", "", "file on witnesses and anchors of the audit log, YAML (docs/audit.md)")
 	c.Flags().StringVar(&f.backends, "backends", "", "file on the vaults and secrets managers that Secrets can point to, YAML (docs/bring-your-own-vault.md)")
 	c.Flags().BoolVar(&f.acceptClock, "accept-clock", false, "go on although the audit log's latest entry is later than now: the clock was ahead, and is right now")
@@ -76,6 +78,9 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	}
 	cfg := app.Config{Dir: f.data, Listen: f.listen, Tenant: ident.Tenant(f.tenant), TLSCert: f.cert, TLSKey: f.key, PublicURL: f.public,
 		PasskeyWait: f.passkeyWait, OnlyPasskeys: f.onlyPasskeys, NoBreakGlass: f.noGlass, Programs: f.programs, Unconfined: f.unconfined, LogHandler: h, Now: time.Now, AcceptClock: f.acceptClock}
+	if cfg.Rotators, err = rotators(f.rotators); err != nil {
+		return err
+	}
 	if cfg.Audit, err = auditConfig(f.audit, f.data); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
 )
 
@@ -26,9 +27,17 @@ const (
 // has stopped it, the Boundary goes on, and there is a caller: a try that is under
 // way is not cut, but nobody has to wait for one more that nobody waits for.
 func (m *Machine) send(ctx, caller context.Context, p Plan, door http.RoundTripper) connector.Answer {
-	began := m.now()
+	began, renewed := m.now(), 0
 	for n := 1; ; n++ {
 		ans := p.Send(ctx, door)
+		for ; renewed < maxRenewed && replaceable(p, ans); renewed++ {
+			next := m.renew(ctx, caller, p, ans)
+			if next == nil {
+				break
+			}
+			door = next
+			ans = p.Send(ctx, door)
+		}
 		if n == maxSends || !harmless(p.Intent.Effect, ans) {
 			return ans
 		}
@@ -45,6 +54,30 @@ func (m *Machine) send(ctx, caller context.Context, p Plan, door http.RoundTripp
 			return ans
 		}
 	}
+}
+
+// maxRenewed is how often the credential of one attempt is replaced by its
+// successor: a system may be rotated again meanwhile.
+const maxRenewed = 3
+
+// replaceable says whether a call, also a write, may be made once more with the
+// successor of its credential. 401 says that the request was not applied because its
+// credential is not valid (RFC 9110, section 15.5.2): the same definite no by which
+// the attempt would end as FAILED. It may not where bytes of the Intent left in an
+// earlier attempt, of which the answer says nothing. 403 may be about the action.
+func replaceable(p Plan, ans connector.Answer) bool {
+	return p.Renew != nil && p.From != intent.Unknown && !p.Earlier && ans.Outcome == connector.Refused && ans.Status == http.StatusUnauthorized
+}
+
+// renew asks for the successor, as long as somebody waits for the answer and
+// nobody has stopped it.
+func (m *Machine) renew(ctx, caller context.Context, p Plan, ans connector.Answer) http.RoundTripper {
+	next := p.Renew(caller, ans)
+	if next == nil || caller.Err() != nil || m.Halted() != nil || p.Stopped != nil && p.Stopped(ctx) != nil {
+		return nil
+	}
+	m.log.InfoContext(ctx, "a call is made again with the version of its Secret that has replaced the refused one", slog.String("intent", p.Intent.ID))
+	return next
 }
 
 // jitter keeps callers from coming back all at once; less than the first wait.

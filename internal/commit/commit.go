@@ -9,7 +9,8 @@
 //
 // What is tried again, and nothing else: a connection that could not be made, so
 // that not one byte was written; a read that was cut before its answer began, or
-// that the system asks for later; and a write whose outcome is unknown, under the
+// that the system asks for later; a call that was refused with 401 because its
+// credential was replaced under it; and a write whose outcome is unknown, under the
 // key that it was sent with, where the operator has declared that the system knows
 // such keys. See docs/commit.md.
 //
@@ -103,6 +104,10 @@ type Plan struct {
 	// Seen is the status by which the system says that it has carried out a
 	// request with this key before; 0: it never says so.
 	Seen func() int
+	// Renew gives another door after an answer that refuses the credential (HTTP
+	// 401), where the credential was replaced in the meantime; it has made that
+	// durable. nil: there is none, and the answer stands.
+	Renew func(ctx context.Context, ans connector.Answer) http.RoundTripper
 	// Outcome makes the audit entry of the end.
 	Outcome func(to intent.State, res intent.Result, ans connector.Answer) audit.Event
 	// Recheck evaluates policy, grant, expiry, membership and digest again,

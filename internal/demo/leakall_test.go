@@ -179,10 +179,12 @@ func (w *world) employ() {
 
 // unused are the tables that the suite leaves empty, with the reason.
 var unused = map[string]string{
-	"outbox":        "it is empty when everything was carried out; the same test searches it on the way",
-	"policy_use":    "no Policy of the example has a limit; its rows have digests, ids and numbers",
-	"transcript":    "it is of the built-in Worker, which the same test has, and searches",
-	"worker_excess": "no Worker is beyond a limit; it has names and numbers, and is empty again after a minute",
+	"outbox":          "it is empty when everything was carried out; the same test searches it on the way",
+	"policy_use":      "no Policy of the example has a limit; its rows have digests, ids and numbers",
+	"transcript":      "it is of the built-in Worker, which the same test has, and searches",
+	"worker_excess":   "no Worker is beyond a limit; it has names and numbers, and is empty again after a minute",
+	"rotation_policy": "no Secret of the example has one; its rows have names, ids and a policy, which has no place for a value",
+	"rotation":        "no Secret of the example is rotated; its rows have names, ids, numbers and fixed sentences",
 }
 
 // everyTableWasUsed says that each table had rows in it: what is empty was not

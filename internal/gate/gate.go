@@ -167,6 +167,9 @@ type Config struct {
 	Notices Notices
 	// Grants are authorizations by people.
 	Grants Grants
+	// Credentials are asked what became of a version that a system refuses; nil: a
+	// refusal stands.
+	Credentials Credentials
 	// RecordKey hides the names of records that are private; nil: they are left out.
 	RecordKey RecordKey
 	// Workers and WorkerRuns are what outside Workers need; nil: there are none.

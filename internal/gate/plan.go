@@ -16,7 +16,6 @@ import (
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
-	"sallyport.dev/internal/vault"
 )
 
 // maxShown bounds an answer as a Worker sees it, in bytes of JSON.
@@ -42,14 +41,8 @@ func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.P
 			return ev, nil
 		},
 		Using: func() explain.Observation { return g.uses(c) },
-		Open: func(ctx context.Context) (http.RoundTripper, error) {
-			return g.Vault.Open(ctx, vault.DoorSpec{
-				Tenant: c.it.Tenant, Secret: c.meta.Name, Version: c.meta.Version,
-				Auth: c.match.Connection.Auth, Origin: c.match.Origin, Integration: c.match.Integration.Name,
-				Connection: c.it.Connection, Stdio: c.match.Stdio(),
-				Method: c.it.Bound.Request.Method, Mission: c.run.Mission, Base: g.Transport(c.match), Resource: endpoint(c.match.Integration), From: &c.external,
-			})
-		},
+		Open:  func(ctx context.Context) (http.RoundTripper, error) { return g.open(ctx, c) },
+		Renew: func(ctx context.Context, a connector.Answer) http.RoundTripper { return g.renew(ctx, c, a.Status) },
 		Send: func(ctx context.Context, door http.RoundTripper) connector.Answer {
 			a := g.carried(ctx, c, c.match.Kind.Do(ctx, door, connector.Call{Tool: c.it.Tool, Request: c.it.Bound.Request, Credential: c.credential()}))
 			if a.Notice != nil {
@@ -57,6 +50,9 @@ func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.P
 			}
 			if fault.Is(a.Err, fault.Internal) {
 				g.Log.ErrorContext(ctx, "a call ended with an error that nobody classified", slog.String("intent", c.it.ID), slog.Any("error", a.Err))
+			}
+			if g.Credentials != nil {
+				g.Credentials.Used(c.it.Tenant, c.meta.Name, c.meta.Version, a.Status)
 			}
 			return g.seen(ctx, c, a)
 		},

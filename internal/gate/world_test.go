@@ -75,7 +75,8 @@ type world struct {
 
 	panics       bool // what reads answers
 	inQuarantine map[string]bool
-	looked       int  // times that the vault was asked what is known
+	looked       int // times that the vault was asked what is known
+	beforeOpen   func()
 	joins        bool // the system's requests put the arguments a and b together
 }
 
@@ -463,6 +464,9 @@ func (d doors) Open(ctx context.Context, s vault.DoorSpec) (http.RoundTripper, e
 	d.w.mu.Lock()
 	d.w.opened++
 	d.w.mu.Unlock()
+	if d.w.beforeOpen != nil {
+		d.w.beforeOpen()
+	}
 	return d.Vault.Open(ctx, s)
 }
 

@@ -127,6 +127,14 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		set(tbToolChange, text("name"))
 	case audit.ToolSettled:
 		delete(f.prints, id(tbToolChange, text("name")))
+	case audit.RotationPolicySet:
+		set(tbRotationPolicy, text("secret"))
+	case audit.RotationPolicyRemoved:
+		delete(f.prints, id(tbRotationPolicy, text("secret")))
+	case audit.RotationStarted, audit.RotationStepped:
+		set(tbRotation, text("rotation"))
+	case audit.RotationEnded:
+		delete(f.prints, id(tbRotation, text("rotation")))
 	case audit.RunStarted:
 		f.runs[e.Run], f.at[id(tbRun, e.Run)] = true, e.Index
 	case audit.RunEnded:
@@ -223,7 +231,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbWorkerToken, tbRecordKey, tbToolChange:
+	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbWorkerToken, tbRecordKey, tbToolChange, tbRotationPolicy, tbRotation:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

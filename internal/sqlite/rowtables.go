@@ -4,6 +4,7 @@ import (
 	"sallyport.dev/internal/connector"
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/rotation"
 )
 
 // The tables. What is left out of comparison after a restart (loose) is checked
@@ -116,10 +117,21 @@ var (
 			"settled_at", "note"},
 		live: func(r *row) bool { return r.text("state") == string(connector.ItemOpen) }, liveSQL: "state = 'open'"})
 
+	tbRotationPolicy = define(21, table{name: "rotation_policy", keys: 2,
+		columns: []string{"tenant", "secret", "body", "by", "at", "revision"}})
+
+	tbRotation = define(22, table{name: "rotation", keys: 2,
+		columns: []string{"tenant", "id", "secret", "state", "body", "revision"},
+		live:    func(r *row) bool { return !rotation.State(r.text("state")).Final() }, liveSQL: rotationGoesOn,
+		of: func(r *row) string { return r.text("secret") }})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold, tbWorkerToken, tbRecordKey, tbToolChange}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold, tbWorkerToken, tbRecordKey, tbToolChange, tbRotationPolicy, tbRotation}
 )
+
+// rotationGoesOn is a condition that rotations meet which have not ended.
+const rotationGoesOn = "state NOT IN ('done', 'failed', 'rolled_back')"
 
 func never(*row) bool { return false }
 

@@ -71,6 +71,7 @@ var mayReturnBytes = map[string]string{
 	"(*httpcred.Carried).Names":    "names of Secrets",
 	"(*httpcred.Carried).Part":     "one of three words",
 	"(*httpcred.Carried).Error":    "one fixed sentence",
+	"httpcred.Inject":              "what writes into a request; for the vault's own packages alone, which archtest holds",
 	"(*vault.Vault).Promote":       "metadata",
 	"(*vault.Vault).Dismiss":       "metadata",
 	"(vault.About).Text":           "a usage scope",

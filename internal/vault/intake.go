@@ -185,6 +185,9 @@ func (s Scope) normal() (Scope, error) {
 		if u.Scheme == resource.MailScheme && u.User == nil {
 			parse = func(u *url.URL) (resource.Origin, error) { return resource.MailOrigin(u.Host) }
 		}
+		if resource.IsSQL(u.Scheme) {
+			parse = resource.SQLOrigin
+		}
 		o, err := parse(u)
 		if err != nil {
 			return Scope{}, &fault.Error{Kind: fault.Invalid, Msg: "the usage scope's origin", Err: err, Hint: "write it like https://crm.example.com"}

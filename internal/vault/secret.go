@@ -45,6 +45,9 @@ type Version struct {
 	CreatedBy string    `json:"createdBy"` // a principal
 	// Pointer says where the value is; nil: in our store.
 	Pointer *Pointer `json:"pointer,omitempty"`
+	// Rotation is the one that made it, and Ref what the system calls it.
+	Rotation string `json:"rotation,omitempty"`
+	Ref      string `json:"ref,omitempty"`
 }
 
 // State is a version's state.

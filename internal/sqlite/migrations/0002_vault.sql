@@ -61,3 +61,26 @@ CREATE TABLE vault_version (
 	value    BLOB   NOT NULL,
 	PRIMARY KEY (tenant, name, version)
 ) STRICT;
+
+-- How Secrets are rotated, and the rotations that go on, with the last of each.
+CREATE TABLE rotation_policy (
+	tenant TEXT NOT NULL,
+	secret TEXT NOT NULL,
+	body TEXT NOT NULL,
+	by TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	revision INTEGER NOT NULL,
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, secret)
+) STRICT;
+CREATE TABLE rotation (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	secret TEXT NOT NULL,
+	state TEXT NOT NULL,
+	body TEXT NOT NULL,
+	revision INTEGER NOT NULL,
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE INDEX rotation_secret ON rotation (tenant, secret);

@@ -19,7 +19,7 @@ import (
 const (
 	HeaderID        = "Webhook-Id"
 	HeaderTimestamp = "Webhook-Timestamp"
-	headerSignature = "Webhook-Signature"
+	HeaderSignature = "Webhook-Signature"
 )
 
 // keyPrefix begins a signing key as it is written; the rest is base64.
@@ -54,11 +54,11 @@ func signature(value string) (func(*http.Request) error, error) {
 		_, _ = mac.Write([]byte(id + "." + at + ".")) // a hash takes everything
 		_, _ = mac.Write(body)
 		for k := range r.Header {
-			if strings.EqualFold(k, headerSignature) {
+			if strings.EqualFold(k, HeaderSignature) {
 				delete(r.Header, k)
 			}
 		}
-		r.Header[headerSignature] = []string{"v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))}
+		r.Header[HeaderSignature] = []string{"v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))}
 		return nil
 	}, nil
 }

@@ -17,6 +17,13 @@ import (
 // defaultField is the field that a scheme with one value takes.
 const defaultField = "token"
 
+// Inject gives what puts a credential into its place of a request to origin, for
+// who sends it by itself: a rotation's order, whose answer has a value that no door
+// may show. Errors as of [New].
+func Inject(a resource.Auth, origin resource.Origin, fields map[string]plain.Value) (func(*http.Request) error, error) {
+	return injector(a, origin, fields)
+}
+
 // injector prepares the injection: what it returns sets the one place of the
 // credential, replacing whatever a request had there.
 func injector(a resource.Auth, origin resource.Origin, fields map[string]plain.Value) (func(*http.Request) error, error) {

@@ -11,7 +11,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/box"
 	"sallyport.dev/internal/vault/internal/plain"
-	"sallyport.dev/internal/vault/internal/safe"
+	"sallyport.dev/internal/vault/internal/program"
 )
 
 // ExecConfig says which program wraps and unwraps, by the contract in
@@ -119,14 +119,10 @@ func (e *Exec) unwrap(ctx context.Context, aad box.AAD, s Sealed) (plain.Value, 
 	return v, nil
 }
 
-// program gives the file to start: links are followed first, so that what was
-// checked is what is started.
+// program gives the file to start.
 func (e *Exec) program() (string, error) {
-	path, err := filepath.EvalSymlinks(e.cfg.Path)
+	path, err := program.Find(e.cfg.Path)
 	if err != nil {
-		return "", fault.Newf(fault.Unavailable, "the seal's program %s is not there", fault.Quote(e.cfg.Path))
-	}
-	if err := safe.Unwritable(path); err != nil {
 		return "", fault.Wrap(fault.KindOf(err), "the seal's program", err)
 	}
 	return path, nil

@@ -1,4 +1,4 @@
-package kek
+package program
 
 import (
 	"math"

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package kek
+package program
 
 import "golang.org/x/sys/unix"
 

@@ -1,0 +1,80 @@
+package config_test
+
+import (
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	"sallyport.dev/internal/config"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/resource"
+)
+
+// policies are those of docs/rotation.md.
+func policies(t testing.TB) (out [][]byte) {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/rotation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(b, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+// Every policy of the document is one.
+func TestTheRotationPoliciesOfTheDocumentHold(t *testing.T) {
+	kinds := map[resource.RotatorKind]bool{}
+	for _, b := range policies(t) {
+		r, err := config.ParseRotation(b)
+		if err != nil {
+			t.Errorf("%v (%s): %s", err, fault.HintOf(err), b)
+		}
+		kinds[r.Rotator.Kind] = true
+	}
+	if len(kinds) != 5 {
+		t.Errorf("the document has policies of %v", kinds)
+	}
+}
+
+func TestARotationPolicyIsReadStrictly(t *testing.T) {
+	good := "every: 720h\ngrace: 1h\nrotator:\n  kind: postgres\n  admin: db-admin\n  sql: {host: db.example, port: 5432, users: [app_a, app_b]}\n"
+	r, err := config.ParseRotation([]byte(good))
+	if err != nil || r.Every.D(0) != 720*time.Hour || len(r.Rotator.SQL.Users) != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for name, text := range map[string]string{
+		"an unknown field":     good + "extra: 1\n",
+		"two documents":        good + "---\n" + good,
+		"a bomb":               "a: &a [x, x]\nb: [*a, *a]\n" + good,
+		"every minute":         "every: 1m\nrotator: {kind: postgres, sql: {host: db, port: 1}}",
+		"no rotator":           "every: 720h",
+		"another part":         "rotator: {kind: http, sql: {host: db, port: 1}}",
+		"one user twice":       "rotator: {kind: postgres, admin: a, sql: {host: db, port: 1, users: [x, x]}}",
+		"two without an admin": "rotator: {kind: postgres, sql: {host: db, port: 1, users: [x, y]}}",
+		"plain HTTP":           "rotator: {kind: refresh, refresh: {tokenURL: http://id.example/token}}",
+		"a path":               "rotator: {kind: exec, exec: {program: /bin/sh, generate: {password: 32}}}",
+		"a short value":        "rotator: {kind: exec, exec: {program: ldap, generate: {password: 8}}}",
+		"a password in a URL":  "rotator: {kind: refresh, refresh: {tokenURL: https://a:b@id.example/token}}",
+	} {
+		if _, err := config.ParseRotation([]byte(text)); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func FuzzRotation(f *testing.F) {
+	for _, b := range policies(f) {
+		f.Add(b)
+	}
+	f.Add([]byte("rotator: {kind: http}"))
+	f.Add([]byte("a: &a [*a]"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := config.ParseRotation(b)
+		if err == nil && r.Check() != nil {
+			t.Error("what was read does not hold")
+		}
+	})
+}

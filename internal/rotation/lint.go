@@ -1,0 +1,124 @@
+package rotation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport.dev/internal/resource"
+	"sallyport.dev/internal/vault"
+)
+
+// Use is a Connection that refers to a Secret.
+type Use struct {
+	Connection, Integration string
+	Origin                  string // of the Integration
+	Reads                   bool   // none of its Tools writes
+}
+
+// Kept is one Secret as the lint looks at it.
+type Kept struct {
+	Secret vault.Secret
+	Uses   []Use
+	// Others says that a Channel, a policy or another part names it.
+	Others bool
+	Last   time.Time // when it was used last; zero: no entry says that it was
+	Policy *resource.Rotation
+}
+
+// Finding is something about a Secret that a person should look at.
+type Finding struct {
+	Secret string `json:"secret"`
+	Kind   string `json:"kind"`
+	Text   string `json:"text"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// The kinds of findings.
+const (
+	Shared       = "shared"
+	Unused       = "unused"
+	NeverRotated = "never_rotated"
+	Expiring     = "expiring"
+	Wider        = "wider"
+	Waiting      = "waiting"
+)
+
+// What the lint counts as long.
+const (
+	longUnused  = 30 * 24 * time.Hour
+	longActive  = 90 * 24 * time.Hour
+	soonExpires = 14 * 24 * time.Hour
+)
+
+// Lint looks at Secrets, in the order given. Each finding has no word of a value.
+func Lint(kept []Kept, open []Rotation, now time.Time) (out []Finding) {
+	for _, k := range kept {
+		if k.Secret.Removed || k.Secret.Quarantined != nil || k.Secret.Active == 0 {
+			continue
+		}
+		add := func(kind, text, hint string) { out = append(out, Finding{k.Secret.Name, kind, text, hint}) }
+		ver := k.Secret.Versions[k.Secret.Active-1]
+		lintUses(k, now, add)
+		if age := now.Sub(ver.CreatedAt); ver.Pointer == nil && age > longActive && (k.Policy == nil || k.Policy.Every == 0) {
+			add(NeverRotated, fmt.Sprintf("its active version is %d days old, and no schedule replaces it", int(age.Hours()/24)),
+				"sallyport secret policy set, or sallyport secret rotate with a value from its system")
+		}
+		switch left := ver.Scope.NotAfter.Sub(now); {
+		case ver.Scope.NotAfter.IsZero():
+		case left <= 0:
+			add(Expiring, "its active version has expired", "sallyport secret rotate")
+		case left < soonExpires:
+			add(Expiring, fmt.Sprintf("its active version expires in %d days", int(left.Hours()/24)), "sallyport secret rotate")
+		}
+		lintScope(k, ver.Scope, add)
+	}
+	for _, r := range open {
+		if r.State == NeedsPerson {
+			out = append(out, Finding{r.Secret, Waiting, "its rotation waits for a person: " + r.Why, "sallyport secret rotation resolve " + r.ID})
+		}
+	}
+	return out
+}
+
+func lintUses(k Kept, now time.Time, add func(kind, text, hint string)) {
+	var systems []string
+	for _, u := range k.Uses {
+		if !slices.Contains(systems, u.Integration) {
+			systems = append(systems, u.Integration)
+		}
+	}
+	if len(systems) > 1 {
+		add(Shared, "one value is behind several Integrations: "+strings.Join(systems, ", "), "give each its own: what one of them leaks opens the others")
+	}
+	switch old := now.Sub(k.Secret.CreatedAt) > longUnused; {
+	case k.Others || !old:
+	case len(k.Uses) == 0 && k.Last.IsZero():
+		add(Unused, "no Connection names it, and it was never used", "revoke it at its system, then: sallyport secret destroy "+k.Secret.Name)
+	case k.Last.IsZero():
+		add(Unused, "it was never used", "is the Connection needed?")
+	}
+}
+
+// lintScope compares the usage scope with what the Connections need of it.
+func lintScope(k Kept, s vault.Scope, add func(kind, text, hint string)) {
+	if len(k.Uses) == 0 {
+		return
+	}
+	hint := "a scope is part of a version: rotate with --origin, --method, --integration"
+	if len(s.Origins) == 0 {
+		add(Wider, "it may go to any origin", hint)
+	}
+	for _, o := range s.Origins {
+		used := func(u Use) bool { return u.Origin == o || u.Origin == "" }
+		if !slices.ContainsFunc(k.Uses, used) && !k.Others {
+			add(Wider, "it may go to "+o+", where no Connection sends it", hint)
+		}
+	}
+	reads := !slices.ContainsFunc(k.Uses, func(u Use) bool { return !u.Reads })
+	writes := len(s.Methods) == 0 || slices.ContainsFunc(s.Methods, func(m string) bool { return m != "GET" && m != "HEAD" && m != "OPTIONS" })
+	if reads && writes {
+		add(Wider, "its Connections only read, and it may be used to write", hint)
+	}
+}
