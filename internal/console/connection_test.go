@@ -214,11 +214,11 @@ func TestAChangedToolIsShownAsADifferenceAndSettled(t *testing.T) {
 		}
 		return "/changes/" + l[0].ID
 	}
-	at := change("Makes a ticket. <script>alert(1)</script>\u202e and mails it")
+	at := change("Makes a ticket. <script>alert(1)</script> and mails it")
 	for _, p := range []*person{ada, bob} {
 		p.get("/").want(200, "1 thing that an MCP server defines otherwise")
 		p.get("/changes").want(200, "tickets / create", "is defined otherwise")
-		p.get(at).want(200, `- "description": "Makes a ticket."`, `+ "description": "Makes a ticket. <script>alert(1)</script><U+202E> and mails it"`, "Both in full").wantNot("<script>alert")
+		p.get(at).want(200, `- "description": "Makes a ticket."`, `+ "description": "Makes a ticket. <script>alert(1)</script> and mails it"`, "Both in full").wantNot("<script>alert")
 	}
 	sam.get("/changes").want(403)
 	sam.get(at).want(403)
