@@ -259,7 +259,7 @@ func (w *world) openDoors(h *hostile) {
 			auth.Name = "api_key"
 		case resource.SchemeEnv, resource.SchemeFile:
 			auth.Name = credentialIn
-		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin, resource.SchemeNone, resource.SchemeOAuthClient:
+		case resource.SchemeBearer, resource.SchemeBasic, resource.SchemeSignature, resource.SchemeAddress, resource.SchemeLogin, resource.SchemeNone, resource.SchemeOAuthClient, resource.SchemeOAuthUser:
 		}
 		resources = append(resources, d.integration(w.t, h.addr),
 			&resource.Connection{Head: head(resource.KindConnection, d.name), Integration: d.name, Tools: []string{d.tool}, Auth: auth})

@@ -164,7 +164,7 @@ func (f *fake) do(m message) {
 	case "gossip": // speaks of a call that is never answered when the next one comes
 		f.held = []message{m}
 	case "deaf":
-		select {}
+		<-time.After(time.Hour) // with nothing to wait for the runtime would end the process
 	case "die":
 		os.Exit(3)
 	case "die-in-the-middle":
