@@ -310,6 +310,7 @@ func (w *world) plant(file, table, text string) bool {
 var elsewhere = map[string]string{
 	string(resource.SchemeNone):        "it has no credential",
 	string(resource.SchemeOAuthClient): "its token passes the door of bearer; who gave the token is asked in the tests of the vault, which search what came back",
+	string(resource.SchemeOAuthUser):   "the same, of tokens that a person authorised",
 }
 
 // TestLeakEveryDoorIsInTheTable reads from the code which kinds of Integration and

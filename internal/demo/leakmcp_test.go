@@ -201,13 +201,15 @@ func (w *world) throughMCP(s *sinks, secret string) (run string) {
 	q := leaktest.GoJSON(secret)
 	echo := `{"name":"leak-mcp__echo","arguments":{"how":"say-0-1-0"}}`
 	asked := 0
+	// Not in a request's id, nor as a resource's URI: those come back as they were sent.
+	// Who is told that a part of them was taken out has guessed a Secret.
 	for _, caps := range []string{"", mcptest.WithTasks} {
 		c.Capabilities = caps
 		for _, r := range [][3]string{
-			{"1", "server/discover", `{}`}, {"1", "tools/list", `{}`}, {"1", "tools/call", echo}, {`"` + q + `"`, "tools/call", echo}, {"1", "resources/list", `{}`}, {"1", "prompts/list", `{}`},
+			{"1", "server/discover", `{}`}, {"1", "tools/list", `{}`}, {"1", "tools/call", echo}, {"1", "resources/list", `{}`}, {"1", "prompts/list", `{}`},
 			{"1", "tools/call", `{"name":"leak-write__submit","arguments":{"how":"say-0-1-0","reason":"` + q + `"}}`},
 			{"1", "tools/call", `{"name":"leak-mcp__echo","arguments":{"how":"` + q + `"}}`}, {"1", "tools/call", `{"name":"leak-mcp__echo","arguments":{"` + q + `":1}}`},
-			{"1", "tools/call", `{"name":"` + q + `","arguments":{}}`}, {"1", "resources/read", `{"uri":"sallyport://` + q + `/x"}`}, {"1", "prompts/get", `{"name":"` + q + `"}`},
+			{"1", "tools/call", `{"name":"` + q + `","arguments":{}}`}, {"1", "prompts/get", `{"name":"` + q + `"}`},
 			{"1", "tasks/get", `{"taskId":"` + q + `"}`}, {"1", "tasks/cancel", `{"taskId":"` + q + `"}`}, {"1", "tasks/update", `{"taskId":"` + q + `","inputResponses":{"` + q + `":1}}`},
 			{"1", "tools/call", `{"name":"await_decision","arguments":{"id":"` + q + `"}}`}, {"1", "tools/call", `{"name":"withdraw_decision","arguments":{"id":"` + q + `"}}`},
 			{"1", "tools/call", `{"name":"list_my_pending","arguments":{}}`}, {"1", "tools/call", `{"name":"note_observation","arguments":{"kind":"plan","title":"it is ` + q + `","text":"` + q + `"}}`}, {"1", q, `{}`},
@@ -219,7 +221,7 @@ func (w *world) throughMCP(s *sinks, secret string) (run string) {
 			}
 		}
 	}
-	if asked < 38 {
+	if asked < 34 {
 		w.t.Errorf("%d requests were answered", asked)
 	}
 	w.bridged(s, k.token, secret, echo)
