@@ -4,8 +4,8 @@
 // decides from what the tools answer.
 //
 //	export SALLYPORT_TOKEN=...      # of the Worker: sallyport worker token create NAME
-//	outside-agent -url http://127.0.0.1:8443/mcp/vendor-onboarding \
-//	  -supplier '{"name":"Siemens AG","country":"DE","tax_id":"DE129274202"}'
+//	outside-agent -url http://127.0.0.1:PORT/mcp/vendor-onboarding \
+//	  -supplier '{"name":"Volkswagen AG","country":"DE","tax_id":"DE115235681"}'
 //
 // It never has a credential of the ERP, the ticketing system or the tax office: its
 // own token opens this one door, and what it may do behind it the Mission says.
@@ -26,7 +26,7 @@ import (
 )
 
 func main() {
-	url := flag.String("url", "", "the server's MCP `address` of the Mission, like http://127.0.0.1:8443/mcp/vendor-onboarding")
+	url := flag.String("url", "", "the server's MCP `address` of the Mission, like http://127.0.0.1:7411/mcp/vendor-onboarding")
 	supplier := flag.String("supplier", "", "the supplier, as `JSON` with name, country, tax_id, city and contact_email")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
