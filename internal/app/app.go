@@ -212,7 +212,9 @@ func (a *App) assemble() (err error) {
 		Clean: a.clean,
 		Known: a.known, Hold: a.store.Hold, Altered: a.altered, Now: a.now,
 		NoGlass: a.cfg.NoBreakGlass, OnGlass: a.glass, Passkeys: a.cfg.OnlyPasskeys,
-		Wake: a.Rail.Wake, Attribute: func(ctx context.Context, i intent.Intent) map[string]any { return a.Gate.Attributes(ctx, i) },
+		Wake: a.Rail.Wake, Attribute: func(ctx context.Context, t ident.Tenant, ids []string) (map[string]decision.About, error) {
+			return a.Gate.Attributes(ctx, t, ids)
+		},
 	})
 	if err != nil {
 		return err

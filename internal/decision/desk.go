@@ -137,9 +137,9 @@ type Config struct {
 	Now     func() time.Time
 	// Passkeys says that only verdicts by passkey count, on every Decision.
 	Passkeys bool
-	// Attribute says of an action what its entries name: system, record, who started
-	// it; nil, nothing.
-	Attribute func(ctx context.Context, i intent.Intent) map[string]any
+	// Attribute says of actions what their entries name: system, record, who started
+	// it; by the Intent's id, without those that can't be read; nil, nothing.
+	Attribute func(ctx context.Context, tenant ident.Tenant, intents []string) (map[string]About, error)
 	// Wake tells who follows the Run's rail that there is something new.
 	Wake func(tenant ident.Tenant, run string)
 }

@@ -112,7 +112,7 @@ func (k *Desk) tell(ctx context.Context, who ident.Principal, d Decision, questi
 		typ, title = audit.DecisionAnswered, who.Name+" answers"
 	}
 	ev := []audit.Event{eventOf(d, typ, who.String(), now, map[string]any{"decision": d.ID, "digest": d.Digest, "name": n.ID, "result": intent.Salted(n.Salt, []byte(text))})}
-	if err := k.attribute(ctx, d, ev); err != nil {
+	if err := k.attribute(ctx, ev...); err != nil {
 		return Note{}, err
 	}
 	err = k.Papers.Tell(ctx, Telling{Tenant: d.Tenant, Note: n, Event: ev[0], Title: k.Clean(d.Tenant, title)})

@@ -65,7 +65,7 @@ func (k *Desk) Decide(ctx context.Context, r Request, now time.Time) (Decision, 
 // refused records a verdict that does not count, and gives why.
 func (k *Desk) refused(ctx context.Context, d Decision, r Request, code Code, why error, now time.Time) error {
 	ev := []audit.Event{refusedVerdict(d, r, code, now)}
-	if err := k.attribute(ctx, d, ev); err != nil {
+	if err := k.attribute(ctx, ev...); err != nil {
 		return err
 	}
 	if err := k.Store.Refused(ctx, ev[0]); err != nil {
@@ -198,15 +198,21 @@ func refusedVerdict(d Decision, r Request, code Code, now time.Time) audit.Event
 
 // settle hands settlements to the store, all or none.
 func (k *Desk) settle(ctx context.Context, now time.Time, ss ...Settlement) error {
+	var evs []audit.Event
 	for i := range ss {
 		s := &ss[i]
 		if s.At = now; s.To != "" {
 			s.Decision.DecidedAt = now
 		}
 		s.Title = k.Clean(s.Decision.Tenant, s.Title)
-		if err := k.attribute(ctx, s.Decision, s.Events); err != nil {
-			return err
-		}
+		evs = append(evs, s.Events...)
+	}
+	if err := k.attribute(ctx, evs...); err != nil {
+		return err
+	}
+	for i := range ss {
+		n := len(ss[i].Events)
+		ss[i].Events, evs = evs[:n:n], evs[n:]
 	}
 	if err := k.Store.Settle(ctx, ss...); err != nil {
 		return err
@@ -269,30 +275,44 @@ func eventOf(d Decision, t audit.Type, actor string, now time.Time, fields map[s
 	return audit.Event{Type: t, Tenant: d.Tenant, At: now, Actor: actor, Run: d.Run, Mission: d.Mission, Intent: d.Intent, Fields: fields}
 }
 
-// attribute adds to the entries of a Decision what its action is about. One whose
+// About is what the entries of a Decision say of its action.
+type About struct {
+	Connection, Tool string
+	Fields           map[string]any // those that an entry has already stay
+}
+
+// attribute adds to the entries of Decisions what their actions are about. One whose
 // Intent can't be read is ended all the same.
-func (k *Desk) attribute(ctx context.Context, d Decision, evs []audit.Event) error {
-	if k.Attribute == nil || len(evs) == 0 {
+func (k *Desk) attribute(ctx context.Context, evs ...audit.Event) error {
+	if k.Attribute == nil {
 		return nil
 	}
-	it, err := k.Facts.Intent(ctx, d.Tenant, d.Intent)
-	if fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound) {
-		return nil
+	ids := map[ident.Tenant][]string{}
+	for _, ev := range evs {
+		ids[ev.Tenant] = append(ids[ev.Tenant], ev.Intent)
 	}
-	if err != nil {
-		return err
-	}
-	about := k.Attribute(ctx, it)
-	for i := range evs {
-		ev := &evs[i]
-		ev.Connection, ev.Tool = it.Connection, it.Tool
-		for name, value := range about {
-			if _, has := ev.Fields[name]; !has {
-				ev.Fields[name] = value
+	for tenant, list := range ids {
+		slices.Sort(list)
+		all, err := k.Attribute(ctx, tenant, slices.Compact(list))
+		if err != nil {
+			return err
+		}
+		for i := range evs {
+			if about, ok := all[evs[i].Intent]; ok && evs[i].Tenant == tenant {
+				evs[i].Connection, evs[i].Tool = about.Connection, about.Tool
+				add(evs[i].Fields, about.Fields)
 			}
 		}
 	}
 	return nil
+}
+
+func add(fields, more map[string]any) {
+	for name, value := range more {
+		if _, has := fields[name]; !has {
+			fields[name] = value
+		}
+	}
 }
 
 func teamIDs(d Decision) (ids []string) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/decision"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/resource"
@@ -67,22 +68,34 @@ func (g *Gate) attribute(c *candidate, fields map[string]any) {
 	}
 }
 
-// Attributes are those of an Intent as it is stored, for entries that others write
-// about it.
-func (g *Gate) Attributes(ctx context.Context, it intent.Intent) map[string]any {
-	fields := map[string]any{}
-	run, err := g.Runs.Run(ctx, it.Tenant, it.Run)
-	if err != nil { // the entry is worth having without
-		run = intent.Run{Mission: it.Mission}
+// Attributes are those of Intents as they are stored, by their ids, for entries that
+// others write about them; without those that are not there, or are refused.
+func (g *Gate) Attributes(ctx context.Context, tenant ident.Tenant, ids []string) (map[string]decision.About, error) {
+	its, err := g.Intents.IntentsByID(ctx, tenant, ids)
+	if err != nil {
+		return nil, err
 	}
-	c := &candidate{run: run, it: it}
-	if c.world, err = g.World(it.Tenant); err == nil {
-		if m, err := c.world.Catalog.Match(run.Mission, it.Connection, it.Tool); err == nil {
-			c.match = m
+	world, werr := g.World(tenant)
+	runs, out := map[string]intent.Run{}, make(map[string]decision.About, len(its))
+	for _, it := range its {
+		run, have := runs[it.Run]
+		if !have {
+			if run, err = g.Runs.Run(ctx, tenant, it.Run); err != nil { // the entry is worth having without
+				run = intent.Run{Mission: it.Mission}
+			}
+			runs[it.Run] = run
 		}
+		c := &candidate{run: run, it: it, world: world}
+		if werr == nil {
+			if m, err := world.Catalog.Match(run.Mission, it.Connection, it.Tool); err == nil {
+				c.match = m
+			}
+		}
+		about := decision.About{Connection: it.Connection, Tool: it.Tool, Fields: map[string]any{}}
+		g.attribute(c, about.Fields)
+		out[it.ID] = about
 	}
-	g.attribute(c, fields)
-	return fields
+	return out, nil
 }
 
 // nameRecord puts down which record a call is about, from the arguments or the answer:

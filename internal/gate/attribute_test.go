@@ -56,7 +56,11 @@ func TestAStoredActionIsAttributedToAllThatItBelongsTo(t *testing.T) {
 	w := newWorld(t)
 	w.records("createVendor", "/name", false)
 	it := w.admit(w.start(), create("V-1017"))
-	got := w.Attributes(t.Context(), w.stored(it.ID))
+	all, err := w.Attributes(t.Context(), "acme", []string{it.ID, "int_nobodys"})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d are attributed: %v", len(all), err)
+	}
+	got := all[it.ID].Fields
 	for field, want := range map[string]string{"system": "erp", "starter": "person:acc_sam", "worker": "outside", "auth": "run-token", "secret": "erp-key", "record": "V-1017"} {
 		if fmt.Sprint(got[field]) != want {
 			t.Errorf("%s is %v, want %s", field, got[field], want)

@@ -76,6 +76,8 @@ type Intents interface {
 	// rate or a budget has no room for it any more. Denied: the Run has ended.
 	Propose(ctx context.Context, p Proposed) (it intent.Intent, fresh bool, err error)
 	Intent(ctx context.Context, tenant ident.Tenant, id string) (intent.Intent, error)
+	// IntentsByID are those of a tenant that are there and not refused.
+	IntentsByID(ctx context.Context, tenant ident.Tenant, ids []string) ([]intent.Intent, error)
 	Attempt(ctx context.Context, tenant ident.Tenant, id string) (commit.Attempt, error)
 	// Repark takes an Intent back into the queue, as it is bound now, under a new
 	// Decision: an approved one, or one that a person wants to be tried again. uses

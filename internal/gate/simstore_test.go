@@ -130,6 +130,11 @@ func (w *simWorld) Intent(context.Context, ident.Tenant, string) (intent.Intent,
 	return w.it, nil
 }
 
+func (w *simWorld) IntentsByID(ctx context.Context, tenant ident.Tenant, ids []string) ([]intent.Intent, error) {
+	it, err := w.Intent(ctx, tenant, ids[0])
+	return []intent.Intent{it}, err
+}
+
 func (w *simWorld) Attempt(context.Context, ident.Tenant, string) (commit.Attempt, error) {
 	if w.sc.fine {
 		w.yield("read the attempt")

@@ -123,7 +123,9 @@ func (w *world) open() {
 	rail := explain.New(w.store, v.Scrub)
 	w.desk, err = decision.NewDesk(decision.Config{Store: w.store, Papers: w.store, Facts: w.store, Involved: starters{w}, Hold: w.store.Hold, Now: w.clock, Wake: rail.Wake,
 		Clean: func(_ ident.Tenant, s string) string { return s }, Known: func(ident.Tenant, ...[]byte) ([]string, error) { return nil, nil },
-		Attribute: func(ctx context.Context, i intent.Intent) map[string]any { return w.Attributes(ctx, i) }})
+		Attribute: func(ctx context.Context, t ident.Tenant, ids []string) (map[string]decision.About, error) {
+			return w.Attributes(ctx, t, ids)
+		}})
 	w.must(err)
 	machine := commit.New(intents{w.store, w}, ident.New("proc"), w.clock, quiet)
 	machine.Wait = func(context.Context, time.Duration) { w.waited++ }

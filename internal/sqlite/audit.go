@@ -84,7 +84,7 @@ func (a auditTx) SetHead(t ident.Tenant, prev int64, h audit.Head) error {
 // Audit reads the audit logs as the writer has committed them.
 func (s *Store) Audit() audit.Reader { return auditReader{s.ro} }
 
-type auditReader struct{ db *sql.DB }
+type auditReader struct{ db *prepared }
 
 // Head of a tenant's log; NotFound where there is none.
 func (r auditReader) Head(ctx context.Context, t ident.Tenant) (audit.Head, error) {

@@ -66,7 +66,7 @@ func newSearch(t ident.Tenant, l audit.Lookup) *search {
 // entries, more of them at a time as long as too few match. A page looks at so many
 // at most, so that it always has an end soon.
 func (r auditReader) Find(ctx context.Context, t ident.Tenant, l audit.Lookup) (out []audit.Row, next int64, err error) {
-	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one view for all that is asked
+	tx, err := r.db.on.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one view for all that is asked
 	if err != nil {
 		return nil, 0, storeErr("searching the audit log", err)
 	}

@@ -41,6 +41,15 @@ func (s *Store) Intent(ctx context.Context, tenant ident.Tenant, id string) (int
 	return oneRow(ctx, s, intentOf, func(r *reader) (*row, error) { return r.byKey(tbIntent, tenant, id) })
 }
 
+// IntentsByID are those of a tenant that are there and not refused.
+func (s *Store) IntentsByID(ctx context.Context, tenant ident.Tenant, ids []string) ([]intent.Intent, error) {
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, "reading intents", err)
+	}
+	return listRows(ctx, s, tbIntent, intentOf, rowsAt, tenant, string(list))
+}
+
 // IntentByKey is a Run's Intent with a key, and the digest of its arguments; kind
 // NotFound.
 func (s *Store) IntentByKey(ctx context.Context, tenant ident.Tenant, run, key string) (it intent.Intent, args intent.Digest, err error) {

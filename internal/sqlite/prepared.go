@@ -4,46 +4,63 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-
-	"sallyport.dev/internal/fault"
+	"sync"
 )
 
 // maxPrepared bounds how many statements stay compiled. Those of the product are
 // fewer; what is over it is compiled each time.
 const maxPrepared = 512
 
-// prepared is the writer's connection, in which each statement is compiled once in
-// the process's life: compiling was half of what a step cost. It is used by one
-// goroutine.
+// prepared runs statements on the writer's connection or on the readers' pool. Each
+// is compiled once for a connection's life: compiling was half of what a step, or a
+// read of one row, cost.
 type prepared struct {
-	conn  *sql.Conn
+	on    statements
+	mu    sync.Mutex
 	stmts map[string]*sql.Stmt
 }
 
-func newPrepared(ctx context.Context, db *sql.DB) (*prepared, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "opening the database", err)
-	}
-	return &prepared{conn, map[string]*sql.Stmt{}}, nil
+// statements is a *sql.Conn or a *sql.DB.
+type statements interface {
+	queryer
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
+	Close() error
 }
 
-// close ends the statements too: as long as there is one, the database is not closed.
-func (p *prepared) close() error {
+func newPrepared(on statements) *prepared { return &prepared{on: on, stmts: map[string]*sql.Stmt{}} }
+
+// Close ends the statements too: as long as there is one, the database is not closed.
+func (p *prepared) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var errs []error
 	for _, st := range p.stmts {
 		errs = append(errs, st.Close())
 	}
-	return errors.Join(append(errs, p.conn.Close())...)
+	clear(p.stmts)
+	return errors.Join(append(errs, p.on.Close())...)
 }
 
+// stmt is nil where there are so many that this one is not kept. It compiles without
+// the lock: that can wait for a connection, and who has one may be waiting for the
+// lock.
 func (p *prepared) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	if st := p.stmts[query]; st != nil || len(p.stmts) >= maxPrepared {
+	p.mu.Lock()
+	st, full := p.stmts[query], len(p.stmts) >= maxPrepared
+	p.mu.Unlock()
+	if st != nil || full {
 		return st, nil
 	}
-	st, err := p.conn.PrepareContext(ctx, query)
+	st, err := p.on.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if first := p.stmts[query]; first != nil { // somebody else was faster
+		return first, st.Close()
 	}
 	p.stmts[query] = st
 	return st, nil
@@ -56,7 +73,7 @@ func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (
 	case err != nil:
 		return nil, err
 	case st == nil:
-		return p.conn.ExecContext(ctx, query, args...)
+		return p.on.ExecContext(ctx, query, args...)
 	}
 	return st.ExecContext(ctx, args...)
 }
@@ -68,7 +85,7 @@ func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) 
 	case err != nil:
 		return nil, err
 	case st == nil:
-		return p.conn.QueryContext(ctx, query, args...)
+		return p.on.QueryContext(ctx, query, args...)
 	}
 	return st.QueryContext(ctx, args...)
 }
@@ -77,7 +94,7 @@ func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) 
 func (p *prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	st, err := p.stmt(ctx, query) //nolint:sqlclosecheck // it ends with the connection
 	if err != nil || st == nil {
-		return p.conn.QueryRowContext(ctx, query, args...) // which says why, where it is the query
+		return p.on.QueryRowContext(ctx, query, args...) // which says why, where it is the query
 	}
 	return st.QueryRowContext(ctx, args...)
 }

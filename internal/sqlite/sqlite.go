@@ -53,7 +53,7 @@ type Store struct {
 	lock  *dirLock
 	rw    *sql.DB   // one connection, used by the writer alone
 	once  *prepared // that connection
-	ro    *sql.DB   // a pool of readers, query_only
+	ro    *prepared // a pool of readers, query_only
 	seq   *audit.Sequencer
 	queue chan *job
 	guard Guard
@@ -134,15 +134,23 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := s.lock.setMade(); err != nil {
 		return err
 	}
-	if s.once, err = newPrepared(ctx, s.rw); err != nil {
+	conn, err := s.rw.Conn(ctx)
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, "opening the database", err)
+	}
+	s.once = newPrepared(conn)
+	readers, err := openDB(path, "_pragma=query_only(1)")
+	if err != nil {
 		return err
 	}
-	if s.ro, err = openDB(path, "_pragma=query_only(1)"); err != nil {
-		return err
-	}
-	s.ro.SetMaxOpenConns(4)
+	readers.SetMaxOpenConns(maxReaders)
+	readers.SetMaxIdleConns(maxReaders) // one that is closed takes what it has compiled along
+	s.ro = newPrepared(readers)
 	return nil
 }
+
+// maxReaders is how many read at the same time.
+const maxReaders = 4
 
 func openDB(path, extra string) (*sql.DB, error) {
 	dsn := (&url.URL{Scheme: "file", Path: path}).String() +
@@ -164,13 +172,13 @@ func (s *Store) Close() error {
 
 func (s *Store) closeFiles() error {
 	var errs []error
-	if s.once != nil {
-		errs = append(errs, s.once.close())
-	}
-	for _, db := range []*sql.DB{s.ro, s.rw} {
-		if db != nil {
-			errs = append(errs, db.Close())
+	for _, p := range []*prepared{s.once, s.ro} {
+		if p != nil {
+			errs = append(errs, p.Close())
 		}
+	}
+	if s.rw != nil {
+		errs = append(errs, s.rw.Close())
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.file.Close())

@@ -14,7 +14,7 @@ var _ vault.Store = (*Store)(nil)
 
 // LoadVault reads everything in one transaction.
 func (s *Store) LoadVault(ctx context.Context) (vault.Snapshot, error) {
-	tx, err := s.ro.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := s.ro.on.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return vault.Snapshot{}, storeErr("reading the vault", err)
 	}

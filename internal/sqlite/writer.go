@@ -124,7 +124,7 @@ func (s *Store) breakDown(why error) {
 
 func (s *Store) transact(jobs []*job) error {
 	ctx := context.Background() // a step that has begun is never cut
-	tx, err := s.once.conn.BeginTx(ctx, nil)
+	tx, err := s.once.on.BeginTx(ctx, nil)
 	if err != nil {
 		return storeErr("beginning a transaction", err)
 	}
@@ -173,7 +173,7 @@ func signal(there bool, to chan<- struct{}) {
 // which still has the pages as they were before the last writes. It reports
 // whether it did: a reader can be in the way, and then the next commit tries again.
 func (s *Store) emptyWAL(ctx context.Context) bool {
-	conn := s.once.conn
+	conn := s.once.on
 	var busy, pages, moved int
 	_, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 100") // every other write waits for this one
 	if err == nil {
