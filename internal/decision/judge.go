@@ -31,12 +31,13 @@ type Candidate struct {
 	Altered bool
 }
 
-// Parties are those whose verdict does not count, besides the Intent's starter.
+// Parties are those whose verdict does not count, besides the Intent's starter, and
+// who answered for an outside Worker when it proposed it.
 type Parties struct {
 	Starter   string   // of the Run: an account id, or a principal as "kind:id"
 	Delegates []string // who acts for the starter
 	Worker    string   // the Worker, where it is a principal
-	Owner     string   // who runs an outside Worker
+	Owner     string   // who answers for an outside Worker now
 	// AllowSelfApproval is the Mission's: their verdict counts after all, and
 	// is marked.
 	AllowSelfApproval bool
@@ -197,7 +198,7 @@ func sameJSON(a, b []byte) bool {
 
 // involved reports whether who is one of those whose verdict does not count.
 func involved(who ident.Principal, i intent.Intent, p Parties) bool {
-	parties := append([]string{i.Starter, p.Starter, p.Worker, p.Owner}, p.Delegates...)
+	parties := append([]string{i.Starter, i.Owner, p.Starter, p.Worker, p.Owner}, p.Delegates...)
 	return slices.Contains(parties, who.ID) || slices.Contains(parties, who.String())
 }
 

@@ -100,6 +100,15 @@ var (
 // propose stores the Intent in the state that policy gave it, and executes it
 // when nobody has to be asked.
 func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error) {
+	if !c.own { // what became of a write is found out, whoever may not act any more
+		var err error
+		if c.outside, err = g.outsiderOf(ctx, c.run); err != nil {
+			return c.it, err
+		}
+	}
+	if c.outside != nil {
+		c.it.Owner = c.outside.owner
+	}
 	prop, err := g.proposed(c)
 	if err != nil {
 		return c.it, g.refuse(ctx, c, err)
@@ -108,11 +117,6 @@ func (g *Gate) propose(ctx context.Context, c *candidate) (intent.Intent, error)
 		g.traced(ctx, c, prop.Decision, prop.Events[0].Fields)
 	}
 	prop.Observe = g.proposalRecords(c, prop.Decision)
-	if !c.own { // what became of a write is found out, whoever may not act any more
-		if c.outside, err = g.outsiderOf(ctx, c.run); err != nil {
-			return c.it, err
-		}
-	}
 	if c.outside != nil && c.it.State == intent.Parked {
 		prop.Quotas = c.outside.parked()
 	}

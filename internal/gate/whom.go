@@ -66,9 +66,9 @@ var (
 // Secret's version where that is wanted, and not by the starter where the Mission
 // no longer allows it. Two admins who broke the glass stand for every Team.
 func (g *Gate) enough(ctx context.Context, c *candidate, d decision.Decision) error {
-	barred := ""
+	var barred []string
 	if c.outside != nil && !c.match.Mission.AllowSelfApproval {
-		barred = c.outside.owner
+		barred = []string{c.outside.owner, c.it.Owner}
 	}
 	votes, err := g.standing(ctx, d, c.it, barred)
 	if err != nil {
@@ -104,8 +104,9 @@ func (g *Gate) enough(ctx context.Context, c *candidate, d decision.Decision) er
 
 // standing are the votes of people who may still give them: who left the Team
 // since may not, also when they came back, nor who is no admin any more.
-// barred is who answers for the outside Worker now, and does not decide on what it does.
-func (g *Gate) standing(ctx context.Context, d decision.Decision, it intent.Intent, barred string) ([]decision.Vote, error) {
+// barred are who answers for the outside Worker now, and who did when it proposed
+// this: they do not decide on what it does.
+func (g *Gate) standing(ctx context.Context, d decision.Decision, it intent.Intent, barred []string) ([]decision.Vote, error) {
 	var failed error
 	votes := slices.DeleteFunc(slices.Clone(d.Counted()), func(v decision.Vote) bool {
 		var since time.Time
@@ -118,7 +119,7 @@ func (g *Gate) standing(ctx context.Context, d decision.Decision, it intent.Inte
 		if err != nil && !fault.Is(err, fault.NotFound) && failed == nil {
 			failed = fault.Wrap(fault.KindOf(err), "checking who approved", err)
 		}
-		return err != nil || !since.Before(it.CreatedAt) || v.Account == barred
+		return err != nil || !since.Before(it.CreatedAt) || slices.Contains(barred, v.Account)
 	})
 	return votes, failed
 }

@@ -178,8 +178,16 @@ func TestWhoAnswersForAWorkerDoesNotDecideOnWhatItDoes(t *testing.T) {
 	if decision.CodeOf(err) != decision.OwnApproval {
 		t.Fatalf("the owner's verdict: %v", err)
 	}
-	// Who became the owner after the approval does not stand for it either.
+	// Nor when somebody else has become the owner since, which who applies the Worker
+	// can bring about.
 	w.owner = "acc_other"
+	f.ID = "fac_y"
+	_, err = w.desk.Decide(t.Context(), decision.Request{Tenant: acme, Decision: d.ID, Verdict: decision.Approve, Digest: d.Digest, Who: people["ann"], Factor: &f}, w.clock())
+	if decision.CodeOf(err) != decision.OwnApproval {
+		t.Fatalf("the verdict of who was the owner: %v", err)
+	}
+	// Who became the owner after the approval does not stand for it either.
+	it = w.admit(run, create("Alstom"))
 	w.vote(it, decision.Approve, people["ann"])
 	w.wantState(it.ID, intent.Approved)
 	w.owner = people["ann"].ID
