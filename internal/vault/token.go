@@ -77,6 +77,9 @@ func (v *Vault) openOAuth(ctx context.Context, d DoorSpec) (http.RoundTripper, e
 	}
 	defer func() { <-h.busy }()
 	if !v.cfg.Now().Before(h.until) {
+		if v.cfg.Now().Before(h.resting) {
+			return nil, fault.New(fault.Unavailable, "the system refused two tokens in a row, so none is asked for now").WithHint("see that the system takes tokens of this issuer; in a minute another is tried")
+		}
 		if h.value, err = oauthcred.Get(ctx, oauthcred.Config{Auth: d.Auth, Fields: t.fields, Resource: d.Resource, Base: d.Base}); err != nil {
 			h.until = time.Time{}
 			return nil, err
@@ -86,11 +89,15 @@ func (v *Vault) openOAuth(ctx context.Context, d DoorSpec) (http.RoundTripper, e
 	if err := v.learn(d.Tenant, name, append([]plain.Value{h.value.Access}, h.value.Also...)); err != nil {
 		return nil, err
 	}
-	return v.tokenDoor(d, h)
+	return v.tokenDoor(d, h, clientRest)
 }
 
+// clientRest is how long no token is got for a client after two were refused: a system
+// that refuses all of them must not make every call a question to the issuer.
+const clientRest = time.Minute
+
 // tokenDoor is the door that a token opens. The token is a known secret already.
-func (v *Vault) tokenDoor(d DoorSpec, h *held) (http.RoundTripper, error) {
+func (v *Vault) tokenDoor(d DoorSpec, h *held, rest time.Duration) (http.RoundTripper, error) {
 	door, err := httpcred.New(httpcred.Config{
 		Auth: resource.Auth{Scheme: resource.SchemeBearer}, Fields: map[string]plain.Value{"token": h.value.Access}, Origin: d.Origin, Method: d.Method, Base: d.Base,
 		Known: v.Scrub(d.Tenant), Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
@@ -98,7 +105,7 @@ func (v *Vault) tokenDoor(d DoorSpec, h *held) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tokenDoor{door, h, h.got, v.cfg.Now}, nil
+	return &tokenDoor{door, h, h.got, rest, v.cfg.Now}, nil
 }
 
 // learn makes values known secrets of a tenant, before anybody uses them: they are
@@ -156,9 +163,10 @@ func (t *tenant) remembered() (out []scrub.Secret) {
 // call gets another. The call itself is not sent again.
 type tokenDoor struct {
 	http.RoundTripper
-	h   *held
-	got int // which token it is
-	now func() time.Time
+	h    *held
+	got  int // which token it is
+	rest time.Duration
+	now  func() time.Time
 }
 
 // RoundTrip is the door's.
@@ -170,7 +178,7 @@ func (d *tokenDoor) RoundTrip(r *http.Request) (*http.Response, error) {
 	select {
 	case d.h.busy <- struct{}{}:
 		if d.h.got == d.got { // otherwise there is another by now
-			d.h.heard(resp.StatusCode == http.StatusUnauthorized, d.now())
+			d.h.heard(resp.StatusCode == http.StatusUnauthorized, d.now(), d.rest)
 		}
 		<-d.h.busy
 	default: // somebody is getting one
@@ -179,7 +187,7 @@ func (d *tokenDoor) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // heard takes note of whether the system accepts the token.
-func (h *held) heard(refused bool, now time.Time) {
+func (h *held) heard(refused bool, now time.Time, rest time.Duration) {
 	if !refused {
 		h.again = false
 		return

@@ -165,6 +165,29 @@ func TestATokenThatIsOldOrRefusedIsGotAnew(t *testing.T) {
 	}
 }
 
+// A system that takes no token at all must not make us ask for one with each call.
+func TestASystemThatTakesNoTokenIsNotAReasonToAskForMore(t *testing.T) {
+	o, f := newOffice(t), start(t)
+	f.client(o)
+	for n := range 10 {
+		o.set(func() { o.refuse = o.token(o.tokens) })
+		if n < 2 {
+			o.set(func() { o.refuse = o.token(o.tokens + 1) })
+		}
+		_, err := f.through(o)
+		if n >= 2 && !fault.Is(err, fault.Unavailable) {
+			t.Errorf("the call %d: %v", n, err)
+		}
+	}
+	if o.tokens != 2 {
+		t.Errorf("%d tokens were asked for", o.tokens)
+	}
+	f.now = f.now.Add(2 * time.Minute)
+	if got, err := f.through(o); err != nil || !strings.HasPrefix(got, "200") || o.tokens != 3 {
+		t.Errorf("%q %v, %d tokens", got, err, o.tokens)
+	}
+}
+
 func TestTheClientsSecretGoesToTheIssuerAlone(t *testing.T) {
 	stolen := false
 	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen = true }))
