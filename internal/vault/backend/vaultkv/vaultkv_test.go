@@ -1,13 +1,11 @@
 package vaultkv_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"net/http"
@@ -110,54 +108,6 @@ func TestTheFirstEngineKeepsTheContract(t *testing.T) {
 			Knows:  known,
 		}
 	})
-}
-
-// The contract against a real server: its address, and the token of an administrator
-// in SALLYPORT_TEST_VAULT_TOKEN. It makes an engine and removes it.
-func TestARealServerKeepsTheContract(t *testing.T) {
-	addr, token := os.Getenv("SALLYPORT_TEST_VAULT_ADDR"), os.Getenv("SALLYPORT_TEST_VAULT_TOKEN")
-	if addr == "" || token == "" {
-		t.Skip("SALLYPORT_TEST_VAULT_ADDR and SALLYPORT_TEST_VAULT_TOKEN name no server")
-	}
-	call := func(t *testing.T, method, path string, in any) map[string]any {
-		b, _ := json.Marshal(in)
-		r, _ := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, addr+"/v1/"+path, bytes.NewReader(b))
-		r.Header.Set("X-Vault-Token", token)
-		res, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		var out map[string]any
-		_ = json.NewDecoder(res.Body).Decode(&out)
-		if res.StatusCode >= 300 {
-			t.Fatalf("%s %s: %d %v", method, path, res.StatusCode, out["errors"])
-		}
-		return out
-	}
-	for _, engine := range []int{1, 2} {
-		backendtest.Run(t, func(t *testing.T) backendtest.World {
-			mount := "t" + strings.ToLower(rand.Text())
-			call(t, "POST", "sys/mounts/"+mount, map[string]any{"type": "kv", "options": map[string]string{"version": strconv.Itoa(engine)}})
-			t.Cleanup(func() { call(t, "DELETE", "sys/mounts/"+mount, nil) })
-			<-time.After(time.Second) // engine 2 upgrades itself when it is made, and says nowhere that it is done
-			var c vaultkv.Config
-			c.Address, c.Mount, c.Engine, c.Write, c.TokenFile = addr, mount, engine, engine == 2, file(t, "token", token)
-			return backendtest.World{Backend: open(t, c, time.Now), Pins: engine == 2, Path: func(word string) string { return "sallyport/" + word },
-				Put: func(t *testing.T, path string, fields map[string]string) string {
-					if engine == 1 {
-						call(t, "POST", mount+"/"+path, fields)
-						return ""
-					}
-					out := call(t, "POST", mount+"/data/"+path, map[string]any{"data": fields})
-					return strconv.Itoa(int(out["data"].(map[string]any)["version"].(float64)))
-				},
-				Remove: func(t *testing.T, path string) {
-					call(t, "DELETE", mount+map[int]string{1: "/", 2: "/data/"}[engine]+path, nil)
-				},
-			}
-		})
-	}
 }
 
 func ask(b backend.Backend) error {
