@@ -166,4 +166,3 @@ func TestARealStandbyIsNotFollowed(t *testing.T) {
 		t.Errorf("a sign-in at a node on standby: %v", err)
 	}
 }
-

@@ -70,7 +70,17 @@ func (l jwtLogin) sign(ctx context.Context, s *Server) (*token, error) {
 	return s.enter(ctx, l.Mount, member{"role", []byte(l.Role)}, member{"jwt", jwt})
 }
 
+// sign looks at the certificate first: one that has ended is answered by 500, as if
+// the server were broken, and who waits for it to be mended waits for ever.
 func (l certLogin) sign(ctx context.Context, s *Server) (*token, error) {
+	pair, err := keyPair(*l.Certificate)
+	if err != nil {
+		return nil, backend.Fail(backend.Refused, "the client certificate for the Vault server can't be used: "+err.Error())
+	}
+	if end := pair.Leaf.NotAfter; s.now().After(end) {
+		return nil, backend.Fail(backend.Refused, "the client certificate for the Vault server ended at "+end.UTC().Format(time.RFC3339)).
+			WithHint("put another one into its file; the server need not be started again")
+	}
 	if l.Role == "" {
 		return s.enter(ctx, l.Mount)
 	}
@@ -130,9 +140,11 @@ func (s *Server) tokenOf(raw []byte) (*token, error) {
 // maxLife bounds what a server says about a token's life.
 const maxLife = 10 * 365 * 24 * time.Hour
 
+// life reads what a server says. It counts whole seconds from the one in which the
+// token was made, so that a token may end up to a second before.
 func (t *token) life(seconds, renewable []byte) {
 	if n, ok := object.Number(seconds); ok && n > 0 {
-		t.lives = min(time.Duration(min(n, int64(maxLife/time.Second)))*time.Second, maxLife)
+		t.lives = time.Duration(max(1, min(n, int64(maxLife/time.Second))-1)) * time.Second
 	}
 	t.renew = string(renewable) == "true"
 }
