@@ -30,6 +30,7 @@ type fakeVault struct {
 	now       func() time.Time
 	seen      []string
 	logins    int
+	shown     string // the name of the certificate that was shown at the last sign-in
 	denied    map[string]bool   // paths that the policy doesn't allow
 	jwts      map[string]string // role by JWT
 	secret    string            // the secret id that is good
@@ -180,7 +181,9 @@ func (f *fakeVault) login(w http.ResponseWriter, r *http.Request, path string) {
 	case "auth/kubernetes/login", "auth/jwt/login":
 		ok = in["jwt"] != "" && f.jwts[in["jwt"]] == in["role"]
 	case "auth/cert/login":
-		ok = len(r.TLS.PeerCertificates) == 1
+		if ok = len(r.TLS.PeerCertificates) == 1; ok {
+			f.shown = r.TLS.PeerCertificates[0].Subject.CommonName
+		}
 	default:
 		refuse(w, 403, "permission denied")
 		return

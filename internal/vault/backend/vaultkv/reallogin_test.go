@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -312,6 +313,41 @@ func TestARealCertificateSignsIn(t *testing.T) {
 	if err := ask(open(t, c, time.Now)); backend.ReasonOf(err) != backend.Refused || !strings.Contains(err.Error(), "certificate for the Vault server ended at") {
 		t.Errorf("a certificate that has ended: %v", err)
 	}
+}
+
+// A certificate that is renewed in its file is shown at the next sign-in, also while
+// a connection is kept on which the one before was shown.
+func TestARealSignInShowsTheCertificateOfNow(t *testing.T) {
+	s := vaulttest.Shared(t)
+	c, policy := realCRM(t, s)
+	ca := newAuthority(t)
+	mount := s.Auth(t, "cert")
+	s.Do(t, "POST", "auth/"+mount+"/certs/sallyport", map[string]any{"certificate": ca.pem, "token_policies": []string{policy}, "token_ttl": "1h"})
+	end := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	cert, key := ca.client(t, "sallyport", end)
+	c.Certificate = &vaultkv.Certificate{Mount: mount, Role: "sallyport", CertFile: cert, KeyFile: key}
+	var ahead atomic.Int64
+	b := open(t, c, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+	must := func(when string) {
+		t.Helper()
+		if err := ask(b); err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+	}
+	must("with the first certificate")
+	next, nextKey := ca.client(t, "sallyport", end.Add(time.Hour))
+	for from, to := range map[string]string{next: cert, nextKey: key} {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for time.Now().Before(end.Add(time.Second)) { // the connection is kept
+		must("while the first certificate ends")
+		<-time.After(50 * time.Millisecond)
+	}
+	s.Do(t, "PUT", "sys/leases/revoke-prefix/auth/"+mount+"/login", nil)
+	ahead.Store(int64(time.Minute))
+	must("with the second certificate")
 }
 
 // reviewer is the one route of a Kubernetes API server that Vault asks: a fake, which

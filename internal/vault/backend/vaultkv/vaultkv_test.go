@@ -157,6 +157,35 @@ func TestEachWayToSignInWorks(t *testing.T) {
 	}
 }
 
+func TestACertificateIsReadAtEachSignInAndNotShownAfterItsEnd(t *testing.T) {
+	f, s := startVault(t)
+	f.second["/secret"]["crm"] = []*kept{{data: map[string]string{"password": "x"}}}
+	ca, now := newAuthority(t), time.Now()
+	c := config(t, f, s)
+	cert, key := ca.client(t, "first", now.Add(time.Minute))
+	c.AppRole, c.Certificate = nil, &vaultkv.Certificate{CertFile: cert, KeyFile: key}
+	b := open(t, c, func() time.Time { return now })
+	if err := ask(b); err != nil || f.shown != "first" {
+		t.Fatalf("%q was shown: %v", f.shown, err)
+	}
+	next, nextKey := ca.client(t, "second", now.Add(time.Hour))
+	for from, to := range map[string]string{next: cert, nextKey: key} {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clear(f.tokens) // and the connection is kept
+	now = now.Add(2 * time.Minute)
+	if err := ask(b); err != nil || f.shown != "second" {
+		t.Fatalf("%q was shown: %v", f.shown, err)
+	}
+	clear(f.tokens)
+	now = now.Add(2 * time.Hour)
+	if err := ask(b); backend.ReasonOf(err) != backend.Refused || !strings.Contains(err.Error(), "ended at") || f.logins != 2 {
+		t.Errorf("after its end there were %d sign-ins: %v", f.logins, err)
+	}
+}
+
 func TestASignInThatIsRefusedSaysSo(t *testing.T) {
 	f, s := startVault(t)
 	c := config(t, f, s)

@@ -58,7 +58,7 @@ func (l appRoleLogin) sign(ctx context.Context, s *Server) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.enter(ctx, l.Mount, member{"role_id", []byte(l.RoleID)}, member{"secret_id", secret})
+	return s.signIn(ctx, l.Mount, member{"role_id", []byte(l.RoleID)}, member{"secret_id", secret})
 }
 
 func (l jwtLogin) sign(ctx context.Context, s *Server) (*token, error) {
@@ -67,7 +67,7 @@ func (l jwtLogin) sign(ctx context.Context, s *Server) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.enter(ctx, l.Mount, member{"role", []byte(l.Role)}, member{"jwt", jwt})
+	return s.signIn(ctx, l.Mount, member{"role", []byte(l.Role)}, member{"jwt", jwt})
 }
 
 // sign looks at the certificate first: one that has ended is answered by 500, as if
@@ -82,9 +82,9 @@ func (l certLogin) sign(ctx context.Context, s *Server) (*token, error) {
 			WithHint("put another one into its file; the server need not be started again")
 	}
 	if l.Role == "" {
-		return s.enter(ctx, l.Mount)
+		return s.signIn(ctx, l.Mount)
 	}
-	return s.enter(ctx, l.Mount, member{"name", []byte(l.Role)})
+	return s.signIn(ctx, l.Mount, member{"name", []byte(l.Role)})
 }
 
 // member is of a request. Its value has no character that JSON escapes.
@@ -93,8 +93,8 @@ type member struct {
 	value []byte
 }
 
-// enter signs in.
-func (s *Server) enter(ctx context.Context, mount string, members ...member) (*token, error) {
+// signIn asks for a token.
+func (s *Server) signIn(ctx context.Context, mount string, members ...member) (*token, error) {
 	body := make([]byte, 0, 20<<10) // never grown
 	body = append(body, '{')
 	for i, m := range members {
