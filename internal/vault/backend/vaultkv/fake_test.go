@@ -30,7 +30,7 @@ type fakeVault struct {
 	now       func() time.Time
 	seen      []string
 	logins    int
-	shown     string // the name of the certificate that was shown at the last sign-in
+	shown     string            // the name of the certificate that was shown at the last sign-in
 	denied    map[string]bool   // paths that the policy doesn't allow
 	jwts      map[string]string // role by JWT
 	secret    string            // the secret id that is good
