@@ -382,9 +382,7 @@ func TestARealKubernetesSignInAsksTheReviewer(t *testing.T) {
 	s := vaulttest.Shared(t)
 	c, policy := realCRM(t, s)
 	account := newSigner(t)
-	claims := map[string]any{"iss": "https://kubernetes.default.svc", "sub": "system:serviceaccount:integrations:sallyport", "aud": []string{"vault"},
-		"exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(),
-		"kubernetes.io": map[string]any{"namespace": "integrations", "serviceaccount": map[string]any{"name": "sallyport", "uid": "u-1"}}}
+	claims := accountClaims()
 	good := account.jwt(t, claims)
 	api := reviewer(t, &good)
 	mount := s.Auth(t, "kubernetes")

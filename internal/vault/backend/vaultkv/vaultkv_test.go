@@ -77,7 +77,7 @@ func TestTheSecondEngineKeepsTheContract(t *testing.T) {
 				m[path] = append(m[path], &kept{data: fields, made: now})
 				return strconv.Itoa(len(m[path]))
 			},
-			Remove: func(_ *testing.T, path string) { f.second["team/secret"][path][0].deleted = true },
+			Remove: func(_ *testing.T, path string) { f.second["team/secret"][path][0].deleted = now },
 			Fault:  func(x backendtest.Fault) { f.mu.Lock(); f.fault = x; f.mu.Unlock() },
 			Knows:  append(slices.Clone(known), backendtest.Older),
 			End: func() { // the token is revoked
@@ -133,7 +133,7 @@ func TestEachWayToSignInWorks(t *testing.T) {
 	cert := file(t, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 	private := file(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pk})))
 	for name, with := range map[string]func(*fakeVault, *vaultkv.Config){
-		"token": func(f *fakeVault, c *vaultkv.Config) { c.TokenFile = file(t, "token", f.token()) },
+		"token": func(f *fakeVault, c *vaultkv.Config) { c.TokenFile = file(t, "token", f.token("writer", "token", nil)) },
 		"kubernetes": func(f *fakeVault, c *vaultkv.Config) {
 			f.jwts["eyJ.a.b"] = "sallyport"
 			c.Kubernetes = &vaultkv.JWT{Role: "sallyport", JWTFile: file(t, "jwt", "eyJ.a.b")}

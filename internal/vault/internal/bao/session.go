@@ -151,7 +151,7 @@ func Judge(a rest.Answer) error {
 	case a.Status == http.StatusForbidden || a.Status == http.StatusUnauthorized:
 		return about(backend.Refused, "does not let us").WithHint("the policy of the role or token has to allow the path; docs/bring-your-own-vault.md has one")
 	case a.Status == http.StatusNotFound:
-		return about(backend.Missing, "has nothing at the path")
+		return about(backend.Missing, "has nothing at the path").WithHint("check the path, and the backend's mount and engine")
 	case a.Status == http.StatusTooManyRequests:
 		return about(backend.Throttled, "asks to be asked later").Later(rest.RetryAfter(a.Header))
 	case a.Status == http.StatusServiceUnavailable:
