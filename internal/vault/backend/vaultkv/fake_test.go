@@ -3,11 +3,11 @@ package vaultkv_test
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,8 +16,9 @@ import (
 	"sallyport.dev/internal/vault/backend/backendtest"
 )
 
-// fakeVault answers as the API reference of Vault and OpenBao says: the key-value
-// engines, the sign-ins, tokens that live and are renewed, namespaces, policies.
+// fakeVault answers as a real one does (answers_test.go compares them): the key-value
+// engines, the sign-ins, tokens that live and are renewed, policies. Namespaces are
+// as OpenBao's and Enterprise's reference says.
 type fakeVault struct {
 	mu        sync.Mutex
 	fault     backendtest.Fault
@@ -30,19 +31,25 @@ type fakeVault struct {
 	now       func() time.Time
 	seen      []string
 	logins    int
+	shown     string            // the name of the certificate that was shown at the last sign-in
 	denied    map[string]bool   // paths that the policy doesn't allow
 	jwts      map[string]string // role by JWT
 	secret    string            // the secret id that is good
+	authority *x509.CertPool    // whose certificates sign in; nil: any
 }
 
 type kept struct {
-	data    map[string]string
-	deleted bool
-	made    time.Time
+	data      map[string]string
+	deleted   time.Time // it was or will be; zero: not
+	destroyed bool
+	made      time.Time
 }
 
 type fakeToken struct {
 	made, until time.Time // zero: it doesn't end
+	can         string    // "root"; "writer" reads, and creates where nothing is; "" nothing
+	from        string    // the sign-in, like "approle"
+	meta        map[string]any
 }
 
 func startVault(t *testing.T) (*fakeVault, *httptest.Server) {
@@ -56,9 +63,9 @@ func startVault(t *testing.T) (*fakeVault, *httptest.Server) {
 	return f, s
 }
 
-func (f *fakeVault) token() string {
+func (f *fakeVault) token(can, from string, meta map[string]any) string {
 	name := "hvs." + rand.Text()
-	t := &fakeToken{made: f.now()}
+	t := &fakeToken{made: f.now(), can: can, from: from, meta: meta}
 	if f.ttl > 0 {
 		t.until = f.now().Add(f.ttl)
 	}
@@ -74,6 +81,23 @@ func say(w http.ResponseWriter, status int, body any) {
 	}
 }
 
+// whole is an answer with all its members.
+func whole(mount string, data, auth any, warnings ...string) map[string]any {
+	out := map[string]any{"request_id": uuid(), "lease_id": "", "renewable": false, "lease_duration": 0, "data": data,
+		"wrap_info": nil, "warnings": nil, "auth": auth, "mount_type": mount}
+	if len(warnings) > 0 {
+		out["warnings"] = warnings
+	}
+	return out
+}
+
+// uuid is an identity as the server makes them.
+func uuid() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b)
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
 func refuse(w http.ResponseWriter, status int, words ...string) {
 	say(w, status, map[string]any{"errors": append([]string{}, words...)})
 }
@@ -84,7 +108,7 @@ func (f *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.seen = append(f.seen, r.Method+" "+path)
 	fault := f.fault
 	f.mu.Unlock()
-	if strings.HasPrefix(path, "auth/") {
+	if strings.HasPrefix(path, "auth/") && fault != backendtest.Sealed {
 		fault = backendtest.Fine
 	}
 	if f.misbehaves(w, r, fault) {
@@ -98,17 +122,21 @@ func (f *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	name := r.Header.Get("X-Vault-Token")
 	t := f.tokens[name]
-	if t == nil || !t.until.IsZero() && !f.now().Before(t.until) || f.denied[path] {
-		refuse(w, 403, "1 error occurred:\n\t* permission denied\n\n")
+	switch {
+	case name == "":
+		refuse(w, 403, "permission denied")
+		return
+	case t == nil || !t.until.IsZero() && !f.now().Before(t.until):
+		refuse(w, 403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n")
 		return
 	}
 	switch path {
 	case "auth/token/renew-self":
 		f.renew(w, name, t)
 	case "auth/token/lookup-self":
-		say(w, 200, map[string]any{"data": map[string]any{"ttl": f.left(t), "renewable": !t.until.IsZero(), "id": name}})
+		f.lookup(w, name, t)
 	default:
-		f.engine(w, r, path, fault)
+		f.engine(w, r, t, path, fault)
 	}
 }
 
@@ -116,9 +144,9 @@ func (f *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *fakeVault) misbehaves(w http.ResponseWriter, r *http.Request, fault backendtest.Fault) bool {
 	switch fault {
 	case backendtest.Refusing:
-		refuse(w, 403, "permission denied")
+		refuse(w, 403, "1 error occurred:\n\t* permission denied\n\n")
 	case backendtest.Busy:
-		w.Header().Set("Retry-After", "7")
+		w.Header().Set("Retry-After", "7") // where the operator has enabled it
 		refuse(w, 429, "request path \"secret/data/x\": rate limit quota exceeded")
 	case backendtest.Broken:
 		refuse(w, 500, "internal error")
@@ -152,107 +180,4 @@ func (f *fakeVault) misbehaves(w http.ResponseWriter, r *http.Request, fault bac
 		return false
 	}
 	return true
-}
-
-func (f *fakeVault) left(t *fakeToken) int {
-	if t.until.IsZero() {
-		return 0
-	}
-	return int(t.until.Sub(f.now()).Seconds())
-}
-
-func (f *fakeVault) renew(w http.ResponseWriter, name string, t *fakeToken) {
-	t.until = f.now().Add(f.ttl)
-	if end := t.made.Add(f.most); f.most > 0 && t.until.After(end) {
-		t.until = end
-	}
-	say(w, 200, map[string]any{"auth": map[string]any{"client_token": name, "lease_duration": f.left(t), "renewable": true}})
-}
-
-func (f *fakeVault) login(w http.ResponseWriter, r *http.Request, path string) {
-	f.logins++
-	var in map[string]string
-	_ = json.NewDecoder(r.Body).Decode(&in)
-	ok := false
-	switch path {
-	case "auth/approle/login":
-		ok = in["role_id"] == "role-of-the-fake" && in["secret_id"] == f.secret
-	case "auth/kubernetes/login", "auth/jwt/login":
-		ok = in["jwt"] != "" && f.jwts[in["jwt"]] == in["role"]
-	case "auth/cert/login":
-		ok = len(r.TLS.PeerCertificates) == 1
-	default:
-		refuse(w, 403, "permission denied")
-		return
-	}
-	if !ok {
-		refuse(w, 400, "invalid role or secret ID")
-		return
-	}
-	say(w, 200, map[string]any{"lease_id": "", "data": nil, "wrap_info": nil, "auth": map[string]any{
-		"client_token": f.token(), "accessor": "acc", "policies": []string{"default"}, "lease_duration": int(f.ttl.Seconds()), "renewable": f.ttl > 0}})
-}
-
-// engine is a key-value engine's answer.
-func (f *fakeVault) engine(w http.ResponseWriter, r *http.Request, path string, fault backendtest.Fault) {
-	ns := r.Header.Get("X-Vault-Namespace")
-	mount, rest, _ := strings.Cut(path, "/")
-	if m, ok := f.first[ns+"/"+mount]; ok {
-		there, ok := m[rest]
-		if !ok {
-			refuse(w, 404)
-			return
-		}
-		say(w, 200, map[string]any{"request_id": "x", "lease_id": "", "renewable": false, "lease_duration": 2764800, "data": there, "wrap_info": nil, "warnings": nil, "auth": nil})
-		return
-	}
-	m, ok := f.second[ns+"/"+mount]
-	name, data := strings.CutPrefix(rest, "data/")
-	if !ok || !data {
-		refuse(w, 404, fmt.Sprintf("no handler for route %q. route entry not found.", path))
-		return
-	}
-	if r.Method == http.MethodPost {
-		f.write(w, r, m, name)
-		return
-	}
-	list := m[name]
-	n := len(list)
-	if v := r.URL.Query().Get("version"); v != "" {
-		n, _ = strconv.Atoi(v)
-	}
-	if fault == backendtest.Older && n < len(list) {
-		n++
-	}
-	if n < 1 || n > len(list) {
-		refuse(w, 404)
-		return
-	}
-	v := list[n-1]
-	meta := map[string]any{"created_time": v.made.Format(time.RFC3339Nano), "custom_metadata": nil, "deletion_time": "", "destroyed": false, "version": n}
-	body := map[string]any{"data": v.data, "metadata": meta}
-	status := 200
-	if v.deleted {
-		meta["deletion_time"], body["data"], status = v.made.Format(time.RFC3339Nano), nil, 404
-	}
-	say(w, status, map[string]any{"request_id": "x", "lease_id": "", "renewable": false, "lease_duration": 0, "data": body, "wrap_info": nil, "warnings": nil, "auth": nil, "mount_type": "kv"})
-}
-
-func (f *fakeVault) write(w http.ResponseWriter, r *http.Request, m map[string][]*kept, name string) {
-	var in struct {
-		Options struct {
-			CAS *int `json:"cas"`
-		} `json:"options"`
-		Data map[string]string `json:"data"`
-	}
-	if json.NewDecoder(r.Body).Decode(&in) != nil {
-		refuse(w, 400, "error parsing JSON")
-		return
-	}
-	if in.Options.CAS != nil && *in.Options.CAS != len(m[name]) {
-		refuse(w, 400, "check-and-set parameter did not match the current version")
-		return
-	}
-	m[name] = append(m[name], &kept{data: in.Data, made: f.now()})
-	say(w, 200, map[string]any{"data": map[string]any{"version": len(m[name])}})
 }

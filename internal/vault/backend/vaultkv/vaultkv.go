@@ -223,10 +223,25 @@ func (w writer) Create(ctx context.Context, path string, fields map[string]plain
 		return err
 	}
 	defer clear(a.Body)
-	if a.Status == http.StatusBadRequest { // of check-and-set; what else it could be is told by the next read
-		return backend.Fail(backend.Taken, "something was at the path before, or the Vault server does not take it")
+	// Check-and-set is answered by 400; what else that could be is told by the next
+	// read. A policy that lets us create and not update answers 403 before that.
+	if a.Status == http.StatusBadRequest || a.Status == http.StatusForbidden && w.was(ctx, path) {
+		return backend.Fail(backend.Taken, "something is or was at the path, or the Vault server does not take it").
+			WithHint("what is there is not written over, nor a version after a deleted one: name another path")
 	}
 	return bao.Judge(a)
+}
+
+// was reports whether there is something at a path, or a version of it that was
+// deleted or destroyed: the answer to that has the version's metadata.
+func (w writer) was(ctx context.Context, path string) bool {
+	a, err := w.server.Do(ctx, http.MethodGet, w.mount+"/data/"+path, nil)
+	if err != nil {
+		return false
+	}
+	defer clear(a.Body)
+	data, err := object.Inside(a.Body, "data")
+	return err == nil && !empty(data["metadata"])
 }
 
 func names(fields map[string]plain.Value) []string {

@@ -1,13 +1,11 @@
 package vaultkv_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"net/http"
@@ -79,7 +77,7 @@ func TestTheSecondEngineKeepsTheContract(t *testing.T) {
 				m[path] = append(m[path], &kept{data: fields, made: now})
 				return strconv.Itoa(len(m[path]))
 			},
-			Remove: func(_ *testing.T, path string) { f.second["team/secret"][path][0].deleted = true },
+			Remove: func(_ *testing.T, path string) { f.second["team/secret"][path][0].deleted = now },
 			Fault:  func(x backendtest.Fault) { f.mu.Lock(); f.fault = x; f.mu.Unlock() },
 			Knows:  append(slices.Clone(known), backendtest.Older),
 			End: func() { // the token is revoked
@@ -112,54 +110,6 @@ func TestTheFirstEngineKeepsTheContract(t *testing.T) {
 	})
 }
 
-// The contract against a real server: its address, and the token of an administrator
-// in SALLYPORT_TEST_VAULT_TOKEN. It makes an engine and removes it.
-func TestARealServerKeepsTheContract(t *testing.T) {
-	addr, token := os.Getenv("SALLYPORT_TEST_VAULT_ADDR"), os.Getenv("SALLYPORT_TEST_VAULT_TOKEN")
-	if addr == "" || token == "" {
-		t.Skip("SALLYPORT_TEST_VAULT_ADDR and SALLYPORT_TEST_VAULT_TOKEN name no server")
-	}
-	call := func(t *testing.T, method, path string, in any) map[string]any {
-		b, _ := json.Marshal(in)
-		r, _ := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, addr+"/v1/"+path, bytes.NewReader(b))
-		r.Header.Set("X-Vault-Token", token)
-		res, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		var out map[string]any
-		_ = json.NewDecoder(res.Body).Decode(&out)
-		if res.StatusCode >= 300 {
-			t.Fatalf("%s %s: %d %v", method, path, res.StatusCode, out["errors"])
-		}
-		return out
-	}
-	for _, engine := range []int{1, 2} {
-		backendtest.Run(t, func(t *testing.T) backendtest.World {
-			mount := "t" + strings.ToLower(rand.Text())
-			call(t, "POST", "sys/mounts/"+mount, map[string]any{"type": "kv", "options": map[string]string{"version": strconv.Itoa(engine)}})
-			t.Cleanup(func() { call(t, "DELETE", "sys/mounts/"+mount, nil) })
-			<-time.After(time.Second) // engine 2 upgrades itself when it is made, and says nowhere that it is done
-			var c vaultkv.Config
-			c.Address, c.Mount, c.Engine, c.Write, c.TokenFile = addr, mount, engine, engine == 2, file(t, "token", token)
-			return backendtest.World{Backend: open(t, c, time.Now), Pins: engine == 2, Path: func(word string) string { return "sallyport/" + word },
-				Put: func(t *testing.T, path string, fields map[string]string) string {
-					if engine == 1 {
-						call(t, "POST", mount+"/"+path, fields)
-						return ""
-					}
-					out := call(t, "POST", mount+"/data/"+path, map[string]any{"data": fields})
-					return strconv.Itoa(int(out["data"].(map[string]any)["version"].(float64)))
-				},
-				Remove: func(t *testing.T, path string) {
-					call(t, "DELETE", mount+map[int]string{1: "/", 2: "/data/"}[engine]+path, nil)
-				},
-			}
-		})
-	}
-}
-
 func ask(b backend.Backend) error {
 	got, err := b.Fetch(context.Background(), backend.Ask{Path: "crm"})
 	got.Wipe()
@@ -183,7 +133,7 @@ func TestEachWayToSignInWorks(t *testing.T) {
 	cert := file(t, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 	private := file(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pk})))
 	for name, with := range map[string]func(*fakeVault, *vaultkv.Config){
-		"token": func(f *fakeVault, c *vaultkv.Config) { c.TokenFile = file(t, "token", f.token()) },
+		"token": func(f *fakeVault, c *vaultkv.Config) { c.TokenFile = file(t, "token", f.token("writer", "token", nil)) },
 		"kubernetes": func(f *fakeVault, c *vaultkv.Config) {
 			f.jwts["eyJ.a.b"] = "sallyport"
 			c.Kubernetes = &vaultkv.JWT{Role: "sallyport", JWTFile: file(t, "jwt", "eyJ.a.b")}
@@ -204,6 +154,35 @@ func TestEachWayToSignInWorks(t *testing.T) {
 		if err := ask(open(t, c, time.Now)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestACertificateIsReadAtEachSignInAndNotShownAfterItsEnd(t *testing.T) {
+	f, s := startVault(t)
+	f.second["/secret"]["crm"] = []*kept{{data: map[string]string{"password": "x"}}}
+	ca, now := newAuthority(t), time.Now()
+	c := config(t, f, s)
+	cert, key := ca.client(t, "first", now.Add(time.Minute))
+	c.AppRole, c.Certificate = nil, &vaultkv.Certificate{CertFile: cert, KeyFile: key}
+	b := open(t, c, func() time.Time { return now })
+	if err := ask(b); err != nil || f.shown != "first" {
+		t.Fatalf("%q was shown: %v", f.shown, err)
+	}
+	next, nextKey := ca.client(t, "second", now.Add(time.Hour))
+	for from, to := range map[string]string{next: cert, nextKey: key} {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clear(f.tokens) // and the connection is kept
+	now = now.Add(2 * time.Minute)
+	if err := ask(b); err != nil || f.shown != "second" {
+		t.Fatalf("%q was shown: %v", f.shown, err)
+	}
+	clear(f.tokens)
+	now = now.Add(2 * time.Hour)
+	if err := ask(b); backend.ReasonOf(err) != backend.Refused || !strings.Contains(err.Error(), "ended at") || f.logins != 2 {
+		t.Errorf("after its end there were %d sign-ins: %v", f.logins, err)
 	}
 }
 

@@ -78,6 +78,7 @@ type Server struct {
 	cfg    Config
 	server string // "https://host:port"
 	http   *http.Client
+	enter  *http.Client // for sign-ins: with a certificate, each on a new connection
 	login  login
 	now    func() time.Time
 
@@ -118,7 +119,14 @@ func New(c Config, now func() time.Time) (*Server, error) {
 			return nil, err
 		}
 	}
-	s.http, err = rest.Client(o)
+	if s.http, err = rest.Client(o); err != nil {
+		return nil, err
+	}
+	// A connection that is kept goes on showing the certificate that it began with.
+	s.enter, o.Keep = s.http, false
+	if c.Certificate != nil {
+		s.enter, err = rest.Client(o)
+	}
 	return s, err
 }
 

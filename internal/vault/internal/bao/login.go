@@ -58,7 +58,7 @@ func (l appRoleLogin) sign(ctx context.Context, s *Server) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.enter(ctx, l.Mount, member{"role_id", []byte(l.RoleID)}, member{"secret_id", secret})
+	return s.signIn(ctx, l.Mount, member{"role_id", []byte(l.RoleID)}, member{"secret_id", secret})
 }
 
 func (l jwtLogin) sign(ctx context.Context, s *Server) (*token, error) {
@@ -67,14 +67,24 @@ func (l jwtLogin) sign(ctx context.Context, s *Server) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.enter(ctx, l.Mount, member{"role", []byte(l.Role)}, member{"jwt", jwt})
+	return s.signIn(ctx, l.Mount, member{"role", []byte(l.Role)}, member{"jwt", jwt})
 }
 
+// sign looks at the certificate first: one that has ended is answered by 500, as if
+// the server were broken, and who waits for it to be mended waits for ever.
 func (l certLogin) sign(ctx context.Context, s *Server) (*token, error) {
-	if l.Role == "" {
-		return s.enter(ctx, l.Mount)
+	pair, err := keyPair(*l.Certificate)
+	if err != nil {
+		return nil, backend.Fail(backend.Refused, "the client certificate for the Vault server can't be used: "+err.Error())
 	}
-	return s.enter(ctx, l.Mount, member{"name", []byte(l.Role)})
+	if end := pair.Leaf.NotAfter; s.now().After(end) {
+		return nil, backend.Fail(backend.Refused, "the client certificate for the Vault server ended at "+end.UTC().Format(time.RFC3339)).
+			WithHint("put another one into its file; the server need not be started again")
+	}
+	if l.Role == "" {
+		return s.signIn(ctx, l.Mount)
+	}
+	return s.signIn(ctx, l.Mount, member{"name", []byte(l.Role)})
 }
 
 // member is of a request. Its value has no character that JSON escapes.
@@ -83,8 +93,8 @@ type member struct {
 	value []byte
 }
 
-// enter signs in.
-func (s *Server) enter(ctx context.Context, mount string, members ...member) (*token, error) {
+// signIn asks for a token.
+func (s *Server) signIn(ctx context.Context, mount string, members ...member) (*token, error) {
 	body := make([]byte, 0, 20<<10) // never grown
 	body = append(body, '{')
 	for i, m := range members {
@@ -130,9 +140,11 @@ func (s *Server) tokenOf(raw []byte) (*token, error) {
 // maxLife bounds what a server says about a token's life.
 const maxLife = 10 * 365 * 24 * time.Hour
 
+// life reads what a server says. It counts whole seconds from the one in which the
+// token was made, so that a token may end up to a second before.
 func (t *token) life(seconds, renewable []byte) {
 	if n, ok := object.Number(seconds); ok && n > 0 {
-		t.lives = min(time.Duration(min(n, int64(maxLife/time.Second)))*time.Second, maxLife)
+		t.lives = time.Duration(max(1, min(n, int64(maxLife/time.Second))-1)) * time.Second
 	}
 	t.renew = string(renewable) == "true"
 }

@@ -116,7 +116,7 @@ func (s *Server) drop(t *token) {
 	}
 }
 
-// send sends one request.
+// send sends one request; without a token it is a sign-in.
 func (s *Server) send(ctx context.Context, method, path string, t *token, body []byte) (rest.Answer, error) {
 	h := http.Header{"X-Vault-Request": {"true"}} // an agent between us and the server may insist on it
 	if body != nil {
@@ -125,10 +125,12 @@ func (s *Server) send(ctx context.Context, method, path string, t *token, body [
 	if s.cfg.Namespace != "" {
 		h.Set("X-Vault-Namespace", s.cfg.Namespace)
 	}
+	client := s.enter
 	if t != nil {
+		client = s.http
 		h.Set("X-Vault-Token", string(plain.Bytes(t.value)))
 	}
-	a, err := rest.Do(ctx, s.http, who, rest.Request{Method: method, URL: s.server + "/v1/" + path, Header: h, Body: body})
+	a, err := rest.Do(ctx, client, who, rest.Request{Method: method, URL: s.server + "/v1/" + path, Header: h, Body: body})
 	if err != nil {
 		if f, ok := errors.AsType[*fault.Error](err); ok && f.Hint != "" {
 			return a, backend.Fail(backend.Away, err.Error()).WithHint(f.Hint)
@@ -149,7 +151,7 @@ func Judge(a rest.Answer) error {
 	case a.Status == http.StatusForbidden || a.Status == http.StatusUnauthorized:
 		return about(backend.Refused, "does not let us").WithHint("the policy of the role or token has to allow the path; docs/bring-your-own-vault.md has one")
 	case a.Status == http.StatusNotFound:
-		return about(backend.Missing, "has nothing at the path")
+		return about(backend.Missing, "has nothing at the path").WithHint("check the path, and the backend's mount and engine")
 	case a.Status == http.StatusTooManyRequests:
 		return about(backend.Throttled, "asks to be asked later").Later(rest.RetryAfter(a.Header))
 	case a.Status == http.StatusServiceUnavailable:

@@ -1,0 +1,168 @@
+package vaultkv_test
+
+import (
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"sallyport.dev/internal/vault/backend"
+	"sallyport.dev/internal/vault/backend/backendtest"
+	"sallyport.dev/internal/vault/backend/vaultkv"
+	"sallyport.dev/internal/vaulttest"
+)
+
+// put keeps fields at a path of a real engine, and gives the version.
+func put(t *testing.T, s *vaulttest.Server, engine int, mount, path string, fields map[string]string) string {
+	t.Helper()
+	if engine == 1 {
+		s.Do(t, "POST", mount+"/"+path, fields)
+		return ""
+	}
+	n, _ := s.Do(t, "POST", mount+"/data/"+path, map[string]any{"data": fields})["version"].(float64)
+	return strconv.Itoa(int(n))
+}
+
+func remove(t *testing.T, s *vaulttest.Server, engine int, mount, path string) {
+	t.Helper()
+	if engine == 2 {
+		path = "data/" + path
+	}
+	s.Do(t, "DELETE", mount+"/"+path, nil)
+}
+
+// policy is the least that the documentation says, for a mount.
+func policy(engine int, mount string) string {
+	if engine == 1 {
+		return `path "` + mount + `/sallyport/*" { capabilities = ["read"] }`
+	}
+	return `path "` + mount + `/data/sallyport/*" { capabilities = ["read", "create"] }`
+}
+
+// appRole makes a role that has a policy, and gives the sign-in of it; more are
+// members of the role.
+func appRole(t *testing.T, s *vaulttest.Server, policy string, more map[string]any) *vaultkv.AppRole {
+	t.Helper()
+	mount := s.Auth(t, "approle")
+	in := map[string]any{"token_policies": []string{policy}, "token_ttl": "1h", "token_max_ttl": "24h"}
+	for k, v := range more {
+		in[k] = v
+	}
+	s.Do(t, "POST", "auth/"+mount+"/role/sallyport", in)
+	id, _ := s.Do(t, "GET", "auth/"+mount+"/role/sallyport/role-id", nil)["role_id"].(string)
+	secret, _ := s.Do(t, "POST", "auth/"+mount+"/role/sallyport/secret-id", nil)["secret_id"].(string)
+	return &vaultkv.AppRole{Mount: mount, RoleID: id, SecretIDFile: file(t, "secret-id", secret+"\n")}
+}
+
+// at is a configuration for a mount, without a sign-in.
+func at(s *vaulttest.Server, engine int, mount string) (c vaultkv.Config) {
+	c.Address, c.CAFile, c.Mount, c.Engine, c.Write = s.Address, s.CAFile, mount, engine, engine == 2
+	return c
+}
+
+// The contract against a real server, with the policy of the documentation: what a
+// policy lets and a fake does not know is told here.
+func TestARealServerKeepsTheContract(t *testing.T) {
+	s := vaulttest.Shared(t)
+	for _, engine := range []int{1, 2} {
+		t.Run("engine "+strconv.Itoa(engine), func(t *testing.T) {
+			backendtest.Run(t, func(t *testing.T) backendtest.World { return realWorld(t, s, engine) })
+		})
+	}
+}
+
+func realWorld(t *testing.T, s *vaulttest.Server, engine int) backendtest.World {
+	mount, now := s.KV(t, engine), time.Now()
+	c := at(s, engine, mount)
+	c.AppRole = appRole(t, s, s.Policy(t, policy(engine, mount)), nil)
+	return backendtest.World{
+		Backend: open(t, c, func() time.Time { return now }), Pins: engine == 2, Path: func(word string) string { return "sallyport/" + word },
+		Put: func(t *testing.T, path string, fields map[string]string) string {
+			t.Helper()
+			return put(t, s, engine, mount, path, fields)
+		},
+		Remove: func(t *testing.T, path string) { t.Helper(); remove(t, s, engine, mount, path) },
+		End: func() { // all tokens of the sign-in are revoked
+			s.Do(t, "PUT", "sys/leases/revoke-prefix/auth/"+c.AppRole.Mount+"/login", nil)
+			now = now.Add(time.Minute)
+		},
+	}
+}
+
+// What can be made to happen to a real one: no right, too many requests, sealed, and
+// a process that says nothing.
+func TestARealServersFaultsAreSorted(t *testing.T) {
+	s := vaulttest.Start(t)
+	for _, engine := range []int{1, 2} {
+		t.Run("engine "+strconv.Itoa(engine), func(t *testing.T) {
+			backendtest.Run(t, func(t *testing.T) backendtest.World {
+				mount, now := s.KV(t, engine), time.Now()
+				allowed := s.Policy(t, policy(engine, mount))
+				c := at(s, engine, mount)
+				c.AppRole = appRole(t, s, allowed, nil)
+				return backendtest.World{
+					Backend: open(t, c, func() time.Time { now = now.Add(time.Second); return now }), Pins: engine == 2, Path: func(word string) string { return "sallyport/" + word },
+					Put: func(t *testing.T, path string, fields map[string]string) string {
+						t.Helper()
+						return put(t, s, engine, mount, path, fields)
+					},
+					Remove: func(t *testing.T, path string) { t.Helper(); remove(t, s, engine, mount, path) },
+					Knows:  []backendtest.Fault{backendtest.Refusing, backendtest.Busy, backendtest.Sealed, backendtest.Silent},
+					Fault:  faultsOf(t, s, engine, mount, allowed),
+				}
+			})
+		})
+	}
+}
+
+// faultsOf gives the hand that makes a real server fail, and mends it.
+func faultsOf(t *testing.T, s *vaulttest.Server, engine int, mount, allowed string) func(backendtest.Fault) {
+	var last backendtest.Fault
+	return func(f backendtest.Fault) {
+		t.Helper()
+		switch f {
+		case backendtest.Refusing:
+			s.Do(t, "PUT", "sys/policies/acl/"+allowed, map[string]any{"policy": `path "nothing" { capabilities = ["deny"] }`})
+		case backendtest.Busy:
+			s.Do(t, "POST", "sys/quotas/rate-limit/"+mount, map[string]any{"path": mount, "rate": 1, "interval": "1h"})
+			s.Ask(t, "GET", mount+"/config", nil, "X-Vault-Token", s.Token) // the one that the quota lets through
+		case backendtest.Sealed:
+			s.Seal(t)
+		case backendtest.Silent:
+			s.Signal(t, syscall.SIGSTOP)
+		case backendtest.Fine:
+			switch last {
+			case backendtest.Refusing:
+				s.Do(t, "PUT", "sys/policies/acl/"+allowed, map[string]any{"policy": policy(engine, mount)})
+			case backendtest.Busy:
+				s.Do(t, "DELETE", "sys/quotas/rate-limit/"+mount, nil)
+			case backendtest.Sealed:
+				s.Unseal(t)
+			case backendtest.Silent:
+				s.Signal(t, syscall.SIGCONT)
+			}
+		default:
+			t.Fatalf("a real server can't be made to do this: %s", f)
+		}
+		last = f
+	}
+}
+
+func TestARealStandbyIsNotFollowed(t *testing.T) {
+	s := vaulttest.Start(t, "-standby")
+	mount := s.KV(t, 2)
+	put(t, s, 2, mount, "crm", map[string]string{"password": "x"})
+	c := at(s, 2, mount)
+	c.TokenFile = file(t, "token", s.Token)
+	if err := ask(open(t, c, time.Now)); err != nil {
+		t.Fatal(err)
+	}
+	c.Address = s.Standby
+	if err := ask(open(t, c, time.Now)); backend.ReasonOf(err) != backend.Away {
+		t.Errorf("a node on standby: %v", err)
+	}
+	c.TokenFile, c.AppRole = "", appRole(t, s, "default", nil)
+	if err := ask(open(t, c, time.Now)); backend.ReasonOf(err) != backend.Away {
+		t.Errorf("a sign-in at a node on standby: %v", err)
+	}
+}
