@@ -30,6 +30,8 @@ type fakeAWS struct {
 	life     time.Duration // of what STS gives
 	assumed  []string      // actions of STS
 	asked    int
+	allow    []policy // empty: everything
+	trust    policy   // of the second role; empty: whoever has the external id
 }
 
 type held struct {
@@ -48,13 +50,17 @@ func newFake() *fakeAWS {
 	return &fakeAWS{secrets: map[string]*held{}, keys: map[string]string{"AKIATEST": "secret-key-of-the-fake"}, session: map[string]string{}, now: time.Now, life: time.Hour, jwt: "eyJ.a.b"}
 }
 
+func arnOf(name string) string {
+	return "arn:aws:secretsmanager:eu-central-1:123456789012:secret:" + name + "-AbCdEf"
+}
+
 // put makes a version current, and the one before previous.
 func (f *fakeAWS) put(name, text string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	h := f.secrets[name]
 	if h == nil {
-		h = &held{arn: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:" + name + "-AbCdEf"}
+		h = &held{arn: arnOf(name)}
 		f.secrets[name] = h
 	}
 	for _, v := range h.versions {
@@ -101,6 +107,14 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no(w, 400, "SerializationException")
 		return
 	}
+	name := in.SecretId + in.Name
+	if !strings.HasPrefix(name, "arn:") {
+		name = arnOf(name)
+	}
+	if !f.may(strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "secretsmanager."), name) {
+		no(w, 400, "AccessDeniedException")
+		return
+	}
 	switch r.Header.Get("X-Amz-Target") {
 	case "secretsmanager.GetSecretValue":
 		f.get(w, in.SecretId, in.VersionId, in.VersionStage, fault)
@@ -116,6 +130,15 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		no(w, 400, "UnknownOperationException")
 	}
+}
+
+// may reports whether the policies allow it; to read, to decrypt as well: every secret
+// here has a key of the account's own.
+func (f *fakeAWS) may(action, arn string) bool {
+	allowed := func(action, on string) bool {
+		return len(f.allow) == 0 || slices.ContainsFunc(f.allow, func(p policy) bool { return p.allows(action, on, nil) })
+	}
+	return allowed("secretsmanager:"+action, arn) && (action != "GetSecretValue" || allowed("kms:Decrypt", "arn:aws:kms:eu-central-1:123456789012:key/KEY-ID"))
 }
 
 func misbehaves(w http.ResponseWriter, r *http.Request, fault backendtest.Fault) bool {

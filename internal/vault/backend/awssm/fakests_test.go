@@ -48,7 +48,7 @@ func (f *fakeAWS) sts(w http.ResponseWriter, r *http.Request, body []byte) {
 			stsNo(w, 403, strings.TrimSuffix(code, "Exception"))
 			return
 		}
-		if in.Get("RoleArn") != secondRole || in.Get("ExternalId") != f.outside {
+		if in.Get("RoleArn") != secondRole || !f.trusts(in.Get("ExternalId")) {
 			stsNo(w, 403, "AccessDenied")
 			return
 		}
@@ -66,6 +66,13 @@ func (f *fakeAWS) sts(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	w.Header().Set("Content-Type", "text/xml")
 	_, _ = fmt.Fprintf(w, `<%[1]sResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><%[1]sResult><AssumedRoleUser><AssumedRoleId>AROA:sallyport</AssumedRoleId><Arn>arn:aws:sts::123456789012:assumed-role/sallyport/sallyport</Arn></AssumedRoleUser>%[2]s</%[1]sResult><ResponseMetadata><RequestId>x</RequestId></ResponseMetadata></%[1]sResponse>`, action, creds)
+}
+
+func (f *fakeAWS) trusts(id string) bool {
+	if len(f.trust.Statement) == 0 {
+		return id == f.outside
+	}
+	return f.trust.allows("sts:AssumeRole", "", map[string]string{"sts:ExternalId": id})
 }
 
 func stsNo(w http.ResponseWriter, status int, code string) {

@@ -180,14 +180,19 @@ func TestOnlyAKeyVaultOfACloudIsTaken(t *testing.T) {
 	}
 }
 
-// answers are the same for every request to the vault.
+// answers are the same for every request.
 type answers struct {
-	status int
-	body   []byte
+	status    int
+	body      []byte
+	challenge string
 }
 
 func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: a.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(a.body)), Request: r}, nil
+	h := http.Header{"Content-Type": {"application/json"}}
+	if a.challenge != "" {
+		h.Set("Www-Authenticate", a.challenge)
+	}
+	return &http.Response{StatusCode: a.status, Header: h, Body: io.NopCloser(bytes.NewReader(a.body)), Request: r}, nil
 }
 
 // FuzzAnAnswer gives whatever it likes to the SDK and to what is before and after it.
@@ -196,11 +201,12 @@ func FuzzAnAnswer(f *testing.F) {
 	f.Add(200, []byte(`{"value":"cnry","id":"https://x","attributes":{"enabled":null,"nbf":-1}}`))
 	f.Add(200, []byte(`{"value":"cnry","id":7,"attributes":[]}`))
 	f.Add(403, []byte(`{"error":{"code":"Forbidden","message":"cnry"}}`))
+	secret := file(f, "secret", "client~secret")
 	f.Fuzz(func(t *testing.T, status int, raw []byte) {
 		if status < 100 || status > 999 {
 			return
 		}
-		b, err := azurekv.AnsweredForTest(answers{status, raw})
+		b, err := azurekv.AnsweredForTest(secret, answers{status, raw, ""})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,11 +214,37 @@ func FuzzAnAnswer(f *testing.F) {
 		if err == nil && (status != 200 || len(got.Fields) == 0 || len(got.Version) != 32) {
 			t.Errorf("an answer that is none: %d %q", status, raw)
 		}
-		if err != nil {
-			if e, ok := errors.AsType[*backend.Error](err); !ok || e.Reason == "" || strings.Contains(err.Error(), "cnry") {
-				t.Errorf("%v", err)
-			}
-		}
+		sorted(t, err)
 		got.Wipe()
+	})
+}
+
+// sorted: an error has a reason, and nothing of what was answered.
+func sorted(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	if e, ok := errors.AsType[*backend.Error](err); !ok || e.Reason == "" || strings.Contains(err.Error(), "cnry") {
+		t.Errorf("%v", err)
+	}
+}
+
+// FuzzAChallenge gives whatever it likes to the SDK's reading of challenges.
+func FuzzAChallenge(f *testing.F) {
+	f.Add(challenge)
+	f.Add(`Bearer authorization="x", resource="https://vault.azure.net"`)
+	f.Add(`Bearer authorization="https://a/b" resource="https://vault.azure.net"`)
+	f.Add(`Bearer claims="e30=", error="insufficient_claims"`)
+	secret := file(f, "secret", "client~secret")
+	f.Fuzz(func(t *testing.T, says string) {
+		b, err := azurekv.AnsweredForTest(secret, answers{401, []byte(`{"error":"cnry"}`), says})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = b.Fetch(t.Context(), backend.Ask{Path: "crm"}); err == nil {
+			t.Error("a refusal is an answer")
+		}
+		sorted(t, err)
 	})
 }

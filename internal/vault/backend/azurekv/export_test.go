@@ -27,10 +27,11 @@ func OverForTest(c Config, at string, now func() time.Time) (backend.Backend, er
 	return over(c, client, now)
 }
 
-// AnsweredForTest makes one that signs in nowhere, and whose requests a round-tripper
-// answers.
-func AnsweredForTest(rt http.RoundTripper) (backend.Backend, error) {
-	return over(Config{Vault: "https://acme.vault.azure.net", ManagedIdentity: true}, &http.Client{Transport: rt}, func() time.Time { return time.Unix(1e9, 0) })
+// AnsweredForTest makes one whose requests a round-tripper answers, those of signing in
+// too.
+func AnsweredForTest(secretFile string, rt http.RoundTripper) (backend.Backend, error) {
+	c := Config{Vault: "https://acme.vault.azure.net", Tenant: "a-tenant", ClientID: "app", ClientSecretFile: secretFile}
+	return over(c, &http.Client{Transport: rt}, func() time.Time { return time.Unix(1e9, 0) })
 }
 
 // ManagedForTest gets a token from a metadata service elsewhere.

@@ -226,7 +226,7 @@ func misbehaves(f *fakeAzure, w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-func file(t *testing.T, name, text string) string {
+func file(t testing.TB, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
