@@ -85,7 +85,7 @@ var Layers = []Layer{
 			{
 				{"internal/vault/internal/bao", "a session at a Vault or OpenBao server"},
 				{"internal/vault/internal/bearer", "an access token that is got once for all who wait"},
-				{"internal/vault/internal/sigv4", "signatures of requests to AWS"},
+				{"internal/vault/internal/sieve", "what a cloud's SDK sends with, and gets no value by"},
 			},
 			{{"internal/vault/backend", "the contract of what keeps values elsewhere"}},
 			{{"internal/vault/internal/rest", "one request, one bounded answer"}},

@@ -46,14 +46,17 @@ var NotPlaintext = byName(
 		[]string{
 			"backend.ReadConfig", "awssm.Config.Region", "awssm.Config.Endpoint", "awssm.Config.CAFile", "awssm.Config.Credentials", "awssm.Config.CredentialsFile",
 			"awssm.Config.Profile", "awssm.Config.RoleARN", "awssm.Config.TokenFile", "awssm.Config.STSEndpoint",
+			"awssm.AssumeRole.RoleARN", "awssm.AssumeRole.ExternalID",
 			"azurekv.Config.Vault", "azurekv.Config.CAFile", "azurekv.Config.Tenant", "azurekv.Config.ClientID", "azurekv.Config.Authority",
-			"azurekv.Config.ClientSecretFile", "azurekv.Config.AssertionFile", "gcpsm.Config.Project", "gcpsm.Config.Endpoint", "gcpsm.Config.CAFile",
+			"azurekv.Config.ClientSecretFile", "azurekv.Config.ClientCertificateFile", "azurekv.Config.AssertionFile", "gcpsm.Config.Project", "gcpsm.Config.Endpoint", "gcpsm.Config.CAFile",
 			"gcpsm.Config.KeyFile",
 			"vaultkv.Config.Mount", "vaultkv.AppRole.Mount", "vaultkv.AppRole.RoleID", "vaultkv.AppRole.SecretIDFile",
 			"vaultkv.Certificate.Mount", "vaultkv.Certificate.Role", "vaultkv.Certificate.CertFile", "vaultkv.Certificate.KeyFile",
 			"vaultkv.JWT.Mount", "vaultkv.JWT.Role", "vaultkv.JWT.JWTFile", "kube.Config.Namespace", "kube.Config.Address", "kube.Config.CAFile", "kube.Config.TokenFile",
 			"local.Files.Directory", "local.Environment.Prefix",
 		}},
+	words{"what AWS's SDK asks for: a step's name, and a web identity's token; no exported function gives a value of the types",
+		[]string{"awssm.putting.ID", "awssm.identity.GetIdentityToken"}},
 	words{"plain.Value, as below; of a backend's answer, which the vault alone asks for", []string{"backend.Answer.Fields", "backend.OneValue", "backend.JoinValue"}},
 	words{"an authorization by a person, as people see it: names, our own URLs, and the URL that they open, with a state that is worth nothing without their session",
 		[]string{

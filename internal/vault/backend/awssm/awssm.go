@@ -1,33 +1,31 @@
-// Package awssm is AWS Secrets Manager, by its JSON API and Signature Version 4 of our
-// own: the official SDK is 30 modules for three requests.
+// Package awssm is AWS Secrets Manager, by AWS's own SDK: it makes the requests, signs
+// them and reads the answers. The values in them it never gets (see package sieve).
 //
 // It refuses an answer for another name or ARN, of another version or stage than was
-// asked for; and to write over anything.
+// asked for; and to write over anything. The SDK repeats nothing: when to ask again is
+// the vault's to say.
 //
 // # Security
 //
 // The credentials come from one source that the server's file names, and from no other:
-// a chain that looks further would use whatever it finds. The metadata service is asked
-// with a session token (IMDSv2) at its one address; every other request goes over TLS.
+// the SDK's own chain, which looks further and would use whatever it finds, is not
+// linked. Nor are the addresses the environment's to choose. The metadata service is
+// asked with a session token (IMDSv2) at its one address; every other request goes over
+// TLS. Keys that sign are strings of the SDK's, and live until they are collected.
 package awssm
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"net/http"
 	"regexp"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/backend"
-	"sallyport.dev/internal/vault/internal/object"
-	"sallyport.dev/internal/vault/internal/plain"
 	"sallyport.dev/internal/vault/internal/rest"
-	"sallyport.dev/internal/vault/internal/sigv4"
+	"sallyport.dev/internal/vault/internal/sieve"
 )
 
 // Config says which region of which account, and how to sign.
@@ -36,31 +34,43 @@ type Config struct {
 	// Endpoint is the service's, https://host: of a VPC endpoint. The region's when empty.
 	Endpoint string `yaml:"endpoint,omitempty"`
 	CAFile   string `yaml:"caFile,omitempty"` // the system's certificates when empty
+	// FIPS says that the region's endpoints are those with validated cryptography.
+	FIPS bool `yaml:"fips,omitempty"`
 	// Credentials says where the keys are from, and is one of environment, file, webIdentity, container and instance.
 	Credentials string `yaml:"source"`
 	// CredentialsFile and Profile are of file: the shared credentials file.
 	CredentialsFile string `yaml:"credentialsFile,omitempty"`
 	Profile         string `yaml:"profile,omitempty"` // "default" when empty
-	// RoleARN, TokenFile and STSEndpoint are of webIdentity; from the environment that
-	// EKS sets when the first two are empty.
-	RoleARN     string `yaml:"roleArn,omitempty"`
-	TokenFile   string `yaml:"tokenFile,omitempty"`
+	// RoleARN and TokenFile are of webIdentity; each from the environment that EKS sets
+	// when it is empty.
+	RoleARN   string `yaml:"roleArn,omitempty"`
+	TokenFile string `yaml:"tokenFile,omitempty"`
+	// STSEndpoint is where roles are assumed. The region's when empty.
 	STSEndpoint string `yaml:"stsEndpoint,omitempty"`
+	// AssumeRole is a role that is assumed with the keys of the source: of another
+	// account, say.
+	AssumeRole *AssumeRole `yaml:"assumeRole,omitempty"`
 	// Write says that "secret move" may make new secrets there.
 	Write bool `yaml:"write,omitempty"`
 }
 
-// who is how errors name the service.
-const who = "AWS Secrets Manager"
+// AssumeRole is a role that the source's identity may assume.
+type AssumeRole struct {
+	RoleARN string `yaml:"roleArn"`
+	// ExternalID is what the role's owner asks for.
+	ExternalID string `yaml:"externalId,omitempty"`
+}
+
+// How errors name the services, and this backend.
+const (
+	who   = "AWS Secrets Manager"
+	whose = "the AWS backend's"
+)
 
 // manager is one region of one account.
 type manager struct {
-	cfg    Config
-	server string
-	host   string
-	http   *http.Client
-	creds  *credentials
-	now    func() time.Time
+	client *secretsmanager.Client
+	keys   *keeper
 }
 
 // writer is one that takes values.
@@ -71,35 +81,45 @@ var (
 	id      = regexp.MustCompile(`^[0-9A-Za-z-]{32,64}$`)
 	secret  = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
 	fullARN = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$`)
+	roleARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9/_+=,.@-]{1,576}$`)
+	outside = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]{2,1000}$`)
 )
+
+// mesh is what the SDK gets of an answer.
+var mesh = sieve.Mesh{
+	Members: []string{"ARN", "Name", "VersionId", "VersionStages"},
+	Values:  []string{"SecretString", "SecretBinary"},
+	Error:   "__type",
+	Headers: []string{"Content-Type", "X-Amzn-Errortype"},
+}
 
 // New checks the configuration. It asks nobody anything.
 func New(c Config, now func() time.Time) (backend.Backend, error) {
-	if !region.MatchString(c.Region) {
-		return nil, bad("region is not the name of one, like eu-central-1")
-	}
-	domain := ".amazonaws.com"
-	if strings.HasPrefix(c.Region, "cn-") {
-		domain = ".amazonaws.com.cn"
-	}
-	if c.Endpoint == "" {
-		c.Endpoint = "https://secretsmanager." + c.Region + domain
-	}
-	if c.STSEndpoint == "" {
-		c.STSEndpoint = "https://sts." + c.Region + domain
-	}
-	m := &manager{cfg: c, now: now}
-	server, plainHTTP, err := rest.Address("the AWS backend's", c.Endpoint)
+	at, err := find(c)
 	if err != nil {
 		return nil, err
 	}
-	m.server, m.host = server, server[strings.Index(server, "//")+2:]
-	if m.http, err = rest.Client(rest.Options{Whose: "the AWS backend's", CAFile: c.CAFile, Plain: plainHTTP, Keep: true}); err != nil {
+	_, plainHTTP, err := rest.Address(whose, at.secrets)
+	if err != nil {
 		return nil, err
 	}
-	if m.creds, err = newCredentials(c, m.http, now); err != nil {
+	client, err := rest.Client(rest.Options{Whose: whose, CAFile: c.CAFile, Plain: plainHTTP, Keep: true})
+	if err != nil {
 		return nil, err
 	}
+	return over(c, at, client, now)
+}
+
+// over makes it of a client.
+func over(c Config, at places, client *http.Client, now func() time.Time) (backend.Backend, error) {
+	keys, err := newKeeper(c, client, at.sts, now)
+	if err != nil {
+		return nil, err
+	}
+	m := &manager{keys: keys, client: secretsmanager.New(secretsmanager.Options{
+		Region: c.Region, BaseEndpoint: &at.secrets, HTTPClient: sieve.New(client, who, at.secrets, mesh), Credentials: keys,
+		HTTPSignerV4: signer{}, Retryer: aws.NopRetryer{}, DisableClockSkewCorrection: true, // no server sets our clock
+	})}
 	if c.Write {
 		return writer{m}, nil
 	}
@@ -107,7 +127,7 @@ func New(c Config, now func() time.Time) (backend.Backend, error) {
 }
 
 func bad(msg string) error {
-	return fault.New(fault.Invalid, "the AWS backend's "+msg).WithHint("docs/bring-your-own-vault.md has an example")
+	return fault.New(fault.Invalid, whose+" "+msg).WithHint("docs/bring-your-own-vault.md has an example")
 }
 
 // Named: a secret there is one value.
@@ -121,158 +141,20 @@ func (*manager) Check(a backend.Ask) error {
 	return nil
 }
 
-// current is the stage that is meant where none is named.
-const current = "AWSCURRENT"
-
-// Fetch reads one version.
-func (m *manager) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer, err error) {
-	body := `{"SecretId":"` + a.Path + `"` // neither has a character that JSON escapes
-	stage, version := current, ""
-	switch {
-	case id.MatchString(a.Version):
-		stage, version = "", a.Version
-		body += `,"VersionId":"` + version + `"`
-	case a.Version != "":
-		stage = a.Version
-		fallthrough
-	default:
-		body += `,"VersionStage":"` + stage + `"`
-	}
-	raw, err := m.call(ctx, "GetSecretValue", []byte(body+"}"))
-	if err != nil {
-		return out, err
-	}
-	defer clear(raw)
-	plain.Do(func() { out, err = read(raw, a.Path, stage, version) })
-	return out, err
+// refusals are the names of errors about who we are.
+var refusals = map[string]bool{
+	"AccessDeniedException": true, "AccessDenied": true, "DecryptionFailure": true, "UnrecognizedClientException": true, "InvalidClientTokenId": true,
+	"InvalidSignatureException": true, "SignatureDoesNotMatch": true, "ExpiredTokenException": true, "ExpiredToken": true, "IncompleteSignature": true,
+	"IncompleteSignatureException": true, "MissingAuthenticationTokenException": true, "NotAuthorized": true, "OptInRequired": true,
 }
 
-// read takes an answer, where it is the one that was asked for.
-func read(raw []byte, path, stage, version string) (out backend.Answer, err error) {
-	wrong := func(msg string) (backend.Answer, error) {
-		return backend.Answer{}, backend.Fail(backend.Wrong, who+"'s answer "+msg)
-	}
-	f, err := object.Members(raw)
-	if err != nil {
-		return wrong("is not the JSON that is expected")
-	}
-	if object.Word(f["Name"]) != path && object.Word(f["ARN"]) != path {
-		return wrong("is for another secret than was asked for")
-	}
-	got := object.Word(f["VersionId"])
-	if !id.MatchString(got) || version != "" && got != version || stage != "" && !slices.Contains(words(f["VersionStages"]), stage) {
-		return wrong("is of another version than was asked for")
-	}
-	if b, ok := object.Text(f["SecretString"]); ok {
-		return backend.Answer{Fields: backend.OneValue(b), Version: got}, nil
-	}
-	coded, ok := object.Text(f["SecretBinary"])
-	b := make([]byte, base64.StdEncoding.DecodedLen(len(coded)))
-	n, err := base64.StdEncoding.Strict().Decode(b, coded)
-	clear(coded)
-	if !ok || err != nil || n == 0 {
-		return wrong("has no value")
-	}
-	return backend.Answer{Fields: backend.OneValue(b[:n]), Version: got}, nil
+// throttles are the names of errors that ask to be asked later.
+var throttles = map[string]bool{
+	"ThrottlingException": true, "Throttling": true, "TooManyRequestsException": true, "RequestLimitExceeded": true, "LimitExceededException": true,
+	"SlowDown": true, "RequestThrottled": true,
 }
 
-// words reads a list of texts, none of which is a secret or has an escape.
-func words(raw []byte) (out []string) {
-	for part := range strings.SplitSeq(strings.Trim(string(raw), "[] \n\t\r"), ",") {
-		out = append(out, object.Word([]byte(strings.TrimSpace(part))))
-	}
-	return out
-}
-
-// call signs and sends one request; once more, where the credentials had ended.
-func (m *manager) call(ctx context.Context, action string, body []byte) ([]byte, error) {
-	k, err := m.creds.key(ctx)
-	if err != nil {
-		return nil, err
-	}
-	raw, ended, err := m.send(ctx, action, k, body)
-	if ended && m.creds.drop(k) {
-		if k, err = m.creds.key(ctx); err != nil {
-			return nil, err
-		}
-		raw, _, err = m.send(ctx, action, k, body)
-	}
-	return raw, err
-}
-
-func (m *manager) send(ctx context.Context, action string, k *key, body []byte) (raw []byte, ended bool, err error) {
-	h := http.Header{"Content-Type": {"application/x-amz-json-1.1"}, "X-Amz-Target": {"secretsmanager." + action}}
-	sigv4.Sign(k.Key, sigv4.Scope{Region: m.cfg.Region, Service: "secretsmanager", At: m.now()}, http.MethodPost, m.host, "/", h, body)
-	a, err := rest.Do(ctx, m.http, who, rest.Request{Method: http.MethodPost, URL: m.server + "/", Header: h, Body: body})
-	if err != nil {
-		return nil, false, backend.Fail(backend.Away, err.Error())
-	}
-	if a.Status == http.StatusOK {
-		return a.Body, false, nil
-	}
-	defer clear(a.Body)
-	what := kind(a)
-	return nil, what == "ExpiredTokenException" || what == "UnrecognizedClientException" || what == "InvalidClientTokenId", judge(a, what)
-}
-
-// kind is the error's name: the only word of an answer that is looked at.
-func kind(a rest.Answer) string {
-	name := a.Header.Get("X-Amzn-Errortype")
-	if m, err := object.Members(a.Body); err == nil && name == "" {
-		name = object.Word(m["__type"])
-	}
-	name, _, _ = strings.Cut(name, ":")
-	return name[strings.LastIndexByte(name, '#')+1:]
-}
-
-// judge sorts an error by its name, then by its status.
-func judge(a rest.Answer, what string) error {
-	about := func(r backend.Reason, msg string) *backend.Error {
-		return backend.Fail(r, who+" "+msg+" (status "+strconv.Itoa(a.Status)+")")
-	}
-	switch what {
-	case "ResourceNotFoundException":
-		return about(backend.Missing, "has no such secret or version")
-	case "InvalidRequestException":
-		return about(backend.Missing, "does not give the secret: it is marked for deletion, or has no value")
-	case "ResourceExistsException":
-		return about(backend.Taken, "has a secret of this name, or one that is marked for deletion")
-	case "AccessDeniedException", "DecryptionFailure", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException",
-		"ExpiredTokenException", "IncompleteSignature", "IncompleteSignatureException", "MissingAuthenticationTokenException", "NotAuthorized", "OptInRequired":
-		return about(backend.Refused, "does not let us").
-			WithHint("the role needs secretsmanager:GetSecretValue on the secret, and kms:Decrypt where it has a key of its own; docs/bring-your-own-vault.md has the policy")
-	case "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException":
-		return about(backend.Throttled, "asks to be asked later").Later(rest.RetryAfter(a.Header))
-	}
-	switch {
-	case a.Status == http.StatusTooManyRequests:
-		return about(backend.Throttled, "asks to be asked later").Later(rest.RetryAfter(a.Header))
-	case a.Status == http.StatusForbidden || a.Status == http.StatusUnauthorized:
-		return about(backend.Refused, "does not let us")
-	case a.Status >= 300 && a.Status < 400, a.Status >= 500:
-		return about(backend.Away, "can't answer now")
-	}
-	return about(backend.Wrong, "does not take the request")
-}
-
-// Create makes a new secret. One name is all of it; several are a JSON object.
-func (w writer) Create(ctx context.Context, path string, fields map[string]plain.Value) error {
-	if !secret.MatchString(path) {
-		return fault.New(fault.Invalid, "a new secret has a name, not an ARN")
-	}
-	value, ok := backend.JoinValue(fields)
-	defer func() { clear(value) }()
-	body := make([]byte, 0, 6*len(value)+len(path)+200)
-	defer func() { clear(body[:cap(body)]) }()
-	if ok {
-		body = append(append(append(body, `{"Name":"`...), path...), `","ClientRequestToken":"`...)
-		body = append(append(body, rand.Text()+"000000"...), `","SecretString":`...)
-		body, ok = object.Append(body, value)
-	}
-	if !ok {
-		return fault.New(fault.Invalid, who+" takes UTF-8 text alone")
-	}
-	raw, err := w.call(ctx, "CreateSecret", append(body, '}'))
-	clear(raw)
-	return err
+// broken reports whether a status says that the server can't answer.
+func broken(status int) bool {
+	return status >= 300 && status < 400 || status >= http.StatusInternalServerError
 }

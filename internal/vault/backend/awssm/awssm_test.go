@@ -3,9 +3,7 @@ package awssm_test
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"encoding/pem"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -18,7 +16,7 @@ import (
 	"sallyport.dev/internal/vault/backend/backendtest"
 )
 
-func file(t *testing.T, name, text string) string {
+func file(t testing.TB, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -50,7 +48,7 @@ func TestTheSecretsManagerKeepsTheContract(t *testing.T) {
 	backendtest.Run(t, func(t *testing.T) backendtest.World {
 		f := newFake()
 		c := config(t, f)
-		c.Write, c.Credentials, c.RoleARN, c.TokenFile = true, "webIdentity", "arn:aws:iam::123456789012:role/sallyport", file(t, "jwt", f.jwt)
+		c.Write, c.Credentials, c.RoleARN, c.TokenFile = true, "webIdentity", webRole, file(t, "jwt", f.jwt)
 		return backendtest.World{Backend: open(t, c, time.Now), Pins: true, Path: func(word string) string { return "sallyport/" + word },
 			Put: func(_ *testing.T, path string, fields map[string]string) string {
 				return f.put(path, fields[backend.Whole])
@@ -135,7 +133,7 @@ func TestCredentialsComeFromTheSourceThatIsNamed(t *testing.T) {
 	if _, err := ask(t, b, backend.Ask{Path: "crm"}); err != nil {
 		t.Error(err)
 	}
-	for _, wrong := range []string{"another-key-of-some-length", "short"} {
+	for _, wrong := range []string{"another-key-of-some-length", "short"} { // under the same id: none is remembered
 		t.Setenv("AWS_SECRET_ACCESS_KEY", wrong)
 		if _, err := ask(t, b, backend.Ask{Path: "crm"}); backend.ReasonOf(err) != backend.Refused {
 			t.Errorf("the key %s: %v", wrong, err)
@@ -162,53 +160,4 @@ func TestCredentialsComeFromTheSourceThatIsNamed(t *testing.T) {
 			t.Errorf("%s was taken", name)
 		}
 	}
-}
-
-func TestAContainersAndAnInstancesCredentialsSign(t *testing.T) {
-	f := newFake()
-	f.put("crm", "cnry-one-of-the-fake")
-	f.keys["ASIAHERE"], f.session["ASIAHERE"] = "secret-key-of-here", "session-of-here"
-	give := func(w http.ResponseWriter) {
-		_ = json.NewEncoder(w).Encode(map[string]string{"Code": "Success", "AccessKeyId": "ASIAHERE", "SecretAccessKey": "secret-key-of-here", "Token": "session-of-here",
-			"Expiration": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)})
-	}
-	here := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		const path = "/latest/meta-data/iam/security-credentials/"
-		switch {
-		case r.URL.Path == "/pod" && r.Header.Get("Authorization") == "pod-token":
-			give(w)
-		case r.URL.Path == "/latest/api/token" && r.Method == http.MethodPut && r.Header.Get("X-Aws-Ec2-Metadata-Token-Ttl-Seconds") != "":
-			_, _ = w.Write([]byte("imds-token"))
-		case r.Header.Get("X-Aws-Ec2-Metadata-Token") != "imds-token":
-			w.WriteHeader(401)
-		case r.URL.Path == path:
-			_, _ = w.Write([]byte("sallyport-role"))
-		case r.URL.Path == path+"sallyport-role":
-			give(w)
-		default:
-			w.WriteHeader(404)
-		}
-	}))
-	defer here.Close()
-	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", here.URL+"/pod")
-	t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file(t, "pod", "pod-token"))
-	c := config(t, f)
-	c.Credentials = "container"
-	if _, err := ask(t, open(t, c, time.Now), backend.Ask{Path: "crm"}); err != nil {
-		t.Errorf("of a container: %v", err)
-	}
-	if err := awssm.InstanceForTest(t.Context(), here.URL, "ASIAHERE"); err != nil {
-		t.Errorf("of an instance: %v", err)
-	}
-}
-
-func FuzzAnswers(f *testing.F) {
-	f.Add([]byte(`{"Name":"crm","VersionId":"00000000-0000-0000-0000-000000000000","VersionStages":["AWSCURRENT"],"SecretString":"x"}`))
-	f.Add([]byte(`<Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>B</SecretAccessKey><SessionToken>C</SessionToken><Expiration>2026-01-01T00:00:00Z</Expiration></Credentials>`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		if a, err := awssm.Read(raw, "crm", "AWSCURRENT", ""); err == nil && (a.Fields == nil || a.Version == "") {
-			t.Error("an answer without a version")
-		}
-		_ = awssm.ReadXML(raw)
-	})
 }

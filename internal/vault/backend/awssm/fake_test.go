@@ -3,7 +3,6 @@ package awssm_test
 import (
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -12,23 +11,27 @@ import (
 	"time"
 
 	"sallyport.dev/internal/vault/backend/backendtest"
-	"sallyport.dev/internal/vault/internal/plain"
-	"sallyport.dev/internal/vault/internal/sigv4"
 )
 
 // fakeAWS answers as the API reference of Secrets Manager says, and checks
 // signatures: names and ARNs, versions with their stages, errors by their names. It is
 // STS too.
 type fakeAWS struct {
-	mu      sync.Mutex
-	fault   backendtest.Fault
-	secrets map[string]*held
-	keys    map[string]string // secret key by key id
-	session map[string]string // session token by key id; a key without one lasts
-	jwt     string            // that STS takes
-	now     func() time.Time
-	life    time.Duration // of what STS gives
-	assumed int
+	mu       sync.Mutex
+	fault    backendtest.Fault
+	secrets  map[string]*held
+	keys     map[string]string // secret key by key id
+	session  map[string]string // session token by key id; a key without one lasts
+	jwt      string            // that STS takes
+	outside  string            // external id that the second role wants
+	stsSays  string            // an error of STS's, with its status before it
+	stsTwice bool              // STS answers with two keys
+	now      func() time.Time
+	life     time.Duration // of what STS gives
+	assumed  []string      // actions of STS
+	asked    int
+	allow    []policy // empty: everything
+	trust    policy   // of the second role; empty: whoever has the external id
 }
 
 type held struct {
@@ -47,13 +50,17 @@ func newFake() *fakeAWS {
 	return &fakeAWS{secrets: map[string]*held{}, keys: map[string]string{"AKIATEST": "secret-key-of-the-fake"}, session: map[string]string{}, now: time.Now, life: time.Hour, jwt: "eyJ.a.b"}
 }
 
+func arnOf(name string) string {
+	return "arn:aws:secretsmanager:eu-central-1:123456789012:secret:" + name + "-AbCdEf"
+}
+
 // put makes a version current, and the one before previous.
 func (f *fakeAWS) put(name, text string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	h := f.secrets[name]
 	if h == nil {
-		h = &held{arn: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:" + name + "-AbCdEf"}
+		h = &held{arn: arnOf(name)}
 		f.secrets[name] = h
 	}
 	for _, v := range h.versions {
@@ -71,13 +78,16 @@ func (f *fakeAWS) put(name, text string) string {
 func no(w http.ResponseWriter, status int, kind string) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"__type": kind, "message": "User: arn:aws:iam::123456789012:user/x is not authorized"})
+	_ = json.NewEncoder(w).Encode(map[string]string{"__type": kind, "message": "cnry-of-the-contract-81kq is not authorized", "Message": "cnry-of-the-contract-81kq"})
 }
 
 func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	f.mu.Lock()
+	f.asked++
+	f.mu.Unlock()
 	if r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
-		f.sts(w, string(body))
+		f.sts(w, r, body)
 		return
 	}
 	f.mu.Lock()
@@ -88,13 +98,21 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if kind := f.signed(r, body); kind != "" {
+	if kind := f.signed(r, body, "secretsmanager"); kind != "" {
 		no(w, 400, kind)
 		return
 	}
 	var in struct{ SecretId, VersionId, VersionStage, Name, SecretString, ClientRequestToken string }
 	if json.Unmarshal(body, &in) != nil {
 		no(w, 400, "SerializationException")
+		return
+	}
+	name := in.SecretId + in.Name
+	if !strings.HasPrefix(name, "arn:") {
+		name = arnOf(name)
+	}
+	if !f.may(strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "secretsmanager."), name) {
+		no(w, 400, "AccessDeniedException")
 		return
 	}
 	switch r.Header.Get("X-Amz-Target") {
@@ -114,11 +132,21 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// may reports whether the policies allow it; to read, to decrypt as well: every secret
+// here has a key of the account's own.
+func (f *fakeAWS) may(action, arn string) bool {
+	allowed := func(action, on string) bool {
+		return len(f.allow) == 0 || slices.ContainsFunc(f.allow, func(p policy) bool { return p.allows(action, on, nil) })
+	}
+	return allowed("secretsmanager:"+action, arn) && (action != "GetSecretValue" || allowed("kms:Decrypt", "arn:aws:kms:eu-central-1:123456789012:key/KEY-ID"))
+}
+
 func misbehaves(w http.ResponseWriter, r *http.Request, fault backendtest.Fault) bool {
 	switch fault {
 	case backendtest.Refusing:
 		no(w, 400, "AccessDeniedException")
 	case backendtest.Busy:
+		w.Header().Set("Retry-After", "7")
 		no(w, 400, "ThrottlingException")
 	case backendtest.Broken:
 		no(w, 500, "InternalServiceError")
@@ -146,32 +174,17 @@ func misbehaves(w http.ResponseWriter, r *http.Request, fault backendtest.Fault)
 	return true
 }
 
-// signed checks the signature by making it again.
-func (f *fakeAWS) signed(r *http.Request, body []byte) string {
-	got := r.Header.Get("Authorization")
-	_, rest, _ := strings.Cut(got, "Credential=")
-	id, _, _ := strings.Cut(rest, "/")
-	_, rest, _ = strings.Cut(got, "SignedHeaders=")
-	signed, _, _ := strings.Cut(rest, ",")
-	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
-	if err != nil || f.now().Sub(at).Abs() > 15*time.Minute {
-		return "InvalidSignatureException"
-	}
-	if f.keys[id] == "" {
+// signed checks the signature by making it again, and whose it is.
+func (f *fakeAWS) signed(r *http.Request, body []byte, service string) string {
+	s, ok := parseSignature(r.Header)
+	switch {
+	case !ok:
+		return "MissingAuthenticationTokenException"
+	case f.keys[s.key] == "":
 		return "UnrecognizedClientException"
-	}
-	if r.Header.Get("X-Amz-Security-Token") != f.session[id] {
+	case r.Header.Get("X-Amz-Security-Token") != f.session[s.key]:
 		return "ExpiredTokenException"
-	}
-	h := http.Header{}
-	for name := range strings.SplitSeq(signed, ";") {
-		if name != "host" && name != "x-amz-date" && name != "x-amz-security-token" {
-			h[http.CanonicalHeaderKey(name)] = r.Header.Values(name)
-		}
-	}
-	k := sigv4.Key{ID: id, Secret: plain.New([]byte(f.keys[id])), Session: plain.New([]byte(f.session[id]))}
-	sigv4.Sign(k, sigv4.Scope{Region: "eu-central-1", Service: "secretsmanager", At: at}, r.Method, r.Host, r.URL.Path, h, body)
-	if h.Get("Authorization") != got {
+	case s.region != "eu-central-1" || s.service != service || age(r, f.now()) > 15*time.Minute || !s.right(f.keys[s.key], r, body):
 		return "InvalidSignatureException"
 	}
 	return ""
@@ -207,20 +220,4 @@ func (f *fakeAWS) get(w http.ResponseWriter, name, id, stage string, fault backe
 		return
 	}
 	no(w, 400, "ResourceNotFoundException")
-}
-
-func (f *fakeAWS) sts(w http.ResponseWriter, body string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !strings.Contains(body, "WebIdentityToken="+f.jwt) || !strings.Contains(body, "RoleArn=arn%3Aaws%3Aiam") {
-		w.WriteHeader(400)
-		_, _ = w.Write([]byte("<ErrorResponse><Error><Code>InvalidIdentityToken</Code></Error></ErrorResponse>"))
-		return
-	}
-	f.assumed++
-	id := fmt.Sprintf("ASIA%04d", f.assumed)
-	f.keys[id], f.session[id] = "secret-key-of-"+id, "session/of+"+id+"=="
-	_, _ = fmt.Fprintf(w, `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult><Credentials>
-<SessionToken>%s</SessionToken><SecretAccessKey>%s</SecretAccessKey><Expiration>%s</Expiration><AccessKeyId>%s</AccessKeyId>
-</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`, f.session[id], f.keys[id], f.now().Add(f.life).UTC().Format(time.RFC3339), id)
 }

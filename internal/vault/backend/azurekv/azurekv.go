@@ -1,42 +1,54 @@
-// Package azurekv is the secrets of an Azure Key Vault, by its REST API.
+// Package azurekv is the secrets of an Azure Key Vault, by Microsoft's own SDK: it makes
+// the requests, answers the vault's challenge and reads the answers. The values in them
+// it never gets (see package sieve).
 //
 // It refuses an answer whose identifier is not the vault, name and version that were
-// asked for, and a secret that is disabled, not valid yet, or expired.
+// asked for, and a secret that is disabled, not valid yet, or expired. The SDK repeats
+// nothing: when to ask again is the vault's to say.
 //
 // # Security
 //
-// It signs in at Entra ID in one way that the server's file names: a client secret, an
-// assertion that somebody else signed (a workload identity), or the machine's managed
-// identity. The token is for key vaults alone.
+// It signs in at Entra ID in one way that the server's file names: a client secret, a
+// certificate, an assertion that somebody else signed (a workload identity), or the
+// machine's managed identity; at the authority that the file names. The token is for
+// the key vaults of the vault's own cloud alone, whatever a challenge asks for. What
+// signs in, and the token, are strings of the SDK's, and live until they are collected.
 package azurekv
 
 import (
 	"context"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	azlog "github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/backend"
-	"sallyport.dev/internal/vault/internal/bearer"
-	"sallyport.dev/internal/vault/internal/object"
 	"sallyport.dev/internal/vault/internal/plain"
 	"sallyport.dev/internal/vault/internal/rest"
-	"sallyport.dev/internal/vault/internal/safe"
+	"sallyport.dev/internal/vault/internal/sieve"
 )
 
 // Config says which key vault, and how to sign in.
 type Config struct {
 	Vault  string `yaml:"vault"`            // https://NAME.vault.azure.net
 	CAFile string `yaml:"caFile,omitempty"` // the system's certificates when empty
-	// Tenant is Entra ID's; of the first two ways to sign in.
+	// Tenant is Entra ID's; of every way to sign in but the last.
 	Tenant   string `yaml:"tenant,omitempty"`
 	ClientID string `yaml:"clientId,omitempty"`
 	// ClientSecretFile has the application's secret.
 	ClientSecretFile string `yaml:"clientSecretFile,omitempty"`
+	// ClientCertificateFile has the application's certificate and its RSA key, PEM.
+	ClientCertificateFile string `yaml:"clientCertificateFile,omitempty"`
+	// SendChain sends the certificate along: where Entra ID knows its issuer and
+	// subject, and not the certificate itself.
+	SendChain bool `yaml:"sendCertificateChain,omitempty"`
 	// AssertionFile has a token that Entra ID trusts: of a Kubernetes workload.
 	AssertionFile string `yaml:"assertionFile,omitempty"`
 	// ManagedIdentity signs in as the machine; as its identity ClientID, where it has
@@ -46,114 +58,85 @@ type Config struct {
 }
 
 const (
-	who    = "Azure Key Vault"
-	whose  = "the Azure backend's"
-	entra  = "Entra ID"
-	method = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	who   = "Azure Key Vault"
+	whose = "the Azure backend's"
 )
-
-// instance is where the metadata service is.
-var instance = netip.MustParseAddr("169.254.169.254")
 
 var (
+	address = regexp.MustCompile(`^https://[0-9a-z-]{3,24}\.(vault\.[0-9a-z.-]{1,100})$`)
 	name    = regexp.MustCompile(`^[0-9A-Za-z-]{1,127}$`)
 	version = regexp.MustCompile(`^[0-9a-f]{32}$`)
-	guid    = regexp.MustCompile(`^[0-9A-Za-z.-]{1,100}$`)
 )
+
+// The SDK logs to standard error where the environment asks it to. Ours is injected, so
+// it doesn't.
+func init() { azlog.SetListener(nil) }
 
 // keyVault is one.
 type keyVault struct {
 	server string
-	http   *http.Client
-	tokens *bearer.Keeper
+	client *azsecrets.Client
 	now    func() time.Time
 }
 
 // New checks the configuration. It asks nobody anything.
 func New(c Config, now func() time.Time) (backend.Backend, error) {
-	server, plainHTTP, err := rest.Address(whose+" vault", c.Vault)
+	client, err := rest.Client(rest.Options{Whose: whose, CAFile: c.CAFile, Keep: true})
 	if err != nil {
 		return nil, err
 	}
-	k := &keyVault{server: strings.ToLower(server), now: now}
-	if k.http, err = rest.Client(rest.Options{Whose: whose, CAFile: c.CAFile, Plain: plainHTTP, Keep: true}); err != nil {
-		return nil, err
-	}
-	source, err := signIn(c, k.http, scopeOf(k.server))
+	return over(c, client, now)
+}
+
+// over makes it of a client.
+func over(c Config, client *http.Client, now func() time.Time) (backend.Backend, error) {
+	server, _, err := rest.Address(whose+" vault", c.Vault)
 	if err != nil {
 		return nil, err
 	}
-	k.tokens = bearer.New(entra, now, source)
-	return k, nil
+	server = strings.ToLower(server)
+	cloud := address.FindStringSubmatch(server)
+	if cloud == nil {
+		return nil, bad("vault is not the address of one, like https://acme-prod.vault.azure.net")
+	}
+	resource := "https://" + cloud[1]
+	way, err := signIn(c, client)
+	if err != nil {
+		return nil, err
+	}
+	mesh := sieve.Mesh{Members: []string{"id", "attributes"}, Values: []string{"value"}, Headers: []string{"Content-Type", "Www-Authenticate"}, Check: challenge(resource)}
+	secrets, err := azsecrets.NewClient(server, login{way, resource}, &azsecrets.ClientOptions{ClientOptions: options(sieve.New(client, who, server, mesh))})
+	if err != nil {
+		return nil, bad("vault is not one that the SDK takes")
+	}
+	return &keyVault{server: server, client: secrets, now: now}, nil
 }
 
-// scopeOf is what a token is for: the key vaults of a cloud.
-func scopeOf(server string) string {
-	if i := strings.Index(server, ".vault."); i > 0 {
-		return "https://" + server[i+1:]
-	}
-	return "https://vault.azure.net"
+// options are of every client of the SDK's.
+func options(t policy.Transporter) azcore.ClientOptions {
+	return azcore.ClientOptions{Transport: t, Retry: policy.RetryOptions{MaxRetries: -1}, Telemetry: policy.TelemetryOptions{Disabled: true}}
 }
 
-// signIn chooses the one way that is configured.
-func signIn(c Config, client *http.Client, scope string) (func(context.Context) (rest.Answer, error), error) {
-	bad := func(msg string) error {
-		return fault.New(fault.Invalid, whose+" "+msg).WithHint("docs/bring-your-own-vault.md has an example")
-	}
-	ways := 0
-	for _, is := range []bool{c.ClientSecretFile != "", c.AssertionFile != "", c.ManagedIdentity} {
-		if is {
-			ways++
+func bad(msg string) error {
+	return fault.New(fault.Invalid, whose+" "+msg).WithHint("docs/bring-your-own-vault.md has an example")
+}
+
+// asked is what a vault says to who has no token: where to get one, and for what. The
+// SDK reads it, and would take a part of it that isn't there.
+var asked = regexp.MustCompile(`^Bearer authorization="https://[0-9A-Za-z.-]{1,200}/[0-9A-Za-z.-]{1,100}",? resource="([^" ]{1,200})"$`)
+
+// challenge refuses one that is not for a key vault of this cloud.
+func challenge(resource string) func(a rest.Answer) error {
+	return func(a rest.Answer) error {
+		all := a.Header.Values("Www-Authenticate")
+		if len(all) == 0 {
+			return nil
 		}
+		if m := asked.FindStringSubmatch(all[0]); a.Status == http.StatusUnauthorized && len(all) == 1 && m != nil && m[1] == resource {
+			return nil
+		}
+		return backend.Fail(backend.Wrong, who+" asks for a token that is not for a key vault of its cloud")
 	}
-	if ways != 1 {
-		return nil, bad("sign-in is missing or there twice: name one of clientSecretFile, assertionFile and managedIdentity")
-	}
-	if c.ClientID != "" && !guid.MatchString(c.ClientID) || !c.ManagedIdentity && (c.ClientID == "" || !guid.MatchString(c.Tenant)) {
-		return nil, bad("tenant or clientId is not one")
-	}
-	if c.ManagedIdentity {
-		imds, err := rest.Client(rest.Options{Plain: true, Only: instance})
-		return func(ctx context.Context) (rest.Answer, error) {
-			return managed(ctx, imds, "http://"+instance.String(), c.ClientID, scope)
-		}, err
-	}
-	if c.Authority == "" {
-		c.Authority = "https://login.microsoftonline.com"
-	}
-	authority, _, err := rest.Address(whose+" authority", c.Authority)
-	if err != nil {
-		return nil, err
-	}
-	at := authority + "/" + c.Tenant + "/oauth2/v2.0/token"
-	return func(ctx context.Context) (rest.Answer, error) { return application(ctx, client, at, c, scope) }, nil
-}
-
-// managed asks the metadata service.
-func managed(ctx context.Context, client *http.Client, server, clientID, scope string) (rest.Answer, error) {
-	q := url.Values{"api-version": {"2018-02-01"}, "resource": {scope}}
-	if clientID != "" {
-		q.Set("client_id", clientID)
-	}
-	return bearer.Metadata(ctx, client, server+"/metadata/identity/oauth2/token?"+q.Encode(), http.Header{"Metadata": {"true"}})
-}
-
-// application signs in with the secret or the assertion, read from its file now.
-func application(ctx context.Context, client *http.Client, at string, c Config, scope string) (rest.Answer, error) {
-	file := c.ClientSecretFile + c.AssertionFile
-	credential, err := safe.Credential(file)
-	defer clear(credential)
-	if err != nil {
-		return rest.Answer{}, backend.Fail(backend.Refused, "the credential for "+entra+": "+err.Error())
-	}
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {c.ClientID}, "scope": {scope + "/.default"}}
-	if c.AssertionFile != "" {
-		form.Set("client_assertion_type", method)
-		form.Set("client_assertion", string(credential))
-	} else {
-		form.Set("client_secret", string(credential))
-	}
-	return bearer.Form(ctx, client, entra, at, form)
 }
 
 // Named: a secret there is one value.
@@ -169,45 +152,56 @@ func (*keyVault) Check(a backend.Ask) error {
 
 // Fetch reads one version.
 func (k *keyVault) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer, err error) {
-	got, err := k.tokens.Do(ctx, k.http, who, rest.Request{Method: http.MethodGet, URL: k.server + "/secrets/" + a.Path + "/" + a.Version + "?api-version=7.4"})
+	ctx, catch := sieve.Into(ctx)
+	defer catch.Wipe()
+	got, err := k.client.GetSecret(ctx, a.Path, a.Version, nil)
 	if err != nil {
-		return out, err
+		return out, judge(err, catch)
 	}
-	defer clear(got.Body)
-	if err := backend.Judge(who, got, "the identity needs to get secrets of the key vault, and the secret has to be enabled; docs/bring-your-own-vault.md has the role"); err != nil {
-		return out, err
-	}
-	plain.Do(func() { out, err = read(got.Body, k.server, a, k.now()) })
+	plain.Do(func() { out, err = k.read(got.Secret, catch, a) })
 	return out, err
 }
 
+// judge sorts an error by its status. The SDK's own words about it are not repeated.
+func judge(err error, catch *sieve.Catch) error {
+	if why := reason(err, catch); why != nil {
+		return why
+	}
+	if err := backend.Judge(who, catch.Answer(), "the identity needs to get secrets of the key vault, and the secret has to be enabled; docs/bring-your-own-vault.md has the role"); err != nil {
+		return err
+	}
+	return backend.Fail(backend.Wrong, who+"'s answer is not the JSON that is expected (status "+strconv.Itoa(catch.Status)+")")
+}
+
 // read takes an answer, where it is the one that was asked for.
-func read(raw []byte, server string, a backend.Ask, now time.Time) (out backend.Answer, err error) {
-	wrong := func(msg string) (backend.Answer, error) {
-		return backend.Answer{}, backend.Fail(backend.Wrong, who+"'s answer "+msg)
+func (k *keyVault) read(got azsecrets.Secret, catch *sieve.Catch, a backend.Ask) (out backend.Answer, err error) {
+	fail := func(r backend.Reason, msg string) (backend.Answer, error) {
+		return backend.Answer{}, backend.Fail(r, msg)
 	}
-	m, err := object.Members(raw)
-	if err != nil {
-		return wrong("is not the JSON that is expected")
+	id, ok := "", false
+	if got.ID != nil {
+		id, ok = strings.CutPrefix(strings.ToLower(string(*got.ID)), k.server+"/secrets/"+strings.ToLower(a.Path)+"/")
 	}
-	id, ok := strings.CutPrefix(strings.ToLower(object.Word(m["id"])), server+"/secrets/"+strings.ToLower(a.Path)+"/")
 	if !ok || !version.MatchString(id) || a.Version != "" && id != a.Version {
-		return wrong("is for another secret or version than was asked for")
+		return fail(backend.Wrong, who+"'s answer is for another secret or version than was asked for")
 	}
-	attributes, err := object.Members(m["attributes"])
-	if err != nil || string(attributes["enabled"]) != "true" {
-		return wrong("does not say that the secret is enabled")
+	about := got.Attributes
+	if about == nil || about.Enabled == nil || !*about.Enabled {
+		return fail(backend.Wrong, who+"'s answer does not say that the secret is enabled")
 	}
-	if from, ok := object.Number(attributes["nbf"]); ok && now.Unix() < from {
-		return backend.Answer{}, backend.Fail(backend.Refused, "the secret in "+who+" is not valid yet")
+	if now := k.now(); about.NotBefore != nil && now.Before(*about.NotBefore) {
+		return fail(backend.Refused, "the secret in "+who+" is not valid yet")
+	} else if about.Expires != nil && !now.Before(*about.Expires) {
+		return fail(backend.Refused, "the secret in "+who+" has expired")
 	}
 	out.Version = id
-	if end, ok := object.Number(attributes["exp"]); ok {
-		out.NotAfter = time.Unix(end, 0)
+	if about.Expires != nil {
+		out.NotAfter = *about.Expires
 	}
-	b, ok := object.Text(m["value"])
+	b, ok := catch.Take("value")
 	if !ok || len(b) == 0 {
-		return wrong("has no value")
+		clear(b)
+		return fail(backend.Wrong, who+"'s answer has no value")
 	}
 	out.Fields = backend.OneValue(b)
 	return out, nil

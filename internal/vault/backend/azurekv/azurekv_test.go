@@ -1,17 +1,14 @@
 package azurekv_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
-	"encoding/pem"
+	"errors"
+	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,141 +17,9 @@ import (
 	"sallyport.dev/internal/vault/backend/backendtest"
 )
 
-// fakeAzure answers as the REST reference of Key Vault says, and as Entra ID's token
-// endpoint.
-type fakeAzure struct {
-	mu         sync.Mutex
-	fault      backendtest.Fault
-	url        string
-	secrets    map[string][]*version
-	token      string // that is good now
-	credential string
-	signIns    int
-	attributes map[string]any // beside enabled
-}
-
-type version struct{ id, value string }
-
-func no(w http.ResponseWriter, status int, code string) {
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": code, "message": "no"}})
-}
-
-func (f *fakeAzure) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if r.URL.Path == "/tenant-id/oauth2/v2.0/token" {
-		_ = r.ParseForm()
-		if r.Form.Get("client_secret")+r.Form.Get("client_assertion") != f.credential || r.Form.Get("client_id") != "app" || r.Form.Get("scope") != "https://vault.azure.net/.default" {
-			w.WriteHeader(401)
-			_, _ = w.Write([]byte(`{"error":"invalid_client"}`))
-			return
-		}
-		f.signIns++
-		f.token = rand.Text()
-		_ = json.NewEncoder(w).Encode(map[string]any{"token_type": "Bearer", "expires_in": 3599, "access_token": f.token})
-		return
-	}
-	if misbehaves(f, w, r) {
-		return
-	}
-	if r.Header.Get("Authorization") != "Bearer "+f.token || f.token == "" {
-		w.Header().Set("WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/x"`)
-		no(w, 401, "Unauthorized")
-		return
-	}
-	part := strings.Split(r.URL.Path, "/") // "", secrets, NAME, VERSION
-	if len(part) != 4 || part[1] != "secrets" || r.URL.Query().Get("api-version") == "" {
-		no(w, 400, "BadParameter")
-		return
-	}
-	list := f.secrets[part[2]]
-	for i := len(list) - 1; i >= 0; i-- {
-		if v := list[i]; part[3] == "" || v.id == part[3] {
-			name := part[2]
-			if f.fault == backendtest.Older {
-				v = list[(i+1)%len(list)]
-			}
-			if f.fault == backendtest.Stranger {
-				name = "another"
-			}
-			a := map[string]any{"enabled": true, "created": 1, "updated": 1, "recoveryLevel": "Recoverable"}
-			for k, x := range f.attributes {
-				a[k] = x
-			}
-			_ = json.NewEncoder(w).Encode(map[string]any{"value": v.value, "id": f.url + "/secrets/" + name + "/" + v.id, "attributes": a})
-			return
-		}
-	}
-	no(w, 404, "SecretNotFound")
-}
-
-func misbehaves(f *fakeAzure, w http.ResponseWriter, r *http.Request) bool {
-	switch f.fault {
-	case backendtest.Refusing:
-		no(w, 403, "Forbidden")
-	case backendtest.Busy:
-		w.Header().Set("Retry-After", "3")
-		no(w, 429, "Throttled")
-	case backendtest.Broken:
-		no(w, 503, "InternalError")
-	case backendtest.Garbage:
-		_, _ = w.Write([]byte("x"))
-	case backendtest.Twice:
-		_, _ = w.Write([]byte(`{"value":"a","value":"b","id":"x"}`))
-	case backendtest.Endless:
-		for range 1 << 10 {
-			if _, err := w.Write([]byte(strings.Repeat(" ", 4<<10))); err != nil {
-				break
-			}
-		}
-	case backendtest.Cut:
-		w.Header().Set("Content-Length", "1000")
-		_, _ = w.Write([]byte(`{"value":`))
-	case backendtest.Elsewhere:
-		w.Header().Set("Location", "/x")
-		w.WriteHeader(302)
-	case backendtest.Silent:
-		f.mu.Unlock()
-		<-r.Context().Done()
-		f.mu.Lock()
-	default:
-		return false
-	}
-	return true
-}
-
-func file(t *testing.T, name, text string) string {
+func open(t *testing.T, c azurekv.Config, at string) backend.Backend {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func start(t *testing.T) (*fakeAzure, azurekv.Config) {
-	t.Helper()
-	f := &fakeAzure{secrets: map[string][]*version{}, credential: "client~secret.of-the-fake"}
-	s := httptest.NewTLSServer(f)
-	t.Cleanup(s.Close)
-	f.url = s.URL
-	return f, azurekv.Config{Vault: s.URL, Authority: s.URL, Tenant: "tenant-id", ClientID: "app", ClientSecretFile: file(t, "secret", f.credential+"\n"),
-		CAFile: file(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))}
-}
-
-func (f *fakeAzure) put(name, value string) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	b := make([]byte, 16)
-	_, _ = rand.Read(b)
-	f.secrets[name] = append(f.secrets[name], &version{hex.EncodeToString(b), value})
-	return hex.EncodeToString(b)
-}
-
-func open(t *testing.T, c azurekv.Config, now func() time.Time) backend.Backend {
-	t.Helper()
-	b, err := azurekv.New(c, now)
+	b, err := azurekv.OverForTest(c, at, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,17 +28,16 @@ func open(t *testing.T, c azurekv.Config, now func() time.Time) backend.Backend 
 
 func TestAKeyVaultKeepsTheContract(t *testing.T) {
 	backendtest.Run(t, func(t *testing.T) backendtest.World {
-		f, c := start(t)
-		now := time.Now()
-		return backendtest.World{Backend: open(t, c, func() time.Time { return now }), Pins: true, Path: func(word string) string { return word },
+		f, c, at := start(t)
+		return backendtest.World{Backend: open(t, c, at), Pins: true, Path: func(word string) string { return word },
 			Put: func(_ *testing.T, path string, fields map[string]string) string {
 				return f.put(path, fields[backend.Whole])
 			},
-			Remove: func(_ *testing.T, path string) { delete(f.secrets, path) },
+			Remove: func(_ *testing.T, path string) { f.mu.Lock(); f.removed[path] = true; f.mu.Unlock() },
 			Fault:  func(x backendtest.Fault) { f.mu.Lock(); f.fault = x; f.mu.Unlock() },
 			Knows: []backendtest.Fault{backendtest.Refusing, backendtest.Busy, backendtest.Broken, backendtest.Garbage, backendtest.Twice, backendtest.Endless,
 				backendtest.Cut, backendtest.Elsewhere, backendtest.Silent, backendtest.Stranger, backendtest.Older},
-			End: func() { f.mu.Lock(); f.token = ""; now = now.Add(time.Minute); f.mu.Unlock() }, // it was revoked
+			End: func() { f.mu.Lock(); f.token = ""; f.mu.Unlock() }, // it was revoked
 		}
 	})
 }
@@ -187,93 +51,128 @@ func TestARealKeyVaultKeepsTheContract(t *testing.T) {
 	if c.Vault == "" {
 		t.Skip("SALLYPORT_TEST_AZURE_VAULT_URL names no key vault")
 	}
-	b, ctx := open(t, c, time.Now), context.WithoutCancel(t.Context())
+	b, err := azurekv.New(c, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.WithoutCancel(t.Context())
 	backendtest.Run(t, func(t *testing.T) backendtest.World {
 		run := strings.ToLower(rand.Text()[:8])
-		do := func(t *testing.T, method, path, value string) string {
-			id, err := azurekv.DoForTest(ctx, b, method, path, value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return id
-		}
 		return backendtest.World{Backend: b, Pins: true, Path: func(word string) string { return "sallyport-test-" + run + "-" + word },
 			Put: func(t *testing.T, path string, fields map[string]string) string {
-				return do(t, "PUT", path, fields[backend.Whole])
+				id, err := azurekv.PutForTest(ctx, b, path, fields[backend.Whole])
+				if err != nil {
+					t.Fatal(err)
+				}
+				return id
 			},
-			Remove: func(t *testing.T, path string) { do(t, "DELETE", path, "") },
+			Remove: func(t *testing.T, path string) {
+				if err := azurekv.DeleteForTest(ctx, b, path); err != nil {
+					t.Fatal(err)
+				}
+			},
 		}
 	})
 }
 
-func ask(t *testing.T, b backend.Backend, version string) (backend.Answer, error) {
+func ask(t *testing.T, b backend.Backend) (backend.Answer, error) {
 	t.Helper()
-	got, err := b.Fetch(t.Context(), backend.Ask{Path: "crm", Version: version})
+	got, err := b.Fetch(t.Context(), backend.Ask{Path: "crm"})
 	got.Wipe()
+	if err != nil && strings.Contains(err.Error(), canary) {
+		t.Errorf("an error repeats what a server wrote: %v", err)
+	}
 	return got, err
 }
 
-func TestAnAssertionSignsInAndATokenIsKept(t *testing.T) {
-	f, c := start(t)
-	f.put("crm", "cnry-of-the-fake")
-	f.credential = "eyJ.a.b"
-	c.ClientSecretFile, c.AssertionFile = "", file(t, "jwt", "eyJ.a.b")
-	b := open(t, c, time.Now)
-	for range 5 {
-		if _, err := ask(t, b, ""); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if f.signIns != 1 {
-		t.Errorf("signed in %d times", f.signIns)
-	}
-	f.credential = "another"
-	if _, err := ask(t, open(t, c, time.Now), ""); backend.ReasonOf(err) != backend.Refused {
-		t.Errorf("a wrong assertion: %v", err)
-	}
-}
-
 func TestASecretThatIsDisabledOrNotValidIsRefused(t *testing.T) {
-	f, c := start(t)
+	f, c, at := start(t)
 	f.put("crm", "cnry-of-the-fake")
-	b := open(t, c, time.Now)
-	for name, a := range map[string]map[string]any{"disabled": {"enabled": false}, "not valid yet": {"nbf": time.Now().Add(time.Hour).Unix()}} {
+	b := open(t, c, at)
+	for name, a := range map[string]map[string]any{"disabled": {"enabled": false}, "not valid yet": {"nbf": time.Now().Add(time.Hour).Unix()}, "expired": {"exp": time.Now().Add(-time.Second).Unix()}} {
 		f.attributes = a
-		if _, err := ask(t, b, ""); err == nil {
-			t.Errorf("%s: it was given", name)
+		if _, err := ask(t, b); backend.ReasonOf(err) != backend.Refused {
+			t.Errorf("%s: %v", name, err)
 		}
+	}
+	f.attributes = map[string]any{"enabled": "yes"}
+	if _, err := ask(t, b); backend.ReasonOf(err) != backend.Wrong {
+		t.Errorf("no word on whether it is enabled: %v", err)
 	}
 	end := time.Now().Add(time.Hour).Truncate(time.Second)
 	f.attributes = map[string]any{"exp": end.Unix()}
-	if got, err := ask(t, b, ""); err != nil || !got.NotAfter.Equal(end) {
+	if got, err := ask(t, b); err != nil || !got.NotAfter.Equal(end) {
 		t.Errorf("it ends at %s, %v", got.NotAfter, err)
 	}
 }
 
-func TestAManagedIdentityIsOfTheMachine(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Metadata") != "true" || r.URL.Path != "/metadata/identity/oauth2/token" || r.URL.Query().Get("resource") != "https://vault.azure.net" || r.URL.Query().Get("client_id") != "app" {
-			w.WriteHeader(400)
-			return
+func TestTheSDKRepeatsNothingAndSaysWhenToAskAgain(t *testing.T) {
+	f, c, at := start(t)
+	f.put("crm", "cnry-of-the-fake")
+	b := open(t, c, at)
+	if _, err := ask(t, b); err != nil {
+		t.Fatal(err)
+	}
+	f.fault, f.asked = backendtest.Busy, nil
+	_, err := ask(t, b)
+	e, ok := errors.AsType[*backend.Error](err)
+	if !ok || e.After != 3*time.Second || len(f.asked) != 1 {
+		t.Errorf("asked %v, %v after %s", f.asked, err, e.After)
+	}
+}
+
+// What a vault asks for a token with leads nowhere, whatever it says. The SDK would
+// send a token for another resource, and end the program over an address in two parts.
+func TestAChallengeForSomethingElseIsRefused(t *testing.T) {
+	for _, says := range []string{
+		`Bearer authorization="https://login.microsoftonline.com/x", resource="https://management.azure.com"`,
+		`Bearer authorization="https://login.microsoftonline.com/x", resource="https://net"`,
+		`Bearer authorization="https://login.microsoftonline.com/x", resource="https://azure.net"`,
+		`Bearer authorization="https://login.microsoftonline.com/x", resource="https://vault.azure.net", scope="https://graph.microsoft.com"`,
+		`Bearer authorization="x", resource="https://vault.azure.net"`, `Bearer authorization="https://x", resource="https://vault.azure.net"`, `Bearer`, `Basic realm="x"`,
+		`Bearer error="insufficient_claims", claims="eyJ9", authorization="https://login.microsoftonline.com/x", resource="https://vault.azure.net"`,
+	} {
+		f, c, at := start(t)
+		f.put("crm", "cnry-of-the-fake")
+		f.challenge = says
+		if _, err := ask(t, open(t, c, at)); backend.ReasonOf(err) != backend.Wrong || f.signIns > 0 {
+			t.Errorf("%s: signed in %d times, %v", says, f.signIns, err)
 		}
-		_, _ = w.Write([]byte(`{"access_token":"eyJ","expires_in":"86399","resource":"https://vault.azure.net","token_type":"Bearer"}`))
-	}))
-	defer s.Close()
-	if err := azurekv.ManagedForTest(t.Context(), s.URL, "app"); err != nil {
+	}
+}
+
+func TestATenantThatTheVaultNamesIsNotSignedInTo(t *testing.T) {
+	f, c, at := start(t)
+	f.put("crm", "cnry-of-the-fake")
+	f.challenge = strings.Replace(challenge, theTenant, "66666666-6666-6666-6666-666666666666", 1)
+	if _, err := ask(t, open(t, c, at)); err != nil {
 		t.Error(err)
 	}
-	f, c := start(t)
-	_ = f
+	for _, at := range f.asked {
+		if strings.Contains(at, "66666666") {
+			t.Errorf("%s was asked", at)
+		}
+	}
+}
+
+func TestOnlyAKeyVaultOfACloudIsTaken(t *testing.T) {
+	_, good, _ := start(t)
 	for name, spoil := range map[string]func(*azurekv.Config){
 		"two ways":         func(c *azurekv.Config) { c.ManagedIdentity = true },
 		"no way":           func(c *azurekv.Config) { c.ClientSecretFile = "" },
 		"a tenant climbs":  func(c *azurekv.Config) { c.Tenant = "../x" },
+		"any tenant":       func(c *azurekv.Config) { c.Tenant = "common" },
+		"AD FS":            func(c *azurekv.Config) { c.Tenant = "adfs" },
 		"no client":        func(c *azurekv.Config) { c.ClientID = "" },
 		"plain HTTP":       func(c *azurekv.Config) { c.Vault = "http://x.vault.azure.net" },
+		"on this machine":  func(c *azurekv.Config) { c.Vault = "http://127.0.0.1" },
 		"a plain sign-in":  func(c *azurekv.Config) { c.Authority = "http://login.example.com" },
+		"a plain one here": func(c *azurekv.Config) { c.Authority = "http://127.0.0.1:1" },
 		"a vault's secret": func(c *azurekv.Config) { c.Vault += "/secrets/x" },
+		"no vault's name":  func(c *azurekv.Config) { c.Vault = "https://vault.azure.net" },
+		"a port":           func(c *azurekv.Config) { c.Vault += ":8443" },
 	} {
-		c := c
+		c := good
 		spoil(&c)
 		if _, err := azurekv.New(c, time.Now); err == nil {
 			t.Errorf("%s was taken", name)
@@ -281,11 +180,71 @@ func TestAManagedIdentityIsOfTheMachine(t *testing.T) {
 	}
 }
 
+// answers are the same for every request.
+type answers struct {
+	status    int
+	body      []byte
+	challenge string
+}
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	h := http.Header{"Content-Type": {"application/json"}}
+	if a.challenge != "" {
+		h.Set("Www-Authenticate", a.challenge)
+	}
+	return &http.Response{StatusCode: a.status, Header: h, Body: io.NopCloser(bytes.NewReader(a.body)), Request: r}, nil
+}
+
+// FuzzAnAnswer gives whatever it likes to the SDK and to what is before and after it.
 func FuzzAnAnswer(f *testing.F) {
-	f.Add([]byte(`{"value":"x","id":"https://a.vault.azure.net/secrets/crm/0123456789abcdef0123456789abcdef","attributes":{"enabled":true,"exp":1}}`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		if a, err := azurekv.Read(raw, "https://a.vault.azure.net", backend.Ask{Path: "crm"}, time.Unix(0, 0)); err == nil && (a.Fields == nil || len(a.Version) != 32) {
-			t.Error("an answer without a version")
+	f.Add(200, []byte(`{"value":"cnry","id":"https://acme.vault.azure.net/secrets/crm/0123456789abcdef0123456789abcdef","attributes":{"enabled":true,"exp":9999999999}}`))
+	f.Add(200, []byte(`{"value":"cnry","id":"https://x","attributes":{"enabled":null,"nbf":-1}}`))
+	f.Add(200, []byte(`{"value":"cnry","id":7,"attributes":[]}`))
+	f.Add(403, []byte(`{"error":{"code":"Forbidden","message":"cnry"}}`))
+	secret := file(f, "secret", "client~secret")
+	f.Fuzz(func(t *testing.T, status int, raw []byte) {
+		if status < 100 || status > 999 {
+			return
 		}
+		b, err := azurekv.AnsweredForTest(secret, answers{status, raw, ""})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.Fetch(t.Context(), backend.Ask{Path: "crm"})
+		if err == nil && (status != 200 || len(got.Fields) == 0 || len(got.Version) != 32) {
+			t.Errorf("an answer that is none: %d %q", status, raw)
+		}
+		sorted(t, err)
+		got.Wipe()
+	})
+}
+
+// sorted: an error has a reason, and nothing of what was answered.
+func sorted(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	if e, ok := errors.AsType[*backend.Error](err); !ok || e.Reason == "" || strings.Contains(err.Error(), "cnry") {
+		t.Errorf("%v", err)
+	}
+}
+
+// FuzzAChallenge gives whatever it likes to the SDK's reading of challenges.
+func FuzzAChallenge(f *testing.F) {
+	f.Add(challenge)
+	f.Add(`Bearer authorization="x", resource="https://vault.azure.net"`)
+	f.Add(`Bearer authorization="https://a/b" resource="https://vault.azure.net"`)
+	f.Add(`Bearer claims="e30=", error="insufficient_claims"`)
+	secret := file(f, "secret", "client~secret")
+	f.Fuzz(func(t *testing.T, says string) {
+		b, err := azurekv.AnsweredForTest(secret, answers{401, []byte(`{"error":"cnry"}`), says})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = b.Fetch(t.Context(), backend.Ask{Path: "crm"}); err == nil {
+			t.Error("a refusal is an answer")
+		}
+		sorted(t, err)
 	})
 }
