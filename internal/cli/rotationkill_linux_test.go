@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -82,7 +83,13 @@ func (x *killer) look(do func(*app.App)) {
 		Seals: []kek.Seal{kek.NewKeyFile(x.key)}, RotationCrash: func(rotation.Rotation, rotation.Point) { panic("not here") }})
 	must(x.t, err)
 	must(x.t, a.Start(ctx))
-	defer func() { must(x.t, a.Stop(ctx)) }()
+	defer func() {
+		// A child that is just being started would go on with the directory's lock until
+		// it is another program.
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		must(x.t, a.Stop(ctx))
+	}()
 	do(a)
 }
 

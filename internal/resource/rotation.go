@@ -314,9 +314,9 @@ func sameHeader(name string, a Auth) bool {
 	return a.Scheme == SchemeHeader && strings.EqualFold(a.Name, name)
 }
 
-// maxRole is the longest name of a user of PostgreSQL, in bytes. A longer one is cut
+// MaxRole is the longest name of a user of PostgreSQL, in bytes. A longer one is cut
 // by the server, and then it is another user's.
-const maxRole = 63
+const MaxRole = 63
 
 func (s *SQLRotator) check(r *Rotator) error {
 	if s.Host == "" || len(s.Host) > 253 || strings.ContainsAny(s.Host, "/\\@:? ") && net.ParseIP(s.Host) == nil || s.Port < 1 || s.Port > 65535 {
@@ -331,8 +331,8 @@ func (s *SQLRotator) check(r *Rotator) error {
 			WithHint("with TLS to this machine: network: {allowPrivate: [127.0.0.0/8]}")
 	}
 	for _, u := range s.Users {
-		if r.Kind == RotatorPostgres && len(u) > maxRole {
-			return fault.Newf(fault.Invalid, "a user's name has at most %d bytes", maxRole)
+		if r.Kind == RotatorPostgres && len(u) > MaxRole {
+			return fault.Newf(fault.Invalid, "a user's name has at most %d bytes", MaxRole)
 		}
 	}
 	for _, word := range append([]string{s.Database, s.UserHost}, s.Users...) {

@@ -161,3 +161,16 @@ func TestASystemThatIsNotReachedHasMadeNothing(t *testing.T) {
 		t.Errorf("it is %v (%s)", err, fault.KindOf(err))
 	}
 }
+
+// A fault of a library, in what it reads of a hostile system, ends one step alone.
+func TestAFaultOfALibraryEndsOneStep(t *testing.T) {
+	f := start(t)
+	f.login("app-db", "postgres://db.example:5432", "app_a", "the-first-of-app-a-17")
+	j := vault.RotationJob{Tenant: acme, Secret: "app-db", ID: "rot_1", Was: 1, Actor: admin(acme),
+		Ways:    vault.Ways{Dial: func(context.Context, string, bool) (net.Conn, error) { panic("the-first-of-app-a-17") }},
+		Rotator: resource.Rotator{Kind: resource.RotatorPostgres, SQL: &resource.SQLRotator{Host: "db.example", Port: 5432}}}
+	err := f.TryVersion(t.Context(), j, 1)
+	if !fault.Is(err, fault.Unknown) || strings.Contains(err.Error()+f.log.String(), "the-first-of") {
+		t.Errorf("it is %v; the log has %s", err, f.log.String())
+	}
+}
