@@ -10,8 +10,7 @@ import (
 
 // rotationIsStill says that nothing of a rotation goes on: it is neither read nor
 // stepped, no other of its Secret begins while the store is open, and the log names the
-// row. What was not
-// touched goes on.
+// row. What was not touched goes on.
 func (a *siege) rotationIsStill(r rotation.Rotation, was rotation.Rotation) {
 	a.t.Helper()
 	s := a.turning()
