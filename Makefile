@@ -1,7 +1,7 @@
 # Sallyport. "make" alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fips test-memory test-browser leak lint fuzz bench conformance mcp-holds rules chaos rotation-soak real-backends audit-chaos audit-bench fsck witness release docs fmt clean
+.PHONY: help build demo test test-fips test-memory test-browser leak lint fuzz bench conformance mcp-holds rules chaos rotation-soak rotation-kill real-backends audit-chaos audit-bench fsck witness release docs fmt clean
 
 DATA     ?=
 AUTO     ?=
@@ -64,6 +64,10 @@ rotation-soak: ## Rotate a token, an OAuth client's secret and a PostgreSQL pass
 
 real-backends: ## Build the real servers that backends talk to (scripts/real-*.sh) and run the tests against them
 	@for s in scripts/real-*.sh; do "$$s" || exit 1; done
+
+rotation-kill: ## Kill the program in every step of a rotation, and ROUNDS (100) rotations of each of five systems at random
+	@scripts/need.sh tests
+	SALLYPORT_TEST_ROTATION_KILLS=$(if $(filter 0,$(ROUNDS)),100,$(ROUNDS)) go test -count=1 -v -timeout=2h -run '^TestKilledInEveryStep' ./internal/cli
 
 audit-chaos: ## Kill the program while it appends to the audit log, ROUNDS (20) times
 	SALLYPORT_TEST_KILLS=$(ROUNDS) go test -count=1 -v -timeout=1h -run '^TestKilledWhileAppending' ./internal/sqlite

@@ -35,8 +35,13 @@ type turning struct {
 func (a *App) newRotation() *rotation.Machine {
 	a.turning = turning{kick: make(chan struct{}, 1), pools: map[string]*dial.Pool{}}
 	return rotation.New(rotation.Config{
-		Policies: a.store, Rotations: a.store, Vault: a.Vault, Ways: a.ways, Stopped: a.allStopped, Now: a.now, Log: a.log, Crash: a.cfg.RotationCrash,
+		Policies: a.store, Rotations: a.store, Vault: a.Vault, Ways: a.ways, Stopped: a.allStopped, Holds: a.holds, Now: a.now, Log: a.log, Crash: a.cfg.RotationCrash,
 	})
+}
+
+// holds says whether a text has a known secret in it.
+func (a *App) holds(t ident.Tenant, text []byte) bool {
+	return len(a.Vault.Scrub(t).Contains(text)) > 0
 }
 
 // ways are how a rotator's system is reached: by its policy's network rules, which

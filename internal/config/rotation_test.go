@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,11 +40,20 @@ func TestTheRotationPoliciesOfTheDocumentHold(t *testing.T) {
 	}
 }
 
+// web is a policy of the kind http, with more in it.
+func web(more string) string {
+	return "rotator: {kind: http, http: {baseURL: 'https://crm.example', auth: {scheme: bearer}, tryAuth: {scheme: bearer}, " +
+		"create: {method: POST, path: /keys}, try: {method: GET, path: /me}, fields: {token: /token}, id: /id, " + more + "}}"
+}
+
 func TestARotationPolicyIsReadStrictly(t *testing.T) {
 	good := "every: 720h\ngrace: 1h\nrotator:\n  kind: postgres\n  admin: db-admin\n  sql: {host: db.example, port: 5432, users: [app_a, app_b]}\n"
 	r, err := config.ParseRotation([]byte(good))
 	if err != nil || r.Every.D(0) != 720*time.Hour || len(r.Rotator.SQL.Users) != 2 {
 		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, err := config.ParseRotation([]byte(web("delete: {method: DELETE, path: '/keys/{id}'}, once: Idempotency-Key"))); err != nil {
+		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
 		"an unknown field":     good + "extra: 1\n",
@@ -58,6 +68,17 @@ func TestARotationPolicyIsReadStrictly(t *testing.T) {
 		"a path":               "rotator: {kind: exec, exec: {program: /bin/sh, generate: {password: 32}}}",
 		"a short value":        "rotator: {kind: exec, exec: {program: ldap, generate: {password: 8}}}",
 		"a password in a URL":  "rotator: {kind: refresh, refresh: {tokenURL: https://a:b@id.example/token}}",
+		// A step without {id} would take away the credential in use, where it is meant
+		// for another one.
+		"a delete of nobody knows what": web("delete: {method: DELETE, path: /keys/previous}"),
+		"a disable of the same":         web("delete: {method: DELETE, path: '/keys/{id}'}, disable: {method: POST, path: /keys/previous/off}"),
+		"an id in a body alone":         strings.Replace(web("delete: {method: POST, path: /off, body: {key: '{id}'}}"), "id: /id,", "", 1),
+		"a header that steers":          strings.Replace(web("once: x-key"), "auth: {scheme: bearer}", "auth: {scheme: header, name: Host}", 1),
+		"a nameless header":             strings.Replace(web("once: x-key"), "auth: {scheme: bearer}", "auth: {scheme: header}", 1),
+		"a try in another's place":      strings.Replace(web("once: x-key"), "tryAuth: {scheme: bearer}", "tryAuth: {scheme: query, name: 'a&b'}", 1),
+		"once in the credential's":      web("once: Authorization"),
+		"a CA that is not looked at":    "rotator: {kind: postgres, sql: {host: localhost, port: 1, ca: x, network: {allowLoopbackHTTP: true}}}",
+		"a name that is cut":            "rotator: {kind: postgres, admin: a, sql: {host: db, port: 1, users: [" + strings.Repeat("x", 64) + ", y]}}",
 	} {
 		if _, err := config.ParseRotation([]byte(text)); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", name, err)

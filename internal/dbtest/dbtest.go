@@ -58,6 +58,17 @@ func (s *Server) Log() []byte {
 // Postgres starts PostgreSQL, with the statements that setup lists.
 func Postgres(t testing.TB, setup ...string) *Server {
 	t.Helper()
+	return postgres(t, nil, setup)
+}
+
+// PostgresTLS starts one that also speaks TLS, with the certificate.
+func PostgresTLS(t testing.TB, c Certificate, setup ...string) *Server {
+	t.Helper()
+	return postgres(t, &c, setup)
+}
+
+func postgres(t testing.TB, cert *Certificate, setup []string) *Server {
+	t.Helper()
 	initdb := find(t, "postgresql", "initdb", "/usr/lib/postgresql/*/bin/initdb", "/usr/local/bin/initdb")
 	s, dir, run := prepare(t, "postgres")
 	pw := filepath.Join(dir, "pw")
@@ -65,8 +76,12 @@ func Postgres(t testing.TB, setup ...string) *Server {
 	data := filepath.Join(dir, "data")
 	run.run(t, initdb, "-D", data, "-U", s.Admin, "--pwfile="+pw, "-A", "scram-sha-256", "--no-sync", "--locale=C")
 	bin := filepath.Dir(initdb)
-	s.start(t, run, filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.Port), "-k", dir, "-h", "127.0.0.1",
-		"-c", "fsync=off", "-c", "log_statement=all", "-c", "max_connections=200")
+	args := []string{"-D", data, "-p", strconv.Itoa(s.Port), "-k", dir, "-h", "127.0.0.1", "-c", "fsync=off", "-c", "log_statement=all", "-c", "max_connections=200"}
+	if cert != nil {
+		chain, key := cert.write(t, run, dir)
+		args = append(args, "-c", "ssl=on", "-c", "ssl_cert_file="+chain, "-c", "ssl_key_file="+key)
+	}
+	s.start(t, run, filepath.Join(bin, "postgres"), args...)
 	for _, stmt := range setup {
 		c := run.command(t.Context(), filepath.Join(bin, "psql"), "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port), "-U", s.Admin, "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", stmt)
 		c.Env = append(c.Env, "PGPASSWORD="+s.Password)
@@ -79,6 +94,17 @@ func Postgres(t testing.TB, setup ...string) *Server {
 
 // MariaDB starts MariaDB, with the statements that setup lists.
 func MariaDB(t testing.TB, setup ...string) *Server {
+	t.Helper()
+	return mariadb(t, nil, setup)
+}
+
+// MariaDBTLS starts one that also speaks TLS, with the certificate.
+func MariaDBTLS(t testing.TB, c Certificate, setup ...string) *Server {
+	t.Helper()
+	return mariadb(t, &c, setup)
+}
+
+func mariadb(t testing.TB, cert *Certificate, setup []string) *Server {
 	t.Helper()
 	install := find(t, "mariadb-server", "mariadb-install-db", "/usr/bin/mariadb-install-db")
 	daemon := find(t, "mariadb-server", "mariadbd", "/usr/sbin/mariadbd")
@@ -95,8 +121,13 @@ func MariaDB(t testing.TB, setup ...string) *Server {
 	}
 	run.write(t, first, text)
 	s.logFile = filepath.Join(data, "statements.log")
-	s.start(t, run, daemon, "--no-defaults", "--datadir="+data, "--port="+strconv.Itoa(s.Port), "--bind-address=127.0.0.1", "--socket="+filepath.Join(dir, "s"),
-		"--general-log=1", "--general-log-file="+s.logFile, "--init-file="+first, "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve", "--pid-file="+filepath.Join(dir, "pid"))
+	args := []string{"--no-defaults", "--datadir=" + data, "--port=" + strconv.Itoa(s.Port), "--bind-address=127.0.0.1", "--socket=" + filepath.Join(dir, "s"),
+		"--general-log=1", "--general-log-file=" + s.logFile, "--init-file=" + first, "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve", "--pid-file=" + filepath.Join(dir, "pid")}
+	if cert != nil {
+		chain, key := cert.write(t, run, dir)
+		args = append(args, "--ssl-cert="+chain, "--ssl-key="+key)
+	}
+	s.start(t, run, daemon, args...)
 	return s
 }
 

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"bytes"
 	"encoding/json"
 	"net"
 	"net/url"
@@ -233,6 +234,16 @@ func (h *HTTPRotator) check() error {
 		if a.Secret != "" {
 			return fault.Newf(fault.Invalid, "%s names a Secret; the rotator's admin is the one", what)
 		}
+		var c checker
+		a.Secret = "of-the-policy"
+		if c.auth(a); c.err() != nil {
+			return fault.Wrap(fault.Invalid, what, c.err())
+		}
+	}
+	if h.Once != "" {
+		if err := checkHeader(h.Once, true); err != nil || sameHeader(h.Once, h.Auth) {
+			return fault.New(fault.Invalid, "once is no name of a header that a reference can go in")
+		}
 	}
 	steps := map[string]*HTTPStep{"create": &h.Create, "try": &h.Try, "disable": h.Disable, "delete": h.Delete}
 	if h.Find != nil {
@@ -254,8 +265,12 @@ func (h *HTTPRotator) check() error {
 			return fault.New(fault.Invalid, "fields and id are JSON pointers, like /token")
 		}
 	}
-	if h.Delete != nil && strings.Contains(h.Delete.Path, "{id}") && h.ID == "" {
-		return fault.New(fault.Invalid, "delete needs {id}, and id does not say where the answer of create has it")
+	// The same step takes the old credential away, or a new one that was refused: one
+	// that says nothing of which would end the one in use.
+	for name, s := range map[string]*HTTPStep{"disable": h.Disable, "delete": h.Delete} {
+		if s != nil && (!s.NeedsID() || h.ID == "") {
+			return fault.Newf(fault.Invalid, "%s needs {id} in its path or body, and id has to say where the answer of create has it", name)
+		}
 	}
 	return checkID(h.CurrentID)
 }
@@ -289,6 +304,20 @@ func (s *HTTPStep) check(name string) error {
 	return nil
 }
 
+// NeedsID says that the step is about one credential.
+func (s *HTTPStep) NeedsID() bool {
+	return strings.Contains(s.Path, "{id}") || bytes.Contains(s.Body, []byte("{id}"))
+}
+
+// sameHeader says that a credential is put where the header is.
+func sameHeader(name string, a Auth) bool {
+	return a.Scheme == SchemeHeader && strings.EqualFold(a.Name, name)
+}
+
+// MaxRole is the longest name of a user of PostgreSQL, in bytes. A longer one is cut
+// by the server, and then it is another user's.
+const MaxRole = 63
+
 func (s *SQLRotator) check(r *Rotator) error {
 	if s.Host == "" || len(s.Host) > 253 || strings.ContainsAny(s.Host, "/\\@:? ") && net.ParseIP(s.Host) == nil || s.Port < 1 || s.Port > 65535 {
 		return fault.New(fault.Invalid, "a database needs its host, a name or an address, and its port")
@@ -296,6 +325,15 @@ func (s *SQLRotator) check(r *Rotator) error {
 	if len(s.Users) != 0 && (len(s.Users) != 2 || s.Users[0] == s.Users[1] || r.Admin == "") {
 		return fault.New(fault.Invalid, "users are two that differ, who take turns; and an admin Secret, since neither changes the other").
 			WithHint("leave users away where one user's password is replaced")
+	}
+	if s.CA != "" && s.Network.AllowLoopbackHTTP {
+		return fault.New(fault.Invalid, "ca is for TLS, and network.allowLoopbackHTTP is without it").
+			WithHint("with TLS to this machine: network: {allowPrivate: [127.0.0.0/8]}")
+	}
+	for _, u := range s.Users {
+		if r.Kind == RotatorPostgres && len(u) > MaxRole {
+			return fault.Newf(fault.Invalid, "a user's name has at most %d bytes", MaxRole)
+		}
 	}
 	for _, word := range append([]string{s.Database, s.UserHost}, s.Users...) {
 		if len(word) > maxWord || strings.ContainsAny(word, "\x00\r\n") {
@@ -318,7 +356,7 @@ func (e *ExecRotator) check() error {
 	return nil
 }
 
-// Origin is where the rotator's system is; of a program it is empty.
+// Origin is where the rotator's system is; of a program it is exec://NAME.
 func (r *Rotator) Origin() (Origin, error) {
 	switch r.Kind {
 	case RotatorHTTP:
@@ -328,8 +366,27 @@ func (r *Rotator) Origin() (Origin, error) {
 	case RotatorPostgres, RotatorMySQL:
 		return Origin{Scheme: string(r.Kind), Host: net.JoinHostPort(strings.ToLower(r.SQL.Host), itoa(r.SQL.Port))}, nil
 	case RotatorExec:
+		return Origin{Scheme: string(RotatorExec), Host: r.Exec.Program}, nil
 	}
 	return Origin{}, nil
+}
+
+// Sends are the place and the methods of the requests that a credential is sent
+// with: the one that gives orders, or one that is tried.
+func (h *HTTPRotator) Sends(orders bool) (place Scheme, methods []string) {
+	if !orders {
+		return h.TryAuth.Scheme, []string{h.Try.Method}
+	}
+	steps := []*HTTPStep{&h.Create, h.Disable, h.Delete}
+	if h.Find != nil {
+		steps = append(steps, &h.Find.HTTPStep)
+	}
+	for _, s := range steps {
+		if s != nil {
+			methods = append(methods, s.Method)
+		}
+	}
+	return h.Auth.Scheme, methods
 }
 
 // Rules are what the rotator's system permits of the network.
@@ -353,6 +410,15 @@ func SQLOrigin(u *url.URL) (Origin, error) {
 		return Origin{}, fault.New(fault.Invalid, "a database is written scheme://host:port, without a user")
 	}
 	return Origin{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
+}
+
+// ProgramOrigin is a program that rotates as a usage scope names it: exec://NAME.
+// Kind Invalid.
+func ProgramOrigin(u *url.URL) (Origin, error) {
+	if u.User != nil || ident.CheckName(u.Host) != nil {
+		return Origin{}, fault.New(fault.Invalid, "a program is written exec://NAME, with the name that the server's operator gave it")
+	}
+	return Origin{Scheme: string(RotatorExec), Host: u.Host}, nil
 }
 
 // IsSQL says whether a scheme is a database's.

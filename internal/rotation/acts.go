@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"sallyport.dev/internal/fault"
@@ -56,6 +57,10 @@ func (m *Machine) act(ctx context.Context, r *Rotation, again bool) outcome {
 	return m.person(r, errOver(*r))
 }
 
+// knownFor is how long a system is trusted to know a request again: the shortest that
+// providers promise.
+const knownFor = 24 * time.Hour
+
 // make gets the next version. A system that chooses is asked once, unless asking
 // again makes no second credential, or what was made is found and taken away.
 func (m *Machine) make(ctx context.Context, r *Rotation, j vault.RotationJob, again bool) outcome {
@@ -66,7 +71,7 @@ func (m *Machine) make(ctx context.Context, r *Rotation, j vault.RotationJob, ag
 		r.Version = n // the vault has it: what was begun was done
 		return outcome{to: m.afterMaking(r)}
 	}
-	if again && rot.Chooses() && !rot.Once() {
+	if known := rot.Once() && since(m.Now(), r.Started) < knownFor; again && rot.Chooses() && !known {
 		if !rot.Finds() {
 			return m.person(r, fault.New(fault.Unknown, "the system may have made a credential that nobody knows of"))
 		}
@@ -88,8 +93,9 @@ func (m *Machine) make(ctx context.Context, r *Rotation, j vault.RotationJob, ag
 	case fault.Is(err, fault.Unknown) && (rot.Once() || rot.Finds()):
 		return m.repeat(r, err, outcome{})
 	case rot.Finds(): // made, and of no use
-		if _, gone := m.Vault.ClearMade(ctx, j); gone == nil {
-			return outcome{to: Failed, why: err.Error() + "; what the system made was deleted again"}
+		gone, no := m.Vault.ClearMade(ctx, j)
+		if no == nil && m.Vault.TryVersion(ctx, j, r.Was) == nil {
+			return outcome{to: Failed, why: fmt.Sprintf("%s; of what the system made %d were deleted again", err, gone)}
 		}
 	}
 	return m.person(r, err)

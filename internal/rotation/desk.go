@@ -63,6 +63,9 @@ func (m *Machine) SetPolicy(ctx context.Context, who ident.Principal, secret str
 	if _, err := m.Ways(spec.Rotator); err != nil {
 		return Policy{}, err
 	}
+	if err := m.ownHook(ctx, who.Tenant, secret, spec.Hook); err != nil {
+		return Policy{}, err
+	}
 	was, err := m.Policies.RotationPolicy(ctx, who.Tenant, secret)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return Policy{}, err
@@ -72,9 +75,31 @@ func (m *Machine) SetPolicy(ctx context.Context, who ident.Principal, secret str
 	if err != nil {
 		return Policy{}, fault.New(fault.Invalid, "the policy can't be described")
 	}
+	if m.Holds != nil && m.Holds(who.Tenant, b) {
+		return Policy{}, fault.New(fault.Invalid, "the policy holds a known secret, and people can read it").
+			WithHint("what gives the order is the Secret that admin names")
+	}
 	sum := sha256.Sum256(b)
 	return p, m.Policies.SetRotationPolicy(ctx, p, audit.Event{Type: audit.RotationPolicySet, Tenant: who.Tenant, At: p.At, Actor: who.String(),
 		Fields: map[string]any{"secret": secret, "digest": hex.EncodeToString(sum[:]), "revision": p.Rev, "kind": string(spec.Rotator.Kind), "factor": factor}})
+}
+
+// ownHook refuses a signing key that another policy has: a message that was sent for
+// one Secret would be good for the other, to whoever has seen it.
+func (m *Machine) ownHook(ctx context.Context, t ident.Tenant, secret, hook string) error {
+	if hook == "" {
+		return nil
+	}
+	all, err := m.Policies.RotationPolicies(ctx, t)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if p.Spec.Hook == hook && p.Secret != secret {
+			return fault.Newf(fault.Invalid, "the hook's key is the one of %s", p.Secret).WithHint("give each Secret a key of its own")
+		}
+	}
+	return nil
 }
 
 // RemovePolicy takes it away. A rotation that goes on has its own copy.
@@ -115,7 +140,7 @@ func (m *Machine) Event(ctx context.Context, p Policy) (Rotation, error) {
 		return Rotation{}, err
 	}
 	for _, r := range all {
-		if r.Secret == p.Secret && m.Now().Sub(r.Started) < minBetween {
+		if r.Secret == p.Secret && since(m.Now(), r.Started) < minBetween {
 			return Rotation{}, fault.New(fault.Conflict, "the last rotation of this secret was begun less than an hour ago")
 		}
 	}
@@ -198,7 +223,7 @@ func (m *Machine) close(ctx context.Context, r *Rotation, to State) error {
 }
 
 // after is the state that a word leads to. None leads to one in which no version
-// is active.
+// is active, where one is.
 func (m *Machine) after(ctx context.Context, r Rotation, w Word) (State, error) {
 	s, err := m.Vault.Show(ctx, r.Tenant, r.Secret)
 	if err != nil {
@@ -218,8 +243,8 @@ func (m *Machine) after(ctx context.Context, r Rotation, w Word) (State, error) 
 		return Done, nil
 	case w == Settled && s.Active == r.Was:
 		return Failed, nil
-	case w == Settled && s.Active != 0:
-		return Failed, nil // a person has chosen another version
+	case w == Settled:
+		return Failed, nil // a person has chosen another version, or none: the Secret is disabled, or was removed
 	}
 	return "", fault.Newf(fault.Invalid, "%q is no word on this rotation", fault.Quote(string(w))).WithHint("say again, give_up or settled")
 }
@@ -237,12 +262,12 @@ func (m *Machine) startDue(ctx context.Context, t ident.Tenant, all []Rotation) 
 			continue
 		}
 		s, err := m.Vault.Show(ctx, t, p.Secret)
-		if err != nil || s.Active == 0 || s.Removed || s.InStore() != nil || s.Age(now) < p.Spec.Every.D(0) {
+		if err != nil || s.Active == 0 || s.Removed || s.InStore() != nil || since(now, s.Versions[s.Active-1].CreatedAt) < p.Spec.Every.D(0) {
 			continue
 		}
 		rest := false
 		for _, r := range all {
-			rest = rest || r.Secret == p.Secret && (!r.State.Final() || now.Sub(r.Started) < min(24*time.Hour, p.Spec.Every.D(0)))
+			rest = rest || r.Secret == p.Secret && (!r.State.Final() || since(now, r.Started) < min(24*time.Hour, p.Spec.Every.D(0)))
 		}
 		if rest {
 			continue

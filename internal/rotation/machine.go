@@ -3,6 +3,7 @@ package rotation
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 	"sallyport.dev/internal/vault"
 )
 
-// Config is what a Machine is made of; all but Crash and Stopped is needed.
+// Config is what a Machine is made of; all but Crash, Stopped and Holds is needed.
 type Config struct {
 	Policies  Policies
 	Rotations Rotations
@@ -22,8 +23,10 @@ type Config struct {
 	Ways func(resource.Rotator) (vault.Ways, error)
 	// Stopped says that a person has stopped everything.
 	Stopped func(ctx context.Context, t ident.Tenant) error
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Holds says whether a text has a known secret in it; nil: nothing is known.
+	Holds func(t ident.Tenant, text []byte) bool
+	Now   func() time.Time
+	Log   *slog.Logger
 	// Crash is called between the parts of a step, for tests that end there.
 	Crash func(Rotation, Point)
 }
@@ -99,7 +102,13 @@ func (m *Machine) run(ctx context.Context, r Rotation) {
 		delete(m.under, k)
 		m.mu.Unlock()
 	}()
+	if err := m.setBack(ctx, &r); err != nil {
+		return
+	}
 	for ctx.Err() == nil && !r.State.Final() && r.State != NeedsPerson && !m.waits(&r) {
+		if m.Stopped != nil && m.Stopped(ctx, r.Tenant) != nil {
+			return // between two steps, too
+		}
 		next, err := m.step(ctx, r)
 		if fault.Is(err, fault.Conflict) {
 			return // another worker has taken it on
@@ -110,6 +119,29 @@ func (m *Machine) run(ctx context.Context, r Rotation) {
 		}
 		r = next
 	}
+}
+
+// slack is how far a clock may be set back without a word.
+const slack = time.Minute
+
+// setBack takes what is due back with a clock that was ahead and was mended: it is as
+// far away as it was.
+func (m *Machine) setBack(ctx context.Context, r *Rotation) error {
+	ahead := r.Updated.Sub(m.Now())
+	if ahead <= slack || r.State.Final() {
+		return nil
+	}
+	r.Due = r.Due.Add(-ahead)
+	return m.store(ctx, r, r.State, "the clock was set back")
+}
+
+// since is how long ago something was. What is of the future was written by a clock
+// that was ahead: that is long ago.
+func since(now, then time.Time) time.Duration {
+	if then.Sub(now) > slack {
+		return math.MaxInt64
+	}
+	return now.Sub(then)
 }
 
 // waits says that nothing is due: in its grace a rotation looks at what calls say.

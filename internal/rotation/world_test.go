@@ -41,6 +41,7 @@ type world struct {
 
 	versions []vault.Version
 	active   int
+	removed  bool
 	alive    map[string]string // the system's: id to the rotation that made it
 	rule     resource.Rotator
 	serial   int
@@ -122,7 +123,7 @@ func (w *world) check(where string) {
 			n++
 		}
 	}
-	if n != 1 || w.versions[w.active-1].State != vault.Active {
+	if w.active != 0 && (n != 1 || w.versions[w.active-1].State != vault.Active) { // 0: a person has done that
 		w.t.Fatalf("%s: %d versions are active", where, n)
 	}
 	open := false
@@ -219,7 +220,7 @@ func (w *world) act(name string, f func() error) error {
 }
 
 func (w *world) Show(context.Context, ident.Tenant, string) (vault.Secret, error) {
-	return vault.Secret{Name: secret, Active: w.active, Versions: slices.Clone(w.versions)}, nil
+	return vault.Secret{Name: secret, Active: w.active, Removed: w.removed, Versions: slices.Clone(w.versions)}, nil
 }
 
 func (w *world) create(rot string) string {
@@ -291,6 +292,9 @@ func (w *world) DeleteVersion(_ context.Context, _ vault.RotationJob, n int) err
 	if n == w.active {
 		w.t.Fatal("the active version's credential would be deleted")
 	}
+	if w.active == 0 {
+		return fault.New(fault.Conflict, "none is active")
+	}
 	return w.act("delete", func() error { delete(w.alive, w.versions[n-1].Ref); return nil })
 }
 
@@ -331,7 +335,9 @@ func (w *world) EndVersion(_ context.Context, _ vault.RotationJob, n int) error 
 		if n == w.active {
 			w.t.Fatal("the active version would be disabled")
 		}
-		w.versions[n-1].State = vault.Disabled
+		if w.versions[n-1].State != vault.Destroyed {
+			w.versions[n-1].State = vault.Disabled
+		}
 		return nil
 	})
 }

@@ -137,6 +137,8 @@ func foreign(t *testing.T, dir string) *sql.DB {
 	return db
 }
 
+func TestRotationOnSQLite(t *testing.T) { storetest.Rotation(t, openStore) }
+
 func TestIncidentOnSQLite(t *testing.T) { storetest.Incident(t, openStore) }
 
 func TestDecisionOnSQLite(t *testing.T) { storetest.Decision(t, openStore) }

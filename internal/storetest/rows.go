@@ -78,6 +78,20 @@ func Rows(t *testing.T, open func(*testing.T) Besieged) {
 		"a passkey is hidden":                                   hiddenPasskey,
 		"a challenge that was used is put back":                 challengePutBack,
 		"what is known of the rows is removed, with a row back": headRemoved,
+		"a rotation's state is another":                         rotationChanged(`state = 'deleting', body = replace(body, '"state":"trying"', '"state":"deleting"')`),
+		"a rotation's version is another":                       rotationChanged(`body = replace(body, '"was":1', '"was":2')`),
+		"a rotation's program is another":                       rotationChanged(`body = replace(body, 'ldap', 'evil')`),
+		"a rotation is another Secret's":                        rotationChanged(`secret = 'erp', body = replace(body, '"crm"', '"erp"')`),
+		"a rotation is another tenant's":                        rotationChanged(`tenant = 'globex'`),
+		"a rotation's revision is set back":                     rotationChanged(`revision = 1`),
+		"a rotation is made ended":                              rotationChanged(`state = 'done', body = replace(body, '"state":"trying"', '"state":"done"')`),
+		"a rotation is put back to an earlier step":             rotationPutBack,
+		"a rotation that has ended is put back":                 endedRotationPutBack,
+		"a rotation is removed":                                 rotationRemoved,
+		"a rotation's policy is another":                        policyOfRotation(policyChanged),
+		"a rotation's policy of once is put back":               policyOfRotation(policyPutBack),
+		"a rotation's policy that was removed is put back":      policyOfRotation(removedPolicyPutBack),
+		"a rotation's policy is another Secret's":               policyOfRotation(policyOfAnother),
 	}
 	for _, between := range []bool{false, true} {
 		when := "while it is open"

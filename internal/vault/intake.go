@@ -185,8 +185,11 @@ func (s Scope) normal() (Scope, error) {
 		if u.Scheme == resource.MailScheme && u.User == nil {
 			parse = func(u *url.URL) (resource.Origin, error) { return resource.MailOrigin(u.Host) }
 		}
-		if resource.IsSQL(u.Scheme) {
+		switch {
+		case resource.IsSQL(u.Scheme):
 			parse = resource.SQLOrigin
+		case u.Scheme == string(resource.RotatorExec):
+			parse = resource.ProgramOrigin
 		}
 		o, err := parse(u)
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"time"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -132,7 +131,11 @@ func (v *Vault) askForOne(ctx context.Context, j RotationJob, w Write, l *loan) 
 	if err == nil || m.ID == "" || !j.Rotator.Deletes() || !fault.Is(err, fault.Invalid) {
 		return n, err
 	}
-	// It can't be used, and its id is known: it is taken away at once.
+	// It can't be used, and its id is known: it is taken away at once. But an answer
+	// may name a credential that was there before, and which calls are made with.
+	if head, gone := v.Show(ctx, j.Tenant, j.Secret); gone != nil || head.names(m.ID, j.Rotator) {
+		return 0, fault.Newf(fault.Invalid, "%s; it has the id of a credential that was there before, so nothing was deleted", err.Error())
+	}
 	l.job.ID = m.ID
 	if gone := l.by.Delete(ctx, l.job); gone != nil {
 		return 0, err
@@ -234,6 +237,19 @@ func (v *Vault) DeleteVersion(ctx context.Context, j RotationJob, n int) error {
 	return l.by.Delete(ctx, l.job)
 }
 
+// names says whether an id is that of a version, by what the system called it or by
+// what the policy says of the one that was stored by hand.
+func (s *Secret) names(id string, r resource.Rotator) bool {
+	return id == currentID(r) || slices.ContainsFunc(s.Versions, func(ver Version) bool { return ver.Ref == id })
+}
+
+func currentID(r resource.Rotator) string {
+	if r.HTTP == nil {
+		return ""
+	}
+	return r.HTTP.CurrentID
+}
+
 // ClearMade deletes at the system what a rotation has made there and no version
 // has. It gives how many there were.
 func (v *Vault) ClearMade(ctx context.Context, j RotationJob) (int, error) {
@@ -252,7 +268,10 @@ func (v *Vault) ClearMade(ctx context.Context, j RotationJob) (int, error) {
 	}
 	n := 0
 	for _, id := range ids {
-		if slices.ContainsFunc(head.Versions, func(ver Version) bool { return ver.Ref == id }) {
+		if id == currentID(j.Rotator) {
+			return n, fault.New(fault.Invalid, "the system lists the credential that was stored by hand as one that the rotation has made")
+		}
+		if head.names(id, j.Rotator) {
 			continue
 		}
 		l.job.ID = id
@@ -326,6 +345,9 @@ func (v *Vault) move(ctx context.Context, j RotationJob, event audit.Type, f fun
 			return err
 		}
 		if c.e.head.Removed {
+			if event == audit.SecretDisabled {
+				return errKept // all its versions are destroyed
+			}
 			return fault.Newf(fault.Conflict, "the secret %s was removed", j.Secret)
 		}
 		c.event, c.fields["rotation"] = event, j.ID
@@ -357,13 +379,4 @@ func (w Ways) program(name string) (rotator.Program, bool) {
 		env = append(env, k+"="+p.Env[k])
 	}
 	return rotator.Program{Path: p.Path, Args: p.Args, Env: env}, true
-}
-
-// Age is how long the active version has been there; zero: none is.
-func (s Secret) Age(now time.Time) time.Duration {
-	ver, ok := s.version(s.Active)
-	if !ok {
-		return 0
-	}
-	return now.Sub(ver.CreatedAt)
 }

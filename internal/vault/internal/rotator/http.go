@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -60,7 +59,7 @@ func (httpRotator) Delete(ctx context.Context, j Job) error {
 		if s == nil {
 			continue
 		}
-		if j.ID == "" && needsID(s) {
+		if j.ID == "" && s.NeedsID() {
 			return fault.New(fault.Invalid, "the system's id of the old credential is not known").
 				WithHint("currentID of the policy says it for a version that was stored by hand; delete that one at the system")
 		}
@@ -76,10 +75,6 @@ func (httpRotator) Delete(ctx context.Context, j Job) error {
 		}
 	}
 	return nil
-}
-
-func needsID(s *resource.HTTPStep) bool {
-	return strings.Contains(s.Path, "{id}") || bytes.Contains(s.Body, []byte("{id}"))
 }
 
 // Find lists what has the rotation's id as its label.
@@ -200,12 +195,14 @@ func send(ctx context.Context, base http.RoundTripper, req *http.Request, origin
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	reached := false // before that no byte of the request is sent
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { reached = true }})
 	req = req.WithContext(ctx)
 	req.GetBody = nil
 	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := base.RoundTrip(req)
 	if err != nil {
-		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" || fault.Is(err, fault.Denied) {
+		if !reached {
 			return nil, fault.New(fault.Unavailable, "the system that rotates can't be reached")
 		}
 		return nil, fault.New(fault.Unknown, "the system that rotates gave no answer")
@@ -218,7 +215,7 @@ func send(ctx context.Context, base http.RoundTripper, req *http.Request, origin
 	case code == http.StatusTooManyRequests:
 		clear(b)
 		return nil, fault.New(fault.Unavailable, "the system that rotates asks to be called later")
-	case code >= 400 && code < 500:
+	case code >= 400 && code < 500 && code != http.StatusRequestTimeout:
 		clear(b)
 		return nil, fault.Newf(fault.Denied, "the system that rotates refuses (HTTP %d)", code)
 	default: // a redirect too: what it means nobody can say

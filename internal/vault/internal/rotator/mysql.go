@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -28,14 +29,24 @@ func (mysqlServer) open(ctx context.Context, j Job, f Fields) (session, error) {
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = signIn, signIn, signIn
 	c.AllowCleartextPasswords, c.AllowOldPasswords, c.AllowAllFiles, c.MultiStatements = false, false, false, false
 	c.Logger = &mysql.NopLogger{}
+	var raw *bounded
 	c.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return j.Dial(ctx, address(s), c.TLS == nil)
+		conn, err := j.Dial(ctx, address(s), c.TLS == nil)
+		if err != nil {
+			return nil, err
+		}
+		raw = &bounded{Conn: conn, plain: c.TLS == nil}
+		return raw, nil
 	}
 	made, err := mysql.NewConnector(c)
 	if err != nil {
 		return nil, fault.New(fault.Internal, "the database's library can't be set up")
 	}
 	conn, err := made.Connect(ctx)
+	if raw != nil && raw.keyed {
+		return nil, fault.New(fault.Denied, "the database asks for a password that is encrypted with a key which nobody vouches for").
+			WithHint("users of caching_sha2_password and sha256_password sign in over TLS only")
+	}
 	if err != nil {
 		return nil, myError(err, true)
 	}
@@ -43,8 +54,10 @@ func (mysqlServer) open(ctx context.Context, j Job, f Fields) (session, error) {
 }
 
 // set quotes as MySQL's default SQL mode and ANSI_QUOTES both read it: user and
-// host in single quotes, and no backslash in either.
-func (mysqlServer) set(j Job, user string, password []byte) (string, error) {
+// host in single quotes, and no backslash in either. MySQL from 8 on is told a hash
+// of caching_sha2_password, all else one of mysql_native_password, which MySQL 9 does
+// not know any more and MariaDB knows alone.
+func (mysqlServer) set(j Job, server, user string, password []byte) (string, error) {
 	host := j.Rotator.SQL.UserHost
 	if host == "" {
 		host = "%"
@@ -56,9 +69,22 @@ func (mysqlServer) set(j Job, user string, password []byte) (string, error) {
 	if password == nil {
 		return "ALTER USER " + account + " ACCOUNT LOCK", nil
 	}
-	var hash string
-	plain.Do(func() { hash = nativeHash(password) })
-	return "ALTER USER " + account + " IDENTIFIED WITH mysql_native_password AS '" + hash + "' ACCOUNT UNLOCK", nil
+	plugin, hash := "mysql_native_password", ""
+	plain.Do(func() {
+		if cachesSHA2(server) {
+			plugin, hash = "caching_sha2_password", cachingHash(password, Generate(cachingSalt))
+		} else {
+			hash = nativeHash(password)
+		}
+	})
+	return "ALTER USER " + account + " IDENTIFIED WITH " + plugin + " AS '" + hash + "' ACCOUNT UNLOCK", nil
+}
+
+// cachesSHA2 reads a server's VERSION(): "8.4.3", "5.7.44-log", "10.11.6-MariaDB-0".
+func cachesSHA2(server string) bool {
+	major, _, _ := strings.Cut(server, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n >= 8 && !strings.Contains(server, "MariaDB")
 }
 
 type mySession struct{ conn driver.Conn }
@@ -74,6 +100,42 @@ func (s mySession) exec(ctx context.Context, statement string) error {
 	return nil
 }
 
+// server is its VERSION().
+func (s mySession) server(ctx context.Context) (string, error) {
+	row, err := s.row(ctx, "SELECT VERSION()")
+	if err != nil || len(row) != 1 {
+		return "", err
+	}
+	return row[0], nil
+}
+
+// row is the first one of an answer, as text.
+func (s mySession) row(ctx context.Context, query string) ([]string, error) {
+	q, ok := s.conn.(driver.QueryerContext)
+	if !ok {
+		return nil, fault.New(fault.Internal, "the database's library runs no query")
+	}
+	rows, err := q.QueryContext(ctx, query, nil)
+	if err != nil {
+		return nil, myError(err, false)
+	}
+	defer rows.Close() //nolint:errcheck // its first row counts
+	values := make([]driver.Value, len(rows.Columns()))
+	if err := rows.Next(values); err != nil {
+		return nil, myError(err, false)
+	}
+	out := make([]string, len(values))
+	for i, v := range values {
+		switch v := v.(type) {
+		case []byte:
+			out[i] = string(v)
+		default:
+			out[i] = fmt.Sprint(v)
+		}
+	}
+	return out, nil
+}
+
 func (s mySession) close() { _ = s.conn.Close() } // the statement's own answer counts
 
 // myError keeps the number alone.
@@ -85,5 +147,5 @@ func myError(err error, opening bool) error {
 		}
 		return fault.New(fault.Denied, "the database refuses (error "+strconv.Itoa(int(e.Number))+")")
 	}
-	return unreached(opening)
+	return unreached(err, opening)
 }

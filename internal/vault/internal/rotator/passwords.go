@@ -23,13 +23,14 @@ type database interface {
 	// open signs in; the caller closes it.
 	open(ctx context.Context, j Job, f Fields) (session, error)
 	// set is the statement that gives a user a password, or with none takes the
-	// user's away.
-	set(j Job, user string, password []byte) (string, error)
+	// user's away; server is what the session says that it is.
+	set(j Job, server, user string, password []byte) (string, error)
 }
 
 // session is a signed-in connection.
 type session interface {
 	exec(ctx context.Context, statement string) error
+	server(ctx context.Context) (string, error)
 	close()
 }
 
@@ -58,10 +59,6 @@ func (p passwords) order(ctx context.Context, j Job, password []byte) error {
 	if len(j.Rotator.SQL.Users) == 0 && password == nil {
 		return errNotOne("delete")
 	}
-	statement, err := p.db.set(j, user, password)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, signIn)
 	defer cancel()
 	s, err := p.db.open(ctx, j, j.Admin)
@@ -69,6 +66,14 @@ func (p passwords) order(ctx context.Context, j Job, password []byte) error {
 		return err
 	}
 	defer s.close()
+	server, err := s.server(ctx)
+	if err != nil {
+		return err
+	}
+	statement, err := p.db.set(j, server, user, password)
+	if err != nil {
+		return err
+	}
 	return s.exec(ctx, statement)
 }
 

@@ -3,13 +3,16 @@ package rotator
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/vault/internal/plain"
 )
 
@@ -18,7 +21,7 @@ type postgres struct{}
 // nowhere is a connection string whose every part is replaced below. The library
 // takes no configuration that it did not parse itself; these words keep it from the
 // environment, password files and service files.
-const nowhere = "host=nowhere.invalid port=1 user=nobody dbname=nothing password=none sslmode=disable passfile=/dev/null servicefile=/dev/null connect_timeout=20 target_session_attrs=any"
+const nowhere = "host=nowhere.invalid port=1 user=nobody dbname=nothing password=none sslmode=disable passfile=/dev/null servicefile=/dev/null connect_timeout=20 target_session_attrs=any require_auth=scram-sha-256"
 
 func (postgres) open(ctx context.Context, j Job, f Fields) (session, error) {
 	s := j.Rotator.SQL
@@ -32,11 +35,23 @@ func (postgres) open(ctx context.Context, j Job, f Fields) (session, error) {
 	c.Host, c.Port, c.Database = s.Host, uint16(s.Port), s.Database
 	c.User, c.Password = text(f, userField), text(f, "password")
 	c.Fallbacks, c.RuntimeParams = nil, map[string]string{"application_name": "sallyport"}
+	// A server that asks for the password itself, or for nothing, is none of ours: the
+	// one would have it, and of the other a try says nothing.
+	c.RequireAuth = "scram-sha-256"
+	c.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		f := pgproto3.NewFrontend(r, w)
+		f.SetMaxBodyLen(maxSaid)
+		return f
+	}
 	c.ValidateConnect, c.AfterConnect, c.OnNotice, c.OnNotification = nil, nil, nil, nil
 	// The dialler resolves, and checks what it resolved to.
 	c.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	c.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return j.Dial(ctx, address(s), c.TLSConfig == nil)
+		conn, err := j.Dial(ctx, address(s), c.TLSConfig == nil)
+		if err != nil {
+			return nil, err
+		}
+		return &bounded{Conn: conn}, nil
 	}
 	conn, err := pgconn.ConnectConfig(ctx, c)
 	if err != nil {
@@ -45,7 +60,10 @@ func (postgres) open(ctx context.Context, j Job, f Fields) (session, error) {
 	return pgSession{conn}, nil
 }
 
-func (postgres) set(_ Job, user string, password []byte) (string, error) {
+func (postgres) set(_ Job, _, user string, password []byte) (string, error) {
+	if len(user) > resource.MaxRole || strings.Contains(user, "\x00") { // the server would cut it, and change another's
+		return "", fault.New(fault.Invalid, "the user's name is too long for PostgreSQL, or has a zero byte")
+	}
 	quoted := `"` + strings.ReplaceAll(user, `"`, `""`) + `"`
 	if password == nil {
 		return "ALTER ROLE " + quoted + " PASSWORD NULL", nil
@@ -65,6 +83,9 @@ func (s pgSession) exec(ctx context.Context, statement string) error {
 	return nil
 }
 
+// server is of no importance: every one takes a SCRAM verifier.
+func (pgSession) server(context.Context) (string, error) { return "", nil }
+
 func (s pgSession) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -81,13 +102,5 @@ func pgError(err error, opening bool) error {
 			return fault.New(fault.Denied, "the database refuses (SQLSTATE "+state+")")
 		}
 	}
-	return unreached(opening)
-}
-
-// unreached is a database that said nothing.
-func unreached(opening bool) error {
-	if opening {
-		return fault.New(fault.Unavailable, "the database can't be reached")
-	}
-	return fault.New(fault.Unknown, "the database gave no answer")
+	return unreached(err, opening)
 }

@@ -28,12 +28,12 @@ func TestAVerifierIsWhatTheStandardSays(t *testing.T) {
 
 // A user's name is a name, whatever it has in it.
 func TestAUsersNameBreaksOutOfNoStatement(t *testing.T) {
-	s, err := postgres{}.set(Job{}, `a"; DROP ROLE b; --`, nil)
+	s, err := postgres{}.set(Job{}, "", `a"; DROP ROLE b; --`, nil)
 	if err != nil || s != `ALTER ROLE "a""; DROP ROLE b; --" PASSWORD NULL` {
 		t.Errorf("%s, %v", s, err)
 	}
 	for _, user := range []string{`a'@'%'; DROP USER b; --`, `a\`} {
-		if s, err := (mysqlServer{}).set(Job{Rotator: resource.Rotator{SQL: &resource.SQLRotator{}}}, user, nil); err == nil {
+		if s, err := (mysqlServer{}).set(Job{Rotator: resource.Rotator{SQL: &resource.SQLRotator{}}}, "", user, nil); err == nil {
 			t.Errorf("%s is taken: %s", user, s)
 		}
 	}
