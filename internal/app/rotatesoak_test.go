@@ -52,14 +52,14 @@ type keyring struct {
 	mu    sync.Mutex
 	live  map[string]string // credential to id
 	n     int
-	said  atomic.Int64 // 401s
-	last  string       // credential that was good
+	said  atomic.Int64   // 401s
+	good  map[string]int // calls by credential
 }
 
 const soakAdmin = "soak-admin-Zq83mPw0vXr5"
 
 func newKeyring(t *testing.T, basic, ends bool) *keyring {
-	k := &keyring{basic: basic, ends: ends, live: map[string]string{"soak-first-Zq83mPw0vXr5": "k-0"}}
+	k := &keyring{basic: basic, ends: ends, live: map[string]string{"soak-first-Zq83mPw0vXr5": "k-0"}, good: map[string]int{}}
 	k.Server = httptest.NewServer(k)
 	t.Cleanup(k.Close)
 	return k
@@ -87,7 +87,7 @@ func (k *keyring) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{}`)
 		return
 	}
-	k.last = key
+	k.good[key]++
 	_, _ = io.WriteString(w, `{"ok":true}`)
 }
 

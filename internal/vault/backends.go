@@ -88,7 +88,7 @@ func (w *watches) of(b *BackendState, paths map[string]bool) {
 	b.Watch = "waits"
 	for sp, one := range w.m {
 		switch {
-		case sp.backend != b.Name || !paths[sp.path]:
+		case sp.Backend != b.Name || !paths[sp.Path]:
 		case one.up:
 			b.Watched++
 		case one.why != "":

@@ -64,7 +64,7 @@ type Config struct {
 	Backends *backend.Registry
 	// Changed is told that what is at a path of a backend has changed, if anybody wants
 	// to know. It does not block.
-	Changed func(backend, path string)
+	Changed func(Spot)
 }
 
 // Vault is sealed when it is made, and safe for concurrent use.

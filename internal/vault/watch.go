@@ -30,13 +30,15 @@ const (
 	atMostEvery = time.Second // a change is asked about
 )
 
-// spot is what is watched: several Secrets can point to it.
-type spot struct{ backend, path string }
+// Spot is what is watched: several Secrets can point to it.
+type Spot struct{ Backend, Path string }
 
 // watches are those that go on.
 type watches struct {
-	mu sync.Mutex
-	m  map[spot]*watched
+	mu   sync.Mutex
+	m    map[Spot]*watched
+	also map[ident.Tenant][]Spot
+	more bool // also was changed
 }
 
 // watched is one of them.
@@ -58,7 +60,7 @@ func (v *Vault) Watch(ctx context.Context) {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
 	for last := (*state)(nil); ; {
-		if s := v.state.Load(); s != last {
+		if s := v.state.Load(); v.watches.changed() || s != last {
 			v.watchAll(ctx, &g, s)
 			last = s
 		}
@@ -70,13 +72,37 @@ func (v *Vault) Watch(ctx context.Context) {
 	}
 }
 
+// WatchAlso sets what is watched of a tenant's backends besides what its pointers
+// point to: for Config.Changed.
+func (v *Vault) WatchAlso(t ident.Tenant, also []Spot) {
+	v.watches.mu.Lock()
+	defer v.watches.mu.Unlock()
+	if slices.Equal(v.watches.also[t], also) {
+		return
+	}
+	v.watches.also, v.watches.more = maps.Clone(v.watches.also), true
+	if v.watches.also == nil {
+		v.watches.also = map[ident.Tenant][]Spot{}
+	}
+	v.watches.also[t] = also
+}
+
+// changed says, once, that there is something else to watch.
+func (w *watches) changed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	more := w.more
+	w.more = false
+	return more
+}
+
 // watchAll begins what is missing, and ends what nobody points to any more.
 func (v *Vault) watchAll(ctx context.Context, g *crash.Group, s *state) {
 	want := v.spots(s)
 	v.watches.mu.Lock()
 	defer v.watches.mu.Unlock()
 	if v.watches.m == nil {
-		v.watches.m = map[spot]*watched{}
+		v.watches.m = map[Spot]*watched{}
 	}
 	for sp, w := range v.watches.m {
 		if want[sp] == nil {
@@ -97,17 +123,30 @@ func (v *Vault) watchAll(ctx context.Context, g *crash.Group, s *state) {
 }
 
 // spots are what is to be watched.
-func (v *Vault) spots(s *state) map[spot]backend.Watcher {
-	out := map[spot]backend.Watcher{}
-	for p := range v.pointers(s, func(Pointer) bool { return true }) {
-		b, err := v.cfg.Backends.Find(p.at.tenant, p.ver.Pointer.Backend, p.ver.Pointer.ask())
-		if w, ok := b.(backend.Watcher); ok && err == nil && p.ver.Pointer.Version == "" {
-			out[spot{p.ver.Pointer.Backend, p.ver.Pointer.Path}] = w
+func (v *Vault) spots(s *state) map[Spot]backend.Watcher {
+	out := map[Spot]backend.Watcher{}
+	add := func(t ident.Tenant, sp Spot) {
+		b, err := v.cfg.Backends.Find(t, sp.Backend, backend.Ask{Path: sp.Path})
+		if w, ok := b.(backend.Watcher); ok && err == nil {
+			out[sp] = w
 		}
 	}
+	v.watches.mu.Lock()
+	also := v.watches.also
+	v.watches.mu.Unlock()
+	for t, list := range also {
+		for _, sp := range list {
+			if s != nil {
+				add(t, sp)
+			}
+		}
+	}
+	for p := range v.pointers(s, func(p Pointer) bool { return p.Version == "" }) {
+		add(p.at.tenant, Spot{p.ver.Pointer.Backend, p.ver.Pointer.Path})
+	}
 	of := map[string]int{}
-	for _, sp := range slices.SortedFunc(maps.Keys(out), func(a, b spot) int { return cmp.Compare(a.path, b.path) }) {
-		if of[sp.backend]++; of[sp.backend] > maxWatches {
+	for _, sp := range slices.SortedFunc(maps.Keys(out), func(a, b Spot) int { return cmp.Compare(a.Path, b.Path) }) {
+		if of[sp.Backend]++; of[sp.Backend] > maxWatches {
 			delete(out, sp)
 		}
 	}
@@ -142,10 +181,10 @@ func (v *Vault) pointers(s *state, take func(Pointer) bool) func(func(pointed) b
 }
 
 // keepWatch watches until ctx ends.
-func (v *Vault) keepWatch(ctx context.Context, sp spot, w *watched, b backend.Watcher) {
+func (v *Vault) keepWatch(ctx context.Context, sp Spot, w *watched, b backend.Watcher) {
 	for wait := watchFirst; ctx.Err() == nil; {
 		began := v.cfg.Now()
-		err := crash.Try(ctx, v.cfg.Log, func() error { return b.Watch(ctx, sp.path, func(x backend.Sight) { v.saw(ctx, sp, w, x) }) })
+		err := crash.Try(ctx, v.cfg.Log, func() error { return b.Watch(ctx, sp.Path, func(x backend.Sight) { v.saw(ctx, sp, w, x) }) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -168,7 +207,7 @@ func (v *Vault) keepWatch(ctx context.Context, sp spot, w *watched, b backend.Wa
 }
 
 // saw takes what a watch tells.
-func (v *Vault) saw(ctx context.Context, sp spot, w *watched, x backend.Sight) {
+func (v *Vault) saw(ctx context.Context, sp Spot, w *watched, x backend.Sight) {
 	v.watches.mu.Lock()
 	said := w.said
 	if !w.up {
@@ -176,20 +215,20 @@ func (v *Vault) saw(ctx context.Context, sp spot, w *watched, x backend.Sight) {
 	}
 	v.watches.mu.Unlock()
 	if said {
-		v.cfg.Log.InfoContext(ctx, "a backend tells of changes again", slog.String("backend", sp.backend), slog.String("path", sp.path))
+		v.cfg.Log.InfoContext(ctx, "a backend tells of changes again", slog.String("backend", sp.Backend), slog.String("path", sp.Path))
 	}
 	select {
 	case w.kick <- struct{}{}:
 	default: // it will be asked about
 	}
 	if x == backend.Changed && v.cfg.Changed != nil {
-		v.cfg.Changed(sp.backend, sp.path)
+		v.cfg.Changed(sp)
 	}
 }
 
 // lost notes that a watch has ended. The log has it once, when it was away for long,
 // or where the backend does not let us.
-func (v *Vault) lost(ctx context.Context, sp spot, w *watched, err error) {
+func (v *Vault) lost(ctx context.Context, sp Spot, w *watched, err error) {
 	v.watches.mu.Lock()
 	if w.up {
 		w.up, w.since = false, v.cfg.Now()
@@ -199,21 +238,21 @@ func (v *Vault) lost(ctx context.Context, sp spot, w *watched, err error) {
 	w.said = w.said || say
 	v.watches.mu.Unlock()
 	if say {
-		v.cfg.Log.WarnContext(ctx, "a backend can't be watched; changes there are seen when it is asked", slog.String("backend", sp.backend),
-			slog.String("path", sp.path), slog.String("why", err.Error()), slog.String("hint", fault.HintOf(err)))
+		v.cfg.Log.WarnContext(ctx, "a backend can't be watched; changes there are seen when it is asked", slog.String("backend", sp.Backend),
+			slog.String("path", sp.Path), slog.String("why", err.Error()), slog.String("hint", fault.HintOf(err)))
 	}
 }
 
 // askAtChange asks after each change, and not more often than it may: whatever comes
 // meanwhile is one change.
-func (v *Vault) askAtChange(ctx context.Context, sp spot, w *watched) {
+func (v *Vault) askAtChange(ctx context.Context, sp Spot, w *watched) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.kick:
 		}
-		for p := range v.pointers(v.state.Load(), func(p Pointer) bool { return p.Backend == sp.backend && p.Path == sp.path && p.Version == "" }) {
+		for p := range v.pointers(v.state.Load(), func(p Pointer) bool { return p.Backend == sp.Backend && p.Path == sp.Path && p.Version == "" }) {
 			v.outside.stale(p.at)
 			got, err := v.resolve(ctx, p.at, p.name, p.ver.Pointer)
 			plain.Wipe(got.packed)
