@@ -129,11 +129,13 @@ var matrix = map[string]expected{
 	"POST /v1/secrets/{secret}/move":                   only(404, "admin"),
 	"GET /v1/rotations":                                only(200, "builder", "auditor", "admin"),
 	"GET /v1/doctor/secrets":                           only(200, "builder", "auditor", "admin"),
+	"GET /v1/doctor/backends":                          only(200, "auditor", "admin"),
 	"POST /v1/secrets/{secret}/rotation-policy":        only(400, "admin"),
 	"POST /v1/secrets/{secret}/rotation-policy/remove": only(403, "admin"), // without a password
 	"POST /v1/secrets/{secret}/rotation":               only(403, "admin"),
 	"POST /v1/rotations/{rotation}/resolve":            only(403, "admin"),
 	"POST /v1/hooks/rotation/{secret}":                 everybody(403), // it is signed, or refused
+	"POST /v1/hooks/backend/{backend}":                 everybody(403), // the same
 	"GET /v1/seals":                                    only(200, "auditor", "admin"),
 	"POST /v1/seals":                                   only(404, "admin"),
 	"POST /v1/seals/{seal}/renew":                      only(404, "admin"),

@@ -123,6 +123,7 @@ func New(c Config) *API {
 	a.incidents()
 	a.secrets()
 	a.rotations()
+	a.backends()
 	a.seals()
 	a.keys()
 	a.accounts()

@@ -53,11 +53,18 @@ func (o *office) now() time.Time { return time.Now().Add(time.Duration(o.plus.Lo
 // open opens an office with the people named, each with the role of that name.
 func open(t *testing.T, people ...string) *office {
 	t.Helper()
+	return openWith(t, func(*app.Config) {}, people...)
+}
+
+func openWith(t *testing.T, tune func(*app.Config), people ...string) *office {
+	t.Helper()
 	o := &office{t: t, log: &bytes.Buffer{}, plus: &atomic.Int64{}, people: map[string]person{}, tokens: map[string]string{}}
 	dir := t.TempDir()
 	var err error
-	o.app, err = app.New(t.Context(), app.Config{Dir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Tenant: tenant, Now: o.now,
-		LogHandler: slog.NewTextHandler(o.log, &slog.HandlerOptions{Level: slog.LevelError}), Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(dir, "seal.key"))}})
+	c := app.Config{Dir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Tenant: tenant, Now: o.now,
+		LogHandler: slog.NewTextHandler(o.log, &slog.HandlerOptions{Level: slog.LevelError}), Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(dir, "seal.key"))}}
+	tune(&c)
+	o.app, err = app.New(t.Context(), c)
 	o.must(err)
 	t.Cleanup(func() {
 		if err := o.app.Stop(context.WithoutCancel(t.Context())); err != nil {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"io"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -106,9 +105,9 @@ func (a *API) setRotation(c *call, in SetRotation) (rotation.Policy, error) {
 // hook, and a message that was not signed with its key, get one answer: strangers
 // learn no names.
 func (a *API) rotationHook(c *call, _ none) (none, error) {
-	body, err := io.ReadAll(io.LimitReader(c.Body, maxOpen+1))
-	if err != nil || len(body) > maxOpen {
-		return none{}, fault.New(fault.Invalid, "the message is too long, or was cut")
+	body, err := c.message()
+	if err != nil {
+		return none{}, err
 	}
 	name := c.PathValue("secret")
 	p, err := a.Rotation.Policies.RotationPolicy(c.Context(), a.Tenant, name)

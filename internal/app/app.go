@@ -170,8 +170,8 @@ func New(ctx context.Context, c Config) (*App, error) {
 	}
 	a := &App{cfg: c, now: c.Now, listener: c.Listener, failing: failing{done: make(chan struct{})},
 		opening:   opening{brought: make(chan struct{}, 1), done: make(chan struct{})},
-		rotations: rotations{jobs: make(chan keyRotation, 1)}, looked: map[ident.Tenant]*scrub.Set{}}
-	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded, Guarded: append([]string{c.Dir}, c.Guarded...), Backends: c.Backends,
+		rotations: rotations{jobs: make(chan keyRotation, 1)}, turning: turning{there: make(chan vault.Spot, maxThere)}, looked: map[ident.Tenant]*scrub.Set{}}
+	v, err := vault.New(vault.Config{Tenant: c.Tenant, Now: c.Now, Log: slog.New(c.LogHandler), Recorded: a.recorded, Guarded: append([]string{c.Dir}, c.Guarded...), Backends: c.Backends, Changed: a.changedThere,
 		Programs: c.Programs, Unconfined: c.Unconfined})
 	if err != nil {
 		return nil, err
@@ -316,7 +316,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateSecrets, a.rotateSecrets, a.rotateSecrets, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess, a.prune, a.Vault.Warm} {
+	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateSecrets, a.rotateSecrets, a.rotateSecrets, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess, a.prune, a.Vault.Warm, a.Vault.Watch, a.rotateOnChange} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)

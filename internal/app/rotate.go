@@ -30,10 +30,11 @@ type turning struct {
 	kick  chan struct{} // has an element when one was begun
 	mu    sync.Mutex
 	pools map[string]*dial.Pool // by network rules
+	there chan vault.Spot       // that has changed at a backend
 }
 
 func (a *App) newRotation() *rotation.Machine {
-	a.turning = turning{kick: make(chan struct{}, 1), pools: map[string]*dial.Pool{}}
+	a.turning = turning{kick: make(chan struct{}, 1), pools: map[string]*dial.Pool{}, there: a.turning.there}
 	return rotation.New(rotation.Config{
 		Policies: a.store, Rotations: a.store, Vault: a.Vault, Ways: a.ways, Stopped: a.allStopped, Holds: a.holds, Now: a.now, Log: a.log, Crash: a.cfg.RotationCrash,
 	})

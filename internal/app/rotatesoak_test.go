@@ -26,6 +26,7 @@ import (
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/rotation"
 	"sallyport.dev/internal/vault"
+	"sallyport.dev/internal/vault/backend"
 	"sallyport.dev/internal/vault/kek"
 )
 
@@ -51,13 +52,14 @@ type keyring struct {
 	mu    sync.Mutex
 	live  map[string]string // credential to id
 	n     int
-	said  atomic.Int64 // 401s
+	said  atomic.Int64   // 401s
+	good  map[string]int // calls by credential
 }
 
 const soakAdmin = "soak-admin-Zq83mPw0vXr5"
 
 func newKeyring(t *testing.T, basic, ends bool) *keyring {
-	k := &keyring{basic: basic, ends: ends, live: map[string]string{"soak-first-Zq83mPw0vXr5": "k-0"}}
+	k := &keyring{basic: basic, ends: ends, live: map[string]string{"soak-first-Zq83mPw0vXr5": "k-0"}, good: map[string]int{}}
 	k.Server = httptest.NewServer(k)
 	t.Cleanup(k.Close)
 	return k
@@ -85,6 +87,7 @@ func (k *keyring) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{}`)
 		return
 	}
+	k.good[key]++
 	_, _ = io.WriteString(w, `{"ok":true}`)
 }
 
@@ -118,10 +121,14 @@ type soakApp struct {
 
 var soakAs = ident.Principal{Tenant: "acme", Kind: ident.Person, ID: "acc_soak", Roles: []ident.Role{ident.Admin, ident.Builder, ident.Requester}}
 
-func newSoak(t *testing.T) *soakApp {
+func newSoak(t *testing.T, backends ...backend.Entry) *soakApp {
 	t.Helper()
 	dir := t.TempDir()
-	a, err := New(t.Context(), Config{Dir: filepath.Join(dir, "data"), Tenant: "acme", LogHandler: slog.DiscardHandler, Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(dir, "seal.key"))}})
+	reg, err := backend.NewRegistry(backends...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(t.Context(), Config{Dir: filepath.Join(dir, "data"), Tenant: "acme", LogHandler: slog.DiscardHandler, Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(dir, "seal.key"))}, Backends: reg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,11 +168,21 @@ func (s *soakApp) web(k *keyring, grace time.Duration) {
 	}
 	s.secret("crm", k.URL, first)
 	s.secret("crm-admin", k.URL, map[string]string{"token": soakAdmin})
-	local := resource.Network{AllowLoopbackHTTP: true}
-	use := auth
+	s.connect(k, auth)
+	h := &resource.HTTPRotator{BaseURL: k.URL, Network: soakNetwork, Auth: resource.Auth{Scheme: resource.SchemeHeader, Name: "X-Admin"}, TryAuth: auth,
+		Create: resource.HTTPStep{Method: "POST", Path: "/keys"}, Try: resource.HTTPStep{Method: "GET", Path: "/v/me"},
+		Delete: &resource.HTTPStep{Method: "DELETE", Path: "/keys/{id}"}, Fields: map[string]string{field: "/value"}, ID: "/id", CurrentID: "k-0", Ends: k.ends}
+	s.policy("crm", resource.Rotation{Grace: resource.Duration(grace), Rotator: resource.Rotator{Kind: resource.RotatorHTTP, Admin: "crm-admin", HTTP: h}})
+}
+
+var soakNetwork = resource.Network{AllowLoopbackHTTP: true}
+
+// connect stores a Connection to a system, with the Secret "crm".
+func (s *soakApp) connect(k *keyring, use resource.Auth) {
+	s.t.Helper()
 	use.Secret = "crm"
 	_, err := s.Apply(s.t.Context(), soakAs, []resource.Resource{
-		&resource.Integration{Head: headOf(resource.KindIntegration, "crm"), HTTP: &resource.HTTP{BaseURL: k.URL, Network: local, OpenAPI: json.RawMessage(
+		&resource.Integration{Head: headOf(resource.KindIntegration, "crm"), HTTP: &resource.HTTP{BaseURL: k.URL, Network: soakNetwork, OpenAPI: json.RawMessage(
 			`{"openapi":"3.1.0","info":{"title":"CRM","version":"1"},"paths":{"/v/{n}":{"parameters":[{"name":"n","in":"path","required":true,"schema":{"type":"string"}}],
 			"get":{"operationId":"look","responses":{"200":{"description":"ok"}}},"post":{"operationId":"change","responses":{"200":{"description":"ok"}}}}}}`)}},
 		&resource.Connection{Head: headOf(resource.KindConnection, "crm"), Integration: "crm", Tools: []string{"look", "change"}, Auth: use},
@@ -173,10 +190,6 @@ func (s *soakApp) web(k *keyring, grace time.Duration) {
 		&resource.Policy{Head: headOf(resource.KindPolicy, "free"), Integration: "crm", Cedar: `@id("free") permit (principal, action, resource);`},
 	}, false, false)
 	s.must(err)
-	h := &resource.HTTPRotator{BaseURL: k.URL, Network: local, Auth: resource.Auth{Scheme: resource.SchemeHeader, Name: "X-Admin"}, TryAuth: auth,
-		Create: resource.HTTPStep{Method: "POST", Path: "/keys"}, Try: resource.HTTPStep{Method: "GET", Path: "/v/me"},
-		Delete: &resource.HTTPStep{Method: "DELETE", Path: "/keys/{id}"}, Fields: map[string]string{field: "/value"}, ID: "/id", CurrentID: "k-0", Ends: k.ends}
-	s.policy("crm", resource.Rotation{Grace: resource.Duration(grace), Rotator: resource.Rotator{Kind: resource.RotatorHTTP, Admin: "crm-admin", HTTP: h}})
 }
 
 func (s *soakApp) policy(name string, p resource.Rotation) {

@@ -153,25 +153,6 @@ func (p *program) rotationResolve() *cobra.Command {
 	return c
 }
 
-func (p *program) doctorCmd() *cobra.Command {
-	return noun("doctor", "Look for what is wrong, or will be", verb("secrets", "List Secrets that are shared, unused, old, expiring or wider than needed",
-		"  sallyport doctor secrets", takes(0), func(cmd *cobra.Command, _ []string) error {
-			var out api.Findings
-			raw, err := p.call(cmd.Context(), "GET", "/v1/doctor/secrets", nil, &out)
-			if err != nil {
-				return err
-			}
-			return p.result(raw, func() {
-				for _, f := range out.Findings {
-					p.line("%s: %s: %s", f.Secret, f.Kind, f.Text)
-				}
-				if len(out.Findings) == 0 {
-					p.line("nothing was found")
-				}
-			})
-		}))
-}
-
 // rotators reads the programs that rotate, NAME=FILE each: absolute paths, which
 // nobody but root or the server's user can change.
 func rotators(flags []string) (map[string]vault.RotationProgram, error) {

@@ -27,14 +27,14 @@ func (p *program) backends(file, tenant string) (*backend.Registry, error) {
 	}
 	var entries []backend.Entry
 	for _, b := range in.Backends {
-		made, err := oneBackend(b)
+		made, kind, err := oneBackend(b)
 		if err != nil {
 			return nil, fault.Wrap(fault.KindOf(err), "the backend "+fault.Quote(b.Name), err)
 		}
 		if b.Files != nil || b.Environment != nil {
 			p.warn("the backend " + fault.Quote(b.Name) + " keeps values in the clear on this machine: use it to try things, and a vault for what matters")
 		}
-		e := backend.Entry{Name: b.Name, Paths: b.Paths, Backend: made}
+		e := backend.Entry{Name: b.Name, Paths: b.Paths, Backend: made, Kind: kind, HookFile: b.HookKeyFile}
 		for _, t := range b.Tenants {
 			e.Tenants = append(e.Tenants, ident.Tenant(t))
 		}
@@ -47,25 +47,27 @@ func (p *program) backends(file, tenant string) (*backend.Registry, error) {
 }
 
 // oneBackend makes the one kind that is set.
-func oneBackend(b config.Backend) (made backend.Backend, err error) {
-	kinds := 0
-	set := func(is bool, f func() (backend.Backend, error)) {
-		if !is {
-			return
-		}
-		if kinds++; kinds == 1 {
+func oneBackend(b config.Backend) (made backend.Backend, kind string, err error) {
+	const all = "vault, awsSecretsManager, azureKeyVault, googleSecretManager, kubernetes, files and environment"
+	set := func(is bool, name string, f func() (backend.Backend, error)) {
+		switch {
+		case !is:
+		case kind != "":
+			err = fault.New(fault.Invalid, "it is one of "+all)
+		default:
+			kind = name
 			made, err = f()
 		}
 	}
-	set(b.Vault != nil, func() (backend.Backend, error) { return vaultkv.New(*b.Vault, time.Now) })
-	set(b.AWS != nil, func() (backend.Backend, error) { return awssm.New(*b.AWS, time.Now) })
-	set(b.Azure != nil, func() (backend.Backend, error) { return azurekv.New(*b.Azure, time.Now) })
-	set(b.Google != nil, func() (backend.Backend, error) { return gcpsm.New(*b.Google, time.Now) })
-	set(b.Kubernetes != nil, func() (backend.Backend, error) { return kube.New(*b.Kubernetes) })
-	set(b.Files != nil, func() (backend.Backend, error) { return local.NewFiles(*b.Files) })
-	set(b.Environment != nil, func() (backend.Backend, error) { return local.NewEnvironment(*b.Environment) })
-	if kinds != 1 {
-		return nil, fault.New(fault.Invalid, "it is one of vault, awsSecretsManager, azureKeyVault, googleSecretManager, kubernetes, files and environment")
+	set(b.Vault != nil, "vault", func() (backend.Backend, error) { return vaultkv.New(*b.Vault, time.Now) })
+	set(b.AWS != nil, "awsSecretsManager", func() (backend.Backend, error) { return awssm.New(*b.AWS, time.Now) })
+	set(b.Azure != nil, "azureKeyVault", func() (backend.Backend, error) { return azurekv.New(*b.Azure, time.Now) })
+	set(b.Google != nil, "googleSecretManager", func() (backend.Backend, error) { return gcpsm.New(*b.Google, time.Now) })
+	set(b.Kubernetes != nil, "kubernetes", func() (backend.Backend, error) { return kube.New(*b.Kubernetes) })
+	set(b.Files != nil, "files", func() (backend.Backend, error) { return local.NewFiles(*b.Files) })
+	set(b.Environment != nil, "environment", func() (backend.Backend, error) { return local.NewEnvironment(*b.Environment) })
+	if kind == "" {
+		err = fault.New(fault.Invalid, "it is one of "+all)
 	}
-	return made, err
+	return made, kind, err
 }

@@ -25,7 +25,10 @@ type Backend struct {
 	// Tenants may point to it; empty: the server's own alone.
 	Tenants []string `yaml:"tenants,omitempty"`
 	// Paths are what may be pointed to: a path, or all below one. Empty: all.
-	Paths       []string           `yaml:"paths,omitempty"`
+	Paths []string `yaml:"paths,omitempty"`
+	// HookKeyFile has the key (whsec_..., Standard Webhooks) of who may tell that
+	// something has changed there; empty: nobody.
+	HookKeyFile string             `yaml:"hookKeyFile,omitempty"`
 	Vault       *vaultkv.Config    `yaml:"vault,omitempty"`
 	AWS         *awssm.Config      `yaml:"awsSecretsManager,omitempty"`
 	Azure       *azurekv.Config    `yaml:"azureKeyVault,omitempty"`

@@ -143,6 +143,9 @@ type Vault interface {
 	Head(ctx context.Context, tenant ident.Tenant, ref string) (vault.Meta, error)
 	Open(ctx context.Context, spec vault.DoorSpec) (http.RoundTripper, error)
 	Scrub(tenant ident.Tenant) *scrub.Set
+	// Renewed says that a version, which is a pointer, has another value by now than
+	// the one that was refused; see vault.Vault.
+	Renewed(ctx context.Context, tenant ident.Tenant, secret string, version int, used vault.External) bool
 	// Quarantine keeps a value that nobody stored; see vault.Vault.
 	Quarantine(ctx context.Context, f vault.Found) (string, error)
 	// Dismissed says that a person called the value no secret.

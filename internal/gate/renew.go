@@ -46,30 +46,34 @@ func (g *Gate) door(ctx context.Context, c *candidate) (http.RoundTripper, error
 
 // renew opens the successor of a version that was refused with status, where the
 // call was decided on with whichever is active: one whose approval is bound to a
-// version ends with that version. nil: there is none. The entry comes first: no
-// credential is opened that no entry names.
+// version ends with that version. A version that is a pointer is its own successor
+// where its backend gives another value by now. nil: there is none. The entry comes
+// first: no credential is opened that no entry names.
 func (g *Gate) renew(ctx context.Context, c *candidate, status int) http.RoundTripper {
 	if g.Credentials == nil || c.it.Bound.VersionRule != "active" {
 		return nil
 	}
-	was := c.meta
+	was, used := c.meta, c.external
+	why, ownSuccessor := "the version before was replaced while the call was under way", false
 	if g.Credentials.Successor(ctx, c.it.Tenant, was.Name, was.Version) == 0 {
-		return nil
+		if status != http.StatusUnauthorized || used == (vault.External{}) || !g.Vault.Renewed(ctx, c.it.Tenant, was.Name, was.Version, used) {
+			return nil
+		}
+		why, ownSuccessor = "its backend gives another value by now", true
 	}
 	meta, err := g.Vault.Head(ctx, c.it.Tenant, c.match.Connection.Auth.Secret)
-	if err != nil || meta.ID != was.ID || meta.Version == was.Version {
+	if err != nil || meta.ID != was.ID || (meta.Version == was.Version) != ownSuccessor {
 		return nil
 	}
 	c.meta = meta
-	ev := g.event(c, audit.IntentReopened, map[string]any{"digest": c.it.Digest, "secret": meta.Name, "secretVersion": meta.Version, "status": status,
-		"why": "the version before was replaced while the call was under way"})
+	ev := g.event(c, audit.IntentReopened, map[string]any{"digest": c.it.Digest, "secret": meta.Name, "secretVersion": meta.Version, "status": status, "why": why})
 	if err := g.Credentials.Reopened(ctx, ev); err != nil {
 		c.meta = was
 		return nil
 	}
 	door, err := g.door(ctx, c)
 	if err != nil {
-		c.meta = was
+		c.meta, c.external = was, used
 		return nil
 	}
 	return door

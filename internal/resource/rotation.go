@@ -22,8 +22,17 @@ type Rotation struct {
 	Grace Duration `json:"grace,omitzero" yaml:"grace,omitempty"`
 	// Hook is the Secret with the signing key (Standard Webhooks) of who may say that
 	// it is time; empty: nobody.
-	Hook    string  `json:"hook,omitempty" yaml:"hook,omitempty"`
-	Rotator Rotator `json:"rotator" yaml:"rotator"`
+	Hook string `json:"hook,omitempty" yaml:"hook,omitempty"`
+	// On is what begins a rotation when it changes at a backend that tells of it; nil:
+	// nothing does.
+	On      *RotationOn `json:"on,omitempty" yaml:"on,omitempty"`
+	Rotator Rotator     `json:"rotator" yaml:"rotator"`
+}
+
+// RotationOn names what is watched, as a pointer does.
+type RotationOn struct {
+	Backend string `json:"backend" yaml:"backend"` // its name in the server's file
+	Path    string `json:"path" yaml:"path"`
 }
 
 // RotatorKind says what changes the credential at its system.
@@ -191,6 +200,9 @@ func (r *Rotation) Check() error {
 		if name != "" && ident.CheckName(name) != nil {
 			return fault.New(fault.Invalid, "hook and admin are names of Secrets, without a version")
 		}
+	}
+	if r.On != nil && (ident.CheckName(r.On.Backend) != nil || r.On.Path == "") {
+		return fault.New(fault.Invalid, "on has the name of a backend and a path there")
 	}
 	return r.Rotator.check()
 }

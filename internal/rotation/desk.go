@@ -60,6 +60,11 @@ func (m *Machine) SetPolicy(ctx context.Context, who ident.Principal, secret str
 			return Policy{}, err
 		}
 	}
+	if spec.On != nil {
+		if err := m.Vault.Watchable(who.Tenant, spec.On.Backend, spec.On.Path); err != nil {
+			return Policy{}, err
+		}
+	}
 	if _, err := m.Ways(spec.Rotator); err != nil {
 		return Policy{}, err
 	}
@@ -131,9 +136,9 @@ func (m *Machine) Start(ctx context.Context, who ident.Principal, secret, factor
 	return m.begin(ctx, p, who, ByHand, factor)
 }
 
-// Event begins a rotation that a signed message asks for. Conflict: one goes on, or
-// the last one was less than an hour ago, so that whoever has the hook's key can't
-// wear a system out.
+// Event begins a rotation that a signed message or a change at a backend asks for.
+// Conflict: one goes on, or the last one was less than an hour ago, so that whoever
+// has the hook's key, or may write there, can't wear a system out.
 func (m *Machine) Event(ctx context.Context, p Policy) (Rotation, error) {
 	all, err := m.Rotations.Rotations(ctx, p.Tenant)
 	if err != nil {

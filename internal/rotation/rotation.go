@@ -133,6 +133,8 @@ type Vault interface {
 	TryVersion(ctx context.Context, j vault.RotationJob, n int) error
 	DeleteVersion(ctx context.Context, j vault.RotationJob, n int) error
 	ClearMade(ctx context.Context, j vault.RotationJob) (int, error)
+	// Watchable says whether a backend tells of changes at a path.
+	Watchable(t ident.Tenant, backend, path string) error
 	Switches
 }
 

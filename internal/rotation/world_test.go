@@ -298,6 +298,13 @@ func (w *world) DeleteVersion(_ context.Context, _ vault.RotationJob, n int) err
 	return w.act("delete", func() error { delete(w.alive, w.versions[n-1].Ref); return nil })
 }
 
+func (w *world) Watchable(_ ident.Tenant, name, _ string) error {
+	if name != "cluster" {
+		return fault.New(fault.NotFound, "there is no such backend")
+	}
+	return nil
+}
+
 func (w *world) ClearMade(_ context.Context, j vault.RotationJob) (n int, err error) {
 	return n, w.act("clear", func() error {
 		for id, by := range w.alive {

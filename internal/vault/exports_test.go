@@ -73,6 +73,7 @@ var mayReturnBytes = map[string]string{
 	"(*httpcred.Carried).Error":    "one fixed sentence",
 	"httpcred.Inject":              "what writes into a request; for the vault's own packages alone, which archtest holds",
 	"(*vault.Vault).Promote":       "metadata",
+	"(*vault.Vault).Backends":      "what is known of backends: names, times and reasons",
 	"(*vault.Vault).Dismiss":       "metadata",
 	"(vault.About).Text":           "a usage scope",
 	"(vault.Secret).ActiveScope":   "metadata",

@@ -26,8 +26,13 @@ const printKey = "external print"
 // doesn't answer, a value that is not older than the pointer's staleness is used;
 // then there is none.
 func (v *Vault) resolve(ctx context.Context, at place, name string, p *Pointer) (lent, error) {
+	return v.resolveFrom(ctx, at, name, p, v.outside.wants(at))
+}
+
+// resolveFrom is resolve by the answer to a question from need on.
+func (v *Vault) resolveFrom(ctx context.Context, at place, name string, p *Pointer, need int) (lent, error) {
 	for {
-		got, f, err := v.try(ctx, at, name, p)
+		got, f, err := v.try(ctx, at, name, p, need)
 		if f == nil {
 			return got, err
 		}
@@ -48,22 +53,23 @@ func (v *Vault) resolve(ctx context.Context, at place, name string, p *Pointer) 
 		if ctx.Err() != nil {
 			return lent{}, fault.New(fault.Unavailable, "the caller did not wait for the backend's answer")
 		}
-		if got, done, err := v.outside.after(at, f, p, v.cfg.Now()); done {
+		if got, done, err := v.outside.after(at, f, p, need, v.cfg.Now()); done {
 			return got, err
 		}
 	}
 }
 
 // try gives a value that can be used without a question; or else the question that
-// is under way, which it begins where there is none.
-func (v *Vault) try(ctx context.Context, at place, name string, p *Pointer) (lent, *flight, error) {
+// is under way, which it begins where there is none. What a question before need has
+// given is not fresh.
+func (v *Vault) try(ctx context.Context, at place, name string, p *Pointer, need int) (lent, *flight, error) {
 	o := &v.outside
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := v.cfg.Now()
 	k := o.at(at)
 	switch {
-	case k.within(p.fresh(), now):
+	case k.fresh(p, need, now):
 		got, err := k.lend()
 		return got, nil, err
 	case k.flight != nil:
@@ -75,7 +81,8 @@ func (v *Vault) try(ctx context.Context, at place, name string, p *Pointer) (len
 		}
 		return lent{}, nil, k.failure
 	}
-	f := &flight{done: make(chan struct{})}
+	k.begun++
+	f := &flight{n: k.begun, done: make(chan struct{})}
 	k.flight = f
 	ctx = context.WithoutCancel(ctx) // it is for whoever waits
 	crash.Go(func() { v.fly(ctx, f, at, name, p) }, func(c *crash.Panic) {
@@ -115,12 +122,14 @@ func unreached(name string, err error) error {
 }
 
 // after gives the outcome of a question. done is false where another has to be
-// asked: the value was forgotten meanwhile.
-func (o *outside) after(at place, f *flight, p *Pointer, now time.Time) (got lent, done bool, err error) {
+// asked: the value was forgotten meanwhile, or the question began before need.
+func (o *outside) after(at place, f *flight, p *Pointer, need int, now time.Time) (got lent, done bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	k := o.at(at)
 	switch {
+	case f.err == nil && f.n < need:
+		return lent{}, false, nil
 	case f.err == nil && k.value != nil:
 		got, err = k.lend()
 		return got, true, err
@@ -136,6 +145,7 @@ func (o *outside) after(at place, f *flight, p *Pointer, now time.Time) (got len
 // fly asks once, and has what came scrubbed for before anybody can use it.
 func (v *Vault) fly(ctx context.Context, f *flight, at place, name string, p *Pointer) {
 	got, err := v.fetch(ctx, at.tenant, p)
+	v.outside.hear(p.Backend, err, v.cfg.Now())
 	if err != nil {
 		v.cfg.Log.WarnContext(ctx, "the value of a Secret can't be had from its backend now", slog.String("tenant", string(at.tenant)),
 			slog.String("secret", name), slog.String("path", p.Path), slog.String("why", err.Error()))
@@ -160,7 +170,8 @@ func (o *outside) land(at place, f *flight, val *value, version string, end time
 		if k.value != val {
 			k.retire(now)
 		}
-		k.value, k.at, k.version, k.end = val, now, version, end
+		k.value, k.at, k.version, k.end, k.got = val, now, version, end, f.n
+		k.named(version)
 	default:
 		k.again = now.Add(pause)
 		if e, ok := errors.AsType[*backend.Error](err); ok && e.After > 0 {

@@ -24,29 +24,55 @@ const hookAge = 5 * time.Minute
 // (Standard Webhooks) and is of now. Denied: it was not, in one sentence for all
 // that can be wrong with it.
 func (v *Vault) CheckHook(t ident.Tenant, secret string, h http.Header, body []byte) error {
-	bad := fault.New(fault.Denied, "the message is not signed with the hook's key, or is not of now")
+	return v.checkSigned(h, body, func(sign func(map[string]plain.Value) error) error {
+		packed, fields, err := v.hookKey(t, secret)
+		if err != nil {
+			return err
+		}
+		defer plain.Wipe(packed)
+		return sign(fields)
+	})
+}
+
+// CheckBackendHook is CheckHook with the key of a backend's own file.
+func (v *Vault) CheckBackendHook(name string, h http.Header, body []byte) error {
+	return v.checkSigned(h, body, func(sign func(map[string]plain.Value) error) error {
+		key, ok := v.cfg.Backends.HookKey(name)
+		if !ok {
+			return errUnsigned
+		}
+		defer plain.Wipe(key)
+		return sign(map[string]plain.Value{"token": key})
+	})
+}
+
+var errUnsigned error = fault.New(fault.Denied, "the message is not signed with the hook's key, or is not of now")
+
+// checkSigned compares a message's signatures with the one that the key makes.
+func (v *Vault) checkSigned(h http.Header, body []byte, withKey func(sign func(map[string]plain.Value) error) error) error {
 	at, err := strconv.ParseInt(h.Get(httpcred.HeaderTimestamp), 10, 64)
 	if now := v.cfg.Now(); err != nil || time.Unix(at, 0).Before(now.Add(-hookAge)) || time.Unix(at, 0).After(now.Add(hookAge)) {
-		return bad
+		return errUnsigned
 	}
-	packed, fields, err := v.hookKey(t, secret)
-	if err != nil {
-		return bad
-	}
-	defer plain.Wipe(packed)
 	again := &http.Request{Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
 	again.Header.Set(httpcred.HeaderID, h.Get(httpcred.HeaderID))
 	again.Header.Set(httpcred.HeaderTimestamp, h.Get(httpcred.HeaderTimestamp))
-	sign, err := httpcred.Inject(resource.Auth{Scheme: resource.SchemeSignature}, resource.Origin{}, fields)
-	if err != nil || sign(again) != nil {
-		return bad
+	err = withKey(func(fields map[string]plain.Value) error {
+		sign, err := httpcred.Inject(resource.Auth{Scheme: resource.SchemeSignature}, resource.Origin{}, fields)
+		if err != nil {
+			return err
+		}
+		return sign(again)
+	})
+	if err != nil {
+		return errUnsigned
 	}
 	for given := range strings.FieldsSeq(h.Get(httpcred.HeaderSignature)) {
 		if hmac.Equal([]byte(given), []byte(again.Header.Get(httpcred.HeaderSignature))) {
 			return nil
 		}
 	}
-	return bad
+	return errUnsigned
 }
 
 // hookKey decrypts the active version of a signing key. It goes nowhere, so the

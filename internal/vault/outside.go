@@ -45,8 +45,9 @@ type place struct {
 type outside struct {
 	mu     sync.Mutex
 	places map[place]*fetched
-	values []*value // to be scrubbed for, the current ones included
-	gone   int      // values that were let go of since the sets were built
+	values []*value         // to be scrubbed for, the current ones included
+	heard  map[string]heard // by the backend's name
+	gone   int              // values that were let go of since the sets were built
 }
 
 // fetched is what is known of one version.
@@ -58,7 +59,18 @@ type fetched struct {
 	flight  *flight   // the question under way, or nil
 	failure error     // of the last question
 	again   time.Time // before then there is no other
+
+	// Questions are counted, so that one that began before a change is none about it.
+	begun int      // the last one's number
+	got   int      // the number of the one that gave the value
+	want  int      // what an earlier one gave is asked for again
+	hook  int      // the same, by a message: not within hookRest
+	names []string // what the backend called versions that had this value; the last maxNames
+	idle  time.Time
 }
+
+// maxNames is how many names of one value are known.
+const maxNames = 32
 
 // value is one value. It is never changed, and wiped when it is let go of.
 type value struct {
@@ -70,6 +82,7 @@ type value struct {
 
 // flight is a question that any number of uses wait for.
 type flight struct {
+	n    int // its number
 	done chan struct{}
 	err  error
 }
@@ -97,6 +110,19 @@ func (f *fetched) within(age time.Duration, now time.Time) bool {
 	return f.value != nil && now.Sub(f.at) < age && (f.end.IsZero() || now.Before(f.end))
 }
 
+// fresh reports whether the value may be used without a question, by who takes no
+// answer to an earlier one than need.
+func (f *fetched) fresh(p *Pointer, need int, now time.Time) bool {
+	return f.within(p.fresh(), now) && f.got >= need && (f.got >= f.hook || now.Sub(f.at) < hookRest)
+}
+
+// named notes what the backend calls the value.
+func (f *fetched) named(version string) {
+	if !slices.Contains(f.names, version) {
+		f.names = append(f.names[max(0, len(f.names)+1-maxNames):], version)
+	}
+}
+
 // lend copies the value.
 func (f *fetched) lend() (lent, error) {
 	packed := plain.New(slices.Clone(plain.Bytes(f.value.packed)))
@@ -120,7 +146,7 @@ func (f *fetched) retire(now time.Time) {
 	if f.value != nil {
 		f.value.until = now.Add(grace)
 	}
-	f.value, f.at, f.version, f.end = nil, time.Time{}, "", time.Time{}
+	f.value, f.at, f.version, f.end, f.names = nil, time.Time{}, "", time.Time{}, nil
 }
 
 // forget ends what was fetched for versions that nobody can use any more.

@@ -62,6 +62,9 @@ type Config struct {
 	Recorded Recorded
 	// Backends are what keeps values outside of the store; nil: nothing does.
 	Backends *backend.Registry
+	// Changed is told that what is at a path of a backend has changed, if anybody wants
+	// to know. It does not block.
+	Changed func(Spot)
 }
 
 // Vault is sealed when it is made, and safe for concurrent use.
@@ -75,6 +78,7 @@ type Vault struct {
 	grants   grants             // authorizations under way
 
 	outside outside // what was fetched from backends
+	watches watches // of backends
 
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal

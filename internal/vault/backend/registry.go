@@ -23,6 +23,10 @@ type Entry struct {
 	// their own.
 	Paths   []string
 	Backend Backend
+	Kind    string // what it is, for people
+	// HookFile has the key of who may tell that something has changed there; empty:
+	// nobody may.
+	HookFile string
 }
 
 // Registry is all of the file. A nil one is empty.
@@ -75,6 +79,29 @@ func (r *Registry) Find(t ident.Tenant, name string, a Ask) (Backend, error) {
 			WithHint("the server's file says which: paths, in the backend's entry")
 	}
 	return e.Backend, e.Backend.Check(a)
+}
+
+// Of lists what a tenant's Secrets may point to, by name.
+func (r *Registry) Of(t ident.Tenant) (out []Entry) {
+	if r == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.entries)) {
+		if e := r.entries[name]; slices.Contains(e.Tenants, t) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// HookKey reads the key by which messages about a backend are signed; false: it has
+// none, or it can't be read. The caller wipes it.
+func (r *Registry) HookKey(name string) (plain.Value, bool) {
+	if r == nil || r.entries[name].HookFile == "" {
+		return plain.Value{}, false
+	}
+	key, err := safe.Credential(r.entries[name].HookFile)
+	return plain.New(key), err == nil
 }
 
 // below reports whether a path is p or under it.

@@ -72,7 +72,7 @@ func Run(t *testing.T, make func(t *testing.T) World) {
 	t.Helper()
 	for name, part := range map[string]func(*testing.T, World){
 		"gives what is there": gives, "names versions": versions, "says what is missing": missing, "creates where nothing is": creates,
-		"sorts faults": faults, "signs in again": again, "refuses paths": paths,
+		"sorts faults": faults, "signs in again": again, "refuses paths": paths, "tells of changes": watches,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, make(t)) })
 	}

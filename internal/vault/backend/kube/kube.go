@@ -7,8 +7,10 @@
 // # Security
 //
 // The service account's token is read for each request, since Kubernetes replaces it.
-// The role that it needs is "get" on the Secrets by their names, and no "list": that
-// one reads all of them.
+// The role that it needs is "get" and "watch" on the Secrets by their names, and no
+// "list": that one reads all of them. A watch asks for metadata alone, and is bounded
+// in its lines, their length and their number: it can't say more than that it is time
+// to ask.
 package kube
 
 import (
@@ -17,6 +19,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/backend"
@@ -47,6 +50,8 @@ type kube struct {
 	cfg    Config
 	server string
 	http   *http.Client
+	// between is the pause between two requests of a watch.
+	between time.Duration
 }
 
 // name is a DNS subdomain, as Kubernetes has it.
@@ -71,7 +76,7 @@ func New(c Config) (backend.Backend, error) {
 		return nil, err
 	}
 	client, err := rest.Client(rest.Options{Whose: "the Kubernetes backend's", CAFile: c.CAFile, Plain: plainHTTP, Keep: true})
-	return &kube{c, server, client}, err
+	return &kube{c, server, client, between}, err
 }
 
 // Named says that a Secret there has named fields.

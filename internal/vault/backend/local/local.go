@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/backend"
@@ -39,14 +40,17 @@ type Environment struct {
 }
 
 // files is a directory; a path is a file below it.
-type files struct{ dir string }
+type files struct {
+	dir   string
+	every time.Duration // of a watch's looks
+}
 
 // NewFiles checks the configuration.
 func NewFiles(c Files) (backend.Backend, error) {
 	if !filepath.IsAbs(c.Directory) || filepath.Clean(c.Directory) == "/" {
 		return nil, fault.New(fault.Invalid, "the directory of a backend of files is not an absolute path below /")
 	}
-	return files{c.Directory}, nil
+	return files{c.Directory, looking}, nil
 }
 
 // Named: a file is one value.

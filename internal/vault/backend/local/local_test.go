@@ -20,7 +20,7 @@ func TestFilesKeepTheContract(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return backendtest.World{Backend: b, Path: func(word string) string { return "team/" + word },
+		return backendtest.World{Backend: local.Hurry(b), Path: func(word string) string { return "team/" + word },
 			Put: func(t *testing.T, path string, fields map[string]string) string {
 				if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o700); err != nil {
 					t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -148,9 +149,49 @@ type Request struct {
 // Do sends a request once. Errors are Unavailable, and name the server as who does,
 // like "the transit server".
 func Do(ctx context.Context, c *http.Client, who string, in Request) (Answer, error) {
+	res, err := send(ctx, c, who, in)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer func() { _ = res.Body.Close() }() // it was only read
+	return whole(ctx, res, who)
+}
+
+// Stream sends a request once, and gives an answer with status 200 as it comes: who
+// has the stream bounds what it reads, and closes it. Every other answer is as of Do,
+// and there is no stream then. patience is how long the answer may take to begin.
+func Stream(ctx context.Context, c *http.Client, who string, in Request, patience time.Duration) (Answer, io.ReadCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	late := time.AfterFunc(patience, cancel)
+	res, err := send(ctx, c, who, in)
+	if err != nil {
+		cancel()
+		return Answer{}, nil, err
+	}
+	if res.StatusCode == http.StatusOK && late.Stop() {
+		return Answer{Status: res.StatusCode, Header: res.Header}, &stream{res.Body, cancel}, nil
+	}
+	defer cancel()
+	defer func() { _ = res.Body.Close() }() // it was only read
+	a, err := whole(ctx, res, who)
+	return a, nil, err
+}
+
+// stream is an answer that comes bit by bit.
+type stream struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (s *stream) Close() error {
+	s.cancel()
+	return s.ReadCloser.Close()
+}
+
+func send(ctx context.Context, c *http.Client, who string, in Request) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, in.Method, in.URL, nil)
 	if err != nil {
-		return Answer{}, fault.New(fault.Internal, "making the request to "+who)
+		return nil, fault.New(fault.Internal, "making the request to "+who)
 	}
 	if in.Body != nil {
 		r.Body = http.NoBody
@@ -164,9 +205,13 @@ func Do(ctx context.Context, c *http.Client, who string, in Request) (Answer, er
 	r.Host = in.Host
 	res, err := c.Do(r)
 	if err != nil {
-		return Answer{}, unreachable(who, r.URL, err)
+		return nil, unreachable(who, r.URL, err)
 	}
-	defer func() { _ = res.Body.Close() }() // it was only read
+	return res, nil
+}
+
+// whole reads an answer to its end.
+func whole(ctx context.Context, res *http.Response, who string) (Answer, error) {
 	raw, err := safe.All(res.Body, MaxAnswer)
 	if err == nil && ctx.Err() != nil { // our own goodbye can make the server end its answer in good order
 		clear(raw)

@@ -1,0 +1,107 @@
+package vault
+
+import (
+	"time"
+
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault/backend"
+)
+
+// BackendState is what is known of a backend, as people see it. Nothing is asked for
+// it.
+type BackendState struct {
+	Name  string   `json:"name"`
+	Kind  string   `json:"kind"`
+	Paths []string `json:"paths,omitempty"` // that may be pointed to; none: all
+	// Pointers is how many of the tenant's active versions point there.
+	Pointers int `json:"pointers"`
+	// Answered and Failed are when it last gave a value, and when it last gave none;
+	// Why is the reason of that, one of package backend's.
+	Answered time.Time      `json:"answered,omitzero"`
+	Failed   time.Time      `json:"failed,omitzero"`
+	Why      backend.Reason `json:"why,omitempty"`
+	State    string         `json:"state"` // answers, fails, or unasked
+	// Watch says whether it tells of changes: no, waits (for a pointer), watching, or
+	// lost, with how many paths are lost and why one is.
+	Watch     string         `json:"watch"`
+	Watched   int            `json:"watched,omitempty"`
+	Lost      int            `json:"lost,omitempty"`
+	LostWhy   backend.Reason `json:"lostWhy,omitempty"`
+	LostSince time.Time      `json:"lostSince,omitzero"`
+	Hook      bool           `json:"hook"` // a message can tell of changes
+}
+
+// heard is what was heard last of a backend.
+type heard struct {
+	answered, failed time.Time
+	why              backend.Reason
+}
+
+// hear notes how a question ended.
+func (o *outside) hear(name string, err error, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.heard == nil {
+		o.heard = map[string]heard{}
+	}
+	h := o.heard[name]
+	if err == nil {
+		h.answered = now
+	} else {
+		h.failed, h.why = now, backend.ReasonOf(err)
+	}
+	o.heard[name] = h
+}
+
+// Backends lists those that a tenant's Secrets may point to, by name.
+func (v *Vault) Backends(t ident.Tenant) []BackendState {
+	var out []BackendState
+	for _, e := range v.cfg.Backends.Of(t) {
+		b := BackendState{Name: e.Name, Kind: e.Kind, Paths: e.Paths, Hook: e.HookFile != "", State: "unasked", Watch: "no"}
+		mine := map[string]bool{}
+		for p := range v.pointers(v.state.Load(), func(p Pointer) bool { return p.Backend == e.Name }) {
+			if p.at.tenant == t {
+				b.Pointers++
+				mine[p.ver.Pointer.Path] = true
+			}
+		}
+		v.outside.mu.Lock()
+		h := v.outside.heard[e.Name]
+		v.outside.mu.Unlock()
+		if b.Answered, b.Failed, b.Why = h.answered, h.failed, h.why; !h.failed.IsZero() && !h.failed.Before(h.answered) {
+			b.State = "fails"
+		} else if !h.answered.IsZero() {
+			b.State = "answers"
+		}
+		if _, ok := e.Backend.(backend.Watcher); ok {
+			v.watches.of(&b, mine)
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// of says how the watches of some paths do.
+func (w *watches) of(b *BackendState, paths map[string]bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b.Watch = "waits"
+	for sp, one := range w.m {
+		switch {
+		case sp.Backend != b.Name || !paths[sp.Path]:
+		case one.up:
+			b.Watched++
+		case one.why != "":
+			b.Lost++
+			if b.LostSince.IsZero() || one.since.Before(b.LostSince) {
+				b.LostWhy, b.LostSince = one.why, one.since
+			}
+		}
+	}
+	switch {
+	case b.Lost > 0:
+		b.Watch = "lost"
+	case b.Watched > 0:
+		b.Watch = "watching"
+	}
+}
