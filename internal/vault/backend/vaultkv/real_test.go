@@ -117,34 +117,31 @@ func TestARealServersFaultsAreSorted(t *testing.T) {
 
 // faultsOf gives the hand that makes a real server fail, and mends it.
 func faultsOf(t *testing.T, s *vaulttest.Server, engine int, mount, allowed string) func(backendtest.Fault) {
-	var last backendtest.Fault
+	mend := func() {}
 	return func(f backendtest.Fault) {
 		t.Helper()
+		mend()
+		mend = func() {}
 		switch f {
+		case backendtest.Fine:
 		case backendtest.Refusing:
 			s.Do(t, "PUT", "sys/policies/acl/"+allowed, map[string]any{"policy": `path "nothing" { capabilities = ["deny"] }`})
+			mend = func() {
+				s.Do(t, "PUT", "sys/policies/acl/"+allowed, map[string]any{"policy": policy(engine, mount)})
+			}
 		case backendtest.Busy:
 			s.Do(t, "POST", "sys/quotas/rate-limit/"+mount, map[string]any{"path": mount, "rate": 1, "interval": "1h"})
 			s.Ask(t, "GET", mount+"/config", nil, "X-Vault-Token", s.Token) // the one that the quota lets through
+			mend = func() { s.Do(t, "DELETE", "sys/quotas/rate-limit/"+mount, nil) }
 		case backendtest.Sealed:
 			s.Seal(t)
+			mend = func() { s.Unseal(t) }
 		case backendtest.Silent:
 			s.Signal(t, syscall.SIGSTOP)
-		case backendtest.Fine:
-			switch last {
-			case backendtest.Refusing:
-				s.Do(t, "PUT", "sys/policies/acl/"+allowed, map[string]any{"policy": policy(engine, mount)})
-			case backendtest.Busy:
-				s.Do(t, "DELETE", "sys/quotas/rate-limit/"+mount, nil)
-			case backendtest.Sealed:
-				s.Unseal(t)
-			case backendtest.Silent:
-				s.Signal(t, syscall.SIGCONT)
-			}
+			mend = func() { s.Signal(t, syscall.SIGCONT) }
 		default:
 			t.Fatalf("a real server can't be made to do this: %s", f)
 		}
-		last = f
 	}
 }
 
