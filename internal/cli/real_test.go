@@ -65,7 +65,7 @@ func (v *realVault) command(ts *testscript.TestScript, _ bool, args []string) {
 	case "unseal":
 		v.Unseal(v.t)
 	case "stop":
-		v.Signal(v.t, os.Kill)
+		v.Stop(v.t)
 	default:
 		ts.Fatalf("the vault can't %s", args[0])
 	}

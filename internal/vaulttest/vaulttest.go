@@ -24,8 +24,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -262,5 +264,29 @@ func (s *Server) Unseal(t testing.TB) {
 	}
 }
 
-// Signal sends the process of a server that [Start] started a signal.
-func (s *Server) Signal(t testing.TB, sig os.Signal) { t.Helper(); must(t, s.cmd.Process.Signal(sig)) }
+// Stop ends the process of a server that [Start] started, as a crash would.
+func (s *Server) Stop(t testing.TB) { t.Helper(); must(t, s.cmd.Process.Kill()) }
+
+// Pause stops it in its tracks until the result is called: it listens, and says
+// nothing. A signal takes its time, so every thread is waited for.
+func (s *Server) Pause(t testing.TB) (resume func()) {
+	t.Helper()
+	must(t, s.cmd.Process.Signal(syscall.SIGSTOP))
+	running := func() bool {
+		threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "task", "*", "stat"))
+		must(t, err)
+		for _, file := range threads {
+			b, err := os.ReadFile(file)
+			if _, state, _ := strings.Cut(string(b), ") "); err == nil && !strings.HasPrefix(state, "T") {
+				return true
+			}
+		}
+		return false
+	}
+	for until := time.Now().Add(20 * time.Second); running(); <-time.After(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("it does not stop")
+		}
+	}
+	return func() { must(t, s.cmd.Process.Signal(syscall.SIGCONT)) }
+}

@@ -2,7 +2,6 @@ package vaultkv_test
 
 import (
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -138,8 +137,7 @@ func faultsOf(t *testing.T, s *vaulttest.Server, engine int, mount, allowed stri
 			s.Seal(t)
 			mend = func() { s.Unseal(t) }
 		case backendtest.Silent:
-			s.Signal(t, syscall.SIGSTOP)
-			mend = func() { s.Signal(t, syscall.SIGCONT) }
+			mend = s.Pause(t)
 		default:
 			t.Fatalf("a real server can't be made to do this: %s", f)
 		}
