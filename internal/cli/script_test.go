@@ -21,9 +21,12 @@ func TestMain(m *testing.M) {
 	})
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+func TestScripts(t *testing.T) { testscript.Run(t, scripts("script")) }
+
+// scripts are those of a directory below testdata.
+func scripts(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: filepath.Join("testdata", dir),
 		Setup: func(e *testscript.Env) error {
 			for _, v := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"} {
 				dir := filepath.Join(e.WorkDir, "home", v)
@@ -49,5 +52,5 @@ func TestScripts(t *testing.T) {
 			return fips140.Enforced(), nil
 		},
 		RequireExplicitExec: true,
-	})
+	}
 }

@@ -201,13 +201,16 @@ func system(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	w.token = strings.TrimSuffix(ts.ReadFile(args[0]), "\n")
 	w.api = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+w.token {
+		w.mu.Lock()
+		ok := r.Header.Get("Authorization") == "Bearer "+w.token
+		if ok {
+			w.got[r.Method+" "+r.URL.Path]++
+		}
+		w.mu.Unlock()
+		if !ok {
 			http.Error(rw, "who are you", http.StatusUnauthorized)
 			return
 		}
-		w.mu.Lock()
-		w.got[r.Method+" "+r.URL.Path]++
-		w.mu.Unlock()
 		rw.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(rw, `{"ok":true,"echo":%q}`, r.Header.Get("Authorization"))
 	}))

@@ -24,8 +24,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -36,7 +38,9 @@ type Server struct {
 	CAFile  string // "" for plain HTTP
 	Token   string // of its administrator
 	Standby string // the address of a second node, on standby; "" where there is none
+	Version string // of one that Start started
 
+	namespace string
 	unsealKey string
 	client    *http.Client
 	cmd       *exec.Cmd
@@ -75,9 +79,9 @@ func Start(t testing.TB, flags ...string) *Server {
 	})
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
 	must(t, err)
-	var ready struct{ Address, CAFile, TokenFile, UnsealKeyFile, StandbyAddress string }
+	var ready struct{ Address, CAFile, TokenFile, UnsealKeyFile, StandbyAddress, Version string }
 	must(t, json.Unmarshal(line, &ready))
-	s := &Server{Address: ready.Address, CAFile: ready.CAFile, Standby: ready.StandbyAddress, cmd: cmd,
+	s := &Server{Address: ready.Address, CAFile: ready.CAFile, Standby: ready.StandbyAddress, Version: ready.Version, cmd: cmd,
 		Token: read(t, ready.TokenFile), unsealKey: read(t, ready.UnsealKeyFile)}
 	s.connect(t)
 	return s
@@ -130,6 +134,9 @@ func (s *Server) Ask(t testing.TB, method, path string, in any, headers ...strin
 	}
 	r, err := http.NewRequest(method, s.Address+"/v1/"+path, body) //nolint:noctx // the client has a time-out, and cleanups ask too
 	must(t, err)
+	if s.namespace != "" {
+		r.Header.Set("X-Vault-Namespace", s.namespace)
+	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
@@ -157,6 +164,20 @@ func (s *Server) Do(t testing.TB, method, path string, in any) map[string]any {
 		}
 	}
 	return nil
+}
+
+// Namespace makes a namespace, and gives the server as seen from inside of it, with
+// its path. Vault has them with Enterprise, and OpenBao always; nil: it has none.
+func (s *Server) Namespace(t testing.TB) (inside *Server, path string) {
+	t.Helper()
+	path = Name()
+	if a := s.Ask(t, "POST", "sys/namespaces/"+path, map[string]any{}, "X-Vault-Token", s.Token); a.Status != http.StatusOK {
+		return nil, ""
+	}
+	s.undo(t, "sys/namespaces/"+path)
+	c := *s
+	c.namespace = path
+	return &c, path
 }
 
 // Name makes a name that nobody else has.
@@ -243,5 +264,29 @@ func (s *Server) Unseal(t testing.TB) {
 	}
 }
 
-// Signal sends the process of a server that [Start] started a signal.
-func (s *Server) Signal(t testing.TB, sig os.Signal) { t.Helper(); must(t, s.cmd.Process.Signal(sig)) }
+// Stop ends the process of a server that [Start] started, as a crash would.
+func (s *Server) Stop(t testing.TB) { t.Helper(); must(t, s.cmd.Process.Kill()) }
+
+// Pause stops it in its tracks until the result is called: it listens, and says
+// nothing. A signal takes its time, so every thread is waited for.
+func (s *Server) Pause(t testing.TB) (resume func()) {
+	t.Helper()
+	must(t, s.cmd.Process.Signal(syscall.SIGSTOP))
+	running := func() bool {
+		threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "task", "*", "stat"))
+		must(t, err)
+		for _, file := range threads {
+			b, err := os.ReadFile(file)
+			if _, state, _ := strings.Cut(string(b), ") "); err == nil && !strings.HasPrefix(state, "T") {
+				return true
+			}
+		}
+		return false
+	}
+	for until := time.Now().Add(20 * time.Second); running(); <-time.After(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("it does not stop")
+		}
+	}
+	return func() { must(t, s.cmd.Process.Signal(syscall.SIGCONT)) }
+}

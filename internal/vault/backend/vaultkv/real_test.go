@@ -2,7 +2,6 @@ package vaultkv_test
 
 import (
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -66,14 +65,15 @@ func TestARealServerKeepsTheContract(t *testing.T) {
 	s := vaulttest.Shared(t)
 	for _, engine := range []int{1, 2} {
 		t.Run("engine "+strconv.Itoa(engine), func(t *testing.T) {
-			backendtest.Run(t, func(t *testing.T) backendtest.World { return realWorld(t, s, engine) })
+			backendtest.Run(t, func(t *testing.T) backendtest.World { return realWorld(t, s, engine, "") })
 		})
 	}
 }
 
-func realWorld(t *testing.T, s *vaulttest.Server, engine int) backendtest.World {
+func realWorld(t *testing.T, s *vaulttest.Server, engine int, namespace string) backendtest.World {
 	mount, now := s.KV(t, engine), time.Now()
 	c := at(s, engine, mount)
+	c.Namespace = namespace
 	c.AppRole = appRole(t, s, s.Policy(t, policy(engine, mount)), nil)
 	return backendtest.World{
 		Backend: open(t, c, func() time.Time { return now }), Pins: engine == 2, Path: func(word string) string { return "sallyport/" + word },
@@ -117,34 +117,30 @@ func TestARealServersFaultsAreSorted(t *testing.T) {
 
 // faultsOf gives the hand that makes a real server fail, and mends it.
 func faultsOf(t *testing.T, s *vaulttest.Server, engine int, mount, allowed string) func(backendtest.Fault) {
-	var last backendtest.Fault
+	mend := func() {}
 	return func(f backendtest.Fault) {
 		t.Helper()
+		mend()
+		mend = func() {}
 		switch f {
+		case backendtest.Fine:
 		case backendtest.Refusing:
 			s.Do(t, "PUT", "sys/policies/acl/"+allowed, map[string]any{"policy": `path "nothing" { capabilities = ["deny"] }`})
+			mend = func() {
+				s.Do(t, "PUT", "sys/policies/acl/"+allowed, map[string]any{"policy": policy(engine, mount)})
+			}
 		case backendtest.Busy:
 			s.Do(t, "POST", "sys/quotas/rate-limit/"+mount, map[string]any{"path": mount, "rate": 1, "interval": "1h"})
 			s.Ask(t, "GET", mount+"/config", nil, "X-Vault-Token", s.Token) // the one that the quota lets through
+			mend = func() { s.Do(t, "DELETE", "sys/quotas/rate-limit/"+mount, nil) }
 		case backendtest.Sealed:
 			s.Seal(t)
+			mend = func() { s.Unseal(t) }
 		case backendtest.Silent:
-			s.Signal(t, syscall.SIGSTOP)
-		case backendtest.Fine:
-			switch last {
-			case backendtest.Refusing:
-				s.Do(t, "PUT", "sys/policies/acl/"+allowed, map[string]any{"policy": policy(engine, mount)})
-			case backendtest.Busy:
-				s.Do(t, "DELETE", "sys/quotas/rate-limit/"+mount, nil)
-			case backendtest.Sealed:
-				s.Unseal(t)
-			case backendtest.Silent:
-				s.Signal(t, syscall.SIGCONT)
-			}
+			mend = s.Pause(t)
 		default:
 			t.Fatalf("a real server can't be made to do this: %s", f)
 		}
-		last = f
 	}
 }
 
@@ -164,5 +160,60 @@ func TestARealStandbyIsNotFollowed(t *testing.T) {
 	c.TokenFile, c.AppRole = "", appRole(t, s, "default", nil)
 	if err := ask(open(t, c, time.Now)); backend.ReasonOf(err) != backend.Away {
 		t.Errorf("a sign-in at a node on standby: %v", err)
+	}
+}
+
+// A pinned version is that version or nothing, whatever the engine did with others.
+func TestRealVersionsAreThemselvesOrMissing(t *testing.T) {
+	s := vaulttest.Shared(t)
+	mount := s.KV(t, 2)
+	c := at(s, 2, mount)
+	c.TokenFile = file(t, "token", s.Token)
+	b := open(t, c, time.Now)
+	for range 4 {
+		put(t, s, 2, mount, "crm", map[string]string{"password": "x"})
+	}
+	s.Do(t, "POST", mount+"/delete/crm", map[string]any{"versions": []int{1}})
+	s.Do(t, "POST", mount+"/destroy/crm", map[string]any{"versions": []int{2}})
+	fetch := func(version string) (backend.Answer, error) {
+		got, err := b.Fetch(t.Context(), backend.Ask{Path: "crm", Version: version})
+		defer got.Wipe()
+		return got, err
+	}
+	for version, want := range map[string]backend.Reason{"1": backend.Missing, "2": backend.Missing, "3": "", "4": "", "": "", "5": backend.Missing} {
+		if got, err := fetch(version); want == "" && (err != nil || version != "" && got.Version != version) || want != "" && backend.ReasonOf(err) != want {
+			t.Errorf("version %q: %q, %v", version, got.Version, err)
+		}
+	}
+	s.Do(t, "POST", mount+"/undelete/crm", map[string]any{"versions": []int{1}})
+	if _, err := fetch("1"); err != nil {
+		t.Errorf("a version that is back: %v", err)
+	}
+	s.Do(t, "POST", mount+"/metadata/crm", map[string]any{"max_versions": 1, "delete_version_after": "1h", "cas_required": true})
+	s.Do(t, "POST", mount+"/data/crm", map[string]any{"options": map[string]int{"cas": 4}, "data": map[string]any{"password": "y", "n": 1, "nested": map[string]string{"a": "b"}, "nothing": nil}})
+	if got, err := fetch(""); err != nil || got.Version != "5" || len(got.Fields) != 1 || time.Until(got.NotAfter) < 50*time.Minute || time.Until(got.NotAfter) > time.Hour {
+		t.Errorf("one with other members, to be deleted in an hour: version %q, %d fields, until %s: %v", got.Version, len(got.Fields), got.NotAfter, err)
+	}
+	if _, err := fetch("3"); backend.ReasonOf(err) != backend.Missing {
+		t.Errorf("a version that was one too many: %v", err)
+	}
+	s.Do(t, "DELETE", mount+"/metadata/crm", nil)
+	if _, err := fetch(""); backend.ReasonOf(err) != backend.Missing {
+		t.Errorf("all of it removed: %v", err)
+	}
+}
+
+// The engine that is configured is not the one that is there.
+func TestARealEngineOfTheOtherVersionIsNotRead(t *testing.T) {
+	s := vaulttest.Shared(t)
+	for is, configured := range map[int]int{1: 2, 2: 1} {
+		mount := s.KV(t, is)
+		put(t, s, is, mount, "crm", map[string]string{"password": "x"})
+		put(t, s, is, mount, "data/crm", map[string]string{"password": "x"}) // as if it were of the other
+		c := at(s, configured, mount)
+		c.TokenFile = file(t, "token", s.Token)
+		if err := ask(open(t, c, time.Now)); err == nil {
+			t.Errorf("engine %d was read as %d", is, configured)
+		}
 	}
 }
