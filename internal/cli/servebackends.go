@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/internal/vault/backend/gcpsm"
 	"sallyport.dev/internal/vault/backend/kube"
 	"sallyport.dev/internal/vault/backend/local"
+	"sallyport.dev/internal/vault/backend/onepassword"
 	"sallyport.dev/internal/vault/backend/vaultkv"
 )
 
@@ -61,11 +62,12 @@ func oneBackend(b config.Backend) (made backend.Backend, err error) {
 	set(b.AWS != nil, func() (backend.Backend, error) { return awssm.New(*b.AWS, time.Now) })
 	set(b.Azure != nil, func() (backend.Backend, error) { return azurekv.New(*b.Azure, time.Now) })
 	set(b.Google != nil, func() (backend.Backend, error) { return gcpsm.New(*b.Google, time.Now) })
+	set(b.OnePassword != nil, func() (backend.Backend, error) { return onepassword.New(*b.OnePassword) })
 	set(b.Kubernetes != nil, func() (backend.Backend, error) { return kube.New(*b.Kubernetes) })
 	set(b.Files != nil, func() (backend.Backend, error) { return local.NewFiles(*b.Files) })
 	set(b.Environment != nil, func() (backend.Backend, error) { return local.NewEnvironment(*b.Environment) })
 	if kinds != 1 {
-		return nil, fault.New(fault.Invalid, "it is one of vault, awsSecretsManager, azureKeyVault, googleSecretManager, kubernetes, files and environment")
+		return nil, fault.New(fault.Invalid, "it is one of vault, awsSecretsManager, azureKeyVault, googleSecretManager, onePassword, kubernetes, files and environment")
 	}
 	return made, err
 }
