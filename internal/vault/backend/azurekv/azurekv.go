@@ -121,21 +121,26 @@ func bad(msg string) error {
 	return fault.New(fault.Invalid, whose+" "+msg).WithHint("docs/bring-your-own-vault.md has an example")
 }
 
-// asked is what a vault says to who has no token: where to get one, and for what. The
-// SDK reads it, and would take a part of it that isn't there.
-var asked = regexp.MustCompile(`^Bearer authorization="https://[0-9A-Za-z.-]{1,200}/[0-9A-Za-z.-]{1,100}",? resource="([^" ]{1,200})"$`)
+// asked is what a vault says to who has no token that it takes: where to get one, and
+// for what. More may follow.
+var asked = regexp.MustCompile(`^Bearer (authorization="https://[0-9A-Za-z.-]{1,200}/[0-9A-Za-z.-]{1,100}"),? resource="([^" ]{1,200})"($|,)`)
 
-// challenge refuses one that is not for a key vault of this cloud.
+// challenge refuses one that is not for a key vault of this cloud. The SDK reads them
+// loosely, would take another resource out of a word that follows, and ends the program
+// over an address without a tenant: it gets the two parts that it needs, and no more.
 func challenge(resource string) func(a rest.Answer) error {
 	return func(a rest.Answer) error {
 		all := a.Header.Values("Www-Authenticate")
-		if len(all) == 0 {
+		if a.Status != http.StatusUnauthorized || len(all) == 0 {
+			a.Header.Del("Www-Authenticate")
 			return nil
 		}
-		if m := asked.FindStringSubmatch(all[0]); a.Status == http.StatusUnauthorized && len(all) == 1 && m != nil && m[1] == resource {
-			return nil
+		m := asked.FindStringSubmatch(all[0])
+		if len(all) != 1 || m == nil || m[2] != resource {
+			return backend.Fail(backend.Wrong, who+" asks for a token that is not for a key vault of its cloud")
 		}
-		return backend.Fail(backend.Wrong, who+" asks for a token that is not for a key vault of its cloud")
+		a.Header.Set("Www-Authenticate", "Bearer "+m[1]+`, resource="`+resource+`"`)
+		return nil
 	}
 }
 

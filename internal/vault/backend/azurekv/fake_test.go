@@ -51,6 +51,7 @@ type fakeAzure struct {
 	chain       bool            // the assertion has to have the certificate in it
 	seen        map[string]bool // ids of assertions
 	challenge   string
+	forbids     string // a challenge beside a 403
 	endpoint    string // of tokens, as Entra ID describes itself
 	loginSays   int    // a status that Entra ID answers with
 	signIns     int
@@ -194,6 +195,9 @@ func (f *fakeAzure) vault(w http.ResponseWriter, r *http.Request) {
 func misbehaves(f *fakeAzure, w http.ResponseWriter, r *http.Request) bool {
 	switch f.fault {
 	case backendtest.Refusing:
+		if f.forbids != "" {
+			w.Header().Set("WWW-Authenticate", f.forbids)
+		}
 		no(w, 403, "Forbidden", "ForbiddenByRbac")
 	case backendtest.Busy:
 		w.Header().Set("Retry-After", "3")

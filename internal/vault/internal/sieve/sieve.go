@@ -143,13 +143,28 @@ func outgoing(r *http.Request) ([]byte, error) {
 	return b, nil
 }
 
-// once refuses JSON with a member twice. What is no JSON object is not looked at.
+// maxWhole is the most members of an answer that passes whole.
+const maxWhole = 100
+
+// once refuses JSON with a member twice, in any case: SDKs read such answers with
+// encoding/json, which doesn't tell cases apart. What is no JSON object is not looked at.
 func (c *Client) once(a rest.Answer) error {
 	if !bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("{")) {
 		return nil
 	}
-	if _, err := object.Members(a.Body); err != nil {
+	members, err := object.Members(a.Body)
+	if err != nil {
 		return c.unexpected()
+	}
+	if len(members) > maxWhole {
+		return c.unexpected()
+	}
+	var seen []string
+	for name := range members {
+		if slices.ContainsFunc(seen, func(s string) bool { return strings.EqualFold(s, name) }) {
+			return c.unexpected()
+		}
+		seen = append(seen, name)
 	}
 	return nil
 }
