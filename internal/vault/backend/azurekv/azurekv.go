@@ -63,8 +63,8 @@ const (
 )
 
 var (
-	address = regexp.MustCompile(`^https://[0-9a-z-]{3,24}\.(vault\.[0-9a-z.-]{1,100})$`)
-	name    = regexp.MustCompile(`^[0-9A-Za-z-]{1,127}$`)
+	address = regexp.MustCompile(`^https://[0-9a-z-]{3,24}\.(vault\.[0-9a-z.-]+)$`)
+	name    = regexp.MustCompile(`^[0-9A-Za-z-]+$`)
 	version = regexp.MustCompile(`^[0-9a-f]{32}$`)
 )
 
@@ -123,7 +123,7 @@ func bad(msg string) error {
 
 // asked is what a vault says to who has no token that it takes: where to get one, and
 // for what. More may follow.
-var asked = regexp.MustCompile(`^Bearer (authorization="https://[0-9A-Za-z.-]{1,200}/[0-9A-Za-z.-]{1,100}"),? resource="([^" ]{1,200})"($|,)`)
+var asked = regexp.MustCompile(`^Bearer (authorization="https://[0-9A-Za-z.-]+/[0-9A-Za-z.-]+"),? resource="([^" ]+)"($|,)`)
 
 // challenge refuses one that is not for a key vault of this cloud. The SDK reads them
 // loosely, would take another resource out of a word that follows, and ends the program
@@ -147,9 +147,12 @@ func challenge(resource string) func(a rest.Answer) error {
 // Named: a secret there is one value.
 func (*keyVault) Named() bool { return false }
 
+// maxName is the most bytes of a secret's name.
+const maxName = 127
+
 // Check takes a secret's name, and a version's id.
 func (*keyVault) Check(a backend.Ask) error {
-	if !name.MatchString(a.Path) || a.Version != "" && !version.MatchString(a.Version) {
+	if !name.MatchString(a.Path) || len(a.Path) > maxName || a.Version != "" && !version.MatchString(a.Version) {
 		return fault.New(fault.Invalid, "a path in Azure Key Vault is a secret's name; a version has 32 hexadecimal digits")
 	}
 	return nil

@@ -42,7 +42,7 @@ const (
 
 var (
 	id    = regexp.MustCompile(`^[a-z0-9]{26}$`)
-	title = regexp.MustCompile(`^[A-Za-z0-9_+=.@:/-]{1,255}$`)
+	title = regexp.MustCompile(`^[A-Za-z0-9_+=.@:/-]+$`)
 )
 
 // connect is one vault.

@@ -173,8 +173,11 @@ func (c *Client) unexpected() error {
 	return backend.Fail(backend.Wrong, c.who+"'s answer is not the JSON that is expected")
 }
 
+// maxWord is the most bytes of an error's name.
+const maxWord = 120
+
 // word is the name of an error: nothing else that a server writes about one passes.
-var word = regexp.MustCompile(`^[A-Za-z0-9_.:#/-]{1,120}$`)
+var word = regexp.MustCompile(`^[A-Za-z0-9_.:#/-]+$`)
 
 // sift takes an answer apart: what passes, and what is caught.
 func (c *Client) sift(a rest.Answer, catch *Catch) (passing []byte, err error) {
@@ -182,7 +185,7 @@ func (c *Client) sift(a rest.Answer, catch *Catch) (passing []byte, err error) {
 		members, bad := object.Members(a.Body)
 		if a.Status != http.StatusOK {
 			passing = []byte("{}")
-			if name := object.Word(members[c.mesh.Error]); bad == nil && word.MatchString(name) {
+			if name := object.Word(members[c.mesh.Error]); bad == nil && len(name) <= maxWord && word.MatchString(name) {
 				passing = []byte(`{"` + c.mesh.Error + `":"` + name + `"}`)
 			}
 			return
