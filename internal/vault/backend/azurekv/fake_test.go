@@ -159,6 +159,10 @@ func (f *fakeAzure) vault(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	part := strings.Split(r.URL.Path, "/") // "", secrets, NAME, VERSION
+	if len(part) == 3 && r.Method != http.MethodGet {
+		f.administer(w, r, part[2])
+		return
+	}
 	if len(part) != 4 || part[1] != "secrets" || r.URL.Query().Get("api-version") == "" {
 		no(w, 400, "BadParameter", "")
 		return
@@ -190,6 +194,27 @@ func (f *fakeAzure) vault(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	no(w, 404, "SecretNotFound", "")
+}
+
+// administer sets and deletes secrets: the tests' own half of the API.
+func (f *fakeAzure) administer(w http.ResponseWriter, r *http.Request, name string) {
+	var in struct{ Value string }
+	if r.Method == http.MethodPut && json.NewDecoder(r.Body).Decode(&in) != nil {
+		no(w, 400, "BadParameter", "")
+		return
+	}
+	out := map[string]any{"attributes": map[string]any{"enabled": true}}
+	if r.Method == http.MethodDelete {
+		f.removed[name] = true
+		out["id"] = "https://" + vaultHost + "/secrets/" + name
+	} else {
+		f.mu.Unlock()
+		id := f.put(name, in.Value)
+		f.mu.Lock()
+		out["id"], out["value"] = "https://"+vaultHost+"/secrets/"+name+"/"+id, in.Value
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_ = json.NewEncoder(w).Encode(out)
 }
 
 func misbehaves(f *fakeAzure, w http.ResponseWriter, r *http.Request) bool {
