@@ -63,9 +63,13 @@ func TestTheSecretsManagerKeepsTheContract(t *testing.T) {
 }
 
 // The contract against a service with the API, at an address that is named, with
-// credentials from the environment; without one, against the fake in the same way.
+// credentials from the environment, and as the role that SALLYPORT_TEST_AWS_ROLE names,
+// which STS at the same address gives; without one, against the fake in the same way.
 func TestAServiceThatIsNamedKeepsTheContract(t *testing.T) {
 	c := awssm.Config{Region: os.Getenv("AWS_REGION"), Endpoint: os.Getenv("SALLYPORT_TEST_AWS_ENDPOINT"), Credentials: "environment", Write: true}
+	if role := os.Getenv("SALLYPORT_TEST_AWS_ROLE"); role != "" {
+		c.STSEndpoint, c.AssumeRole = c.Endpoint, &awssm.AssumeRole{RoleARN: role}
+	}
 	if c.Endpoint == "" {
 		s := httptest.NewServer(newFake()) // as an emulator on this machine
 		t.Cleanup(s.Close)
