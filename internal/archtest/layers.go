@@ -79,6 +79,7 @@ var Layers = []Layer{
 				{"internal/vault/backend/awssm", "values in AWS Secrets Manager"},
 				{"internal/vault/backend/azurekv", "values in Azure Key Vault"},
 				{"internal/vault/backend/gcpsm", "values in Google Secret Manager"},
+				{"internal/vault/backend/onepassword", "values in 1Password, by a Connect server"},
 				{"internal/vault/backend/kube", "values in the Secrets of Kubernetes"},
 				{"internal/vault/backend/local", "values in files and in the environment"},
 			},

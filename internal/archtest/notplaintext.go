@@ -49,7 +49,7 @@ var NotPlaintext = byName(
 			"awssm.AssumeRole.RoleARN", "awssm.AssumeRole.ExternalID",
 			"azurekv.Config.Vault", "azurekv.Config.CAFile", "azurekv.Config.Tenant", "azurekv.Config.ClientID", "azurekv.Config.Authority",
 			"azurekv.Config.ClientSecretFile", "azurekv.Config.ClientCertificateFile", "azurekv.Config.AssertionFile", "gcpsm.Config.Project", "gcpsm.Config.Endpoint", "gcpsm.Config.CAFile",
-			"gcpsm.Config.KeyFile",
+			"gcpsm.Config.KeyFile", "onepassword.Config.Address", "onepassword.Config.CAFile", "onepassword.Config.Vault", "onepassword.Config.TokenFile",
 			"vaultkv.Config.Mount", "vaultkv.AppRole.Mount", "vaultkv.AppRole.RoleID", "vaultkv.AppRole.SecretIDFile",
 			"vaultkv.Certificate.Mount", "vaultkv.Certificate.Role", "vaultkv.Certificate.CertFile", "vaultkv.Certificate.KeyFile",
 			"vaultkv.JWT.Mount", "vaultkv.JWT.Role", "vaultkv.JWT.JWTFile", "kube.Config.Namespace", "kube.Config.Address", "kube.Config.CAFile", "kube.Config.TokenFile",

@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/internal/vault/backend/gcpsm"
 	"sallyport.dev/internal/vault/backend/kube"
 	"sallyport.dev/internal/vault/backend/local"
+	"sallyport.dev/internal/vault/backend/onepassword"
 	"sallyport.dev/internal/vault/backend/vaultkv"
 )
 
@@ -48,7 +49,7 @@ func (p *program) backends(file, tenant string) (*backend.Registry, error) {
 
 // oneBackend makes the one kind that is set.
 func oneBackend(b config.Backend) (made backend.Backend, kind string, err error) {
-	const all = "vault, awsSecretsManager, azureKeyVault, googleSecretManager, kubernetes, files and environment"
+	const all = "vault, awsSecretsManager, azureKeyVault, googleSecretManager, onePassword, kubernetes, files and environment"
 	set := func(is bool, name string, f func() (backend.Backend, error)) {
 		switch {
 		case !is:
@@ -63,6 +64,7 @@ func oneBackend(b config.Backend) (made backend.Backend, kind string, err error)
 	set(b.AWS != nil, "awsSecretsManager", func() (backend.Backend, error) { return awssm.New(*b.AWS, time.Now) })
 	set(b.Azure != nil, "azureKeyVault", func() (backend.Backend, error) { return azurekv.New(*b.Azure, time.Now) })
 	set(b.Google != nil, "googleSecretManager", func() (backend.Backend, error) { return gcpsm.New(*b.Google, time.Now) })
+	set(b.OnePassword != nil, "onePassword", func() (backend.Backend, error) { return onepassword.New(*b.OnePassword) })
 	set(b.Kubernetes != nil, "kubernetes", func() (backend.Backend, error) { return kube.New(*b.Kubernetes) })
 	set(b.Files != nil, "files", func() (backend.Backend, error) { return local.NewFiles(*b.Files) })
 	set(b.Environment != nil, "environment", func() (backend.Backend, error) { return local.NewEnvironment(*b.Environment) })

@@ -5,9 +5,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport.dev/internal/config"
 	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/vault/backend/awssm"
+	"sallyport.dev/internal/vault/backend/azurekv"
+	"sallyport.dev/internal/vault/backend/onepassword"
 )
 
 func backends(t *testing.T, text string) (config.Backends, error) {
@@ -30,8 +34,21 @@ func TestTheBackendsOfTheDocumentLoad(t *testing.T) {
 		if !strings.Contains(string(m[1]), "backends:") {
 			continue // of Kubernetes itself
 		}
-		if _, err := backends(t, string(m[1])); err != nil {
+		got, err := backends(t, string(m[1]))
+		if err != nil {
 			t.Errorf("%v in\n%s", err, m[1])
+		}
+		for _, b := range got.Backends { // those that need no file to begin with
+			if b.AWS != nil {
+				_, err = awssm.New(*b.AWS, time.Now)
+			} else if b.Azure != nil {
+				_, err = azurekv.New(*b.Azure, time.Now)
+			} else if b.OnePassword != nil {
+				_, err = onepassword.New(*b.OnePassword)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", b.Name, err)
+			}
 		}
 		n++
 	}

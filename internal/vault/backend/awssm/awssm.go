@@ -76,13 +76,15 @@ type manager struct {
 // writer is one that takes values.
 type writer struct{ *manager }
 
+// Lengths are checked where they are used: as counted repetitions they would take a
+// megabyte. A path has its own bound.
 var (
 	region  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$`)
 	id      = regexp.MustCompile(`^[0-9A-Za-z-]{32,64}$`)
-	secret  = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
+	secret  = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]+$`)
 	fullARN = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$`)
-	roleARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9/_+=,.@-]{1,576}$`)
-	outside = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]{2,1000}$`)
+	roleARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9/_+=,.@-]+$`)
+	outside = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]+$`)
 )
 
 // mesh is what the SDK gets of an answer.

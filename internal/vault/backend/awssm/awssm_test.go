@@ -63,13 +63,22 @@ func TestTheSecretsManagerKeepsTheContract(t *testing.T) {
 }
 
 // The contract against a service with the API, at an address that is named, with
-// credentials from the environment.
-func TestARealServiceKeepsTheContract(t *testing.T) {
-	endpoint := os.Getenv("SALLYPORT_TEST_AWS_ENDPOINT")
-	if endpoint == "" {
-		t.Skip("SALLYPORT_TEST_AWS_ENDPOINT names no service")
+// credentials from the environment, and as the role that SALLYPORT_TEST_AWS_ROLE names,
+// which STS at the same address gives; without one, against the fake in the same way.
+func TestAServiceThatIsNamedKeepsTheContract(t *testing.T) {
+	c := awssm.Config{Region: os.Getenv("AWS_REGION"), Endpoint: os.Getenv("SALLYPORT_TEST_AWS_ENDPOINT"), Credentials: "environment", Write: true}
+	if role := os.Getenv("SALLYPORT_TEST_AWS_ROLE"); role != "" {
+		c.STSEndpoint, c.AssumeRole = c.Endpoint, &awssm.AssumeRole{RoleARN: role}
 	}
-	b := open(t, awssm.Config{Region: os.Getenv("AWS_REGION"), Endpoint: endpoint, Credentials: "environment", Write: true}, time.Now)
+	if c.Endpoint == "" {
+		s := httptest.NewServer(newFake()) // as an emulator on this machine
+		t.Cleanup(s.Close)
+		c.Region, c.Endpoint = "eu-central-1", s.URL
+		t.Setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "secret-key-of-the-fake")
+		t.Setenv("AWS_SESSION_TOKEN", "")
+	}
+	b := open(t, c, time.Now)
 	ctx := context.WithoutCancel(t.Context())
 	backendtest.Run(t, func(t *testing.T) backendtest.World {
 		run := strings.ToLower(rand.Text()[:8])

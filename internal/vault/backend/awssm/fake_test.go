@@ -102,7 +102,10 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no(w, 400, kind)
 		return
 	}
-	var in struct{ SecretId, VersionId, VersionStage, Name, SecretString, ClientRequestToken string }
+	var in struct {
+		SecretId, VersionId, VersionStage, Name, SecretString, ClientRequestToken string
+		ForceDeleteWithoutRecovery                                                bool
+	}
 	if json.Unmarshal(body, &in) != nil {
 		no(w, 400, "SerializationException")
 		return
@@ -118,6 +121,22 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Header.Get("X-Amz-Target") {
 	case "secretsmanager.GetSecretValue":
 		f.get(w, in.SecretId, in.VersionId, in.VersionStage, fault)
+	case "secretsmanager.PutSecretValue":
+		if h := f.secrets[in.SecretId]; h == nil || h.deleted {
+			no(w, 400, "ResourceNotFoundException")
+			return
+		}
+		f.mu.Unlock()
+		id := f.put(in.SecretId, in.SecretString)
+		f.mu.Lock()
+		_ = json.NewEncoder(w).Encode(map[string]any{"ARN": arnOf(in.SecretId), "Name": in.SecretId, "VersionId": id, "VersionStages": []string{"AWSCURRENT"}})
+	case "secretsmanager.DeleteSecret":
+		if in.ForceDeleteWithoutRecovery {
+			delete(f.secrets, in.SecretId)
+		} else {
+			f.secrets[in.SecretId].deleted = true
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"ARN": arnOf(in.SecretId), "Name": in.SecretId, "DeletionDate": 1.5e9})
 	case "secretsmanager.CreateSecret":
 		if f.secrets[in.Name] != nil || len(in.ClientRequestToken) < 32 {
 			no(w, 400, "ResourceExistsException")

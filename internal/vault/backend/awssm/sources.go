@@ -28,6 +28,9 @@ var instance = netip.MustParseAddr("169.254.169.254")
 // tasks, and of EKS's agent.
 var containers = []string{"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"}
 
+// maxExternal is the most bytes of an external id.
+const maxExternal = 1224
+
 // newKeeper chooses the source.
 func newKeeper(c Config, client *http.Client, server string, now func() time.Time) (*keeper, error) {
 	k := &keeper{now: now, whom: "the metadata service"}
@@ -61,7 +64,7 @@ func newKeeper(c Config, client *http.Client, server string, now func() time.Tim
 	if err != nil || c.AssumeRole == nil {
 		return k, err
 	}
-	if !roleARN.MatchString(c.AssumeRole.RoleARN) || c.AssumeRole.ExternalID != "" && !outside.MatchString(c.AssumeRole.ExternalID) {
+	if !roleARN.MatchString(c.AssumeRole.RoleARN) || c.AssumeRole.ExternalID != "" && !outside.MatchString(c.AssumeRole.ExternalID) || len(c.AssumeRole.ExternalID) > maxExternal {
 		return nil, bad("assumeRole has no role's ARN, or an external id that is none")
 	}
 	return &keeper{now: now, whom: "AWS STS", source: assume(c, client, server, k), ends: true}, nil

@@ -63,8 +63,8 @@ const (
 )
 
 var (
-	address = regexp.MustCompile(`^https://[0-9a-z-]{3,24}\.(vault\.[0-9a-z.-]{1,100})$`)
-	name    = regexp.MustCompile(`^[0-9A-Za-z-]{1,127}$`)
+	address = regexp.MustCompile(`^https://[0-9a-z-]{3,24}\.(vault\.[0-9a-z.-]+)$`)
+	name    = regexp.MustCompile(`^[0-9A-Za-z-]+$`)
 	version = regexp.MustCompile(`^[0-9a-f]{32}$`)
 )
 
@@ -121,30 +121,38 @@ func bad(msg string) error {
 	return fault.New(fault.Invalid, whose+" "+msg).WithHint("docs/bring-your-own-vault.md has an example")
 }
 
-// asked is what a vault says to who has no token: where to get one, and for what. The
-// SDK reads it, and would take a part of it that isn't there.
-var asked = regexp.MustCompile(`^Bearer authorization="https://[0-9A-Za-z.-]{1,200}/[0-9A-Za-z.-]{1,100}",? resource="([^" ]{1,200})"$`)
+// asked is what a vault says to who has no token that it takes: where to get one, and
+// for what. More may follow.
+var asked = regexp.MustCompile(`^Bearer (authorization="https://[0-9A-Za-z.-]+/[0-9A-Za-z.-]+"),? resource="([^" ]+)"($|,)`)
 
-// challenge refuses one that is not for a key vault of this cloud.
+// challenge refuses one that is not for a key vault of this cloud. The SDK reads them
+// loosely, would take another resource out of a word that follows, and ends the program
+// over an address without a tenant: it gets the two parts that it needs, and no more.
 func challenge(resource string) func(a rest.Answer) error {
 	return func(a rest.Answer) error {
 		all := a.Header.Values("Www-Authenticate")
-		if len(all) == 0 {
+		if a.Status != http.StatusUnauthorized || len(all) == 0 {
+			a.Header.Del("Www-Authenticate")
 			return nil
 		}
-		if m := asked.FindStringSubmatch(all[0]); a.Status == http.StatusUnauthorized && len(all) == 1 && m != nil && m[1] == resource {
-			return nil
+		m := asked.FindStringSubmatch(all[0])
+		if len(all) != 1 || m == nil || m[2] != resource {
+			return backend.Fail(backend.Wrong, who+" asks for a token that is not for a key vault of its cloud")
 		}
-		return backend.Fail(backend.Wrong, who+" asks for a token that is not for a key vault of its cloud")
+		a.Header.Set("Www-Authenticate", "Bearer "+m[1]+`, resource="`+resource+`"`)
+		return nil
 	}
 }
 
 // Named: a secret there is one value.
 func (*keyVault) Named() bool { return false }
 
+// maxName is the most bytes of a secret's name.
+const maxName = 127
+
 // Check takes a secret's name, and a version's id.
 func (*keyVault) Check(a backend.Ask) error {
-	if !name.MatchString(a.Path) || a.Version != "" && !version.MatchString(a.Version) {
+	if !name.MatchString(a.Path) || len(a.Path) > maxName || a.Version != "" && !version.MatchString(a.Version) {
 		return fault.New(fault.Invalid, "a path in Azure Key Vault is a secret's name; a version has 32 hexadecimal digits")
 	}
 	return nil

@@ -51,6 +51,7 @@ type fakeAzure struct {
 	chain       bool            // the assertion has to have the certificate in it
 	seen        map[string]bool // ids of assertions
 	challenge   string
+	forbids     string // a challenge beside a 403
 	endpoint    string // of tokens, as Entra ID describes itself
 	loginSays   int    // a status that Entra ID answers with
 	signIns     int
@@ -158,6 +159,10 @@ func (f *fakeAzure) vault(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	part := strings.Split(r.URL.Path, "/") // "", secrets, NAME, VERSION
+	if len(part) == 3 && r.Method != http.MethodGet {
+		f.administer(w, r, part[2])
+		return
+	}
 	if len(part) != 4 || part[1] != "secrets" || r.URL.Query().Get("api-version") == "" {
 		no(w, 400, "BadParameter", "")
 		return
@@ -191,9 +196,33 @@ func (f *fakeAzure) vault(w http.ResponseWriter, r *http.Request) {
 	no(w, 404, "SecretNotFound", "")
 }
 
+// administer sets and deletes secrets: the tests' own half of the API.
+func (f *fakeAzure) administer(w http.ResponseWriter, r *http.Request, name string) {
+	var in struct{ Value string }
+	if r.Method == http.MethodPut && json.NewDecoder(r.Body).Decode(&in) != nil {
+		no(w, 400, "BadParameter", "")
+		return
+	}
+	out := map[string]any{"attributes": map[string]any{"enabled": true}}
+	if r.Method == http.MethodDelete {
+		f.removed[name] = true
+		out["id"] = "https://" + vaultHost + "/secrets/" + name
+	} else {
+		f.mu.Unlock()
+		id := f.put(name, in.Value)
+		f.mu.Lock()
+		out["id"], out["value"] = "https://"+vaultHost+"/secrets/"+name+"/"+id, in.Value
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_ = json.NewEncoder(w).Encode(out)
+}
+
 func misbehaves(f *fakeAzure, w http.ResponseWriter, r *http.Request) bool {
 	switch f.fault {
 	case backendtest.Refusing:
+		if f.forbids != "" {
+			w.Header().Set("WWW-Authenticate", f.forbids)
+		}
 		no(w, 403, "Forbidden", "ForbiddenByRbac")
 	case backendtest.Busy:
 		w.Header().Set("Retry-After", "3")

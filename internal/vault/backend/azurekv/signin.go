@@ -33,7 +33,7 @@ var instance = netip.MustParseAddr("169.254.169.254")
 // Ids of clients, and of tenants: one has a dash or is a domain. "common", "adfs" and
 // their like are none.
 var (
-	client = regexp.MustCompile(`^[0-9A-Za-z.-]{1,100}$`)
+	client = regexp.MustCompile(`^[0-9A-Za-z.-]+$`)
 	tenant = regexp.MustCompile(`^[0-9A-Za-z]+([.-][0-9A-Za-z-]+)+$`)
 )
 

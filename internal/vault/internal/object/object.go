@@ -51,6 +51,27 @@ func Members(raw []byte) (map[string][]byte, error) {
 	return out, nil
 }
 
+// Elements gives an array's elements as they are written. Invalid: it is no array, or
+// has too many.
+func Elements(raw []byte) ([][]byte, error) {
+	raw = bytes.TrimSpace(raw)
+	if !json.Valid(raw) || len(raw) == 0 || raw[0] != '[' {
+		return nil, fault.New(fault.Invalid, "it is not a JSON array")
+	}
+	var out [][]byte
+	for rest := space(raw[1:]); rest[0] != ']'; {
+		if len(out) == maxMembers {
+			return nil, fault.New(fault.Invalid, "a JSON array has too many elements")
+		}
+		n := length(rest)
+		out = append(out, rest[:n:n])
+		if rest = space(rest[n:]); rest[0] == ',' {
+			rest = space(rest[1:])
+		}
+	}
+	return out, nil
+}
+
 // Inside gives the members of the object that the path of names leads to.
 func Inside(raw []byte, path ...string) (map[string][]byte, error) {
 	m, err := Members(raw)

@@ -26,6 +26,47 @@ func TestMembersAreThoseThatAreWritten(t *testing.T) {
 	}
 }
 
+func TestElementsAreThoseThatAreWritten(t *testing.T) {
+	for raw, want := range map[string][]string{` [ 1 , "a]\"" ,{"b":[2,3]},[ ], null] `: {"1", `"a]\""`, `{"b":[2,3]}`, "[ ]", "null"}, "[]": nil, `["x"]`: {`"x"`}} {
+		got, err := object.Elements([]byte(raw))
+		if err != nil || len(got) != len(want) {
+			t.Errorf("%s has %q, %v", raw, got, err)
+			continue
+		}
+		for i := range want {
+			if string(got[i]) != want[i] {
+				t.Errorf("%s has %q, want %q", raw, got[i], want[i])
+			}
+		}
+	}
+	for _, bad := range []string{"", "{}", "[1", "[1,]", "[1] 2", "null", `"[1]"`} {
+		if got, err := object.Elements([]byte(bad)); err == nil {
+			t.Errorf("%s was taken as %q", bad, got)
+		}
+	}
+}
+
+func FuzzElements(f *testing.F) {
+	for _, s := range []string{`[1,"a]",{"b":[2]}]`, `[[[]],""]`, ` [ ] `, `[1e9,-0.5]`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got, err := object.Elements(raw)
+		if err != nil {
+			return
+		}
+		var want []json.RawMessage
+		if err := json.Unmarshal(raw, &want); err != nil || len(want) != len(got) {
+			t.Fatalf("%d elements of %q, want %d (%v)", len(got), raw, len(want), err)
+		}
+		for i := range want {
+			if string(got[i]) != string(want[i]) {
+				t.Errorf("%d is %s, want %s", i, got[i], want[i])
+			}
+		}
+	})
+}
+
 func TestATextSaysWhatItSaysToOthers(t *testing.T) {
 	for raw, want := range map[string]string{
 		`"a\u00e4\n\/\\\""`: "aä\n/\\\"", `"\ud83d\ude00!"`: "😀!", `""`: "", `"\ud83d\ude00"`: "😀", `"x\ud83d\ude00\ud83d\ude00"`: "x😀😀",

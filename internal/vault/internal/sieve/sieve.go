@@ -143,13 +143,28 @@ func outgoing(r *http.Request) ([]byte, error) {
 	return b, nil
 }
 
-// once refuses JSON with a member twice. What is no JSON object is not looked at.
+// maxWhole is the most members of an answer that passes whole.
+const maxWhole = 100
+
+// once refuses JSON with a member twice, in any case: SDKs read such answers with
+// encoding/json, which doesn't tell cases apart. What is no JSON object is not looked at.
 func (c *Client) once(a rest.Answer) error {
 	if !bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("{")) {
 		return nil
 	}
-	if _, err := object.Members(a.Body); err != nil {
+	members, err := object.Members(a.Body)
+	if err != nil {
 		return c.unexpected()
+	}
+	if len(members) > maxWhole {
+		return c.unexpected()
+	}
+	var seen []string
+	for name := range members {
+		if slices.ContainsFunc(seen, func(s string) bool { return strings.EqualFold(s, name) }) {
+			return c.unexpected()
+		}
+		seen = append(seen, name)
 	}
 	return nil
 }
@@ -158,8 +173,11 @@ func (c *Client) unexpected() error {
 	return backend.Fail(backend.Wrong, c.who+"'s answer is not the JSON that is expected")
 }
 
+// maxWord is the most bytes of an error's name.
+const maxWord = 120
+
 // word is the name of an error: nothing else that a server writes about one passes.
-var word = regexp.MustCompile(`^[A-Za-z0-9_.:#/-]{1,120}$`)
+var word = regexp.MustCompile(`^[A-Za-z0-9_.:#/-]+$`)
 
 // sift takes an answer apart: what passes, and what is caught.
 func (c *Client) sift(a rest.Answer, catch *Catch) (passing []byte, err error) {
@@ -167,7 +185,7 @@ func (c *Client) sift(a rest.Answer, catch *Catch) (passing []byte, err error) {
 		members, bad := object.Members(a.Body)
 		if a.Status != http.StatusOK {
 			passing = []byte("{}")
-			if name := object.Word(members[c.mesh.Error]); bad == nil && word.MatchString(name) {
+			if name := object.Word(members[c.mesh.Error]); bad == nil && len(name) <= maxWord && word.MatchString(name) {
 				passing = []byte(`{"` + c.mesh.Error + `":"` + name + `"}`)
 			}
 			return

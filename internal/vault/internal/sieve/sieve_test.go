@@ -96,6 +96,17 @@ func TestWhatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 	}
 }
 
+func TestASignInThatCanBeReadInTwoWaysIsRefused(t *testing.T) {
+	m := mesh
+	m.Whole = true
+	for body, ok := range map[string]bool{`{"access_token":"a","Access_Token":"b"}`: false, `{"access_token":"a","acce\u017fs_token":"b"}`: false, `{"access_token":"a","expires_in":1}`: true, "a-role": true} {
+		c, url := start(t, m, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) })
+		if _, _, got, err := ask(t, c, url+"/"); (err == nil) != ok || ok && got != body {
+			t.Errorf("%s: %q, %v", body, got, err)
+		}
+	}
+}
+
 func TestNothingIsSentToAnotherServer(t *testing.T) {
 	asked := 0
 	h := func(http.ResponseWriter, *http.Request) { asked++ }
