@@ -228,7 +228,7 @@ func (x *killer) end(where string) {
 		x.look(func(a *app.App) {
 			all, err := a.Rotation.Rotations.Rotations(x.t.Context(), "default")
 			must(x.t, err)
-			_, err = a.Rotation.Resolve(x.t.Context(), keeper, all[0].ID, rotation.GiveUp, "")
+			_, err = a.Rotation.Resolve(x.t.Context(), keeper, all[0].ID, rotation.GiveUp, 0, "")
 			must(x.t, err)
 		})
 	} else if s != rotation.Done {
