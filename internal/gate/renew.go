@@ -52,25 +52,35 @@ func (g *Gate) renew(ctx context.Context, c *candidate, status int) http.RoundTr
 	if g.Credentials == nil || c.it.Bound.VersionRule != "active" {
 		return nil
 	}
-	was := c.meta
-	if g.Credentials.Successor(ctx, c.it.Tenant, was.Name, was.Version) == 0 {
-		return nil
+	first := c.meta
+	for range maxSuccessors {
+		was := c.meta
+		if g.Credentials.Successor(ctx, c.it.Tenant, was.Name, was.Version) == 0 {
+			break
+		}
+		meta, err := g.Vault.Head(ctx, c.it.Tenant, c.match.Connection.Auth.Secret)
+		if err != nil || meta.ID != was.ID || meta.Version == was.Version {
+			break
+		}
+		c.meta = meta
+		ev := g.event(c, audit.IntentReopened, map[string]any{"digest": c.it.Digest, "secret": meta.Name, "secretVersion": meta.Version, "status": status,
+			"why": "the version before was replaced while the call was under way"})
+		if err := g.Credentials.Reopened(ctx, ev); err != nil {
+			break
+		}
+		door, err := g.door(ctx, c)
+		if err == nil {
+			return door
+		}
+		if !fault.Is(err, fault.Denied) {
+			break
+		}
+		status = 0 // the successor was refused when it was opened: it may have one by now
 	}
-	meta, err := g.Vault.Head(ctx, c.it.Tenant, c.match.Connection.Auth.Secret)
-	if err != nil || meta.ID != was.ID || meta.Version == was.Version {
-		return nil
-	}
-	c.meta = meta
-	ev := g.event(c, audit.IntentReopened, map[string]any{"digest": c.it.Digest, "secret": meta.Name, "secretVersion": meta.Version, "status": status,
-		"why": "the version before was replaced while the call was under way"})
-	if err := g.Credentials.Reopened(ctx, ev); err != nil {
-		c.meta = was
-		return nil
-	}
-	door, err := g.door(ctx, c)
-	if err != nil {
-		c.meta = was
-		return nil
-	}
-	return door
+	c.meta = first
+	return nil
 }
+
+// maxSuccessors is how often a call goes on to the version that replaced the one
+// before, where it can't be opened.
+const maxSuccessors = 3
