@@ -33,6 +33,8 @@ type SetRotation struct {
 // ResolveRotation is an admin's word on a rotation that waits for one.
 type ResolveRotation struct {
 	Word rotation.Word `json:"word"` // again, give_up or settled
+	// Revision is the one that the word is about; 0: whichever it is.
+	Revision int64 `json:"revision,omitempty"`
 	Fresh
 }
 
@@ -76,7 +78,7 @@ func (a *API) rotations() {
 			return rotation.Rotation{}, err
 		}
 		defer a.Rotator.Rotated()
-		return a.Rotation.Resolve(c.Context(), c.who, c.PathValue("rotation"), in.Word, f)
+		return a.Rotation.Resolve(c.Context(), c.who, c.PathValue("rotation"), in.Word, in.Revision, f)
 	})
 	handle(a, "POST", "/v1/hooks/rotation/{secret}", "Rotate a Secret by an event: a message signed with the hook's key of its policy (Standard Webhooks)", anybody, a.rotationHook)
 }

@@ -82,7 +82,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/mcp/", door)
 	mux.Handle("/.well-known/", door)
 	mux.Handle("/", console.New(console.Config{
-		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
+		Tenant: a.cfg.Tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Rotation: a.Rotation, Vault: a.Vault, Rail: a.Rail,
 		Audit: a.store.Audit(), Store: a.store, Systems: a, Ask: a.QueryAudit, Now: a.now, Log: a.log, Secure: a.secure(),
 	}))
 	return mux

@@ -49,6 +49,8 @@ type killer struct {
 	kills    int
 	ends     map[rotation.State]int
 	whole    time.Duration // of a rotation that nobody kills, from the process's start
+	// person says a person's word, where one is asked for.
+	person func(a *app.App, r rotation.Rotation) rotation.Word
 	// neat checks that the system has nothing left of ended rotations.
 	neat func(*app.App, vault.Secret)
 }
@@ -57,7 +59,8 @@ var keeper = ident.Principal{Tenant: "default", Kind: ident.Person, ID: "acc_kee
 
 func newKiller(t *testing.T, r resource.Rotator, h *hold, secrets map[string]map[string]string) *killer {
 	t.Helper()
-	x := &killer{t: t, dir: filepath.Join(t.TempDir(), "data"), key: filepath.Join(t.TempDir(), "seal.key"), rotator: r, hold: h, ends: map[rotation.State]int{}}
+	x := &killer{t: t, dir: filepath.Join(t.TempDir(), "data"), key: filepath.Join(t.TempDir(), "seal.key"), rotator: r, hold: h, ends: map[rotation.State]int{},
+		person: func(*app.App, rotation.Rotation) rotation.Word { return rotation.GiveUp }}
 	origin, err := r.Origin()
 	must(t, err)
 	x.look(func(a *app.App) {
@@ -222,13 +225,13 @@ func (x *killer) end(where string) {
 	s := x.finish()
 	x.ends[s]++
 	if s == rotation.NeedsPerson {
-		if x.rotator.HTTP == nil || x.rotator.Finds() || x.rotator.Once() {
+		if !x.rotator.Chooses() || x.rotator.Finds() || x.rotator.Once() {
 			x.t.Errorf("%s: a person is asked", where)
 		}
 		x.look(func(a *app.App) {
 			all, err := a.Rotation.Rotations.Rotations(x.t.Context(), "default")
 			must(x.t, err)
-			_, err = a.Rotation.Resolve(x.t.Context(), keeper, all[0].ID, rotation.GiveUp, "")
+			_, err = a.Rotation.Resolve(x.t.Context(), keeper, all[0].ID, x.person(a, all[0]), 0, "")
 			must(x.t, err)
 		})
 	} else if s != rotation.Done {
@@ -360,4 +363,35 @@ func TestKilledInEveryStepOfAPasswordsRotation(t *testing.T) {
 			x.result()
 		})
 	}
+}
+
+// The same with refresh tokens that are good once. One that the server replaced is
+// kept; one whose answer was lost is exchanged by nobody again, and a person
+// authorises anew.
+func TestKilledInEveryStepOfARefreshTokensRotation(t *testing.T) {
+	t.Parallel()
+	rounds, all := rotationKills()
+	m := newMinter(t)
+	x := newKiller(t, resource.Rotator{Kind: resource.RotatorRefresh, Refresh: &resource.RefreshRotator{TokenURL: m.URL + "/token", Network: resource.Network{AllowLoopbackHTTP: true}}},
+		&m.hold, map[string]map[string]string{"crm": {"username": "client-7", "token": "access-0-Zq83mPw0vXr5", "refresh_token": minterFirst}})
+	x.neat = func(*app.App, vault.Secret) {}
+	x.person = func(a *app.App, r rotation.Rotation) rotation.Word {
+		if r.Stuck != rotation.Making || r.Version != 0 {
+			t.Errorf("a person is asked in %s: %s", r.Stuck, r.Why)
+		}
+		next, access := m.consent()
+		_, err := a.Vault.Rotate(t.Context(), vault.Write{Tenant: "default", Name: "crm", Actor: keeper,
+			Fields: map[string][]byte{"username": []byte("client-7"), "token": []byte(access), "refresh_token": []byte(next)}})
+		must(t, err)
+		return rotation.Settled
+	}
+	for _, at := range map[bool][]string{true: points("token"), false: {"token/after"}}[all] {
+		x.through(at)
+	}
+	x.atRandom(rounds)
+	x.through() // the last one that was kept is good
+	if m.reused > 0 {
+		t.Errorf("%d refresh tokens were used twice", m.reused)
+	}
+	x.result()
 }

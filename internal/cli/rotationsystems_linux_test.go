@@ -250,3 +250,62 @@ func (r *relay) serve(c net.Conn, to int) {
 		}
 	}
 }
+
+// minter is a token endpoint whose refresh tokens are good once.
+type minter struct {
+	hold
+	*httptest.Server
+	mu        sync.Mutex
+	n, reused int
+	refresh   string // the one that is good
+}
+
+const minterFirst = "refresh-0-Zq83mPw0vXr5"
+
+func newMinter(t *testing.T) *minter {
+	m := &minter{refresh: minterFirst}
+	m.Server = httptest.NewServer(m)
+	t.Cleanup(func() { m.release(); m.CloseClientConnections(); m.Close() })
+	return m
+}
+
+// consent is a person at the authorization server.
+func (m *minter) consent() (refresh, access string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.n++
+	m.refresh = fmt.Sprintf("refresh-%d-Zq83mPw0vXr5", m.n)
+	return m.refresh, fmt.Sprintf("access-%d-Zq83mPw0vXr5", m.n)
+}
+
+func (m *minter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	given := r.PostFormValue("refresh_token")
+	if m.stop("token/before") {
+		panic(http.ErrAbortHandler)
+	}
+	m.mu.Lock()
+	good := given == m.refresh
+	if !good {
+		m.reused++
+	}
+	m.mu.Unlock()
+	if !good {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":"invalid_grant"}`)
+		return
+	}
+	refresh, access := m.consent()
+	answer := fmt.Sprintf(`{"access_token":%q,"refresh_token":%q,"token_type":"bearer","expires_in":3600}`, access, refresh)
+	if m.stop("token/after") {
+		panic(http.ErrAbortHandler)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+	if m.is("token/half") {
+		_, _ = io.WriteString(w, answer[:len(answer)/2])
+		_ = http.NewResponseController(w).Flush()
+		m.stop("token/half")
+		panic(http.ErrAbortHandler)
+	}
+	_, _ = io.WriteString(w, answer)
+}

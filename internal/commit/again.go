@@ -64,9 +64,11 @@ const maxRenewed = 3
 // successor of its credential. 401 says that the request was not applied because its
 // credential is not valid (RFC 9110, section 15.5.2): the same definite no by which
 // the attempt would end as FAILED. It may not where bytes of the Intent left in an
-// earlier attempt, of which the answer says nothing. 403 may be about the action.
+// earlier attempt, of which the answer says nothing. 403 may be about the action. A 401
+// to what a connector asks before the call, a list of tools, is one with nothing sent.
 func replaceable(p Plan, ans connector.Answer) bool {
-	return p.Renew != nil && p.From != intent.Unknown && !p.Earlier && ans.Outcome == connector.Refused && ans.Status == http.StatusUnauthorized
+	definite := ans.Outcome == connector.Refused || ans.Outcome == connector.NotSent
+	return p.Renew != nil && p.From != intent.Unknown && !p.Earlier && definite && ans.Status == http.StatusUnauthorized
 }
 
 // renew asks for the successor, as long as somebody waits for the answer and

@@ -35,6 +35,7 @@ import (
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/incident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/rotation"
 	"sallyport.dev/internal/vault"
 )
 
@@ -55,6 +56,7 @@ type Config struct {
 	Gate      *gate.Gate
 	Desk      *decision.Desk
 	Incidents *incident.Desk
+	Rotation  *rotation.Machine
 	Vault     *vault.Vault
 	Rail      *explain.Rail
 	Audit     audit.Reader
@@ -139,6 +141,9 @@ func (c *Console) routes() {
 	c.handle("POST /secrets/{secret}", with(ident.Admin), (*visit).describeSecret)
 	c.handle("GET /secrets/{secret}/{action}", with(ident.Admin), (*visit).confirmSecret)
 	c.handle("POST /secrets/{secret}/{action}", with(ident.Admin), (*visit).changeSecret)
+	c.handle("GET /rotations", connectionReaders, (*visit).rotations)
+	c.handle("GET /rotations/{rotation}", connectionReaders, (*visit).showRotation)
+	c.handle("POST /rotations/{rotation}", with(ident.Admin), (*visit).resolveRotation)
 	c.handle("GET /changes", connectionReaders, (*visit).toolChanges)
 	c.handle("GET /changes/{change}", connectionReaders, (*visit).showToolChange)
 	c.handle("POST /changes/{change}", with(ident.Builder), (*visit).settleTool)

@@ -53,7 +53,7 @@ type office struct {
 // consoleOf is what the console of a running program is made of.
 func consoleOf(a *app.App, tenant ident.Tenant, now func() time.Time, secure bool) console.Config {
 	c := a.API().Config
-	return console.Config{Tenant: tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Vault: a.Vault, Rail: a.Rail,
+	return console.Config{Tenant: tenant, Directory: a.Directory, Gate: a.Gate, Desk: a.Desk, Incidents: a.Incidents, Rotation: a.Rotation, Vault: a.Vault, Rail: a.Rail,
 		Audit: c.Audit, Store: c.Store.(console.Store), Systems: a, Ask: a.QueryAudit, Now: now, Log: slog.New(slog.DiscardHandler), Secure: secure}
 }
 

@@ -62,7 +62,7 @@ type page interface {
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
 	&decisionPage{}, &togetherPage{}, &passkeysPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &auditQueryPage{}, &replayPage{},
-	&changesPage{}, &changePage{}, &connectionsPage{}, &connectionPage{},
+	&rotationsPage{}, &rotationPage{}, &changesPage{}, &changePage{}, &connectionsPage{}, &connectionPage{},
 	&stopsPage{}, &problemPage{},
 }
 
@@ -120,6 +120,7 @@ var done = map[string]string{
 	"resolved":   "Your word is on the record.",
 	"stopped":    "The Run was stopped.",
 	"settled":    "Your word is on the record, and holds from now on.",
+	"turned":     "Your word is on the record. The rotation goes on, or has ended.",
 	"authorised": "The Connection is authorised. Its tokens are in the vault, and can't be read back.",
 	"switched":   "It is stopped. What was claimed before may still end; nothing more is begun.",
 	"resumed":    "It goes on.",
@@ -170,6 +171,7 @@ func navigation(who ident.Principal, path string) []link {
 	add("/changes", "Changed tools", connectionReaders)
 	add("/connections", "Connections", connectionReaders)
 	add("/secrets", "Secrets", with(ident.Admin, ident.Builder, ident.Auditor))
+	add("/rotations", "Rotation", connectionReaders)
 	add("/audit", "Audit log", with(ident.Auditor, ident.Admin))
 	for i, l := range nav {
 		nav[i].Here = path == l.Path || l.Path != "/" && strings.HasPrefix(path, l.Path+"/")

@@ -23,6 +23,8 @@ type Systems interface {
 	RefuseTool(ctx context.Context, who ident.Principal, id, why string) (connector.Item, error)
 	Authorize(ctx context.Context, who ident.Principal, conn, session string) (vault.Grant, error)
 	Authorized(ctx context.Context, who ident.Principal, session string, a vault.GrantAnswer) (vault.Grant, error)
+	// Rotated says that a rotation can go on.
+	Rotated()
 	// ClientDocument is our metadata as an OAuth client; nil: there is none.
 	ClientDocument() []byte
 }

@@ -53,28 +53,48 @@ func (g *Gate) renew(ctx context.Context, c *candidate, status int) http.RoundTr
 	if g.Credentials == nil || c.it.Bound.VersionRule != "active" {
 		return nil
 	}
-	was, used := c.meta, c.external
-	why, ownSuccessor := "the version before was replaced while the call was under way", false
-	if g.Credentials.Successor(ctx, c.it.Tenant, was.Name, was.Version) == 0 {
-		if status != http.StatusUnauthorized || used == (vault.External{}) || !g.Vault.Renewed(ctx, c.it.Tenant, was.Name, was.Version, used) {
-			return nil
+	first, used := c.meta, c.external
+	for range maxSuccessors {
+		why, ok := g.replaced(ctx, c, status)
+		if !ok {
+			break
 		}
-		why, ownSuccessor = "its backend gives another value by now", true
+		ev := g.event(c, audit.IntentReopened, map[string]any{"digest": c.it.Digest, "secret": c.meta.Name, "secretVersion": c.meta.Version, "status": status, "why": why})
+		if err := g.Credentials.Reopened(ctx, ev); err != nil {
+			break
+		}
+		door, err := g.door(ctx, c)
+		if err == nil {
+			return door
+		}
+		if !fault.Is(err, fault.Denied) {
+			break
+		}
+		status = 0 // the successor was refused when it was opened: it may have one by now
+	}
+	c.meta, c.external = first, used
+	return nil
+}
+
+// maxSuccessors is how often a call goes on to the version that replaced the one
+// before, where it can't be opened.
+const maxSuccessors = 3
+
+// replaced says why there is another value for the call than the one that it was
+// opened with, and gives the candidate what it is of.
+func (g *Gate) replaced(ctx context.Context, c *candidate, status int) (why string, ok bool) {
+	was, same := c.meta, false
+	why = "the version before was replaced while the call was under way"
+	if g.Credentials.Successor(ctx, c.it.Tenant, was.Name, was.Version) == 0 {
+		if status != http.StatusUnauthorized || c.external == (vault.External{}) || !g.Vault.Renewed(ctx, c.it.Tenant, was.Name, was.Version, c.external) {
+			return "", false
+		}
+		why, same = "its backend gives another value by now", true
 	}
 	meta, err := g.Vault.Head(ctx, c.it.Tenant, c.match.Connection.Auth.Secret)
-	if err != nil || meta.ID != was.ID || (meta.Version == was.Version) != ownSuccessor {
-		return nil
+	if err != nil || meta.ID != was.ID || (meta.Version == was.Version) != same {
+		return "", false
 	}
 	c.meta = meta
-	ev := g.event(c, audit.IntentReopened, map[string]any{"digest": c.it.Digest, "secret": meta.Name, "secretVersion": meta.Version, "status": status, "why": why})
-	if err := g.Credentials.Reopened(ctx, ev); err != nil {
-		c.meta = was
-		return nil
-	}
-	door, err := g.door(ctx, c)
-	if err != nil {
-		c.meta, c.external = was, used
-		return nil
-	}
-	return door
+	return why, true
 }

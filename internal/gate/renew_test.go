@@ -87,6 +87,25 @@ func TestAReadAndAWriteGoOnWithTheVersionThatReplacedTheirs(t *testing.T) {
 	}
 }
 
+// The same where the refusal came before the call: to the list of tools that a
+// connector asks for.
+func TestACallGoesOnWhereWhatComesBeforeItWasRefused(t *testing.T) {
+	w, s := rotatesUnder(t, 401, 1, true)
+	refused := w.answer
+	w.answer = func(tool, body string) connector.Answer {
+		a := refused(tool, body)
+		if a.Outcome == connector.Refused {
+			a.Outcome, a.Body = connector.NotSent, nil
+		}
+		return a
+	}
+	w.policy(unattended)
+	it := w.admit(w.start(), create("x"))
+	if it.State != intent.Committed || len(s.entries) != 1 {
+		t.Errorf("it is %s (%s), with %d entries", it.State, it.Why, len(s.entries))
+	}
+}
+
 // Otherwise a refusal stands, and a write leaves once.
 func TestARefusalStandsWhereItIsNotAboutAReplacedVersion(t *testing.T) {
 	for name, c := range map[string]struct {

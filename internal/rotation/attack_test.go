@@ -32,13 +32,13 @@ func TestARotationOfASecretThatWasTakenAwayCanBeEnded(t *testing.T) {
 			r := w.settle()
 			took(w)
 			for _, word := range []rotation.Word{rotation.Again, rotation.GiveUp} {
-				_, err = w.m.Resolve(t.Context(), boss, r.ID, word, "fac_3")
+				_, err = w.m.Resolve(t.Context(), boss, r.ID, word, 0, "fac_3")
 				w.must(err)
 				if r = w.settle(); r.State != rotation.NeedsPerson {
 					t.Fatalf("after %s it is %s", word, r.State)
 				}
 			}
-			r, err = w.m.Resolve(t.Context(), boss, r.ID, rotation.Settled, "fac_4")
+			r, err = w.m.Resolve(t.Context(), boss, r.ID, rotation.Settled, 0, "fac_4")
 			if err != nil || r.State != rotation.Failed {
 				t.Errorf("it is %s: %v", r.State, err)
 			}

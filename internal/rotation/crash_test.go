@@ -119,7 +119,7 @@ func TestAPersonEndsWhatTheMachineCantKnow(t *testing.T) {
 	if r.State != rotation.NeedsPerson {
 		t.Fatalf("it is %s", r.State)
 	}
-	if _, err := w.m.Resolve(t.Context(), rotation.System(acme), r.ID, rotation.Again, ""); !fault.Is(err, fault.Denied) {
+	if _, err := w.m.Resolve(t.Context(), rotation.System(acme), r.ID, rotation.Again, 0, ""); !fault.Is(err, fault.Denied) {
 		t.Errorf("the system itself gives a person's word: %v", err)
 	}
 	for id, by := range w.alive { // the person looks, and takes away what is there
@@ -127,7 +127,7 @@ func TestAPersonEndsWhatTheMachineCantKnow(t *testing.T) {
 			delete(w.alive, id)
 		}
 	}
-	_, err = w.m.Resolve(t.Context(), boss, r.ID, rotation.Again, "fac_3")
+	_, err = w.m.Resolve(t.Context(), boss, r.ID, rotation.Again, 0, "fac_3")
 	w.must(err)
 	if r = w.settle(); r.State != rotation.Done || w.versions[1].State != vault.Active {
 		t.Errorf("after the word it is %s (%s)", r.State, r.Why)
@@ -144,15 +144,15 @@ func TestWhatAPersonSettledLeavesNoVersionOpen(t *testing.T) {
 	if r.State != rotation.NeedsPerson || r.Stuck != rotation.Trying {
 		t.Fatalf("it is %s in %s", r.State, r.Stuck)
 	}
-	if _, err := w.m.Resolve(t.Context(), boss, r.ID, "what", "fac_3"); !fault.Is(err, fault.Invalid) {
+	if _, err := w.m.Resolve(t.Context(), boss, r.ID, "what", 0, "fac_3"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("another word: %v", err)
 	}
-	r, err = w.m.Resolve(t.Context(), boss, r.ID, rotation.Settled, "fac_3")
+	r, err = w.m.Resolve(t.Context(), boss, r.ID, rotation.Settled, 0, "fac_3")
 	w.must(err)
 	if r.State != rotation.Failed || w.versions[1].State != vault.Disabled || w.active != 1 {
 		t.Errorf("it is %s, and version 2 is %s", r.State, w.versions[1].State)
 	}
-	if _, err := w.m.Resolve(t.Context(), boss, r.ID, rotation.Again, "fac_4"); !fault.Is(err, fault.Conflict) {
+	if _, err := w.m.Resolve(t.Context(), boss, r.ID, rotation.Again, 0, "fac_4"); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a word on one that has ended: %v", err)
 	}
 }

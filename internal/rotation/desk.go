@@ -187,14 +187,17 @@ const (
 
 // Resolve takes a person's word on a rotation that waits. For a creation that may
 // have been made twice, Again says that what the system had made was looked for and
-// taken away.
-func (m *Machine) Resolve(ctx context.Context, who ident.Principal, id string, w Word, factor string) (Rotation, error) {
+// taken away. seen is the revision that the person has looked at; 0: whichever it is.
+func (m *Machine) Resolve(ctx context.Context, who ident.Principal, id string, w Word, seen int64, factor string) (Rotation, error) {
 	if err := admin(who); err != nil {
 		return Rotation{}, err
 	}
 	r, err := m.Rotations.Rotation(ctx, who.Tenant, id)
 	if err != nil {
 		return r, err
+	}
+	if seen != 0 && seen != r.Rev {
+		return r, fault.New(fault.Conflict, "the rotation has gone on meanwhile").WithHint("look at it again")
 	}
 	if r.State != NeedsPerson {
 		return r, fault.Newf(fault.Conflict, "the rotation is %s: it waits for nobody", r.State)

@@ -90,7 +90,7 @@ type Rotation struct {
 	Due     time.Time         `json:"due"` // when the next step is
 	Started time.Time         `json:"started"`
 	Updated time.Time         `json:"updated"`
-	Rev     int64             `json:"-"`
+	Rev     int64             `json:"revision"`
 }
 
 // Policy is a Secret's, as an admin has set it.
