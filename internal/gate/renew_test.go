@@ -10,7 +10,13 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/vault"
 )
+
+// Renewed: the model's values are none of a backend.
+func (simVault) Renewed(context.Context, ident.Tenant, string, int, vault.External) bool {
+	return false
+}
 
 // successors says what is active now, and keeps what it is told.
 type successors struct {

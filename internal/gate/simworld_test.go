@@ -497,6 +497,3 @@ func (v simVault) Open(context.Context, vault.DoorSpec) (http.RoundTripper, erro
 func (simVault) Scrub(ident.Tenant) *scrub.Set                           { return new(scrub.Holder).Load() }
 func (simVault) Quarantine(context.Context, vault.Found) (string, error) { return "", nil }
 func (simVault) Dismissed(ident.Tenant, []byte) bool                     { return false }
-func (simVault) Renewed(context.Context, ident.Tenant, string, int, vault.External) bool {
-	return false
-}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -196,7 +195,7 @@ func (v *Vault) keepWatch(ctx context.Context, sp Spot, w *watched, b backend.Wa
 		if e, ok := errors.AsType[*backend.Error](err); ok {
 			d = max(d, min(e.After, maxPause))
 		}
-		again := time.NewTimer(d/2 + rand.N(d))
+		again := time.NewTimer(d/2 + backend.Jitter(d))
 		select {
 		case <-ctx.Done():
 		case <-again.C:

@@ -90,7 +90,7 @@ func withTeller(t *testing.T, do func(f *fixture, s *teller)) {
 // passes lets time go by.
 func (f *fixture) passes(d time.Duration) {
 	synctest.Wait()
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 	f.now = f.now.Add(d)
 }

@@ -1,6 +1,11 @@
 package backend
 
-import "context"
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"time"
+)
 
 // Sight is what a watch tells. No value is in it.
 type Sight string
@@ -19,4 +24,12 @@ type Watcher interface {
 	// tell does not block. A server that says too much, or of what it was not asked
 	// for, ends a watch: whoever calls begins another, later each time.
 	Watch(ctx context.Context, path string, tell func(Sight)) error
+}
+
+// Jitter is a random part of d, so that what was cut at once does not come back at
+// once.
+func Jitter(d time.Duration) time.Duration {
+	var b [8]byte
+	_, _ = rand.Read(b[:])                                                     // it never fails: crypto/rand ends the process instead
+	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(max(d, 1)))
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/vault/backend"
 )
 
@@ -22,7 +23,7 @@ func watches(t *testing.T, w World) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	sights, ended := make(chan backend.Sight, 100), make(chan error, 1)
-	go func() { ended <- b.Watch(ctx, path, func(s backend.Sight) { sights <- s }) }()
+	crash.Go(func() { ended <- b.Watch(ctx, path, func(s backend.Sight) { sights <- s }) }, func(p *crash.Panic) { ended <- p })
 	wait := func(want backend.Sight) {
 		t.Helper()
 		late := time.NewTimer(told)

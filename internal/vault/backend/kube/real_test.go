@@ -46,7 +46,7 @@ func realServer(t *testing.T) (*real, backend.Backend) {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
 	r := &real{t: t, ns: os.Getenv("SALLYPORT_TEST_KUBE_NAMESPACE"), token: string(bytes.TrimSpace(token)), names: []string{"crm-token", "erp-login"}, given: map[string]string{},
-		client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}} //nolint:gosec // Go's default is TLS 1.2
+		client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}}
 	r.url = address + "/api/v1/namespaces/" + r.ns + "/secrets"
 	for _, name := range r.names {
 		r.remove(name)

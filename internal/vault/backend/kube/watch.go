@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -75,7 +74,7 @@ var errGone = errors.New("gone")
 
 // once is one request. nil: the server has ended it in good order.
 func (w *watching) once(ctx context.Context) error {
-	life := shortest + rand.N(shortest/2)
+	life := shortest + backend.Jitter(shortest/2)
 	ctx, cancel := context.WithTimeout(ctx, life+tardy)
 	defer cancel()
 	q := url.Values{"watch": {"1"}, "allowWatchBookmarks": {"true"}, "fieldSelector": {"metadata.name=" + w.name}, "timeoutSeconds": {strconv.Itoa(int(life.Seconds()))}}
@@ -97,10 +96,7 @@ func (w *watching) once(ctx context.Context) error {
 		if a.Status == http.StatusGone {
 			return errGone
 		}
-		if err := backend.Judge(who, a, `to be told of changes the service account needs "watch" on the Secret; docs/bring-your-own-vault.md has the role`); err != nil {
-			return err
-		}
-		return backend.Fail(backend.Away, who+" took too long to begin")
+		return backend.Judge(who, a, `to be told of changes the service account needs "watch" on the Secret; docs/bring-your-own-vault.md has the role`)
 	}
 	defer func() { _ = body.Close() }() // it was only read
 	return w.read(body)

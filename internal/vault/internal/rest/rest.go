@@ -28,6 +28,7 @@ import (
 	"syscall"
 	"time"
 
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/internal/safe"
 )
@@ -162,13 +163,23 @@ func Do(ctx context.Context, c *http.Client, who string, in Request) (Answer, er
 // and there is no stream then. patience is how long the answer may take to begin.
 func Stream(ctx context.Context, c *http.Client, who string, in Request, patience time.Duration) (Answer, io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	late := time.AfterFunc(patience, cancel)
+	begun := make(chan struct{})
+	crash.Go(func() {
+		late := time.NewTimer(patience)
+		defer late.Stop()
+		select {
+		case <-begun:
+		case <-late.C:
+			cancel()
+		}
+	}, func(*crash.Panic) { cancel() })
 	res, err := send(ctx, c, who, in)
+	close(begun)
 	if err != nil {
 		cancel()
 		return Answer{}, nil, err
 	}
-	if res.StatusCode == http.StatusOK && late.Stop() {
+	if res.StatusCode == http.StatusOK {
 		return Answer{Status: res.StatusCode, Header: res.Header}, &stream{res.Body, cancel}, nil
 	}
 	defer cancel()
