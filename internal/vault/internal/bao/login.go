@@ -77,8 +77,8 @@ func (l certLogin) sign(ctx context.Context, s *Server) (*token, error) {
 	if err != nil {
 		return nil, backend.Fail(backend.Refused, "the client certificate for the Vault server can't be used: "+err.Error())
 	}
-	if end := pair.Leaf.NotAfter; s.now().After(end) {
-		return nil, backend.Fail(backend.Refused, "the client certificate for the Vault server ended at "+end.UTC().Format(time.RFC3339)).
+	if c := pair.Leaf; c != nil && s.now().After(c.NotAfter) {
+		return nil, backend.Fail(backend.Refused, "the client certificate for the Vault server ended at "+c.NotAfter.UTC().Format(time.RFC3339)).
 			WithHint("put another one into its file; the server need not be started again")
 	}
 	if l.Role == "" {
