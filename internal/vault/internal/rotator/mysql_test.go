@@ -302,6 +302,23 @@ func TestAPasswordOfMySQL8IsReplacedOverTLS(t *testing.T) {
 	}
 }
 
+// A version without a password is none that a database is told of: nobody's account is
+// locked, and nobody's password taken away, by a step that sets one.
+func TestAVersionWithoutAPasswordChangesNothing(t *testing.T) {
+	for _, f := range []Fields{{"username": plain.New([]byte("app_a"))}, login("app_a", "")} {
+		for _, by := range []passwords{{mysqlServer{}}, {postgres{}}} {
+			j := Job{Rotator: resource.Rotator{SQL: &resource.SQLRotator{Host: "localhost", Port: 1, Users: []string{"app_a", "app_b"}, Network: resource.Network{AllowLoopbackHTTP: true}}},
+				Admin: login("keeper", "keeper-Zq83mPw0vXr5"), Version: f, Dial: func(context.Context, string, bool) (net.Conn, error) {
+					t.Error("the database was asked")
+					return nil, errCut
+				}}
+			if err := by.Apply(t.Context(), j); !fault.Is(err, fault.Denied) {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // A server that is not the policy's, or would have the password without TLS, gets no
 // part of it.
 func TestADatabaseThatIsNotThePolicysGetsNoPassword(t *testing.T) {
