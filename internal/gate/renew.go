@@ -66,13 +66,16 @@ func (g *Gate) renew(ctx context.Context, c *candidate, status int) http.RoundTr
 		return nil
 	}
 	c.meta = meta
-	ev := g.event(c, audit.IntentReopened, map[string]any{"digest": c.it.Digest, "secret": meta.Name, "secretVersion": meta.Version, "status": status, "why": why})
-	if err := g.Credentials.Reopened(ctx, ev); err != nil {
+	fields := map[string]any{"digest": c.it.Digest, "secret": meta.Name, "secretVersion": meta.Version, "status": status, "why": why}
+	if used.Backend != "" {
+		fields["backend"], fields["backendVersion"] = used.Backend, used.Version // that was refused
+	}
+	if err := g.Credentials.Reopened(ctx, g.event(c, audit.IntentReopened, fields)); err != nil {
 		c.meta = was
 		return nil
 	}
 	door, err := g.door(ctx, c)
-	if err != nil {
+	if err != nil || ownSuccessor && c.external == used { // the backend has gone back to what was refused
 		c.meta, c.external = was, used
 		return nil
 	}
