@@ -305,7 +305,7 @@ var allowed = map[Type][]string{
 	RotationStarted:       {"factor", "rotation", "row", "secret", "secretVersion", "state", "trigger"},
 	RotationStepped:       {"count", "factor", "from", "rotation", "row", "secret", "secretVersion", "state", "verdict", "why"},
 	RotationEnded:         {"count", "factor", "from", "rotation", "row", "secret", "secretVersion", "state", "verdict", "why"},
-	IntentReopened:        {"attempt", "digest", "fence", "secret", "secretVersion", "status", "why"},
+	IntentReopened:        {"attempt", "backend", "backendVersion", "digest", "fence", "secret", "secretVersion", "status", "why"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

@@ -59,12 +59,19 @@ func (g *Gate) renew(ctx context.Context, c *candidate, status int) http.RoundTr
 		if !ok {
 			break
 		}
-		ev := g.event(c, audit.IntentReopened, map[string]any{"digest": c.it.Digest, "secret": c.meta.Name, "secretVersion": c.meta.Version, "status": status, "why": why})
-		if err := g.Credentials.Reopened(ctx, ev); err != nil {
+		fields := map[string]any{"digest": c.it.Digest, "secret": c.meta.Name, "secretVersion": c.meta.Version, "status": status, "why": why}
+		if c.external.Backend != "" {
+			fields["backend"], fields["backendVersion"] = c.external.Backend, c.external.Version // that was refused
+		}
+		if err := g.Credentials.Reopened(ctx, g.event(c, audit.IntentReopened, fields)); err != nil {
 			break
 		}
 		door, err := g.door(ctx, c)
-		if err == nil {
+		switch {
+		case err == nil && c.meta.Version == first.Version && c.external == used: // the backend has gone back to what was refused
+			c.meta = first
+			return nil
+		case err == nil:
 			return door
 		}
 		if !fault.Is(err, fault.Denied) {

@@ -3,6 +3,7 @@ package gate_test
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"testing"
 
 	"sallyport.dev/internal/audit"
@@ -168,5 +169,53 @@ func TestAVersionThatIsDisabledBeforeTheDoorOpensHasASuccessor(t *testing.T) {
 	}
 	if it := w.admit(w.start(), find("x")); it.State != intent.Committed || len(s.entries) != 1 {
 		t.Errorf("it is %s (%s), with %d entries", it.State, it.Why, len(s.entries))
+	}
+}
+
+// elsewhere has the doors' values from a backend, which gives one version after the
+// other, and says that it has another by now.
+type elsewhere struct {
+	doors
+	versions []string
+	opened   int
+}
+
+func (e *elsewhere) Open(ctx context.Context, s vault.DoorSpec) (http.RoundTripper, error) {
+	door, err := e.doors.Open(ctx, s)
+	*s.From = vault.External{Backend: "corp", Version: e.versions[e.opened]}
+	e.opened++
+	return door, err
+}
+
+func (*elsewhere) Renewed(context.Context, ident.Tenant, string, int, vault.External) bool {
+	return true
+}
+
+// A write is made again with another value of its backend, and the record has both. A
+// backend that gives the refused one again, after it said otherwise, has nothing sent
+// twice.
+func TestAWriteIsMadeAgainOnlyWithAnotherValueOfItsBackend(t *testing.T) {
+	for name, c := range map[string]struct {
+		versions []string
+		arrive   int
+		state    intent.State
+	}{
+		"another value":          {[]string{"7", "8"}, 2, intent.Committed},
+		"the refused one again":  {[]string{"7", "7"}, 1, intent.Failed},
+		"and back after another": {[]string{"7", "8", "8"}, 2, intent.Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := rotatesUnder(t, 401, len(c.versions)-1, false)
+			w.Vault = &elsewhere{doors: w.Vault.(doors), versions: c.versions}
+			w.policy(unattended)
+			it := w.admit(w.start(), create("x"))
+			if it.State != c.state {
+				t.Errorf("it is %s: %s", it.State, it.Why)
+			}
+			w.wantArrived(c.arrive)
+			if re := w.entries(audit.IntentReopened); re[0].Fields["backend"] != "corp" || re[0].Fields["backendVersion"] != "7" {
+				t.Errorf("what was refused is recorded as %v", re[0].Fields)
+			}
+		})
 	}
 }

@@ -156,6 +156,7 @@ type fixture struct {
 	store *memory
 	seal  kek.Seal
 	log   *bytes.Buffer
+	clock sync.Mutex // of now, while a watch goes on
 	now   time.Time
 	// recorded is what the vault asks about a new value.
 	recorded vault.Recorded
@@ -179,6 +180,13 @@ func startWith(t testing.TB, r *backend.Registry) *fixture {
 	return f
 }
 
+// time is what the vault's clock says.
+func (f *fixture) time() time.Time {
+	f.clock.Lock()
+	defer f.clock.Unlock()
+	return f.now
+}
+
 // sealed makes a new vault over the same store.
 func (f *fixture) sealed() *vault.Vault {
 	f.t.Helper()
@@ -186,7 +194,7 @@ func (f *fixture) sealed() *vault.Vault {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	v, err := vault.New(vault.Config{Tenant: acme, Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(f.log, nil)), Backends: f.backends, Programs: []string{self},
+	v, err := vault.New(vault.Config{Tenant: acme, Now: f.time, Log: slog.New(slog.NewTextHandler(f.log, nil)), Backends: f.backends, Programs: []string{self},
 		Recorded: func(ctx context.Context, t ident.Tenant, contains func([]byte) bool) (vault.Trace, error) {
 			if f.recorded == nil {
 				return vault.Trace{}, nil

@@ -253,7 +253,7 @@ func (v *Vault) finishGrant(ctx context.Context, x *grant, who ident.Principal, 
 	if err := v.storeTokens(context.WithoutCancel(ctx), d, h, t, got, who, "authorised by a person"); err != nil {
 		return 0, err
 	}
-	h.again, h.resting = false, time.Time{}
+	h.again, h.kept, h.resting = false, time.Time{}, time.Time{}
 	return h.version, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/resource"
@@ -294,5 +295,32 @@ func TestAHooksMessageIsSignedAndOfNow(t *testing.T) {
 	f.now = f.now.AddDate(0, 0, 1)
 	if err := f.CheckHook(acme, "hook-key", h, []byte("{}")); !fault.Is(err, fault.Denied) {
 		t.Errorf("a day later: %v", err)
+	}
+}
+
+// Who has no key can't tell a name with a key from one without by how long it takes to
+// compare a long message: both are signed.
+func TestAHookWithoutAKeyTakesAsLong(t *testing.T) {
+	f := start(t)
+	f.set(acme, "hook-key", "whsec_"+base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnop#%&!")))
+	h := http.Header{"Webhook-Id": {"msg_1"}, "Webhook-Timestamp": {fmt.Sprint(f.now.Unix())}, "Webhook-Signature": {"v1,AAAA"}}
+	body := make([]byte, 16<<20) // long, to be measured
+	took := func(check func() error) time.Duration {
+		least := time.Hour
+		for range 3 {
+			began := time.Now()
+			if err := check(); !fault.Is(err, fault.Denied) {
+				t.Fatal(err)
+			}
+			least = min(least, time.Since(began))
+		}
+		return least
+	}
+	with := took(func() error { return f.CheckHook(acme, "hook-key", h, body) })
+	if without := took(func() error { return f.CheckHook(acme, "none", h, body) }); without < with/4 {
+		t.Errorf("%s without a key, %s with one", without, with)
+	}
+	if without := took(func() error { return f.CheckBackendHook("none", h, body) }); without < with/4 {
+		t.Errorf("%s for no backend, %s with a key", without, with)
 	}
 }

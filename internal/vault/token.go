@@ -34,7 +34,9 @@ type held struct {
 	busy  chan struct{}
 	value oauthcred.Token
 	until time.Time
-	got   int // how many tokens there were, to know whose failure one is
+	got   int       // how many tokens there were, to know whose failure one is
+	again bool      // the token was got after another was refused
+	kept  time.Time // until then it is gone on with, though it was refused as well
 
 	user // of what a person has authorised
 }
@@ -77,9 +79,6 @@ func (v *Vault) openOAuth(ctx context.Context, d DoorSpec) (http.RoundTripper, e
 	}
 	defer func() { <-h.busy }()
 	if !v.cfg.Now().Before(h.until) {
-		if v.cfg.Now().Before(h.resting) {
-			return nil, fault.New(fault.Unavailable, "the system refused two tokens in a row, so none is asked for now").WithHint("see that the system takes tokens of this issuer; in a minute another is tried")
-		}
 		if h.value, err = oauthcred.Get(ctx, oauthcred.Config{Auth: d.Auth, Fields: t.fields, Resource: d.Resource, Base: d.Base}); err != nil {
 			h.until = time.Time{}
 			return nil, err
@@ -92,8 +91,9 @@ func (v *Vault) openOAuth(ctx context.Context, d DoorSpec) (http.RoundTripper, e
 	return v.tokenDoor(d, h, clientRest)
 }
 
-// clientRest is how long no token is got for a client after two were refused: a system
-// that refuses all of them must not make every call a question to the issuer.
+// clientRest is how long a client goes on with a token after two were refused in a
+// row: a system that refuses all of them must not make every call a question to the
+// issuer, and one that answers 401 to what one Worker may not do takes it from no other.
 const clientRest = time.Minute
 
 // tokenDoor is the door that a token opens. The token is a known secret already.
@@ -188,13 +188,18 @@ func (d *tokenDoor) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // heard takes note of whether the system accepts the token.
 func (h *held) heard(refused bool, now time.Time, rest time.Duration) {
-	if !refused {
+	switch {
+	case !refused:
 		h.again = false
-		return
+	case now.Before(h.kept): // that is known
+	case h.again && h.version != 0: // a person's, who has to authorise another
+		h.until, h.resting = time.Time{}, now.Add(rest)
+	case h.again: // the one before was refused too: another would be
+		h.kept = now.Add(rest)
+		if h.kept.Before(h.until) {
+			h.until = h.kept
+		}
+	default:
+		h.until, h.again = time.Time{}, true
 	}
-	h.until = time.Time{}
-	if h.again { // the one before was refused too: another would be
-		h.resting = now.Add(rest)
-	}
-	h.again = true
 }

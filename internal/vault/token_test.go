@@ -170,13 +170,9 @@ func TestASystemThatTakesNoTokenIsNotAReasonToAskForMore(t *testing.T) {
 	o, f := newOffice(t), start(t)
 	f.client(o)
 	for n := range 10 {
-		o.set(func() { o.refuse = o.token(o.tokens) })
-		if n < 2 {
-			o.set(func() { o.refuse = o.token(o.tokens + 1) })
-		}
-		_, err := f.through(o)
-		if n >= 2 && !fault.Is(err, fault.Unavailable) {
-			t.Errorf("the call %d: %v", n, err)
+		o.set(func() { o.refuse = o.token(min(n+1, 2)) })
+		if got, _ := f.through(o); !strings.HasPrefix(got, "401") {
+			t.Errorf("the call %d: %q", n, got)
 		}
 	}
 	if o.tokens != 2 {
@@ -185,6 +181,22 @@ func TestASystemThatTakesNoTokenIsNotAReasonToAskForMore(t *testing.T) {
 	f.now = f.now.Add(2 * time.Minute)
 	if got, err := f.through(o); err != nil || !strings.HasPrefix(got, "200") || o.tokens != 3 {
 		t.Errorf("%q %v, %d tokens", got, err, o.tokens)
+	}
+}
+
+// A system answers 401 to what one Worker may not do: that takes the token from no other.
+func TestTwoRefusalsOfOneWorkersCallsTakeTheTokenFromNobody(t *testing.T) {
+	o, f := newOffice(t), start(t)
+	f.client(o)
+	for n := range 2 {
+		o.set(func() { o.refuse = o.token(n + 1) })
+		if got, _ := f.through(o); !strings.HasPrefix(got, "401") {
+			t.Fatalf("%q", got)
+		}
+	}
+	o.set(func() { o.refuse = "" })
+	if got, err := f.through(o); err != nil || !strings.HasPrefix(got, "200") || o.tokens != 2 {
+		t.Errorf("another's call: %q %v, %d tokens", got, err, o.tokens)
 	}
 }
 

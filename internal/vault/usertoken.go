@@ -33,7 +33,6 @@ const keepTokens = 20
 type user struct {
 	version int              // of the Secret
 	unsaved *oauthcred.Token // got, and not yet durable: nobody has it
-	again   bool             // the token was got after another was refused
 	resting time.Time        // until when nobody asks
 }
 

@@ -92,7 +92,9 @@ func (f *fixture) passes(d time.Duration) {
 	synctest.Wait()
 	<-time.After(d)
 	synctest.Wait()
+	f.clock.Lock()
 	f.now = f.now.Add(d)
+	f.clock.Unlock()
 }
 
 func TestAChangeIsAskedForAtOnceAndHiddenBeforeItIsUsed(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -110,9 +111,20 @@ func signIn(c Config, with *http.Client) (way, error) {
 	}, nil
 }
 
+// regional are variables that lead Microsoft's library to the Entra ID of a region. For
+// one of their values it asks the metadata service which, past the transport that it
+// was given: through proxies of the environment, and without a bound.
+var regional = []string{"AZURE_REGIONAL_AUTHORITY_NAME", "MSAL_FORCE_REGION"}
+
 // application signs in with what is in the file now. The SDK's credential is made for
 // this one time: it would keep the secret, and go on giving a token that was revoked.
 func application(ctx context.Context, c Config, o azcore.ClientOptions, resource string) (azcore.AccessToken, error) {
+	for _, name := range regional {
+		if os.Getenv(name) != "" {
+			return azcore.AccessToken{}, backend.Fail(backend.Wrong, "the environment would have another server than "+entra+"'s asked, and nobody is").
+				WithHint("take " + name + " out of the server's environment")
+		}
+	}
 	ctx, catch := sieve.Into(ctx)
 	credential, err := credentialOf(c, o)
 	if err != nil {

@@ -175,6 +175,36 @@ func TestTheEnvironmentNeitherLeadsElsewhereNorSaysWhoWeAre(t *testing.T) {
 	}
 }
 
+// travels counts what is sent by the process's own transport: it knows the proxies of
+// the environment, and no bound.
+type travels struct{ sent atomic.Int32 }
+
+func (tr *travels) RoundTrip(*http.Request) (*http.Response, error) {
+	tr.sent.Add(1)
+	return nil, errors.New("nowhere")
+}
+
+// A variable has Microsoft's library ask the metadata service for a region, past the
+// transport that it was given. Then it isn't asked for anything.
+func TestTheEnvironmentHasNobodyAskForARegion(t *testing.T) {
+	was, tr := http.DefaultTransport, &travels{}
+	http.DefaultTransport = tr
+	t.Cleanup(func() { http.DefaultTransport = was })
+	for _, name := range []string{"AZURE_REGIONAL_AUTHORITY_NAME", "MSAL_FORCE_REGION"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "TryAutoDetect")
+			f, c, at := start(t)
+			f.put("crm", "cnry-of-the-fake")
+			if _, err := ask(t, open(t, c, at)); backend.ReasonOf(err) != backend.Wrong || f.signIns > 0 {
+				t.Errorf("signed in %d times, %v", f.signIns, err)
+			}
+		})
+	}
+	if n := tr.sent.Load(); n > 0 {
+		t.Errorf("%d requests went past the transport", n)
+	}
+}
+
 // The environment would have the SDK log every request to standard error: a process
 // that signs in and fetches with it says nothing but that the test has passed.
 func TestTheSDKLogsNothing(t *testing.T) {

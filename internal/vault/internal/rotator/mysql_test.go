@@ -61,8 +61,9 @@ type sql8 struct {
 	cached  map[string][]byte // to SHA256(SHA256(password)), of who has signed in
 	full    int               // sign-ins with the whole password, over TLS
 	said    []string          // statements
-	raw     bytes.Buffer      // what came before TLS, or without it
-	odd     func(c net.Conn)  // does something else after the greeting
+	rawMu   sync.Mutex
+	raw     bytes.Buffer     // what came before TLS, or without it
+	odd     func(c net.Conn) // does something else after the greeting
 }
 
 func newSQL8(t *testing.T) *sql8 {
@@ -87,6 +88,22 @@ func newSQL8(t *testing.T) *sql8 {
 		}
 	}()
 	return s
+}
+
+// noted keeps what came before TLS, or without it.
+type noted struct{ *sql8 }
+
+func (s noted) Write(p []byte) (int, error) {
+	s.rawMu.Lock()
+	defer s.rawMu.Unlock()
+	return s.raw.Write(p)
+}
+
+// came is that.
+func (s *sql8) came() []byte {
+	s.rawMu.Lock()
+	defer s.rawMu.Unlock()
+	return bytes.Clone(s.raw.Bytes())
 }
 
 // heard is a connection of which all that comes is kept.
@@ -145,6 +162,8 @@ func read(c io.Reader) (seq byte, body []byte) {
 const salt8 = "0123456789abcdefghij"
 
 func (s *sql8) greeting() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	caps := uint32(0x00000001 | 0x00000008 | 0x00000200 | 0x00008000 | 0x00080000 | 0x00200000)
 	if !s.noTLS {
 		caps |= 0x00000800
@@ -161,10 +180,13 @@ func (s *sql8) greeting() []byte {
 
 func (s *sql8) serve(c net.Conn) {
 	_, _ = c.Write(packet(0, s.greeting()))
-	in := io.TeeReader(c, &s.raw)
-	if s.odd != nil {
+	in := io.TeeReader(c, noted{s})
+	s.mu.Lock()
+	odd := s.odd
+	s.mu.Unlock()
+	if odd != nil {
 		_, _ = read(in)
-		s.odd(heard{c, in})
+		odd(heard{c, in})
 		_, _ = io.Copy(io.Discard, in)
 		return
 	}
@@ -247,6 +269,7 @@ func (s *sql8) statements(rw io.ReadWriter) {
 		}
 		q := string(b[1:])
 		s.mu.Lock()
+		version := s.version
 		s.said = append(s.said, q)
 		if rest, ok := strings.CutPrefix(q, "ALTER USER '"); ok {
 			user, rest, _ := strings.Cut(rest, "'")
@@ -261,7 +284,7 @@ func (s *sql8) statements(rw io.ReadWriter) {
 			continue
 		}
 		column := []byte("\x03def\x00\x00\x00\x01v\x00\x0c\x2d\x00\x00\x01\x00\x00\xfd\x00\x00\x1f\x00\x00")
-		row := append([]byte{byte(len(s.version))}, s.version...)
+		row := append([]byte{byte(len(version))}, version...)
 		eof := []byte{0xfe, 0, 0, 2, 0}
 		for i, p := range [][]byte{{1}, column, eof, row, eof} {
 			_, _ = rw.Write(packet(byte(i+1), p))
@@ -293,12 +316,31 @@ func TestAPasswordOfMySQL8IsReplacedOverTLS(t *testing.T) {
 	if said := strings.Join(s.said, "\n"); strings.Contains(said, "Zq83") || !strings.Contains(said, "IDENTIFIED WITH caching_sha2_password AS '$A$005$") {
 		t.Errorf("it was told %s", said)
 	}
-	if bytes.Contains(s.raw.Bytes(), []byte("keeper")) {
+	if bytes.Contains(s.came(), []byte("keeper")) {
 		t.Error("something was said before TLS")
 	}
+	s.mu.Lock()
 	s.version = "10.11.6-MariaDB"
+	s.mu.Unlock()
 	if err := by.Apply(t.Context(), j); err != nil || !strings.Contains(s.said[len(s.said)-1], "mysql_native_password") {
 		t.Errorf("MariaDB is told %s, %v", s.said[len(s.said)-1], err)
+	}
+}
+
+// A version without a password is none that a database is told of: nobody's account is
+// locked, and nobody's password taken away, by a step that sets one.
+func TestAVersionWithoutAPasswordChangesNothing(t *testing.T) {
+	for _, f := range []Fields{{"username": plain.New([]byte("app_a"))}, login("app_a", "")} {
+		for _, by := range []passwords{{mysqlServer{}}, {postgres{}}} {
+			j := Job{Rotator: resource.Rotator{SQL: &resource.SQLRotator{Host: "localhost", Port: 1, Users: []string{"app_a", "app_b"}, Network: resource.Network{AllowLoopbackHTTP: true}}},
+				Admin: login("keeper", "keeper-Zq83mPw0vXr5"), Version: f, Dial: func(context.Context, string, bool) (net.Conn, error) {
+					t.Error("the database was asked")
+					return nil, errCut
+				}}
+			if err := by.Apply(t.Context(), j); !fault.Is(err, fault.Denied) {
+				t.Error(err)
+			}
+		}
 	}
 }
 
@@ -360,7 +402,9 @@ func TestADatabaseThatIsNotThePolicysGetsNoPassword(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSQL8(t)
+			s.mu.Lock()
 			s.noTLS, s.odd = c.noTLS || c.plain, c.odd
+			s.mu.Unlock()
 			j := s.job(c.host, c.plain, login("keeper", password))
 			if c.ca != "" {
 				j.Rotator.SQL.CA = c.ca
@@ -372,7 +416,7 @@ func TestADatabaseThatIsNotThePolicysGetsNoPassword(t *testing.T) {
 			if strings.Contains(err.Error(), "Zq83") {
 				t.Errorf("the error has the password: %v", err)
 			}
-			host, _ := io.ReadAll(io.LimitReader(bytes.NewReader(s.raw.Bytes()), 1<<20))
+			host, _ := io.ReadAll(io.LimitReader(bytes.NewReader(s.came()), 1<<20))
 			if bytes.Contains(host, []byte("Zq83")) || bytes.Contains(host, []byte("root:")) || s.full > 0 {
 				t.Error("the server has the password, or a file")
 			}

@@ -43,9 +43,14 @@ func (passwords) Create(context.Context, Job) (Made, error) { return Made{}, err
 // Find can't, and need not: to set a password twice is to set it once.
 func (passwords) Find(context.Context, Job) ([]string, error) { return nil, errNotOne("find") }
 
-// Apply sets the version's password.
+// Apply sets the version's password. Without one there is nothing to be set: that would
+// take the user's away.
 func (p passwords) Apply(ctx context.Context, j Job) error {
-	return p.order(ctx, j, plain.Bytes(j.Version["password"]))
+	password := plain.Bytes(j.Version["password"])
+	if len(password) == 0 {
+		return fault.New(fault.Denied, "the version has no password")
+	}
+	return p.order(ctx, j, password)
 }
 
 // Delete takes the user's password away, so that nobody signs in with it.
