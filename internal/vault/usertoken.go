@@ -67,7 +67,7 @@ func (v *Vault) openUser(ctx context.Context, d DoorSpec) (http.RoundTripper, er
 			return nil, err
 		}
 	}
-	return v.tokenDoor(d, h)
+	return v.tokenDoor(d, h, t.version)
 }
 
 // tokensOf waits for the tokens of a Secret: whoever has them is alone.
