@@ -31,10 +31,11 @@ var NotPlaintext = byName(
 			"kek.TransitConfig.CAFile", "kek.TransitConfig.TokenFile", "kek.AppRole.Mount", "kek.AppRole.RoleID", "kek.AppRole.SecretIDFile",
 			"kek.ExecConfig.Path", "kek.ExecConfig.Args", "kek.ExecConfig.Env",
 		}},
+	words{"names of scopes and rights, as a system says them: short plain words, without what is known to be secret", []string{"vault.Said.Words", "vault.Said.Asked"}},
 	words{"paths of this machine", []string{"vault.Config.Guarded", "vault.Config.Programs", "proccred.Config.Guarded", "proccred.Config.Temp"}},
 	words{"what a child wrote to its standard error, scrubbed and bounded, for people who look for why it does not answer",
 		[]string{"vault.Vault.ChildTail", "proccred.Children.Tail"}},
-	words{"a word from a closed list", []string{"vault.GrantState", "vault.Purpose", "vault.State", "vault.Shape", "kek.Kind", "backend.Reason", "backend.Sight"}},
+	words{"a word from a closed list", []string{"vault.GrantState", "vault.Purpose", "vault.State", "vault.Shape", "vault.SaidBy", "kek.Kind", "backend.Reason", "backend.Sight"}},
 	words{"where a value is kept, and what it is called there; who points there and who reads it see it",
 		[]string{
 			"vault.External.Backend", "vault.External.Version", "vault.Move.Name", "vault.Move.Method",

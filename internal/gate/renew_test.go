@@ -172,22 +172,22 @@ func TestAVersionThatIsDisabledBeforeTheDoorOpensHasASuccessor(t *testing.T) {
 	}
 }
 
-// elsewhere has the doors' values from a backend, which gives one version after the
+// wavering has the doors' values from a backend, which gives one version after the
 // other, and says that it has another by now.
-type elsewhere struct {
+type wavering struct {
 	doors
 	versions []string
 	opened   int
 }
 
-func (e *elsewhere) Open(ctx context.Context, s vault.DoorSpec) (http.RoundTripper, error) {
+func (e *wavering) Open(ctx context.Context, s vault.DoorSpec) (http.RoundTripper, error) {
 	door, err := e.doors.Open(ctx, s)
 	*s.From = vault.External{Backend: "corp", Version: e.versions[e.opened]}
 	e.opened++
 	return door, err
 }
 
-func (*elsewhere) Renewed(context.Context, ident.Tenant, string, int, vault.External) bool {
+func (*wavering) Renewed(context.Context, ident.Tenant, string, int, vault.External) bool {
 	return true
 }
 
@@ -206,7 +206,7 @@ func TestAWriteIsMadeAgainOnlyWithAnotherValueOfItsBackend(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, _ := rotatesUnder(t, 401, len(c.versions)-1, false)
-			w.Vault = &elsewhere{doors: w.Vault.(doors), versions: c.versions}
+			w.Vault = &wavering{doors: w.Vault.(doors), versions: c.versions}
 			w.policy(unattended)
 			it := w.admit(w.start(), create("x"))
 			if it.State != c.state {

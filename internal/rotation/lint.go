@@ -23,7 +23,8 @@ type Kept struct {
 	Uses   []Use
 	// Others says that a Channel, a policy or another part names it.
 	Others bool
-	Last   time.Time // when it was used last; zero: no entry says that it was
+	Said   []vault.Said // what systems said of the active version
+	Last   time.Time    // when it was used last; zero: no entry says that it was
 	Policy *resource.Rotation
 }
 
@@ -73,6 +74,7 @@ func Lint(kept []Kept, open []Rotation, now time.Time) (out []Finding) {
 			add(Expiring, fmt.Sprintf("its active version expires in %d days", int(left.Hours()/24)), "sallyport secret rotate")
 		}
 		lintScope(k, ver.Scope, add)
+		lintSaid(k, add)
 	}
 	for _, r := range open {
 		if r.State == NeedsPerson {
@@ -121,4 +123,46 @@ func lintScope(k Kept, s vault.Scope, add func(kind, text, hint string)) {
 	if reads && writes {
 		add(Wider, "its Connections only read, and it may be used to write", hint)
 	}
+}
+
+// lintSaid compares what a version's system says that it may do with what is asked of
+// it. The words are the system's own.
+func lintSaid(k Kept, add func(kind, text, hint string)) {
+	for _, s := range k.Said {
+		more := s.Words
+		text, hint := "", "have its system give it less, then rotate it"
+		switch s.By {
+		case vault.SaidToken:
+			if len(s.Asked) == 0 {
+				continue // what was asked for is what the server likes to give
+			}
+			more = slices.DeleteFunc(slices.Clone(s.Words), func(w string) bool { return slices.Contains(s.Asked, w) })
+			text = "its system gave a token for more than was asked for: "
+		case vault.SaidHeader:
+			if len(k.Uses) == 0 || slices.ContainsFunc(k.Uses, func(u Use) bool { return !u.Reads }) {
+				continue
+			}
+			more = slices.DeleteFunc(slices.Clone(s.Words), func(w string) bool { return !changes(w) })
+			text = "its Connections only read, and its system says that it may also: "
+		case vault.SaidRole:
+			text = "the database says that its user may do more than use tables: "
+			hint = "give the Connection a user of its own, with rights on its tables alone"
+		}
+		if len(more) > 0 {
+			add(Wider, text+strings.Join(more, ", "), hint)
+		}
+	}
+}
+
+// changing are parts of scopes' names that say that more than reading is in them; repo
+// is GitHub's for everything in a repository.
+var changing = []string{"write", "admin", "delete", "manage", "full", "all", "owner", "root", "create", "update", "edit", "modify", "repo", "*"}
+
+// changes says whether a scope's name says so.
+func changes(scope string) bool {
+	parts := strings.FieldsFunc(strings.ToLower(scope), func(r rune) bool { return strings.ContainsRune("_:./-", r) })
+	if slices.Contains(parts, "read") || slices.Contains(parts, "readonly") {
+		return false
+	}
+	return slices.ContainsFunc(parts, func(p string) bool { return slices.Contains(changing, p) })
 }

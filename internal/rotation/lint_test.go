@@ -40,12 +40,30 @@ func TestTheDoctorFindsWhatIsSharedUnusedOldExpiringOrWide(t *testing.T) {
 		"old, by schedule": {func(k *rotation.Kept) {
 			k.Secret.Versions[0].CreatedAt, k.Policy = now.AddDate(0, 0, -91), &resource.Rotation{Every: 1}
 		}, nil},
-		"expires":           {func(k *rotation.Kept) { scope(k).NotAfter = now.AddDate(0, 0, 5) }, []string{rotation.Expiring}},
-		"expired":           {func(k *rotation.Kept) { scope(k).NotAfter = now.AddDate(0, 0, -5) }, []string{rotation.Expiring}},
-		"anywhere":          {func(k *rotation.Kept) { scope(k).Origins = nil }, []string{rotation.Wider}},
-		"somewhere else":    {func(k *rotation.Kept) { scope(k).Origins = append(scope(k).Origins, "https://other.example:443") }, []string{rotation.Wider}},
-		"may write":         {func(k *rotation.Kept) { scope(k).Methods = nil }, []string{rotation.Wider}},
-		"writes":            {func(k *rotation.Kept) { scope(k).Methods, k.Uses[0].Reads = nil, false }, nil},
+		"expires":        {func(k *rotation.Kept) { scope(k).NotAfter = now.AddDate(0, 0, 5) }, []string{rotation.Expiring}},
+		"expired":        {func(k *rotation.Kept) { scope(k).NotAfter = now.AddDate(0, 0, -5) }, []string{rotation.Expiring}},
+		"anywhere":       {func(k *rotation.Kept) { scope(k).Origins = nil }, []string{rotation.Wider}},
+		"somewhere else": {func(k *rotation.Kept) { scope(k).Origins = append(scope(k).Origins, "https://other.example:443") }, []string{rotation.Wider}},
+		"may write":      {func(k *rotation.Kept) { scope(k).Methods = nil }, []string{rotation.Wider}},
+		"writes":         {func(k *rotation.Kept) { scope(k).Methods, k.Uses[0].Reads = nil, false }, nil},
+		"a token for more": {func(k *rotation.Kept) {
+			k.Said = []vault.Said{{By: vault.SaidToken, Words: []string{"mail.read", "mail.send"}, Asked: []string{"mail.read"}}}
+		}, []string{rotation.Wider}},
+		"a token for less": {func(k *rotation.Kept) {
+			k.Said = []vault.Said{{By: vault.SaidToken, Words: []string{"mail.read"}, Asked: []string{"mail.read", "mail.send"}}}
+		}, nil},
+		"a token, nothing asked": {func(k *rotation.Kept) { k.Said = []vault.Said{{By: vault.SaidToken, Words: []string{"mail.read"}}} }, nil},
+		"scopes that write": {func(k *rotation.Kept) {
+			k.Said = []vault.Said{{By: vault.SaidHeader, Words: []string{"read:org", "repo"}}}
+		}, []string{rotation.Wider}},
+		"scopes that read": {func(k *rotation.Kept) {
+			k.Said = []vault.Said{{By: vault.SaidHeader, Words: []string{"read:org", "user:email", "calls-all-read"}}}
+		}, nil},
+		"scopes that it needs": {func(k *rotation.Kept) {
+			k.Said, k.Uses[0].Reads = []vault.Said{{By: vault.SaidHeader, Words: []string{"repo"}}}, false
+		}, nil},
+		"a superuser":       {func(k *rotation.Kept) { k.Said = []vault.Said{{By: vault.SaidRole, Words: []string{"superuser"}}} }, []string{rotation.Wider}},
+		"a user":            {func(k *rotation.Kept) { k.Said = []vault.Said{{By: vault.SaidRole}} }, nil},
 		"removed":           {func(k *rotation.Kept) { k.Secret.Removed, k.Last = true, time.Time{} }, nil},
 		"without a version": {func(k *rotation.Kept) { k.Secret.Active = 0 }, nil},
 	} {

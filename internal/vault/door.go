@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"sallyport.dev/internal/fault"
@@ -141,10 +142,15 @@ func (v *Vault) Open(ctx context.Context, d DoorSpec) (http.RoundTripper, error)
 	}
 	// The door holds the strings that it made of the fields.
 	defer plain.Wipe(t.packed)
-	return httpcred.New(httpcred.Config{
+	door, err := httpcred.New(httpcred.Config{
 		Auth: d.Auth, Fields: t.fields, Origin: d.Origin, Method: d.Method, Base: d.Base,
 		Known: t.known, Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },
 	})
+	if err != nil {
+		return nil, err
+	}
+	name, _, _ := strings.Cut(d.Secret, "@")
+	return &scopeDoor{door, func(words []string) { v.heard(d.Tenant, name, Said{Version: t.version, By: SaidHeader, Words: words}) }}, nil
 }
 
 // openBare opens a door without a credential: it holds requests to the origin and

@@ -208,6 +208,7 @@ func (v *Vault) TryVersion(ctx context.Context, j RotationJob, n int) error {
 		return err
 	}
 	defer l.wipe()
+	l.job.Said = func(words []string) { v.heard(j.Tenant, j.Secret, Said{Version: n, By: SaidRole, Words: words}) }
 	return l.by.Try(ctx, l.job)
 }
 

@@ -88,7 +88,7 @@ func (v *Vault) openOAuth(ctx context.Context, d DoorSpec) (http.RoundTripper, e
 	if err := v.learn(d.Tenant, name, append([]plain.Value{h.value.Access}, h.value.Also...)); err != nil {
 		return nil, err
 	}
-	return v.tokenDoor(d, h, clientRest)
+	return v.tokenDoor(d, h, t.version, clientRest)
 }
 
 // clientRest is how long a client goes on with a token after two were refused in a
@@ -97,7 +97,10 @@ func (v *Vault) openOAuth(ctx context.Context, d DoorSpec) (http.RoundTripper, e
 const clientRest = time.Minute
 
 // tokenDoor is the door that a token opens. The token is a known secret already.
-func (v *Vault) tokenDoor(d DoorSpec, h *held, rest time.Duration) (http.RoundTripper, error) {
+func (v *Vault) tokenDoor(d DoorSpec, h *held, version int, rest time.Duration) (http.RoundTripper, error) {
+	if name, _, _ := strings.Cut(d.Secret, "@"); h.value.Scope != "" {
+		v.heard(d.Tenant, name, Said{Version: version, By: SaidToken, Words: strings.Fields(h.value.Scope), Asked: strings.Fields(d.Auth.Scope)})
+	}
 	door, err := httpcred.New(httpcred.Config{
 		Auth: resource.Auth{Scheme: resource.SchemeBearer}, Fields: map[string]plain.Value{"token": h.value.Access}, Origin: d.Origin, Method: d.Method, Base: d.Base,
 		Known: v.Scrub(d.Tenant), Latest: func() *scrub.Set { return v.Scrub(d.Tenant) },

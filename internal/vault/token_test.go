@@ -20,6 +20,7 @@ import (
 
 // office is an authorization server and an MCP server behind it, at one origin.
 type office struct {
+	scope string // of a token, as JSON
 	*httptest.Server
 	mu       sync.Mutex
 	issuer   string // as its metadata names itself
@@ -54,7 +55,7 @@ func newOffice(t *testing.T) *office {
 				return
 			}
 			o.tokens++
-			_, _ = fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":3600,"refresh_token":%q}`, o.token(o.tokens), canary3+"-refresh")
+			_, _ = fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":3600,"refresh_token":%q,"scope":%s}`, o.token(o.tokens), canary3+"-refresh", cmp.Or(o.scope, "null"))
 		case "/mcp":
 			if h := r.Header.Get("Authorization"); h == "Bearer "+o.refuse || !strings.HasPrefix(h, "Bearer at-") {
 				w.WriteHeader(401)

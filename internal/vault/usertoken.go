@@ -66,7 +66,7 @@ func (v *Vault) openUser(ctx context.Context, d DoorSpec) (http.RoundTripper, er
 			return nil, err
 		}
 	}
-	return v.tokenDoor(d, h, rest)
+	return v.tokenDoor(d, h, t.version, rest)
 }
 
 // tokensOf waits for the tokens of a Secret: whoever has them is alone.

@@ -77,6 +77,7 @@ type Vault struct {
 	tokens   tokens             // that it has got for itself
 	grants   grants             // authorizations under way
 
+	hearsay hearsay // what systems say of versions
 	outside outside // what was fetched from backends
 	watches watches // of backends
 

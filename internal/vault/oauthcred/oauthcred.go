@@ -38,6 +38,7 @@ const (
 	maxAnswer   = 64 << 10         // bytes
 	shortLife   = 5 * time.Minute  // of a token that does not say
 	longestLife = 24 * time.Hour   // that is believed
+	maxScope    = 4 << 10          // bytes of what a token's scope may be said in
 )
 
 // Config says what a token is for.
@@ -55,6 +56,9 @@ type Token struct {
 	// Refresh gets the next one; empty where the server gave none.
 	Refresh plain.Value
 	Life    time.Duration // from now on
+	// Scope is what the server says that the token is for; empty: it does not say, and
+	// then it is what was asked for (RFC 6749, section 5.1). Nothing secret.
+	Scope string
 }
 
 // Get asks for a token. Invalid: the Secret or the server's metadata is not as it has
@@ -129,6 +133,8 @@ type answer struct {
 	ID      string      `json:"id_token"`
 	Type    string      `json:"token_type"`
 	Expires json.Number `json:"expires_in"`
+	// Scope is a text; what is none says nothing, and is no reason to refuse a token.
+	Scope json.RawMessage `json:"scope"`
 }
 
 func read(status int, b []byte) (Token, error) {
@@ -148,6 +154,9 @@ func read(status int, b []byte) (Token, error) {
 	t := Token{Access: plain.New([]byte(a.Access)), Life: shortLife}
 	if s, err := a.Expires.Int64(); err == nil && s > 0 {
 		t.Life = min(time.Duration(min(s, int64(longestLife/time.Second)))*time.Second, longestLife)
+	}
+	if len(a.Scope) <= maxScope && json.Unmarshal(a.Scope, &t.Scope) != nil {
+		t.Scope = ""
 	}
 	if a.Refresh != "" {
 		t.Refresh = plain.New([]byte(a.Refresh))

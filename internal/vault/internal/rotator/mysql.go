@@ -136,6 +136,20 @@ func (s mySession) row(ctx context.Context, query string) ([]string, error) {
 	return out, nil
 }
 
+// myRights are privileges on everything that reach beyond tables: files, users, the
+// server. Not SHOW GRANTS, which has the password's hash.
+const myRights = "SELECT CONCAT_WS(',', GROUP_CONCAT(DISTINCT CASE WHEN PRIVILEGE_TYPE IN ('SUPER', 'CREATE USER', 'FILE', 'SHUTDOWN', 'RELOAD', 'PROCESS', 'DROP', 'DELETE', 'UPDATE'," +
+	" 'SYSTEM_USER', 'ROLE_ADMIN') THEN PRIVILEGE_TYPE END), CASE WHEN MAX(IS_GRANTABLE) = 'YES' THEN 'GRANT OPTION' END)" +
+	" FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')"
+
+func (s mySession) rights(ctx context.Context) ([]string, error) {
+	row, err := s.row(ctx, myRights)
+	if err != nil || len(row) != 1 {
+		return nil, err
+	}
+	return words(row[0]), nil
+}
+
 func (s mySession) close() { _ = s.conn.Close() } // the statement's own answer counts
 
 // myError keeps the number alone.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"sallyport.dev/internal/fault"
@@ -31,6 +32,8 @@ type database interface {
 type session interface {
 	exec(ctx context.Context, statement string) error
 	server(ctx context.Context) (string, error)
+	// rights are what its user may do to the server itself, or to all of its data.
+	rights(ctx context.Context) ([]string, error)
 	close()
 }
 
@@ -91,7 +94,13 @@ func (p passwords) Try(ctx context.Context, j Job) error {
 		return err
 	}
 	defer s.close()
-	return s.exec(ctx, "SELECT 1")
+	if err := s.exec(ctx, "SELECT 1"); err != nil || j.Said == nil {
+		return err
+	}
+	if words, err := s.rights(ctx); err == nil { // that it does not say is no fault of the password
+		j.Said(words)
+	}
+	return nil
 }
 
 func address(s *resource.SQLRotator) string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }
@@ -109,4 +118,9 @@ func tlsOf(s *resource.SQLRotator) (*tls.Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// words are those of a list, in lower case.
+func words(list string) []string {
+	return strings.FieldsFunc(strings.ToLower(list), func(r rune) bool { return r == ',' })
 }

@@ -83,6 +83,22 @@ func (s pgSession) exec(ctx context.Context, statement string) error {
 	return nil
 }
 
+// pgRights are attributes of the role, and memberships that give the server's files,
+// programs or everything that is written in it.
+const pgRights = `SELECT concat_ws(',', CASE WHEN r.rolsuper THEN 'superuser' END, CASE WHEN r.rolcreaterole THEN 'createrole' END,
+	CASE WHEN r.rolcreatedb THEN 'createdb' END, CASE WHEN r.rolreplication THEN 'replication' END, CASE WHEN r.rolbypassrls THEN 'bypassrls' END,
+	(SELECT string_agg('member:' || m.rolname, ',') FROM pg_catalog.pg_roles m WHERE NOT r.rolsuper AND m.oid <> r.oid AND pg_catalog.pg_has_role(r.oid, m.oid, 'MEMBER')
+	AND (m.rolsuper OR m.rolcreaterole OR m.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files', 'pg_write_all_data'))))
+	FROM pg_catalog.pg_roles r WHERE r.rolname = current_user`
+
+func (s pgSession) rights(ctx context.Context) ([]string, error) {
+	all, err := s.conn.Exec(ctx, pgRights).ReadAll()
+	if err != nil || len(all) != 1 || len(all[0].Rows) != 1 || len(all[0].Rows[0]) != 1 {
+		return nil, pgError(err, false)
+	}
+	return words(string(all[0].Rows[0][0])), nil
+}
+
 // server is of no importance: every one takes a SCRAM verifier.
 func (pgSession) server(context.Context) (string, error) { return "", nil }
 

@@ -42,6 +42,9 @@ type Job struct {
 	Base    http.RoundTripper
 	Dial    func(ctx context.Context, address string, plain bool) (net.Conn, error)
 	Program func(name string) (Program, bool)
+	// Said hears what the system says that a version may do beyond what its user needs
+	// to sign in: in a try. nil: nobody hears it.
+	Said func(words []string)
 }
 
 // Made is what a system made. Who gets it wipes the values.
