@@ -58,9 +58,9 @@ rules: ## Compare the rules for unknown secrets with gitleaks; count false hits 
 chaos: ## Kill the program at every state and at random, for MINUTES (10) or ROUNDS, against an ERP that counts
 	@scripts/chaos.sh "$(MINUTES)" "$(ROUNDS)"
 
-rotation-soak: ## Rotate a token, an OAuth client's secret and a PostgreSQL password ROUNDS (100) times each under 32 clients: no call fails
+rotation-soak: ## Rotate a token, OAuth clients' secrets and a PostgreSQL password ROUNDS (100) times each under 32 clients: no call fails
 	@scripts/need.sh tests
-	SALLYPORT_TEST_ROTATIONS=$(if $(filter 0,$(ROUNDS)),100,$(ROUNDS)) go test -count=1 -v -timeout=2h -run '^(TestNoCallFails|TestNoLoginFails)' ./internal/app
+	SALLYPORT_TEST_ROTATIONS=$(if $(filter 0,$(ROUNDS)),100,$(ROUNDS)) go test -count=1 -v -timeout=2h -run '^(TestNoCallFails|TestNoLoginFails|TestATokenEnds)' ./internal/app
 
 rotation-kill: ## Kill the program in every step of a rotation, and ROUNDS (100) rotations of each of five systems at random
 	@scripts/need.sh tests
