@@ -62,7 +62,7 @@ rotation-soak: ## Rotate a token, OAuth clients' secrets and a PostgreSQL passwo
 	@scripts/need.sh tests
 	SALLYPORT_TEST_ROTATIONS=$(if $(filter 0,$(ROUNDS)),100,$(ROUNDS)) go test -count=1 -v -timeout=2h -run '^(TestNoCallFails|TestNoLoginFails|TestATokenEnds)' ./internal/app
 
-rotation-kill: ## Kill the program in every step of a rotation, and ROUNDS (100) rotations of each of five systems at random
+rotation-kill: ## Kill the program in every step of a rotation, and ROUNDS (100) rotations of each of six systems at random
 	@scripts/need.sh tests
 	SALLYPORT_TEST_ROTATION_KILLS=$(if $(filter 0,$(ROUNDS)),100,$(ROUNDS)) go test -count=1 -v -timeout=2h -run '^TestKilledInEveryStep' ./internal/cli
 
