@@ -58,14 +58,14 @@ rules: ## Compare the rules for unknown secrets with gitleaks; count false hits 
 chaos: ## Kill the program at every state and at random, for MINUTES (10) or ROUNDS, against an ERP that counts
 	@scripts/chaos.sh "$(MINUTES)" "$(ROUNDS)"
 
-rotation-soak: ## Rotate a token, an OAuth client's secret, a PostgreSQL password and a value in another vault ROUNDS (100) times each under 32 clients: no call fails
+rotation-soak: ## Rotate a token, OAuth clients' secrets, a PostgreSQL password and a value in another vault ROUNDS (100) times each under 32 clients: no call fails
 	@scripts/need.sh tests
-	SALLYPORT_TEST_ROTATIONS=$(if $(filter 0,$(ROUNDS)),100,$(ROUNDS)) go test -count=1 -v -timeout=2h -run '^(TestNoCallFails|TestNoLoginFails)' ./internal/app
+	SALLYPORT_TEST_ROTATIONS=$(if $(filter 0,$(ROUNDS)),100,$(ROUNDS)) go test -count=1 -v -timeout=2h -run '^(TestNoCallFails|TestNoLoginFails|TestATokenEnds)' ./internal/app
 
 real-backends: ## Build the real servers that backends talk to (scripts/real-*.sh) and run the tests against them
 	@for s in scripts/real-*.sh; do "$$s" || exit 1; done
 
-rotation-kill: ## Kill the program in every step of a rotation, and ROUNDS (100) rotations of each of five systems at random
+rotation-kill: ## Kill the program in every step of a rotation, and ROUNDS (100) rotations of each of six systems at random
 	@scripts/need.sh tests
 	SALLYPORT_TEST_ROTATION_KILLS=$(if $(filter 0,$(ROUNDS)),100,$(ROUNDS)) go test -count=1 -v -timeout=2h -run '^TestKilledInEveryStep' ./internal/cli
 

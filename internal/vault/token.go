@@ -98,8 +98,9 @@ const clientRest = time.Minute
 
 // tokenDoor is the door that a token opens. The token is a known secret already.
 func (v *Vault) tokenDoor(d DoorSpec, h *held, version int, rest time.Duration) (http.RoundTripper, error) {
-	if name, _, _ := strings.Cut(d.Secret, "@"); h.value.Scope != "" {
-		v.heard(d.Tenant, name, Said{Version: version, By: SaidToken, Words: strings.Fields(h.value.Scope), Asked: strings.Fields(d.Auth.Scope)})
+	if scope := plain.Bytes(h.value.Scope); len(scope) > 0 {
+		name, _, _ := strings.Cut(d.Secret, "@")
+		v.heard(d.Tenant, name, Said{Version: version, By: SaidToken, Words: strings.Fields(string(scope)), Asked: strings.Fields(d.Auth.Scope)})
 	}
 	door, err := httpcred.New(httpcred.Config{
 		Auth: resource.Auth{Scheme: resource.SchemeBearer}, Fields: map[string]plain.Value{"token": h.value.Access}, Origin: d.Origin, Method: d.Method, Base: d.Base,

@@ -57,8 +57,9 @@ type Token struct {
 	Refresh plain.Value
 	Life    time.Duration // from now on
 	// Scope is what the server says that the token is for; empty: it does not say, and
-	// then it is what was asked for (RFC 6749, section 5.1). Nothing secret.
-	Scope string
+	// then it is what was asked for (RFC 6749, section 5.1). A server may put anything
+	// there.
+	Scope plain.Value
 }
 
 // Get asks for a token. Invalid: the Secret or the server's metadata is not as it has
@@ -155,8 +156,9 @@ func read(status int, b []byte) (Token, error) {
 	if s, err := a.Expires.Int64(); err == nil && s > 0 {
 		t.Life = min(time.Duration(min(s, int64(longestLife/time.Second)))*time.Second, longestLife)
 	}
-	if len(a.Scope) <= maxScope && json.Unmarshal(a.Scope, &t.Scope) != nil {
-		t.Scope = ""
+	var scope string
+	if len(a.Scope) <= maxScope && json.Unmarshal(a.Scope, &scope) == nil && scope != "" {
+		t.Scope = plain.New([]byte(scope))
 	}
 	if a.Refresh != "" {
 		t.Refresh = plain.New([]byte(a.Refresh))
