@@ -157,6 +157,7 @@ type fixture struct {
 	seal  kek.Seal
 	log   *bytes.Buffer
 	now   time.Time
+	clock func() time.Time // in place of now; nil: now
 	// recorded is what the vault asks about a new value.
 	recorded vault.Recorded
 	backends *backend.Registry
@@ -186,7 +187,7 @@ func (f *fixture) sealed() *vault.Vault {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	v, err := vault.New(vault.Config{Tenant: acme, Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(f.log, nil)), Backends: f.backends, Programs: []string{self},
+	v, err := vault.New(vault.Config{Tenant: acme, Now: f.time, Log: slog.New(slog.NewTextHandler(f.log, nil)), Backends: f.backends, Programs: []string{self},
 		Recorded: func(ctx context.Context, t ident.Tenant, contains func([]byte) bool) (vault.Trace, error) {
 			if f.recorded == nil {
 				return vault.Trace{}, nil
@@ -197,6 +198,13 @@ func (f *fixture) sealed() *vault.Vault {
 		f.t.Fatal(err)
 	}
 	return v
+}
+
+func (f *fixture) time() time.Time {
+	if f.clock != nil {
+		return f.clock()
+	}
+	return f.now
 }
 
 // restart unseals what is stored with the key file.
