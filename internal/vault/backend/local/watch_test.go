@@ -39,7 +39,11 @@ func TestAMountedSecretThatIsSwappedIsToldOf(t *testing.T) {
 		var began, changed atomic.Int32
 		ended := make(chan error, 1)
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { ended <- b.(backend.Watcher).Watch(ctx, "token", func(s backend.Sight) { map[backend.Sight]*atomic.Int32{backend.Began: &began, backend.Changed: &changed}[s].Add(1) }) }()
+		go func() {
+			ended <- b.(backend.Watcher).Watch(ctx, "token", func(s backend.Sight) {
+				map[backend.Sight]*atomic.Int32{backend.Began: &began, backend.Changed: &changed}[s].Add(1)
+			})
+		}()
 		passes := func() { <-time.After(5 * time.Second); synctest.Wait() }
 		passes()
 		if began.Load() != 1 || changed.Load() != 0 {
