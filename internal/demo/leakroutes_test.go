@@ -148,7 +148,7 @@ func (w *world) everything(runs []string, secret string) map[string][]string {
 		"mission": {"leak", "vendor-onboarding"}, "secret": {"leak-bearer", "leak-bearer-0"}, "hash": {"x"}, "name": {"console.css"},
 		"action": {"rotate", "activate", "rollback", "disable", "destroy", "remove", "close", "promote", "dismiss"}, "version": {"1"}, "path": {"0/000", "entries/000", "0/x000/000"},
 		"index": {"0", "3"}, "run": runs, "account": {w.People["requester"].Account.ID}, "seal": {"seal_none"}, "channel": {channelDoors[0].name}, "question": {"note_none"}, "passkey": {"pky_none"},
-		"rotation": {"rot_none"}, "worker": {"leak-agent"}, "token": {"wtk_none"},
+		"rotation": {"rot_none"}, "backend": {"corp"}, "worker": {"leak-agent"}, "token": {"wtk_none"},
 		"integration": {"leak-mcp", "erp"}, "change": {"chg_none"}, "connection": {"erp-read"}, "authorization": {"grt_none"},
 	}
 	for _, run := range runs {

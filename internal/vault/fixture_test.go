@@ -156,8 +156,8 @@ type fixture struct {
 	store *memory
 	seal  kek.Seal
 	log   *bytes.Buffer
-	clock sync.Mutex // of now, while a watch goes on
 	now   time.Time
+	clock func() time.Time // in place of now; nil: now
 	// recorded is what the vault asks about a new value.
 	recorded vault.Recorded
 	backends *backend.Registry
@@ -180,13 +180,6 @@ func startWith(t testing.TB, r *backend.Registry) *fixture {
 	return f
 }
 
-// time is what the vault's clock says.
-func (f *fixture) time() time.Time {
-	f.clock.Lock()
-	defer f.clock.Unlock()
-	return f.now
-}
-
 // sealed makes a new vault over the same store.
 func (f *fixture) sealed() *vault.Vault {
 	f.t.Helper()
@@ -205,6 +198,13 @@ func (f *fixture) sealed() *vault.Vault {
 		f.t.Fatal(err)
 	}
 	return v
+}
+
+func (f *fixture) time() time.Time {
+	if f.clock != nil {
+		return f.clock()
+	}
+	return f.now
 }
 
 // restart unseals what is stored with the key file.

@@ -76,6 +76,8 @@ func withTeller(t *testing.T, do func(f *fixture, s *teller)) {
 		if err := f.opens(acme, "crm"); err != nil {
 			t.Fatal(err)
 		}
+		began, then := time.Now(), f.now
+		f.clock = func() time.Time { return then.Add(time.Since(began)) } // the bubble's
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { f.Watch(ctx) })
@@ -92,9 +94,6 @@ func (f *fixture) passes(d time.Duration) {
 	synctest.Wait()
 	<-time.After(d)
 	synctest.Wait()
-	f.clock.Lock()
-	f.now = f.now.Add(d)
-	f.clock.Unlock()
 }
 
 func TestAChangeIsAskedForAtOnceAndHiddenBeforeItIsUsed(t *testing.T) {
@@ -141,7 +140,7 @@ func TestAStormOfChangesIsAQuestionASecond(t *testing.T) {
 
 func TestAChangeDuringAQuestionIsAskedAboutAgain(t *testing.T) {
 	withTeller(t, func(f *fixture, s *teller) {
-		f.now = f.now.Add(5 * time.Minute)
+		f.passes(5 * time.Minute)
 		s.mu.Lock()
 		s.wait = make(chan struct{})
 		s.mu.Unlock()
@@ -173,7 +172,7 @@ func TestALostWatchIsBegunAgainLaterEachTimeAndLoggedOnce(t *testing.T) {
 		if n := strings.Count(f.log.String(), "a backend can't be watched"); n != 1 {
 			t.Errorf("the log says so %d times", n)
 		}
-		if b := f.Backends(acme)[0]; b.Watch != "lost" || b.Lost != 1 || b.LostWhy != backend.Away || f.now.Sub(b.LostSince) < 19*time.Minute {
+		if b := f.Backends(acme)[0]; b.Watch != "lost" || b.Lost != 1 || b.LostWhy != backend.Away || f.time().Sub(b.LostSince) < 19*time.Minute {
 			t.Errorf("it is shown as %+v", b)
 		}
 		if err := f.opens(acme, "crm"); err != nil {

@@ -30,6 +30,6 @@ type Watcher interface {
 // once.
 func Jitter(d time.Duration) time.Duration {
 	var b [8]byte
-	_, _ = rand.Read(b[:])                                                     // it never fails: crypto/rand ends the process instead
+	_, _ = rand.Read(b[:]) // it never fails: crypto/rand ends the process instead
 	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(max(d, 1)))
 }

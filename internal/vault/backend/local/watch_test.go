@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,26 +36,30 @@ func TestAMountedSecretThatIsSwappedIsToldOf(t *testing.T) {
 		must(os.Symlink("..data/token", in("token")))
 		b, err := local.NewFiles(local.Files{Directory: dir})
 		must(err)
-		told := map[backend.Sight]int{}
+		var began, changed atomic.Int32
 		ended := make(chan error, 1)
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { ended <- b.(backend.Watcher).Watch(ctx, "token", func(s backend.Sight) { told[s]++ }) }()
+		go func() {
+			ended <- b.(backend.Watcher).Watch(ctx, "token", func(s backend.Sight) {
+				map[backend.Sight]*atomic.Int32{backend.Began: &began, backend.Changed: &changed}[s].Add(1)
+			})
+		}()
 		passes := func() { <-time.After(5 * time.Second); synctest.Wait() }
 		passes()
-		if told[backend.Began] != 1 || told[backend.Changed] != 0 {
-			t.Errorf("nothing has changed, and it told %v", told)
+		if began.Load() != 1 || changed.Load() != 0 {
+			t.Errorf("nothing has changed, and it told %d times", changed.Load())
 		}
 		swap("..2026_2", "two-value") // as long as the one before
-		if passes(); told[backend.Changed] != 1 {
-			t.Errorf("it was swapped, and it told %v", told)
+		if passes(); changed.Load() != 1 {
+			t.Errorf("it was swapped, and it told %d times", changed.Load())
 		}
 		must(os.Remove(in("..data")))
-		if passes(); told[backend.Changed] != 2 {
-			t.Errorf("it is gone, and it told %v", told)
+		if passes(); changed.Load() != 2 {
+			t.Errorf("it is gone, and it told %d times", changed.Load())
 		}
 		must(os.WriteFile(in("another"), []byte("another-value"), 0o600))
-		if passes(); told[backend.Changed] != 2 {
-			t.Errorf("another file has come, and it told %v", told)
+		if passes(); changed.Load() != 2 {
+			t.Errorf("another file has come, and it told %d times", changed.Load())
 		}
 		must(os.Rename(dir, dir+".away"))
 		passes()
