@@ -75,6 +75,7 @@ type Vault struct {
 	grants   grants             // authorizations under way
 
 	outside outside // what was fetched from backends
+	hires   hires   // what they have made for Runs
 
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal
@@ -163,6 +164,7 @@ func (v *Vault) lockdown() {
 	v.state.Store(nil)
 	v.reviewChildren(nil)
 	v.outside.end(v.cfg.Now())
+	v.dropHires()
 	for _, p := range []*atomic.Pointer[plain.Page]{&v.root, &v.derive} {
 		if page := p.Swap(nil); page != nil {
 			plain.WipePage(page)

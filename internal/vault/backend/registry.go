@@ -77,6 +77,15 @@ func (r *Registry) Find(t ident.Tenant, name string, a Ask) (Backend, error) {
 	return e.Backend, e.Backend.Check(a)
 }
 
+// Lessor gives the backend of a name, where it makes values for Runs; else nil.
+func (r *Registry) Lessor(name string) Lessor {
+	if r == nil {
+		return nil
+	}
+	l, _ := r.entries[name].Backend.(Lessor)
+	return l
+}
+
 // below reports whether a path is p or under it.
 func below(p, path string) bool {
 	p = strings.TrimSuffix(p, "/")
