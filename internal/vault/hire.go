@@ -207,6 +207,7 @@ func (v *Vault) make(ctx context.Context, h *hire, p *Pointer) error {
 		return fault.New(fault.Internal, "the backend's handle is too long")
 	}
 	if err := store.SaveLease(ctx, l, l.event(audit.LeaseAsked, l.Issued, string(l.State), "")); err != nil {
+		_ = v.revoke(ctx, h.by, l, "it is not on record")
 		return fault.Wrap(fault.KindOf(err), "recording that a credential is asked for", err)
 	}
 	asked, cancel := context.WithTimeout(ctx, asking)
@@ -220,7 +221,7 @@ func (v *Vault) make(ctx context.Context, h *hire, p *Pointer) error {
 		err = v.takeUp(ctx, h, holder, l, p, got)
 	}
 	if err != nil { // whatever it has made is ended again; what can't be is on record
-		v.revoke(ctx, h.by, l, "it could not be used")
+		_ = v.revoke(ctx, h.by, l, "it could not be used")
 		return v.failed(p, err)
 	}
 	return nil

@@ -36,6 +36,8 @@ type Vault struct {
 	Roles    map[string]Role
 	// TokenTTL and TokenMax are of tokens that a sign-in gives.
 	TokenTTL, TokenMax time.Duration
+	// Lost is a path whose answer is lost, and after which the server can't be reached.
+	Lost string
 	// Before is called with each request before it is answered; After, with the answer
 	// before it is sent, which it can change. nil: nothing.
 	Before func(path string)
@@ -232,6 +234,10 @@ func (v *Vault) answer(w http.ResponseWriter, path string, body map[string]any) 
 	if v.After != nil {
 		v.After(path, body)
 	}
+	if path == v.Lost {
+		clear(body)
+		v.status = 503
+	}
 	say(w, 200, body)
 }
 
@@ -239,7 +245,9 @@ func (v *Vault) answer(w http.ResponseWriter, path string, body map[string]any) 
 func (v *Vault) make(parent string, ttl, most time.Duration, meta string) map[string]any {
 	t := &token{accessor: rand.Text(), parent: parent, ttl: ttl, made: v.Now(), until: v.Now().Add(ttl), meta: meta}
 	if most > 0 {
-		t.most = v.Now().Add(most)
+		if t.most = v.Now().Add(most); t.until.After(t.most) {
+			t.until = t.most
+		}
 	}
 	name := "hvs." + rand.Text()
 	v.tokens[name] = t
