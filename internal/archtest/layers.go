@@ -76,6 +76,7 @@ var Layers = []Layer{
 				{"internal/vault/smtpcred", "the door to a mail server: signs in, hands messages over"},
 				{"internal/vault/kek", "seals: key file, passphrase, transit, exec"},
 				{"internal/vault/backend/vaultkv", "values in the key-value engines of Vault and OpenBao"},
+				{"internal/vault/backend/vaultlease", "what engines of Vault and OpenBao make for a Run, with a lease"},
 				{"internal/vault/backend/awssm", "values in AWS Secrets Manager"},
 				{"internal/vault/backend/azurekv", "values in Azure Key Vault"},
 				{"internal/vault/backend/gcpsm", "values in Google Secret Manager"},

@@ -154,7 +154,7 @@ func (p *program) rotationResolve() *cobra.Command {
 }
 
 func (p *program) doctorCmd() *cobra.Command {
-	return noun("doctor", "Look for what is wrong, or will be", verb("secrets", "List Secrets that are shared, unused, old, expiring or wider than needed",
+	return noun("doctor", "Look for what is wrong, or will be", verb("secrets", "List Secrets that are shared, unused, old, expiring, wider than needed or not revoked",
 		"  sallyport doctor secrets", takes(0), func(cmd *cobra.Command, _ []string) error {
 			var out api.Findings
 			raw, err := p.call(cmd.Context(), "GET", "/v1/doctor/secrets", nil, &out)

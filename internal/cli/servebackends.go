@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/internal/vault/backend/kube"
 	"sallyport.dev/internal/vault/backend/local"
 	"sallyport.dev/internal/vault/backend/vaultkv"
+	"sallyport.dev/internal/vault/backend/vaultlease"
 )
 
 // backends makes of the file what Secrets can point to. Without a file there is
@@ -58,6 +59,7 @@ func oneBackend(b config.Backend) (made backend.Backend, err error) {
 		}
 	}
 	set(b.Vault != nil, func() (backend.Backend, error) { return vaultkv.New(*b.Vault, time.Now) })
+	set(b.VaultDynamic != nil, func() (backend.Backend, error) { return vaultlease.New(*b.VaultDynamic, time.Now) })
 	set(b.AWS != nil, func() (backend.Backend, error) { return awssm.New(*b.AWS, time.Now) })
 	set(b.Azure != nil, func() (backend.Backend, error) { return azurekv.New(*b.Azure, time.Now) })
 	set(b.Google != nil, func() (backend.Backend, error) { return gcpsm.New(*b.Google, time.Now) })
@@ -65,7 +67,7 @@ func oneBackend(b config.Backend) (made backend.Backend, err error) {
 	set(b.Files != nil, func() (backend.Backend, error) { return local.NewFiles(*b.Files) })
 	set(b.Environment != nil, func() (backend.Backend, error) { return local.NewEnvironment(*b.Environment) })
 	if kinds != 1 {
-		return nil, fault.New(fault.Invalid, "it is one of vault, awsSecretsManager, azureKeyVault, googleSecretManager, kubernetes, files and environment")
+		return nil, fault.New(fault.Invalid, "it is one of vault, vaultDynamic, awsSecretsManager, azureKeyVault, googleSecretManager, kubernetes, files and environment")
 	}
 	return made, err
 }

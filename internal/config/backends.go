@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/internal/vault/backend/kube"
 	"sallyport.dev/internal/vault/backend/local"
 	"sallyport.dev/internal/vault/backend/vaultkv"
+	"sallyport.dev/internal/vault/backend/vaultlease"
 )
 
 // Backends is the server's file on what keeps values outside of its own store.
@@ -25,14 +26,15 @@ type Backend struct {
 	// Tenants may point to it; empty: the server's own alone.
 	Tenants []string `yaml:"tenants,omitempty"`
 	// Paths are what may be pointed to: a path, or all below one. Empty: all.
-	Paths       []string           `yaml:"paths,omitempty"`
-	Vault       *vaultkv.Config    `yaml:"vault,omitempty"`
-	AWS         *awssm.Config      `yaml:"awsSecretsManager,omitempty"`
-	Azure       *azurekv.Config    `yaml:"azureKeyVault,omitempty"`
-	Google      *gcpsm.Config      `yaml:"googleSecretManager,omitempty"`
-	Kubernetes  *kube.Config       `yaml:"kubernetes,omitempty"`
-	Files       *local.Files       `yaml:"files,omitempty"`
-	Environment *local.Environment `yaml:"environment,omitempty"`
+	Paths        []string           `yaml:"paths,omitempty"`
+	Vault        *vaultkv.Config    `yaml:"vault,omitempty"`
+	VaultDynamic *vaultlease.Config `yaml:"vaultDynamic,omitempty"`
+	AWS          *awssm.Config      `yaml:"awsSecretsManager,omitempty"`
+	Azure        *azurekv.Config    `yaml:"azureKeyVault,omitempty"`
+	Google       *gcpsm.Config      `yaml:"googleSecretManager,omitempty"`
+	Kubernetes   *kube.Config       `yaml:"kubernetes,omitempty"`
+	Files        *local.Files       `yaml:"files,omitempty"`
+	Environment  *local.Environment `yaml:"environment,omitempty"`
 }
 
 // LoadBackends reads the file, which nobody but root and we may change. The error
