@@ -8,9 +8,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +36,9 @@ import (
 
 // database is where a Vault server makes users.
 type database struct {
-	config string          // of the backend, YAML
+	url    string // of the Vault server
+	trust  *x509.CertPool
+	config string          // of the backend, YAML, without the address
 	users  func() []string // that it has made
 	knows  func(user, password string) bool
 }
@@ -48,13 +54,44 @@ func short(t *testing.T) string {
 // faked is a server that answers as Vault does, and a list of users.
 func faked(t *testing.T) database {
 	v := baotest.Start(t)
-	dir := short(t)
-	id, ca := filepath.Join(dir, "secret-id"), filepath.Join(dir, "ca.pem")
+	id := filepath.Join(short(t), "secret-id")
 	must(t, os.WriteFile(id, []byte(v.SecretID), 0o600))
-	pem, err := os.ReadFile(v.CAFile)
+	return database{url: v.URL, trust: authority(t, v.CAFile), users: v.Users, knows: v.Knows,
+		config: fmt.Sprintf("mount: database, appRole: {roleId: %s, secretIdFile: %s}", baotest.RoleID, id)}
+}
+
+func authority(t *testing.T, file string) *x509.CertPool {
+	pem, err := os.ReadFile(file)
 	must(t, err)
-	must(t, os.WriteFile(ca, pem, 0o600))
-	return database{users: v.Users, knows: v.Knows, config: fmt.Sprintf("address: %s, caFile: %s, mount: database, appRole: {roleId: %s, secretIdFile: %s}", v.URL, ca, baotest.RoleID, id)}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return pool
+}
+
+// line is between the server and its Vault: it can have the server die of the answer
+// to its question for a credential.
+type line struct {
+	deadly atomic.Pointer[func()]
+	config string // of the backend's address
+}
+
+func (d database) line(t *testing.T) *line {
+	w := &line{}
+	to, err := url.Parse(d.url)
+	must(t, err)
+	s := httptest.NewTLSServer(&httputil.ReverseProxy{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: d.trust}},
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ModifyResponse: func(r *http.Response) error {
+			if f := w.deadly.Load(); f != nil && strings.HasSuffix(r.Request.URL.Path, "/creds/app") {
+				(*f)()
+			}
+			return nil
+		}})
+	t.Cleanup(s.Close)
+	ca := filepath.Join(short(t), "ca.pem")
+	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
+	w.config = fmt.Sprintf("address: %q, caFile: %s, ", s.URL, ca)
+	return w
 }
 
 // documented is the policy of docs/bring-your-own-vault.md, for a mount of the test's.
@@ -78,14 +115,11 @@ func realVault(t *testing.T) database {
 	if addr == "" || token == "" {
 		t.Skip("SALLYPORT_TEST_VAULT_ADDR and SALLYPORT_TEST_VAULT_TOKEN name no server")
 	}
-	ca, client := os.Getenv("SALLYPORT_TEST_VAULT_CA"), &http.Client{}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		must(t, err)
-		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM(pem)
-		client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	d := database{url: addr}
+	if ca := os.Getenv("SALLYPORT_TEST_VAULT_CA"); ca != "" {
+		d.trust = authority(t, ca)
 	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: d.trust}}}
 	call := func(method, path string, in any) map[string]any {
 		b, err := json.Marshal(in)
 		must(t, err)
@@ -123,10 +157,7 @@ func realVault(t *testing.T) database {
 	role := call("GET", "auth/"+name+"/role/sallyport/role-id", nil)["role_id"].(string)
 	id := filepath.Join(short(t), "secret-id")
 	must(t, os.WriteFile(id, []byte(call("POST", "auth/"+name+"/role/sallyport/secret-id", map[string]any{})["secret_id"].(string)), 0o600))
-	d := database{config: fmt.Sprintf("address: %q, mount: %s, appRole: {mount: %s, roleId: %s, secretIdFile: %s}", addr, name, name, role, id)}
-	if ca != "" {
-		d.config += ", caFile: " + ca
-	}
+	d.config = fmt.Sprintf("mount: %s, appRole: {mount: %s, roleId: %s, secretIdFile: %s}", name, name, role, id)
 	as := func(user, password string) (*pgconn.PgConn, error) {
 		c, err := pgconn.ParseConfig("sslmode=disable")
 		must(t, err)
@@ -271,9 +302,10 @@ func TestKilledWithCredentialsOfRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d, system := start(t), &crm{}
+			between := d.line(t)
 			work := t.TempDir()
 			s := &serving{t: t, dir: filepath.Join(work, "data"), key: filepath.Join(work, "seal.key"), backends: filepath.Join(work, "backends.yaml")}
-			must(t, os.WriteFile(s.backends, []byte("backends:\n  - name: pg\n    paths: [creds/app]\n    vaultDynamic: {"+d.config+"}\n"), 0o600))
+			must(t, os.WriteFile(s.backends, []byte("backends:\n  - name: pg\n    paths: [creds/app]\n    vaultDynamic: {"+between.config+d.config+"}\n"), 0o600))
 			var err error
 			s.path, err = exec.LookPath("sallyport")
 			must(t, err)
@@ -301,14 +333,14 @@ func TestKilledWithCredentialsOfRuns(t *testing.T) {
 			}
 			s.become(d, 0) // it was tried
 			s.do(s.token, "apply", "-f", filepath.Join(work, "crm.yaml"))
-			leases(t, s, d, system)
+			leases(t, s, d, system, between)
 			holdsNoPassword(t, s.dir, system)
 		})
 	}
 }
 
 // leases is what becomes of the credentials of Runs.
-func leases(t *testing.T, s *serving, d database, system *crm) {
+func leases(t *testing.T, s *serving, d database, system *crm, between *line) {
 	t.Helper()
 	one, onesToken := s.run()
 	two, twosToken := s.run()
@@ -358,8 +390,22 @@ func leases(t *testing.T, s *serving, d database, system *crm) {
 	_ = s.cmd.Wait()
 	s.become(d, 0) // a server that stops takes them along
 	s.start()
+
+	// It dies with the answer on its way: what was made, it has never heard of.
+	four, foursToken := s.run()
+	die := s.kill
+	between.deadly.Store(&die)
+	lost := exec.Command(s.path, "intent", "propose", four, "--connection", "crm", "--tool", "listNotes")
+	lost.Env = append(os.Environ(), "SALLYPORT_SERVER="+s.url, "SALLYPORT_TOKEN="+foursToken)
+	if err := lost.Run(); err == nil {
+		t.Error("a call of a server that died has succeeded")
+	}
+	between.deadly.Store(nil)
+	s.become(d, 1)
+	s.start()
+	s.become(d, 0)
 	log := s.do(s.token, "audit", "tail", "-n", "1000", "--json")
-	for kind, n := range map[string]int{"lease.asked": 4, "lease.made": 4, "lease.revoked": 4, "lease.left": 0} {
+	for kind, n := range map[string]int{"lease.asked": 5, "lease.made": 4, "lease.revoked": 5, "lease.left": 0} {
 		if got := strings.Count(log, `"`+kind+`"`); got != n {
 			t.Errorf("%s is on the record %d times, want %d", kind, got, n)
 		}
