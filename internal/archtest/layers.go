@@ -141,6 +141,7 @@ var Layers = []Layer{
 		one("internal/archtest", "this list, and the tests that hold it"),
 		one("internal/storetest", "the conformance suite that every store passes"),
 		one("internal/passkey/softkey", "an authenticator in memory, for tests"),
+		one("internal/vault/backend/baotest", "a Vault server for tests, which makes credentials with leases"),
 		one("internal/vault/backend/backendtest", "the contract that every backend passes"),
 		one("internal/leaktest", "canaries, encodings, hostile answers, and the search for what came through"),
 		one("internal/mcptest", "MCP servers of other people for tests, and the official conformance suite"),

@@ -47,11 +47,12 @@ func (v *Vault) TendLeases(ctx context.Context, standing Standing) error {
 	for t := range s.tenants {
 		rows, err := store.Leases(ctx, t)
 		errs = append(errs, err)
-		away := map[string]bool{} // backends that are asked no more in this round
-		for _, l := range rows {
-			if away[l.Backend] || ctx.Err() != nil {
+		away, seen := map[string]bool{}, map[string]bool{} // backends that are asked no more in this round
+		for _, l := range append(rows, v.hires.of(t)...) {
+			if away[l.Backend] || seen[l.ID] || ctx.Err() != nil {
 				continue
 			}
+			seen[l.ID] = true
 			err := v.tend(ctx, l, standing)
 			if e, ok := errors.AsType[*backend.Error](err); ok {
 				away[l.Backend] = e.Reason == backend.Away || e.Reason == backend.Throttled
@@ -91,6 +92,18 @@ func (v *Vault) tend(ctx context.Context, l Lease, standing Standing) error {
 	}
 	l = v.letGo(h)
 	return v.revoke(ctx, h.by, l, why)
+}
+
+// of are a tenant's that are in memory: also those whose row was removed, or is refused.
+func (h *hires) of(t ident.Tenant) (out []Lease) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, x := range h.all {
+		if x.at.tenant == t && x.value != nil {
+			out = append(out, x.lease)
+		}
+	}
+	return out
 }
 
 // find gives one that is in memory, and whether a question about it is under way.
