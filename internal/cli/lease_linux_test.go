@@ -45,7 +45,7 @@ type database struct {
 
 // short is a directory whose name does not look like a secret, as that of a test may.
 func short(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "db")
+	dir, err := os.MkdirTemp("", "db") //nolint:usetesting // for its name
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
@@ -161,7 +161,7 @@ func realVault(t *testing.T) database {
 	as := func(user, password string) (*pgconn.PgConn, error) {
 		c, err := pgconn.ParseConfig("sslmode=disable")
 		must(t, err)
-		c.Host, c.Port, c.Database, c.User, c.Password = "127.0.0.1", uint16(pg.Port), "postgres", user, password //nolint:gosec // G115: a port
+		c.Host, c.Port, c.Database, c.User, c.Password = "127.0.0.1", uint16(pg.Port), "postgres", user, password
 		return pgconn.ConnectConfig(context.Background(), c)
 	}
 	d.users = func() (out []string) {
