@@ -127,6 +127,7 @@ var matrix = map[string]expected{
 	"POST /v1/secrets/{secret}/rollback":               only(404, "admin"),
 	"DELETE /v1/secrets/{secret}":                      only(404, "admin"),
 	"POST /v1/secrets/{secret}/move":                   only(404, "admin"),
+	"GET /v1/secrets/{secret}/leases":                  only(404, "builder", "auditor", "admin"),
 	"GET /v1/rotations":                                only(200, "builder", "auditor", "admin"),
 	"GET /v1/doctor/secrets":                           only(200, "builder", "auditor", "admin"),
 	"GET /v1/doctor/backends":                          only(200, "auditor", "admin"),

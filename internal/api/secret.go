@@ -68,6 +68,13 @@ type Secrets struct {
 type SecretShown struct {
 	vault.Secret
 	Connections []string `json:"connections"` // that refer to it
+	// Dynamic are the versions whose value a backend makes anew for each Run.
+	Dynamic []int `json:"dynamic,omitempty"`
+}
+
+// Leases are credentials that backends have made for Runs, without values.
+type Leases struct {
+	Leases []vault.Lease `json:"leases"`
 }
 
 // VersionOf names a version.
@@ -97,7 +104,19 @@ func (a *API) secrets() {
 			return out, err // not to know who uses it is not the same as nobody
 		}
 		out.Connections = emptied(w.Catalog.Uses(out.Name))
+		for _, ver := range out.Versions {
+			if a.Vault.Dynamic(ver) {
+				out.Dynamic = append(out.Dynamic, ver.Version)
+			}
+		}
 		return out, nil
+	})
+	handle(a, "GET", "/v1/secrets/{secret}/leases", "List what a backend has made of a Secret for Runs and has not ended yet, without values", readsSecrets, func(c *call, _ none) (Leases, error) {
+		if _, err := a.Vault.Show(c.Context(), c.who.Tenant, c.PathValue("secret")); err != nil {
+			return Leases{}, err
+		}
+		l, err := a.Vault.Leases(c.Context(), c.who.Tenant, c.PathValue("secret"))
+		return Leases{emptied(l)}, err
 	})
 	handle(a, "GET", "/v1/intake-key", "Get the key to encrypt a Secret's value to, good for one value", with(ident.Admin), func(c *call, _ none) (intake.Key, error) {
 		return a.Vault.IntakeKey(c.who.Tenant, c.who)

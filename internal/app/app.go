@@ -139,6 +139,7 @@ type App struct {
 	hands     hands
 	rotations rotations // of the vault's keys
 	turning   turning   // of Secrets
+	endings   endings   // of Runs
 
 	worlds     catalog.Holder[gate.World]
 	transports transports
@@ -189,6 +190,8 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if a.store, err = sqlite.Open(ctx, c.Dir, a.seq, sqlite.Guard{Keys: v, Now: c.Now, Log: a.log, AcceptClock: c.AcceptClock}); err != nil {
 		return nil, err
 	}
+	a.endings = endings{a.store, make(chan struct{}, 1)}
+	v.KeepLeases(a.store)
 	if err := a.assemble(); err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
@@ -228,8 +231,8 @@ func (a *App) assemble() (err error) {
 	a.Rotation = a.newRotation()
 	a.Gate = gate.New(gate.Config{
 		Credentials: credentials{a.Rotation, a},
-		Stops:       a.store,
-		Intents:     a.store, Earlier: a.store, Runs: a.store, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
+		Stops:       a.endings,
+		Intents:     a.store, Earlier: a.store, Runs: a.endings, Decisions: a.store, Editors: a.Desk, Edits: a.store, Vault: a.Vault, Machine: a.Machine, Rail: a.Rail,
 		World: a.World, Transport: a.transports.of, Now: a.now, Log: a.log, RecordKey: a.recordKey, Notices: a.store, Grants: a.Vault,
 		Workers: a.Directory, WorkerRuns: a.store,
 	})
@@ -316,7 +319,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	var bg context.Context
 	bg, a.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateSecrets, a.rotateSecrets, a.rotateSecrets, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess, a.prune, a.Vault.Warm, a.Vault.Watch, a.rotateOnChange} {
+	for _, loop := range []func(context.Context){a.pump.run, a.Notifier.Run, a.sweep, a.schedules, a.rotateSecrets, a.rotateSecrets, a.rotateSecrets, a.tendLeases, a.rotateKeys, a.watchKeys, a.carryOut, a.exportAll, a.retain, a.keepExcess, a.prune, a.Vault.Warm, a.Vault.Watch, a.rotateOnChange} {
 		a.background(bg, func() { loop(bg) })
 	}
 	a.warnOutdated(ctx)
@@ -356,6 +359,7 @@ func (a *App) Stop(ctx context.Context) error {
 		a.engine.Close(stopTimeout)
 	}
 	errs = append(errs, a.Vault.CloseChildren(ctx))
+	a.endLeases(ctx)
 	a.Vault.Seal()
 	return errors.Join(append(errs, a.store.Close())...)
 }

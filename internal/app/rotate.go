@@ -165,7 +165,8 @@ func (a *App) Doctor(ctx context.Context, t ident.Tenant) ([]rotation.Finding, e
 		}
 		kept = append(kept, k)
 	}
-	return rotation.Lint(kept, open, a.now()), nil
+	left, err := a.Vault.LeasesLeft(ctx, t)
+	return append(rotation.Lint(kept, open, a.now()), rotation.LintLeases(left, a.now())...), err
 }
 
 // lastUse is when a call was claimed with the Secret, by the audit log.

@@ -57,6 +57,8 @@ var Reserved = []OnlyBy{
 		Why: "the doors of Channels tell people, and do nothing for a Worker"},
 	{Object: "internal/vault/backend.Backend.Fetch", By: []string{"internal/vault", "internal/vault/backend/backendtest"},
 		Why: "what is fetched is scrubbed for before anything is done with it"},
+	{Object: "internal/vault/backend.Holder.Make", By: []string{"internal/vault", "internal/vault/backend/vaultlease"},
+		Why: "what is made is on record before it is, and scrubbed for before it is used"},
 	{Object: "internal/vault/backend.Writer.Create", By: []string{"internal/vault", "internal/vault/backend/backendtest"},
 		Why: "a value leaves the store by Move alone, which is on the record"},
 	{Object: "internal/vault.Vault.MakeVersion", By: []string{"internal/rotation"},

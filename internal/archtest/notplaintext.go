@@ -5,7 +5,7 @@ package archtest
 var NotPlaintext = byName(
 	words{"names, labels and ids that people gave or the vault made; they are shown in every list",
 		[]string{
-			"vault.sturdy.Find", "vault.DoorSpec.Secret", "vault.DoorSpec.Integration", "vault.DoorSpec.Method", "vault.DoorSpec.Mission", "vault.DoorSpec.Resource",
+			"vault.sturdy.Find", "vault.DoorSpec.Secret", "vault.DoorSpec.Integration", "vault.DoorSpec.Method", "vault.DoorSpec.Mission", "vault.DoorSpec.Run", "vault.DoorSpec.Resource",
 			"vault.DoorSpec.Connection", "vault.Vault.KeepChildren", "proccred.Key.Connection", "proccred.Key.Secret", "proccred.Key.Outside",
 			"vault.ChannelSpec.Secret", "vault.MailSpec.Secret", "vault.MailSpec.Username", "vault.MailSpec.Hello",
 			"smtpcred.Config.Server", "smtpcred.Config.Hello", "smtpcred.Config.Username", "vault.Meta.Name", "vault.Meta.ID", "vault.Meta.Fields",
@@ -22,6 +22,12 @@ var NotPlaintext = byName(
 			"kek.Sealed.ID", "kek.RecoveryPublic.ID", "vault.Brought.Key", "vault.Brought.Kind", "vault.Brought.Source",
 			"vault.KeyStatus.Vault", "vault.RootRow.Vault", "vault.Rotation.What", "vault.SealInfo.ID", "vault.SealInfo.KeyID",
 			"vault.SealInfo.Refused", "vault.SealRow.ID", "vault.UnsealKey.ID", "vault.VersionID.Name",
+		}},
+	words{"what is on record of a credential that was made for a Run: names, ids, a path, and by what its backend ends it; a value has no place in it",
+		[]string{
+			"vault.Lease.ID", "vault.Lease.Run", "vault.Lease.Secret", "vault.Lease.Backend", "vault.Lease.Path", "vault.Lease.Handle", "vault.Lease.Lease",
+			"vault.Lease.Digest", "vault.Lease.Why", "vault.LeaseState", "vault.Standing",
+			"backend.Holder.Handle", "backend.Lessor.Engage", "backend.Lessor.Revoke", "vaultlease.holder.Handle",
 		}},
 	words{"where a rotation's database is, and which program of the operator's rotates: addresses, names and paths; credentials go to a program on its standard input",
 		[]string{"vault.Ways.Dial", "vault.Ways.Programs", "vault.RotationProgram.Path", "vault.RotationProgram.Args", "vault.RotationProgram.Env"}},
@@ -52,6 +58,9 @@ var NotPlaintext = byName(
 			"azurekv.Config.Vault", "azurekv.Config.CAFile", "azurekv.Config.Tenant", "azurekv.Config.ClientID", "azurekv.Config.Authority",
 			"azurekv.Config.ClientSecretFile", "azurekv.Config.ClientCertificateFile", "azurekv.Config.AssertionFile", "gcpsm.Config.Project", "gcpsm.Config.Endpoint", "gcpsm.Config.CAFile",
 			"gcpsm.Config.KeyFile", "onepassword.Config.Address", "onepassword.Config.CAFile", "onepassword.Config.Vault", "onepassword.Config.TokenFile",
+			"vaultlease.Config.Mount", "vaultlease.Config.TokenRole", "vaultlease.AppRole.Mount", "vaultlease.AppRole.RoleID", "vaultlease.AppRole.SecretIDFile",
+			"vaultlease.Certificate.Mount", "vaultlease.Certificate.Role", "vaultlease.Certificate.CertFile", "vaultlease.Certificate.KeyFile",
+			"vaultlease.JWT.Mount", "vaultlease.JWT.Role", "vaultlease.JWT.JWTFile",
 			"vaultkv.Config.Mount", "vaultkv.AppRole.Mount", "vaultkv.AppRole.RoleID", "vaultkv.AppRole.SecretIDFile",
 			"vaultkv.Certificate.Mount", "vaultkv.Certificate.Role", "vaultkv.Certificate.CertFile", "vaultkv.Certificate.KeyFile",
 			"vaultkv.JWT.Mount", "vaultkv.JWT.Role", "vaultkv.JWT.JWTFile", "kube.Config.Namespace", "kube.Config.Address", "kube.Config.CAFile", "kube.Config.TokenFile",

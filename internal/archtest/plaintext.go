@@ -8,7 +8,7 @@ import (
 // vaultAPI are the packages whose exported signatures are checked: the vault as
 // others see it.
 var vaultAPI = []string{"internal/vault", "internal/vault/httpcred", "internal/vault/smtpcred", "internal/vault/proccred", "internal/vault/kek",
-	"internal/vault/backend", "internal/vault/backend/vaultkv", "internal/vault/backend/awssm", "internal/vault/backend/azurekv",
+	"internal/vault/backend", "internal/vault/backend/vaultkv", "internal/vault/backend/vaultlease", "internal/vault/backend/awssm", "internal/vault/backend/azurekv",
 	"internal/vault/backend/gcpsm", "internal/vault/backend/onepassword", "internal/vault/backend/kube", "internal/vault/backend/local"}
 
 // Export is one place of an exported signature that bytes or text come out of.

@@ -97,6 +97,10 @@ const (
 	RotationStepped       Type = "rotation.stepped" // durable before each of its acts, and after it
 	RotationEnded         Type = "rotation.ended"
 	IntentReopened        Type = "intent.reopened" // a version's successor, durable before it is opened for the same attempt
+	LeaseAsked            Type = "lease.asked"     // a backend is asked to make a credential for a Run; durable before it is
+	LeaseMade             Type = "lease.made"      // it has, durable before it is used
+	LeaseLeft             Type = "lease.left"      // one was to be revoked, and could not be; it is tried again
+	LeaseRevoked          Type = "lease.revoked"   // it works no more: revoked, or expired by itself
 )
 
 // form is what a field's value has to look like.
@@ -151,6 +155,7 @@ var vocabulary = map[string]form{
 	"key":            octets, // a public key, SubjectPublicKeyInfo
 	"kept":           number, // of what was pruned, how many entries stay
 	"kind":           name,
+	"lease":          name, // ours, of a credential that a backend makes for a Run; digest is of the backend's id of it
 	"members":        names,
 	"method":         name,
 	"minimum":        number, // index below which entries are dropped
@@ -306,6 +311,10 @@ var allowed = map[Type][]string{
 	RotationStepped:       {"count", "factor", "from", "rotation", "row", "secret", "secretVersion", "state", "verdict", "why"},
 	RotationEnded:         {"count", "factor", "from", "rotation", "row", "secret", "secretVersion", "state", "verdict", "why"},
 	IntentReopened:        {"attempt", "backend", "backendVersion", "digest", "fence", "secret", "secretVersion", "status", "why"},
+	LeaseAsked:            {"backend", "digest", "expires", "lease", "path", "row", "secret", "secretVersion", "state", "why"},
+	LeaseMade:             {"backend", "digest", "expires", "lease", "path", "row", "secret", "secretVersion", "state", "why"},
+	LeaseLeft:             {"backend", "digest", "expires", "lease", "path", "row", "secret", "secretVersion", "state", "why"},
+	LeaseRevoked:          {"backend", "digest", "expires", "lease", "path", "secret", "secretVersion", "state", "why"},
 }
 
 // attributes are the fields of a call's entries that say whose it is, and what it

@@ -12,7 +12,7 @@ import (
 
 func (p *program) doctorCmd() *cobra.Command {
 	return noun("doctor", "Look for what is wrong, or will be",
-		verb("secrets", "List Secrets that are shared, unused, old, expiring or wider than needed", "  sallyport doctor secrets", takes(0), p.doctorSecrets),
+		verb("secrets", "List Secrets that are shared, unused, old, expiring, wider than needed or not revoked", "  sallyport doctor secrets", takes(0), p.doctorSecrets),
 		verb("backends", "List the vaults that Secrets can point to: do they answer, and tell of changes", "  sallyport doctor backends", takes(0), p.doctorBackends))
 }
 

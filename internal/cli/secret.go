@@ -20,7 +20,7 @@ func (p *program) secretCmd() *cobra.Command {
 		p.secretWrite("set", "PUT", "Store a value: the first of a name is active at once, a later one is pending"),
 		p.secretWrite("rotate", "POST", "Store a value as the next version, and make it the active one"),
 		p.secretImport(),
-		p.secretList(), p.secretShow(), p.secretEdit(),
+		p.secretList(), p.secretShow(), p.secretLeases(), p.secretEdit(),
 		p.secretVersion("activate", "Make a version the active one"),
 		p.secretRollback(),
 		p.secretVersion("disable", "End the use of a version"),

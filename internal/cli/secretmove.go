@@ -111,11 +111,14 @@ func (p *program) secretMove() *cobra.Command {
 }
 
 // placeOf is where a version's value is.
-func placeOf(v vault.Version) string {
+func placeOf(v vault.Version, dynamic bool) string {
 	if v.Pointer == nil {
 		return "store"
 	}
 	at := v.Pointer.Backend + ":" + v.Pointer.Path
+	if dynamic {
+		return at + ", made for each Run"
+	}
 	if v.Pointer.Version != "" {
 		at += ", version " + v.Pointer.Version
 	}

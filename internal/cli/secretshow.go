@@ -2,6 +2,7 @@ package cli
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,7 +96,7 @@ func (p *program) shown(s api.SecretShown, now time.Time) {
 		if warning != "" && (v.State == vault.Active || v.State == vault.Pending) {
 			warnings = append(warnings, s.Name+": version "+strconv.Itoa(v.Version)+" "+warning)
 		}
-		rows = append(rows, []string{n, string(v.State), strings.Join(v.Fields, " "), placeOf(v), usedFor(v.Scope), end, when(v.CreatedAt), v.CreatedBy})
+		rows = append(rows, []string{n, string(v.State), strings.Join(v.Fields, " "), placeOf(v, slices.Contains(s.Dynamic, v.Version)), usedFor(v.Scope), end, when(v.CreatedAt), v.CreatedBy})
 	}
 	p.table("it has no version", []string{"VERSION", "STATE", "FIELDS", "KEPT IN", "USED FOR", "EXPIRES", "CREATED", "BY"}, rows)
 	for _, w := range warnings {
@@ -123,4 +124,21 @@ func usedFor(s vault.Scope) string {
 	add("of integration", s.Integrations)
 	add("in mission", s.Missions)
 	return strings.Join(parts, ", ")
+}
+
+func (p *program) secretLeases() *cobra.Command {
+	return verb("leases NAME", "List what a backend has made of a Secret for Runs and has not ended yet, without values", "  sallyport secret leases app-db", named(1), func(cmd *cobra.Command, args []string) error {
+		var out api.Leases
+		raw, err := p.call(cmd.Context(), "GET", route("v1", "secrets", args[0], "leases"), nil, &out)
+		if err != nil {
+			return err
+		}
+		return p.result(raw, func() {
+			var rows [][]string
+			for _, l := range out.Leases {
+				rows = append(rows, []string{l.ID, l.Run, "v" + strconv.Itoa(l.Version), l.Backend + ":" + l.Path, string(l.State), when(l.Issued), when(l.Expires), l.Digest[:min(16, len(l.Digest))], l.Why})
+			}
+			p.table("no Run has one", []string{"LEASE", "RUN", "VERSION", "FROM", "STATE", "MADE", "ENDS", "DIGEST", "WHY"}, rows)
+		})
+	})
 }

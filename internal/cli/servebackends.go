@@ -14,6 +14,7 @@ import (
 	"sallyport.dev/internal/vault/backend/local"
 	"sallyport.dev/internal/vault/backend/onepassword"
 	"sallyport.dev/internal/vault/backend/vaultkv"
+	"sallyport.dev/internal/vault/backend/vaultlease"
 )
 
 // backends makes of the file what Secrets can point to. Without a file there is
@@ -49,7 +50,7 @@ func (p *program) backends(file, tenant string) (*backend.Registry, error) {
 
 // oneBackend makes the one kind that is set.
 func oneBackend(b config.Backend) (made backend.Backend, kind string, err error) {
-	const all = "vault, awsSecretsManager, azureKeyVault, googleSecretManager, onePassword, kubernetes, files and environment"
+	const all = "vault, vaultDynamic, awsSecretsManager, azureKeyVault, googleSecretManager, onePassword, kubernetes, files and environment"
 	set := func(is bool, name string, f func() (backend.Backend, error)) {
 		switch {
 		case !is:
@@ -61,6 +62,7 @@ func oneBackend(b config.Backend) (made backend.Backend, kind string, err error)
 		}
 	}
 	set(b.Vault != nil, "vault", func() (backend.Backend, error) { return vaultkv.New(*b.Vault, time.Now) })
+	set(b.VaultDynamic != nil, "vaultDynamic", func() (backend.Backend, error) { return vaultlease.New(*b.VaultDynamic, time.Now) })
 	set(b.AWS != nil, "awsSecretsManager", func() (backend.Backend, error) { return awssm.New(*b.AWS, time.Now) })
 	set(b.Azure != nil, "azureKeyVault", func() (backend.Backend, error) { return azurekv.New(*b.Azure, time.Now) })
 	set(b.Google != nil, "googleSecretManager", func() (backend.Backend, error) { return gcpsm.New(*b.Google, time.Now) })

@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/internal/vault/backend/local"
 	"sallyport.dev/internal/vault/backend/onepassword"
 	"sallyport.dev/internal/vault/backend/vaultkv"
+	"sallyport.dev/internal/vault/backend/vaultlease"
 )
 
 // Backends is the server's file on what keeps values outside of its own store.
@@ -29,15 +30,16 @@ type Backend struct {
 	Paths []string `yaml:"paths,omitempty"`
 	// HookKeyFile has the key (whsec_..., Standard Webhooks) of who may tell that
 	// something has changed there; empty: nobody.
-	HookKeyFile string              `yaml:"hookKeyFile,omitempty"`
-	Vault       *vaultkv.Config     `yaml:"vault,omitempty"`
-	AWS         *awssm.Config       `yaml:"awsSecretsManager,omitempty"`
-	Azure       *azurekv.Config     `yaml:"azureKeyVault,omitempty"`
-	Google      *gcpsm.Config       `yaml:"googleSecretManager,omitempty"`
-	OnePassword *onepassword.Config `yaml:"onePassword,omitempty"`
-	Kubernetes  *kube.Config        `yaml:"kubernetes,omitempty"`
-	Files       *local.Files        `yaml:"files,omitempty"`
-	Environment *local.Environment  `yaml:"environment,omitempty"`
+	HookKeyFile  string              `yaml:"hookKeyFile,omitempty"`
+	Vault        *vaultkv.Config     `yaml:"vault,omitempty"`
+	VaultDynamic *vaultlease.Config  `yaml:"vaultDynamic,omitempty"`
+	AWS          *awssm.Config       `yaml:"awsSecretsManager,omitempty"`
+	Azure        *azurekv.Config     `yaml:"azureKeyVault,omitempty"`
+	Google       *gcpsm.Config       `yaml:"googleSecretManager,omitempty"`
+	OnePassword  *onepassword.Config `yaml:"onePassword,omitempty"`
+	Kubernetes   *kube.Config        `yaml:"kubernetes,omitempty"`
+	Files        *local.Files        `yaml:"files,omitempty"`
+	Environment  *local.Environment  `yaml:"environment,omitempty"`
 }
 
 // LoadBackends reads the file, which nobody but root and we may change. The error

@@ -184,6 +184,7 @@ var unused = map[string]string{
 	"transcript":      "it is of the built-in Worker, which the same test has, and searches",
 	"worker_excess":   "no Worker is beyond a limit; it has names and numbers, and is empty again after a minute",
 	"rotation_policy": "no Secret of the example has one; its rows have names, ids and a policy, which has no place for a value",
+	"lease":           "no Secret of the example is made for a Run; its rows have names, ids, paths, times and fixed sentences, and by what a backend ends it",
 	"rotation":        "no Secret of the example is rotated; its rows have names, ids, numbers and fixed sentences",
 }
 

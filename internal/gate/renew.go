@@ -40,7 +40,7 @@ func (g *Gate) door(ctx context.Context, c *candidate) (http.RoundTripper, error
 		Tenant: c.it.Tenant, Secret: c.meta.Name, Version: c.meta.Version,
 		Auth: c.match.Connection.Auth, Origin: c.match.Origin, Integration: c.match.Integration.Name,
 		Connection: c.it.Connection, Stdio: c.match.Stdio(),
-		Method: c.it.Bound.Request.Method, Mission: c.run.Mission, Base: g.Transport(c.match), Resource: endpoint(c.match.Integration), From: &c.external,
+		Method: c.it.Bound.Request.Method, Mission: c.run.Mission, Run: c.it.Run, Base: g.Transport(c.match), Resource: endpoint(c.match.Integration), From: &c.external,
 	})
 }
 

@@ -44,6 +44,7 @@ const (
 	Expiring     = "expiring"
 	Wider        = "wider"
 	Waiting      = "waiting"
+	LeaseLeft    = "lease_left"
 )
 
 // What the lint counts as long.
@@ -80,6 +81,18 @@ func Lint(kept []Kept, open []Rotation, now time.Time) (out []Finding) {
 		if r.State == NeedsPerson {
 			out = append(out, Finding{r.Secret, Waiting, "its rotation waits for a person: " + r.Why, "sallyport secret rotation resolve " + r.ID})
 		}
+	}
+	return out
+}
+
+// LintLeases looks at what backends have made for Runs and could not be revoked.
+func LintLeases(left []vault.Lease, now time.Time) (out []Finding) {
+	for _, l := range left {
+		text := fmt.Sprintf("the backend %s does not revoke the credential %s, which it made for %s; it is asked again", l.Backend, l.ID, l.Run)
+		if l.Expires.After(now) {
+			text += ", and it ends by itself at " + l.Expires.UTC().Format(time.RFC3339)
+		}
+		out = append(out, Finding{l.Secret, LeaseLeft, text, "end it at the backend; sallyport secret leases " + l.Secret + " has the digest of its lease there"})
 	}
 	return out
 }

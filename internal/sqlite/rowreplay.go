@@ -135,6 +135,10 @@ func (f *facts) add(tenant ident.Tenant, e audit.Entry) {
 		set(tbRotation, text("rotation"))
 	case audit.RotationEnded:
 		delete(f.prints, id(tbRotation, text("rotation")))
+	case audit.LeaseAsked, audit.LeaseMade, audit.LeaseLeft:
+		set(tbLease, text("lease"))
+	case audit.LeaseRevoked:
+		delete(f.prints, id(tbLease, text("lease")))
 	case audit.RunStarted:
 		f.runs[e.Run], f.at[id(tbRun, e.Run)] = true, e.Index
 	case audit.RunEnded:
@@ -231,7 +235,7 @@ func (l *loading) found(tb *table) bool {
 
 func (l *loading) against(f *facts, tb *table) {
 	switch tb {
-	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbWorkerToken, tbRecordKey, tbToolChange, tbRotationPolicy, tbRotation:
+	case tbResource, tbAccount, tbPasskey, tbStop, tbHold, tbWorkerToken, tbRecordKey, tbToolChange, tbRotationPolicy, tbRotation, tbLease:
 		l.prints(f, tb, func(r *row) string {
 			b, err := l.t.s.print(r)
 			if err != nil {

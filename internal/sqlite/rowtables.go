@@ -21,6 +21,8 @@ import (
 //   - session.seen_at, which idle time is counted from.
 //   - worker_token.used_at, which people are shown.
 //   - incident.count and last_at, of one that is open: it was met less often.
+//   - lease.expires, which moves with each renewal: one that could not be revoked is
+//     held for expired earlier.
 //
 // Not covered at all: rows that can make nothing happen (an Intent in a final
 // state, a closed Decision or incident, an ended Run) may be removed; their MAC is checked
@@ -125,9 +127,13 @@ var (
 		live:    func(r *row) bool { return !rotation.State(r.text("state")).Final() }, liveSQL: rotationGoesOn,
 		of: func(r *row) string { return r.text("secret") }})
 
+	tbLease = define(19, table{name: "lease", keys: 2, loose: []string{"expires"},
+		columns: []string{"tenant", "id", "run", "secret", "version", "backend", "path", "handle", "lease", "digest", "state", "issued", "expires", "why"},
+		of:      func(r *row) string { return r.text("run") }})
+
 	tbHead = &table{name: "row_head"} // only named, in refusals
 
-	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold, tbWorkerToken, tbRecordKey, tbToolChange, tbRotationPolicy, tbRotation}
+	tables = []*table{tbResource, tbTeam, tbMember, tbAccount, tbSession, tbFactor, tbDecision, tbRun, tbIntent, tbIncident, tbUse, tbRevision, tbNote, tbPasskey, tbPending, tbStop, tbHold, tbWorkerToken, tbRecordKey, tbToolChange, tbRotationPolicy, tbRotation, tbLease}
 )
 
 // rotationGoesOn is a condition that rotations meet which have not ended.

@@ -56,6 +56,7 @@ type Store interface {
 	Hold(ctx context.Context, d decision.Decision, ev audit.Event, at time.Time) error
 	AdminSince(ctx context.Context, tenant ident.Tenant, account string) (time.Time, error)
 	DecisionOf(ctx context.Context, tenant ident.Tenant, intentID string) (decision.Decision, error)
+	vault.LeaseStore
 	Audit() audit.Reader
 }
 

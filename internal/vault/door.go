@@ -11,6 +11,7 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/scrub"
+	"sallyport.dev/internal/vault/backend"
 	"sallyport.dev/internal/vault/httpcred"
 	"sallyport.dev/internal/vault/internal/plain"
 )
@@ -27,6 +28,7 @@ type DoorSpec struct {
 	Stdio       *resource.Stdio   // of a server that is a child; nil: there is none
 	Method      string            // of HTTP: the door refuses every other
 	Mission     string            // of the Run, for a usage scope that names Missions
+	Run         string            // whose use it is; what is made for a Run is made for this one. Empty: of none
 	Base        http.RoundTripper // the transport, without a credential
 	Resource    string            // of the OAuth schemes: the URL that a token is for
 	// From is filled in where the value is not in our store; nil: nobody asks.
@@ -149,6 +151,9 @@ func (v *Vault) Open(ctx context.Context, d DoorSpec) (http.RoundTripper, error)
 	if err != nil {
 		return nil, err
 	}
+	if t.hire != nil {
+		return &leaseDoor{door, &v.hires, t.hire}, nil
+	}
 	name, _, _ := strings.Cut(d.Secret, "@")
 	return &scopeDoor{door, func(words []string) { v.heard(d.Tenant, name, Said{Version: t.version, By: SaidHeader, Words: words}) }}, nil
 }
@@ -177,6 +182,7 @@ type taken struct {
 	id      string
 	version int
 	outside string
+	hire    *hire // of a Run's own; else nil
 }
 
 // take gives the version that a door is for; see Open for its errors.
@@ -191,7 +197,7 @@ func (v *Vault) takeWithin(ctx context.Context, d DoorSpec, permits func(Scope) 
 		return t, err
 	}
 	p := found.ver.Pointer
-	got, err := v.resolve(ctx, found.place(d.Tenant), found.e.head.Name, p)
+	got, hire, err := v.reach(ctx, d, found)
 	if err != nil {
 		return taken{}, unreached(found.e.head.Name, err)
 	}
@@ -204,7 +210,21 @@ func (v *Vault) takeWithin(ctx context.Context, d DoorSpec, permits func(Scope) 
 	if d.From != nil {
 		*d.From = External{Backend: p.Backend, Version: got.version}
 	}
-	return taken{got.packed, got.fields, v.Scrub(d.Tenant), found.e.head.ID, found.ver.Version, p.Backend + "\n" + got.version}, nil
+	return taken{got.packed, got.fields, v.Scrub(d.Tenant), found.e.head.ID, found.ver.Version, p.Backend + "\n" + got.version, hire}, nil
+}
+
+// reach gives the value that a pointer points to: that of everybody, or the Run's own.
+func (v *Vault) reach(ctx context.Context, d DoorSpec, f found) (lent, *hire, error) {
+	p := f.ver.Pointer
+	if v.cfg.Backends.Lessor(p.Backend) == nil {
+		got, err := v.resolve(ctx, f.place(d.Tenant), f.e.head.Name, p)
+		return got, nil, err
+	}
+	b, err := v.cfg.Backends.Find(d.Tenant, p.Backend, p.ask())
+	if err != nil {
+		return lent{}, nil, err
+	}
+	return v.hired(ctx, d, f, b.(backend.Lessor))
 }
 
 // found is the version that a door is for.
@@ -226,7 +246,7 @@ func (v *Vault) takeOwn(d DoorSpec, permits func(Scope) error) (taken, found, er
 		return taken{}, f, err
 	}
 	packed, fields, err := v.decrypt(ten, f.e, f.ver.Version)
-	return taken{packed, fields, ten.set, f.e.head.ID, f.ver.Version, ""}, f, err
+	return taken{packed, fields, ten.set, f.e.head.ID, f.ver.Version, "", nil}, f, err
 }
 
 // chosen finds the version, and refuses a use outside of its scope.

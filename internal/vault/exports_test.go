@@ -80,6 +80,9 @@ var mayReturnBytes = map[string]string{
 	"(vault.Secret).ActiveScope":   "metadata",
 	"(*vault.Vault).IntakeKey":     "a public key and a nonce",
 	"vault.NewBackup":              "a backup's header: metadata, and keys that are encrypted to the seals",
+	"(vault.LeaseStore).Leases":    "names and ids; implemented by the store",
+	"(*vault.Vault).Leases":        "names and ids of what was made for Runs",
+	"(*vault.Vault).LeasesLeft":    "the same",
 	"vault.ReadBackup":             "a backup's header; the database itself comes from an io.Reader, and Secrets are ciphertext in it too",
 }
 

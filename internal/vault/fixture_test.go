@@ -26,6 +26,7 @@ type memory struct {
 	mu     sync.Mutex
 	snap   vault.Snapshot
 	events []audit.Event
+	leases []vault.Lease
 	fail   error // of the next write, which does not happen
 	lost   error // of the next write, which happens
 }
@@ -211,6 +212,7 @@ func (f *fixture) time() time.Time {
 func (f *fixture) restart() {
 	f.t.Helper()
 	f.Vault = f.sealed()
+	f.KeepLeases(f.store)
 	if err := f.Unseal(f.t.Context(), f.store, f.seal); err != nil {
 		f.t.Fatal(err)
 	}

@@ -111,11 +111,15 @@ func (v *Vault) keep(at place, name string, got answer) (*value, error) {
 	got.wipe()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	now := v.cfg.Now()
 	if old := v.outside.same(at, packed); old != nil {
 		plain.Wipe(packed)
 		return old, nil
 	}
+	return v.adopt(at, name, packed)
+}
+
+// adopt has a value scrubbed for, which it takes over. The vault's lock is held.
+func (v *Vault) adopt(at place, name string, packed plain.Value) (*value, error) {
 	s, err := v.open()
 	if err != nil {
 		plain.Wipe(packed)
@@ -127,7 +131,7 @@ func (v *Vault) keep(at place, name string, got answer) (*value, error) {
 		return nil, notFound(name)
 	}
 	val := &value{place: at, name: name, packed: packed}
-	if err := v.outside.hold(val, now); err != nil {
+	if err := v.outside.hold(val, v.cfg.Now()); err != nil {
 		plain.Wipe(packed)
 		return nil, err
 	}

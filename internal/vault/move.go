@@ -134,6 +134,12 @@ func (v *Vault) Move(ctx context.Context, m Move) (Secret, error) {
 	if err != nil {
 		return Secret{}, err
 	}
+	for _, p := range []*Pointer{m.To, ver.Pointer} {
+		if p != nil && v.cfg.Backends.Lessor(p.Backend) != nil {
+			return Secret{}, fault.Newf(fault.Invalid, "the backend %s makes a value for each Run, so there is none to be moved", p.Backend).
+				WithHint("to change where the values are from: sallyport secret rotate NAME, with a value or --pointer")
+		}
+	}
 	if m.To == nil && ver.Pointer == nil {
 		return Secret{}, fault.Newf(fault.Conflict, "the value of the secret %s is in the store already", m.Name)
 	}
@@ -305,7 +311,7 @@ func (v *Vault) Warm(ctx context.Context) {
 	for t, ten := range s.tenants {
 		for name, e := range ten.secrets {
 			ver, ok := e.head.version(e.head.Active)
-			if ten.bad != nil || e.bad != nil || !ok || ver.Pointer == nil || away[ver.Pointer.Backend] || ctx.Err() != nil {
+			if ten.bad != nil || e.bad != nil || !ok || ver.Pointer == nil || v.Dynamic(ver) || away[ver.Pointer.Backend] || ctx.Err() != nil {
 				continue
 			}
 			got, err := v.resolve(ctx, found{e, ver}.place(t), name, ver.Pointer)

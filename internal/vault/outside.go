@@ -39,6 +39,7 @@ type place struct {
 	tenant  ident.Tenant
 	secret  string // its id
 	version int
+	run     string // whose own value it is; empty: it is everybody's
 }
 
 // outside is what was fetched from backends. It is in memory alone.
@@ -147,6 +148,15 @@ func (f *fetched) retire(now time.Time) {
 		f.value.until = now.Add(grace)
 	}
 	f.value, f.at, f.version, f.end, f.names = nil, time.Time{}, "", time.Time{}, nil
+}
+
+// retire ends a value that is in no place: it is scrubbed for a while longer.
+func (o *outside) retire(val *value, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if val != nil && val.until.IsZero() {
+		val.until = now.Add(grace)
+	}
 }
 
 // forget ends what was fetched for versions that nobody can use any more.

@@ -80,6 +80,7 @@ type Vault struct {
 	hearsay hearsay // what systems say of versions
 	outside outside // what was fetched from backends
 	watches watches // of backends
+	hires   hires   // what they have made for Runs
 
 	mu    sync.Mutex // held by everything that changes the store
 	store Store      // set by the first Unseal
@@ -168,6 +169,7 @@ func (v *Vault) lockdown() {
 	v.state.Store(nil)
 	v.reviewChildren(nil)
 	v.outside.end(v.cfg.Now())
+	v.dropHires()
 	for _, p := range []*atomic.Pointer[plain.Page]{&v.root, &v.derive} {
 		if page := p.Swap(nil); page != nil {
 			plain.WipePage(page)

@@ -84,3 +84,24 @@ CREATE TABLE rotation (
 	PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE INDEX rotation_secret ON rotation (tenant, secret);
+
+-- Credentials that backends have made for Runs, or are asked to make: by what each is
+-- ended there. No value.
+CREATE TABLE lease (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	run TEXT NOT NULL,
+	secret TEXT NOT NULL,
+	version INTEGER NOT NULL,
+	backend TEXT NOT NULL,
+	path TEXT NOT NULL,
+	handle TEXT NOT NULL,
+	lease TEXT NOT NULL,
+	digest TEXT NOT NULL,
+	state TEXT NOT NULL,
+	issued INTEGER NOT NULL,
+	expires INTEGER NOT NULL,
+	why TEXT NOT NULL,
+	mac BLOB NOT NULL,
+	PRIMARY KEY (tenant, id)
+) STRICT;

@@ -104,6 +104,15 @@ func (r *Registry) HookKey(name string) (plain.Value, bool) {
 	return plain.New(key), err == nil
 }
 
+// Lessor gives the backend of a name, where it makes values for Runs; else nil.
+func (r *Registry) Lessor(name string) Lessor {
+	if r == nil {
+		return nil
+	}
+	l, _ := r.entries[name].Backend.(Lessor)
+	return l
+}
+
 // below reports whether a path is p or under it.
 func below(p, path string) bool {
 	p = strings.TrimSuffix(p, "/")

@@ -33,22 +33,31 @@ const who = "the Vault server"
 
 // Do sends a request with a token, and gives the answer, whatever its status; see
 // [Judge]. One that was refused because its token had ended is sent once more.
-func (s *Server) Do(ctx context.Context, method, path string, body []byte) (rest.Answer, error) {
+func (s *Server) Do(ctx context.Context, method, path string, body []byte) (Answer, error) {
+	a, _, err := s.do(ctx, method, path, body)
+	return a, err
+}
+
+// Answer is a server's.
+type Answer = rest.Answer
+
+// do also says with which token it was sent.
+func (s *Server) do(ctx context.Context, method, path string, body []byte) (Answer, *token, error) {
 	t, err := s.signedIn(ctx)
 	if err != nil {
-		return rest.Answer{}, err
+		return Answer{}, nil, err
 	}
 	a, err := s.send(ctx, method, path, t, body)
 	if err != nil || a.Status != http.StatusForbidden || s.now().Sub(t.got) < young {
-		return a, err
+		return a, t, err
 	}
 	s.drop(t)
-	if t, err = s.signedIn(ctx); err != nil {
-		clear(a.Body)
-		return rest.Answer{}, err
-	}
 	clear(a.Body)
-	return s.send(ctx, method, path, t, body)
+	if t, err = s.signedIn(ctx); err != nil {
+		return Answer{}, nil, err
+	}
+	a, err = s.send(ctx, method, path, t, body)
+	return a, t, err
 }
 
 // signedIn gives a token that is alive: the one that there is, or what one sign-in

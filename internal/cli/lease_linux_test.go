@@ -1,0 +1,435 @@
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"sallyport.dev/internal/app"
+	"sallyport.dev/internal/dbtest"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/identity"
+	"sallyport.dev/internal/vault/backend/baotest"
+)
+
+// database is where a Vault server makes users.
+type database struct {
+	url    string // of the Vault server
+	trust  *x509.CertPool
+	config string          // of the backend, YAML, without the address
+	users  func() []string // that it has made
+	knows  func(user, password string) bool
+}
+
+// short is a directory whose name does not look like a secret, as that of a test may.
+func short(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "db") //nolint:usetesting // for its name
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// faked is a server that answers as Vault does, and a list of users.
+func faked(t *testing.T) database {
+	v := baotest.Start(t)
+	id := filepath.Join(short(t), "secret-id")
+	must(t, os.WriteFile(id, []byte(v.SecretID), 0o600))
+	return database{url: v.URL, trust: authority(t, v.CAFile), users: v.Users, knows: v.Knows,
+		config: fmt.Sprintf("mount: database, appRole: {roleId: %s, secretIdFile: %s}", baotest.RoleID, id)}
+}
+
+func authority(t *testing.T, file string) *x509.CertPool {
+	pem, err := os.ReadFile(file)
+	must(t, err)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return pool
+}
+
+// line is between the server and its Vault: it can have the server die of the answer
+// to its question for a credential.
+type line struct {
+	deadly atomic.Pointer[func()]
+	config string // of the backend's address
+}
+
+func (d database) line(t *testing.T) *line {
+	w := &line{}
+	to, err := url.Parse(d.url)
+	must(t, err)
+	s := httptest.NewTLSServer(&httputil.ReverseProxy{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: d.trust}},
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ModifyResponse: func(r *http.Response) error {
+			if f := w.deadly.Load(); f != nil && strings.HasSuffix(r.Request.URL.Path, "/creds/app") {
+				(*f)()
+			}
+			return nil
+		}})
+	t.Cleanup(s.Close)
+	ca := filepath.Join(short(t), "ca.pem")
+	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
+	w.config = fmt.Sprintf("address: %q, caFile: %s, ", s.URL, ca)
+	return w
+}
+
+// documented is the policy of docs/bring-your-own-vault.md, for a mount of the test's.
+func documented(t *testing.T, mount string) string {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/bring-your-own-vault.md")
+	must(t, err)
+	for _, block := range strings.Split(string(b), "```hcl\n")[1:] {
+		if policy, _, _ := strings.Cut(block, "```"); strings.Contains(policy, "database/creds/") {
+			return strings.ReplaceAll(policy, `"database/creds/sallyport-*"`, `"`+mount+`/creds/app"`)
+		}
+	}
+	t.Fatal("the document has no policy for dynamic credentials")
+	return ""
+}
+
+// realDatabase is a real Vault with a real PostgreSQL behind it. Its address is in the
+// environment, with an administrator's token and the file with its authority.
+func realDatabase(t *testing.T) database {
+	addr, token := os.Getenv("SALLYPORT_TEST_VAULT_ADDR"), os.Getenv("SALLYPORT_TEST_VAULT_TOKEN")
+	if addr == "" || token == "" {
+		t.Skip("SALLYPORT_TEST_VAULT_ADDR and SALLYPORT_TEST_VAULT_TOKEN name no server")
+	}
+	d := database{url: addr}
+	if ca := os.Getenv("SALLYPORT_TEST_VAULT_CA"); ca != "" {
+		d.trust = authority(t, ca)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: d.trust}}}
+	call := func(method, path string, in any) map[string]any {
+		b, err := json.Marshal(in)
+		must(t, err)
+		r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, addr+"/v1/"+path, bytes.NewReader(b))
+		must(t, err)
+		r.Header.Set("X-Vault-Token", token)
+		res, err := client.Do(r)
+		must(t, err)
+		defer func() { _ = res.Body.Close() }()
+		var out struct {
+			Data   map[string]any
+			Errors []string
+		}
+		_ = json.NewDecoder(res.Body).Decode(&out)
+		if res.StatusCode >= 300 {
+			t.Fatalf("%s %s: %d %v", method, path, res.StatusCode, out.Errors)
+		}
+		return out.Data
+	}
+	pg := dbtest.Postgres(t)
+	name := "t" + strings.ToLower(rand.Text()[:10])
+	call("POST", "sys/mounts/"+name, map[string]any{"type": "database"})
+	call("POST", "sys/auth/"+name, map[string]any{"type": "approle"})
+	t.Cleanup(func() {
+		call("DELETE", "sys/mounts/"+name, nil)
+		call("DELETE", "sys/auth/"+name, nil)
+		call("DELETE", "sys/policies/acl/"+name, nil)
+	})
+	call("POST", name+"/config/pg", map[string]any{"plugin_name": "postgresql-database-plugin", "allowed_roles": []string{"app"}, "username": pg.Admin, "password": pg.Password,
+		"connection_url": fmt.Sprintf("postgresql://{{username}}:{{password}}@127.0.0.1:%d/postgres?sslmode=disable", pg.Port)})
+	call("POST", name+"/roles/app", map[string]any{"db_name": "pg", "default_ttl": "1h", "max_ttl": "24h",
+		"creation_statements": []string{`CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'`}})
+	call("POST", "sys/policies/acl/"+name, map[string]any{"policy": documented(t, name)})
+	call("POST", "auth/"+name+"/role/sallyport", map[string]any{"token_policies": name, "token_ttl": "1h", "token_max_ttl": "24h"})
+	role := call("GET", "auth/"+name+"/role/sallyport/role-id", nil)["role_id"].(string)
+	id := filepath.Join(short(t), "secret-id")
+	must(t, os.WriteFile(id, []byte(call("POST", "auth/"+name+"/role/sallyport/secret-id", map[string]any{})["secret_id"].(string)), 0o600))
+	d.config = fmt.Sprintf("mount: %s, appRole: {mount: %s, roleId: %s, secretIdFile: %s}", name, name, role, id)
+	as := func(user, password string) (*pgconn.PgConn, error) {
+		c, err := pgconn.ParseConfig("sslmode=disable")
+		must(t, err)
+		c.Host, c.Port, c.Database, c.User, c.Password = "127.0.0.1", uint16(pg.Port), "postgres", user, password
+		return pgconn.ConnectConfig(context.Background(), c)
+	}
+	d.users = func() (out []string) {
+		c, err := as(pg.Admin, pg.Password)
+		must(t, err)
+		defer func() { _ = c.Close(context.Background()) }()
+		rows := c.ExecParams(context.Background(), "SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%' ORDER BY 1", nil, nil, nil, nil).Read()
+		must(t, rows.Err)
+		for _, r := range rows.Rows {
+			out = append(out, string(r[0]))
+		}
+		return out
+	}
+	d.knows = func(user, password string) bool {
+		c, err := as(user, password)
+		if err == nil {
+			_ = c.Close(context.Background())
+		}
+		return err == nil
+	}
+	return d
+}
+
+// crm is a system that lets in whom the database does, and remembers them.
+type crm struct {
+	mu        sync.Mutex
+	users     []string
+	passwords []string
+}
+
+func (c *crm) start(t *testing.T, d database) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		c.mu.Lock()
+		c.users, c.passwords = append(c.users, user), append(c.passwords, password)
+		c.mu.Unlock()
+		if !d.knows(user, password) {
+			w.WriteHeader(401)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"you":%q}`, user+" "+password)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+const crmResources = `apiVersion: sallyport.dev/v1
+kind: Integration
+name: crm
+http:
+  baseURL: %s
+  openapi: crm.json
+  network: {allowLoopbackHTTP: true}
+---
+apiVersion: sallyport.dev/v1
+kind: Connection
+name: crm
+integration: crm
+tools: [listNotes]
+auth: {scheme: basic, secret: db}
+---
+apiVersion: sallyport.dev/v1
+kind: Mission
+name: notes
+title: Notes
+goal: Write down what the customer said.
+form: [{name: topic}]
+connections: [crm]
+`
+
+// serving is "sallyport serve" and the command line of somebody who is signed in.
+type serving struct {
+	t                  *testing.T
+	dir, key, backends string
+	path, url, token   string
+	cmd                *exec.Cmd
+}
+
+func (s *serving) start() {
+	s.t.Helper()
+	s.cmd = exec.Command(s.path, "--json", "serve", "--data", s.dir, "--key-file", s.key, "--listen", "127.0.0.1:0", "--backends", s.backends)
+	s.cmd.Stderr = s.t.Output()
+	out, err := s.cmd.StdoutPipe()
+	must(s.t, err)
+	must(s.t, s.cmd.Start())
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	must(s.t, err)
+	var ready struct{ URL string }
+	must(s.t, json.Unmarshal(line, &ready))
+	s.url = ready.URL
+}
+
+func (s *serving) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// do runs a command with a token, and gives what it printed.
+func (s *serving) do(token string, args ...string) string {
+	s.t.Helper()
+	cmd := exec.Command(s.path, args...)
+	cmd.Env = append(os.Environ(), "SALLYPORT_SERVER="+s.url, "SALLYPORT_TOKEN="+token)
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("sallyport %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// run starts a Run, and gives its id and token.
+func (s *serving) run() (id, token string) {
+	s.t.Helper()
+	var out struct {
+		Run   struct{ ID string }
+		Token string
+	}
+	must(s.t, json.Unmarshal([]byte(s.do(s.token, "run", "start", "notes", "--outside", "--input", "topic=hello", "--json")), &out))
+	return out.Run.ID, out.Token
+}
+
+// become waits until the database has so many users.
+func (s *serving) become(d database, n int) {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); len(d.users()) != n; {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("after half a minute the database has %v, want %d", d.users(), n)
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+}
+
+// TestKilledWithCredentialsOfRuns is the life of dynamic credentials, with the whole
+// program and its death.
+func TestKilledWithCredentialsOfRuns(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(*testing.T) database{"a fake": faked, "a real Vault and PostgreSQL": realDatabase} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, system := start(t), &crm{}
+			between := d.line(t)
+			work := t.TempDir()
+			s := &serving{t: t, dir: filepath.Join(work, "data"), key: filepath.Join(work, "seal.key"), backends: filepath.Join(work, "backends.yaml")}
+			must(t, os.WriteFile(s.backends, []byte("backends:\n  - name: pg\n    paths: [creds/app]\n    vaultDynamic: {"+between.config+d.config+"}\n"), 0o600))
+			var err error
+			s.path, err = exec.LookPath("sallyport")
+			must(t, err)
+			must(t, opened(s.dir, s.key, func(a *app.App) error {
+				_, e, err := a.Directory.CreateAccount(t.Context(), setup, identity.NewAccount{Tenant: "default", Name: "ada", Password: "correct horse of ada",
+					Roles: []ident.Role{ident.Admin, ident.Builder, ident.Requester, ident.Auditor}}, time.Now())
+				if err != nil {
+					return err
+				}
+				now := time.Now()
+				code, err := codeAt(e.URI, now.Unix()/30)
+				if err == nil {
+					_, s.token, err = a.Directory.SignIn(t.Context(), "default", "ada", "correct horse of ada", code, now)
+				}
+				return err
+			}))
+			must(t, os.WriteFile(filepath.Join(work, "crm.yaml"), fmt.Appendf(nil, crmResources, system.start(t, d)), 0o600))
+			must(t, os.WriteFile(filepath.Join(work, "crm.json"), []byte(`{"openapi": "3.0.3", "info": {"title": "CRM", "version": "1"},
+				"paths": {"/notes": {"get": {"operationId": "listNotes", "responses": {"200": {"description": "ok"}}}}}}`), 0o600))
+			s.start()
+			defer s.kill()
+			s.do(s.token, "secret", "set", "db", "--pointer", "pg:creds/app", "--any-origin")
+			if got := s.do(s.token, "secret", "show", "db"); !strings.Contains(got, "pg:creds/app, made for each Run") {
+				t.Errorf("it is shown as %s", got)
+			}
+			s.become(d, 0) // it was tried
+			s.do(s.token, "apply", "-f", filepath.Join(work, "crm.yaml"))
+			leases(t, s, d, system, between)
+			holdsNoPassword(t, s.dir, system)
+		})
+	}
+}
+
+// leases is what becomes of the credentials of Runs.
+func leases(t *testing.T, s *serving, d database, system *crm, between *line) {
+	t.Helper()
+	one, onesToken := s.run()
+	two, twosToken := s.run()
+	call := func(run, token string) {
+		t.Helper()
+		got := s.do(token, "intent", "propose", run, "--connection", "crm", "--tool", "listNotes", "--json")
+		if !strings.Contains(got, `"COMMITTED"`) {
+			t.Fatalf("%s", got)
+		}
+		for _, p := range system.passwords {
+			if strings.Contains(got, p) {
+				t.Error("the answer has a password in it")
+			}
+		}
+	}
+	call(one, onesToken)
+	call(one, onesToken)
+	call(two, twosToken)
+	s.become(d, 2)
+	if u := system.users; u[0] != u[1] || u[1] == u[2] {
+		t.Errorf("the calls came as %v", u)
+	}
+	list := s.do(s.token, "secret", "leases", "db", "--json")
+	if strings.Count(list, `"state":"live"`) != 2 || !strings.Contains(list, one) || !strings.Contains(list, two) || strings.Contains(list, "creds/app/") || strings.Contains(list, system.users[0]) {
+		t.Errorf("the list is %s", list)
+	}
+	s.do(onesToken, "run", "end", one, "--verdict", "done", "--summary", "x")
+	s.become(d, 1)
+	if u := d.users(); u[0] != system.users[2] {
+		t.Errorf("of %v is left %v", system.users, u)
+	}
+	s.kill()
+	s.become(d, 1)
+	s.start()
+	s.become(d, 0)
+	call(two, twosToken)
+	if u := system.users; u[3] == u[2] {
+		t.Error("what was revoked was used again")
+	}
+	s.become(d, 1)
+	s.do(s.token, "stop", "run", two, "--reason", "a test")
+	s.become(d, 0)
+	three, threesToken := s.run()
+	call(three, threesToken)
+	s.become(d, 1)
+	must(t, s.cmd.Process.Signal(os.Interrupt))
+	_ = s.cmd.Wait()
+	s.become(d, 0) // a server that stops takes them along
+	s.start()
+
+	// It dies with the answer on its way: what was made, it has never heard of.
+	four, foursToken := s.run()
+	die := s.kill
+	between.deadly.Store(&die)
+	lost := exec.Command(s.path, "intent", "propose", four, "--connection", "crm", "--tool", "listNotes")
+	lost.Env = append(os.Environ(), "SALLYPORT_SERVER="+s.url, "SALLYPORT_TOKEN="+foursToken)
+	if err := lost.Run(); err == nil {
+		t.Error("a call of a server that died has succeeded")
+	}
+	between.deadly.Store(nil)
+	s.become(d, 1)
+	s.start()
+	s.become(d, 0)
+	log := s.do(s.token, "audit", "tail", "-n", "1000", "--json")
+	for kind, n := range map[string]int{"lease.asked": 5, "lease.made": 4, "lease.revoked": 5, "lease.left": 0} {
+		if got := strings.Count(log, `"`+kind+`"`); got != n {
+			t.Errorf("%s is on the record %d times, want %d", kind, got, n)
+		}
+	}
+	s.do(s.token, "doctor", "secrets")
+	s.kill()
+}
+
+// holdsNoPassword looks into every file of the data directory.
+func holdsNoPassword(t *testing.T, dir string, system *crm) {
+	t.Helper()
+	if n := len(slices.Compact(slices.Sorted(slices.Values(system.passwords)))); n != 4 {
+		t.Errorf("there were %d passwords", n)
+	}
+	must(t, filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !e.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		for i, p := range system.passwords {
+			if bytes.Contains(b, []byte(p)) {
+				t.Errorf("%s has the password %s", path, strconv.Itoa(i))
+			}
+		}
+		return err
+	}))
+}

@@ -1,0 +1,4 @@
+package vaultlease
+
+// Read reads an answer of an engine.
+var Read = read

@@ -1,0 +1,331 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/crash"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault/backend"
+	"sallyport.dev/internal/vault/internal/plain"
+)
+
+// hires are credentials that backends have made for Runs, each for one Run and one
+// version of a Secret. They are in memory alone; what is on record is a [Lease].
+type hires struct {
+	mu    sync.Mutex
+	store LeaseStore
+	now   map[place]*hire      // what a Run's next use gets
+	all   map[string]*hire     // by the lease's id of ours; also those that were replaced
+	again map[string]again     // of those that could not be revoked
+	wait  map[place]*hireError // after a failure
+}
+
+// hire is one credential, or the question for it.
+type hire struct {
+	at     place
+	lease  Lease
+	by     backend.Lessor
+	holder backend.Holder
+	theirs backend.Lease
+
+	value    *value // nil: it is asked for
+	end      time.Time
+	due      time.Time // to be renewed; zero: it can't be
+	used     time.Time
+	replaced time.Time // since when another is in its place
+	doubted  bool      // its system has refused it
+	flight   *flight   // the question under way, or nil
+}
+
+// hireError is why there is none, and until when nobody asks again.
+type hireError struct {
+	err   error
+	until time.Time
+}
+
+// kept is where leases are kept.
+func (h *hires) kept() LeaseStore {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.store
+}
+
+// margin is what a credential still lives when a call begins with it, so that the call
+// ends with what it began with.
+func margin(l backend.Lease) time.Duration { return min(l.For/4, 30*time.Second) }
+
+// usable reports whether a use can begin.
+func (h *hire) usable(now time.Time) bool {
+	return h.value != nil && !h.doubted && now.Before(h.end.Add(-margin(h.theirs)))
+}
+
+// copied gives a copy of the value.
+func (h *hire) copied(now time.Time) (lent, error) {
+	h.used = now
+	packed := plain.New(bytes.Clone(plain.Bytes(h.value.packed)))
+	fields, err := unpack(packed)
+	return lent{packed, fields, h.lease.ID}, err
+}
+
+// hired gives a Run its own credential: the one that it has, or a new one, which any
+// number of uses wait for.
+func (v *Vault) hired(ctx context.Context, d DoorSpec, f found, by backend.Lessor) (lent, *hire, error) {
+	at := f.place(d.Tenant)
+	at.run = d.Run
+	switch {
+	case d.Run == "":
+		return lent{}, nil, fault.New(fault.Denied, "the secret's value is made for a Run, and this is no use by one").
+			WithHint("use a value that is there for good: in the store, or where a backend keeps one")
+	case d.Stdio != nil || d.Auth.Scheme.OAuth():
+		return lent{}, nil, fault.New(fault.Denied, "the secret's value ends with its Run, and a child or an access token would outlive it").
+			WithHint("use a value that is there for good with this kind of Connection")
+	}
+	for {
+		got, h, fl, err := v.tryHire(ctx, at, f, by)
+		if fl == nil {
+			return got, h, err
+		}
+		select {
+		case <-fl.done:
+		case <-ctx.Done():
+			return lent{}, nil, fault.New(fault.Unavailable, "the caller did not wait for the backend's answer")
+		}
+		if fl.err != nil {
+			return lent{}, nil, fl.err
+		}
+	}
+}
+
+// tryHire gives what can be used without a question; or else the question that is
+// under way, which it begins where there is none.
+func (v *Vault) tryHire(ctx context.Context, at place, f found, by backend.Lessor) (lent, *hire, *flight, error) {
+	v.hires.mu.Lock()
+	defer v.hires.mu.Unlock()
+	now := v.cfg.Now()
+	h := v.hires.now[at]
+	switch w := v.hires.wait[at]; {
+	case v.hires.store == nil:
+		return lent{}, nil, nil, fault.New(fault.Unavailable, "there is nowhere to keep leases")
+	case h != nil && h.flight != nil:
+		return lent{}, nil, h.flight, nil
+	case h != nil && h.usable(now):
+		got, err := h.copied(now)
+		return got, h, nil, err
+	case w != nil && now.Before(w.until):
+		return lent{}, nil, nil, w.err
+	}
+	fl := &flight{done: make(chan struct{})}
+	old := h
+	if old == nil || !old.doubted || old.value == nil || !now.Before(old.end.Add(-margin(old.theirs))) {
+		h = &hire{at: at, by: by, lease: Lease{Tenant: at.tenant, ID: ident.New("les"), Run: at.run, Secret: f.e.head.Name, Version: at.version,
+			Backend: f.ver.Pointer.Backend, Path: f.ver.Pointer.Path, State: LeaseAsked, Issued: now}}
+		v.hires.take(h)
+	}
+	h.flight = fl
+	ctx = context.WithoutCancel(ctx) // it is for whoever waits
+	p := f.ver.Pointer
+	crash.Go(func() { v.hires.land(h, old, fl, v.hire(ctx, h, old, p), v.cfg.Now()) }, func(c *crash.Panic) {
+		c.Log(ctx, v.cfg.Log)
+		v.hires.land(h, old, fl, c, v.cfg.Now())
+	})
+	return lent{}, nil, fl, nil
+}
+
+// take makes one known. The lock is held.
+func (h *hires) take(x *hire) {
+	if h.now == nil {
+		h.now, h.all, h.again, h.wait = map[place]*hire{}, map[string]*hire{}, map[string]again{}, map[place]*hireError{}
+	}
+	h.now[x.at], h.all[x.lease.ID] = x, x
+	delete(h.wait, x.at)
+}
+
+// land ends a question. What it has replaced is revoked a while later.
+func (h *hires) land(x, old *hire, fl *flight, err error, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if x.flight != fl {
+		return
+	}
+	x.flight, fl.err = nil, err
+	if err == nil && old != nil && old != x {
+		old.replaced = now
+	}
+	if err != nil && h.now[x.at] == x {
+		// Its row, where it has one, is of no use: the next round revokes it.
+		if delete(h.now, x.at); old != nil && old != x {
+			old.replaced = now
+		}
+		delete(h.all, x.lease.ID)
+		h.wait[x.at] = &hireError{err, now.Add(pause)}
+	}
+	close(fl.done)
+}
+
+// hire asks for a credential, or asks whether one is good that its system has refused.
+func (v *Vault) hire(ctx context.Context, h, old *hire, p *Pointer) error {
+	if h == old {
+		return v.confirm(ctx, h)
+	}
+	err := v.make(ctx, h, p)
+	if err != nil {
+		v.cfg.Log.WarnContext(ctx, "a backend does not make a credential for a Run now", slog.String("tenant", string(h.at.tenant)), slog.String("secret", h.lease.Secret),
+			slog.String("run", h.at.run), slog.String("path", p.Path), slog.String("why", err.Error()))
+	}
+	return err
+}
+
+// confirm asks the backend about one that its system has refused. Where the lease has
+// ended it is let go of, and whoever waits asks for another.
+func (v *Vault) confirm(ctx context.Context, h *hire) error {
+	err := v.renew(ctx, h)
+	v.hires.mu.Lock()
+	defer v.hires.mu.Unlock()
+	if h.doubted = false; err != nil && backend.ReasonOf(err) == backend.Missing {
+		h.end = v.cfg.Now()
+	}
+	return nil
+}
+
+// make makes a credential. Before the backend is asked for it, it is on record by what
+// it can be ended; and before it is used, it is on record whole, and scrubbed for.
+func (v *Vault) make(ctx context.Context, h *hire, p *Pointer) error {
+	store := v.hires.kept()
+	holder, err := engage(ctx, h.by, h.lease.ID)
+	if err != nil {
+		return v.failed(p, err)
+	}
+	l := h.lease
+	if l.Handle, l.Expires = holder.Handle(); len(l.Handle) > maxTheirs {
+		return fault.New(fault.Internal, "the backend's handle is too long")
+	}
+	if err := store.SaveLease(ctx, l, l.event(audit.LeaseAsked, l.Issued, string(l.State), "")); err != nil {
+		_ = v.revoke(ctx, h.by, l, "it is not on record")
+		return fault.Wrap(fault.KindOf(err), "recording that a credential is asked for", err)
+	}
+	asked, cancel := context.WithTimeout(ctx, asking)
+	got, err := holder.Make(asked, p.ask())
+	cancel()
+	defer got.Wipe()
+	if got.Lease.ID != "" {
+		l.Lease, l.Digest = got.Lease.ID, leaseDigest(got.Lease.ID)
+	}
+	if err == nil {
+		err = v.takeUp(ctx, h, holder, l, p, got)
+	}
+	if err != nil { // whatever it has made is ended again; what can't be is on record
+		_ = v.revoke(ctx, h.by, l, "it could not be used")
+		return v.failed(p, err)
+	}
+	return nil
+}
+
+// engage has a deadline of its own.
+func engage(ctx context.Context, by backend.Lessor, name string) (backend.Holder, error) {
+	ctx, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
+	return by.Engage(ctx, name)
+}
+
+// takeUp makes an answer what the Run's uses get.
+func (v *Vault) takeUp(ctx context.Context, h *hire, holder backend.Holder, l Lease, p *Pointer, got backend.Answer) error {
+	theirs, end := got.Lease, got.NotAfter
+	if theirs.ID == "" || len(theirs.ID) > maxPathLease || theirs.For <= 0 || end.IsZero() {
+		return backend.Fail(backend.Wrong, "what was made has no lease that ends")
+	}
+	got.Lease = backend.Lease{}
+	answer, err := v.accept(h.at.tenant, p, got)
+	if err != nil {
+		answer.wipe()
+		return err
+	}
+	val, err := v.keepNew(h.at, l.Secret, answer)
+	if err != nil {
+		return err
+	}
+	now := v.cfg.Now()
+	l.State, l.Expires = LeaseLive, end
+	if err := v.hires.kept().SaveLease(ctx, l, l.event(audit.LeaseMade, now, string(l.State), "")); err != nil {
+		v.outside.retire(val, now)
+		return err
+	}
+	v.hires.mu.Lock()
+	defer v.hires.mu.Unlock()
+	h.lease, h.holder, h.theirs, h.value, h.end, h.used = l, holder, theirs, val, end, now
+	if h.schedule(now); v.hires.all[l.ID] != h {
+		v.outside.retire(val, now) // the vault was sealed meanwhile
+		return errSealed
+	}
+	return nil
+}
+
+// maxPathLease bounds a backend's id of a lease.
+const maxPathLease = 512
+
+// schedule says when it is to be renewed: when two thirds of what it lives are over.
+func (h *hire) schedule(now time.Time) {
+	h.due = time.Time{}
+	if h.theirs.Renewable {
+		h.due = now.Add(h.end.Sub(now) * 2 / 3)
+	}
+}
+
+// keepNew is keep for a value that nobody else may have: one that is known already was
+// given to somebody before.
+func (v *Vault) keepNew(at place, name string, got answer) (*value, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.outside.has(got.fields) {
+		got.wipe()
+		return nil, backend.Fail(backend.Wrong, "the value was given to another Run before")
+	}
+	packed := pack(got.fields)
+	got.wipe()
+	return v.adopt(at, name, packed)
+}
+
+// has reports whether a part of a value that is no user's name is one of another value.
+func (o *outside) has(fields map[string][]byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, val := range o.values {
+		known, err := unpack(val.packed)
+		if err != nil {
+			continue
+		}
+		for name, b := range fields {
+			for other, k := range known {
+				if !public(name) && !public(other) && bytes.Equal(b, plain.Bytes(k)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// leaseDoor notes that the system has refused a credential, so that the next use asks
+// the backend whether it is still good. The call itself is not sent again.
+type leaseDoor struct {
+	http.RoundTripper
+	all *hires
+	h   *hire
+}
+
+// RoundTrip is the door's.
+func (d *leaseDoor) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := d.RoundTripper.RoundTrip(r)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+		d.all.mu.Lock()
+		d.h.doubted = true
+		d.all.mu.Unlock()
+	}
+	return resp, err
+}

@@ -1,0 +1,314 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault/backend"
+)
+
+const (
+	// linger is how long a credential that was replaced is left to the calls that began
+	// with it.
+	linger = 2 * time.Minute
+	// idle is how long a Run keeps one that it doesn't use: who waits for a person for
+	// days holds nothing meanwhile, and its next use gets another.
+	idle = time.Hour
+	// maxAgain bounds the time between two tries to revoke one.
+	maxAgain = 5 * time.Minute
+	// late is how long after its end one is held for ended by itself.
+	late = time.Minute
+)
+
+// again is when a revocation is tried again.
+type again struct {
+	tries int
+	at    time.Time
+}
+
+// Standing says why what a Run holds is to end now: the Run has ended, or is stopped.
+// Empty: it goes on.
+type Standing func(ctx context.Context, l Lease) (why string, err error)
+
+// TendLeases looks at all that is on record: it renews what is in use, and revokes what
+// belongs to a Run that may use it no more, what was replaced, and what nobody has the
+// value of. A server does so all the time; what it leaves undone, the next round does.
+func (v *Vault) TendLeases(ctx context.Context, standing Standing) error {
+	s, store := v.state.Load(), v.hires.kept()
+	if s == nil || store == nil {
+		return nil
+	}
+	var errs []error
+	for t := range s.tenants {
+		rows, err := store.Leases(ctx, t)
+		errs = append(errs, err)
+		away, seen := map[string]bool{}, map[string]bool{} // backends that are asked no more in this round
+		for _, l := range append(rows, v.hires.of(t)...) {
+			if away[l.Backend] || seen[l.ID] || ctx.Err() != nil {
+				continue
+			}
+			seen[l.ID] = true
+			err := v.tend(ctx, l, standing)
+			if e, ok := errors.AsType[*backend.Error](err); ok {
+				away[l.Backend] = e.Reason == backend.Away || e.Reason == backend.Throttled
+				continue // it is logged, and on record where it matters
+			}
+			errs = append(errs, err)
+		}
+	}
+	v.hires.forget(v.cfg.Now())
+	return errors.Join(errs...)
+}
+
+// tend is one lease's part of it.
+func (v *Vault) tend(ctx context.Context, l Lease, standing Standing) error {
+	h, busy := v.hires.find(l.ID)
+	if h == nil {
+		why := l.Why
+		if why == "" {
+			why = "its value is not in memory any more"
+		}
+		return v.revoke(ctx, nil, l, why)
+	}
+	if busy {
+		return nil
+	}
+	why, err := v.over(ctx, h, standing)
+	if err != nil {
+		return err
+	}
+	if why == "" && v.hires.isDue(h, v.cfg.Now()) {
+		if err = v.renew(ctx, h); backend.ReasonOf(err) == backend.Missing && err != nil {
+			why = "the backend has ended it"
+		}
+	}
+	if why == "" {
+		return err
+	}
+	l = v.letGo(h)
+	return v.revoke(ctx, h.by, l, why)
+}
+
+// of are a tenant's that are in memory: also those whose row was removed, or is refused.
+func (h *hires) of(t ident.Tenant) (out []Lease) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, x := range h.all {
+		if x.at.tenant == t && x.value != nil {
+			out = append(out, x.lease)
+		}
+	}
+	return out
+}
+
+// find gives one that is in memory, and whether a question about it is under way.
+func (h *hires) find(id string) (*hire, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x := h.all[id]
+	return x, x != nil && x.flight != nil
+}
+
+func (h *hires) isDue(x *hire, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return x.replaced.IsZero() && !x.due.IsZero() && !now.Before(x.due)
+}
+
+// over says why one is to end now, or "".
+func (v *Vault) over(ctx context.Context, h *hire, standing Standing) (string, error) {
+	now := v.cfg.Now()
+	v.hires.mu.Lock()
+	l, end, used, replaced := h.lease, h.end, h.used, h.replaced
+	v.hires.mu.Unlock()
+	switch {
+	case !now.Before(end):
+		return "it has come to its end", nil
+	case !replaced.IsZero() && !now.Before(replaced.Add(linger)):
+		return "another has taken its place", nil
+	case now.Sub(used) >= idle:
+		return "its Run did not use it for an hour", nil
+	}
+	s, err := v.open()
+	if err != nil {
+		return "", err
+	}
+	if _, e, _, err := s.find(l.Tenant, Ref{Name: l.Secret, Version: l.Version}); err != nil || e.head.ID != h.at.secret {
+		return "its Secret's version is not to be used any more", nil //nolint:nilerr // whatever stands in the way of its use
+	}
+	return standing(ctx, l)
+}
+
+// letGo forgets one: no use begins with it. It gives what is on record of it.
+func (v *Vault) letGo(h *hire) Lease {
+	v.hires.mu.Lock()
+	defer v.hires.mu.Unlock()
+	delete(v.hires.all, h.lease.ID)
+	if v.hires.now[h.at] == h {
+		delete(v.hires.now, h.at)
+	}
+	v.outside.retire(h.value, v.cfg.Now())
+	return h.lease
+}
+
+// renew asks for more time. Missing: there is no such lease any more.
+func (v *Vault) renew(ctx context.Context, h *hire) error {
+	v.hires.mu.Lock()
+	holder, theirs := h.holder, h.theirs
+	v.hires.mu.Unlock()
+	asked, cancel := context.WithTimeout(ctx, asking)
+	got, err := holder.Renew(asked, theirs)
+	cancel()
+	now := v.cfg.Now()
+	v.hires.mu.Lock()
+	switch {
+	case err == nil && got.Lease.ID == theirs.ID && got.NotAfter.After(h.end):
+		h.end, h.lease.Expires = got.NotAfter, got.NotAfter
+		h.schedule(now)
+	case err == nil, backend.ReasonOf(err) == backend.Wrong:
+		h.due = time.Time{} // it has all the time that it gets; then the Run gets another
+	default:
+		h.due = now.Add(pause)
+	}
+	l := h.lease
+	v.hires.mu.Unlock()
+	if err != nil {
+		v.cfg.Log.WarnContext(ctx, "a Run's credential was not renewed", slog.String("lease", l.ID), slog.String("secret", l.Secret), slog.String("run", l.Run), slog.String("why", err.Error()))
+		return err
+	}
+	return v.hires.kept().ProlongLease(ctx, l)
+}
+
+// revoke ends one at its backend, and on record. What can't be revoked is tried again
+// until it has come to its end; the first time that is on the record.
+func (v *Vault) revoke(ctx context.Context, by backend.Lessor, l Lease, why string) error {
+	now := v.cfg.Now()
+	if !v.hires.mayTry(l.ID, now) {
+		return nil
+	}
+	var err error
+	if by == nil {
+		err = fault.Newf(fault.NotFound, "there is no backend %s any more that makes values", l.Backend)
+		if by = v.cfg.Backends.Lessor(l.Backend); by != nil {
+			err = nil
+		}
+	}
+	if err == nil {
+		asked, cancel := context.WithTimeout(ctx, asking)
+		err = by.Revoke(asked, l.Handle, l.Lease)
+		cancel()
+	}
+	store := v.hires.kept()
+	end := func(state string) error {
+		v.hires.settled(l.ID)
+		failed := store.EndLease(ctx, l, l.event(audit.LeaseRevoked, now, state, why))
+		if fault.Is(failed, fault.NotFound) {
+			return nil // it was never on record, or is no more
+		}
+		return failed
+	}
+	switch {
+	case err == nil && l.Handle == "" && l.Lease == "":
+		return end("unknown") // if there is one, it lives until its lease ends
+	case err == nil:
+		return end("revoked")
+	case !l.Expires.IsZero() && now.After(l.Expires.Add(late)):
+		return end("expired")
+	}
+	v.hires.failed(l.ID, now)
+	v.cfg.Log.WarnContext(ctx, "a Run's credential could not be revoked, and is tried again", slog.String("lease", l.ID), slog.String("secret", l.Secret),
+		slog.String("run", l.Run), slog.String("why", err.Error()))
+	if l.State == LeaseLeft {
+		return err
+	}
+	l.State, l.Why = LeaseLeft, why
+	return errors.Join(store.SaveLease(ctx, l, l.event(audit.LeaseLeft, now, string(l.State), why)), err)
+}
+
+func (h *hires) mayTry(id string, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !now.Before(h.again[id].at)
+}
+
+func (h *hires) failed(id string, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.again == nil {
+		h.again = map[string]again{}
+	}
+	a := h.again[id]
+	a.at = now.Add(min(time.Second<<min(a.tries, 20), maxAgain))
+	a.tries++
+	h.again[id] = a
+}
+
+func (h *hires) settled(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.again, id)
+}
+
+// forget lets go of failures that keep nobody from asking any more.
+func (h *hires) forget(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for at, w := range h.wait {
+		if now.After(w.until) {
+			delete(h.wait, at)
+		}
+	}
+}
+
+// EndLeases revokes all that are in memory: a server that stops has no use for them,
+// and after a start nobody has. What it can't do, the next start does.
+func (v *Vault) EndLeases(ctx context.Context) error {
+	v.hires.mu.Lock()
+	var all []*hire
+	for _, h := range v.hires.all {
+		if h.value != nil {
+			all = append(all, h)
+		}
+	}
+	v.hires.mu.Unlock()
+	var errs []error
+	away := map[string]bool{}
+	for _, h := range all {
+		l := v.letGo(h)
+		if away[l.Backend] || ctx.Err() != nil {
+			continue
+		}
+		err := v.revoke(ctx, h.by, l, "the server stops")
+		away[l.Backend] = backend.ReasonOf(err) == backend.Away && err != nil
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// dropHires forgets all values: the vault is sealed. What is on record is revoked when
+// it is unsealed.
+func (v *Vault) dropHires() {
+	v.hires.mu.Lock()
+	defer v.hires.mu.Unlock()
+	for _, h := range v.hires.all {
+		v.outside.retire(h.value, v.cfg.Now())
+	}
+	clear(v.hires.all)
+	clear(v.hires.now)
+}
+
+// LeasesLeft lists a tenant's leases that could not be revoked, for the doctor.
+func (v *Vault) LeasesLeft(ctx context.Context, t ident.Tenant) (out []Lease, err error) {
+	all, err := v.Leases(ctx, t, "")
+	for _, l := range all {
+		if l.State == LeaseLeft {
+			out = append(out, l)
+		}
+	}
+	return out, err
+}
