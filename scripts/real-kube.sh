@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests of the Kubernetes backend against a real API server over a real etcd,
 # both built from a module of their own, tools/kube (about ten minutes the first time;
-# KUBE_BIN names a directory where they are kept). The role of the server's account is
+# KUBE_BIN names the directory where they are kept, instead of one in the cache). The role of the server's account is
 # the one that docs/bring-your-own-vault.md shows, read from there.
 #
 # "scripts/real-kube.sh serve DIR" starts them and waits: DIR/env has where they are.
@@ -18,7 +18,8 @@ end() {
 trap end EXIT
 trap 'exit 1' INT TERM
 
-bin=${KUBE_BIN:-$tmp}
+bin=${KUBE_BIN:-${XDG_CACHE_HOME:-$HOME/.cache}/sallyport-tests/kube-$version}
+mkdir -p "$bin"
 build() { # name, package
   [ -x "$bin/$1" ] || CGO_ENABLED=0 nice -n 10 go build -C tools/kube -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$bin/$1" "$2"
 }

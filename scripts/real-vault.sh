@@ -47,5 +47,5 @@ if [ "${1:-}" = -- ]; then
   "$@" 3>&-
 else
   go test -count=1 -timeout=10m "$@" ./internal/vault/backend/vaultkv 3>&-
-  go test -count=1 -timeout=10m -run '^TestRealScripts$' "$@" ./internal/cli 3>&-
+  go test -count=1 -timeout=10m -run '^(TestRealScripts|TestKilledWithCredentialsOfRuns)$' "$@" ./internal/cli 3>&-
 fi

@@ -40,7 +40,6 @@ type Server struct {
 	Standby string // the address of a second node, on standby; "" where there is none
 	Version string // of one that Start started
 
-	namespace string
 	unsealKey string
 	client    *http.Client
 	cmd       *exec.Cmd
@@ -134,9 +133,6 @@ func (s *Server) Ask(t testing.TB, method, path string, in any, headers ...strin
 	}
 	r, err := http.NewRequest(method, s.Address+"/v1/"+path, body) //nolint:noctx // the client has a time-out, and cleanups ask too
 	must(t, err)
-	if s.namespace != "" {
-		r.Header.Set("X-Vault-Namespace", s.namespace)
-	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
@@ -164,20 +160,6 @@ func (s *Server) Do(t testing.TB, method, path string, in any) map[string]any {
 		}
 	}
 	return nil
-}
-
-// Namespace makes a namespace, and gives the server as seen from inside of it, with
-// its path. Vault has them with Enterprise, and OpenBao always; nil: it has none.
-func (s *Server) Namespace(t testing.TB) (inside *Server, path string) {
-	t.Helper()
-	path = Name()
-	if a := s.Ask(t, "POST", "sys/namespaces/"+path, map[string]any{}, "X-Vault-Token", s.Token); a.Status != http.StatusOK {
-		return nil, ""
-	}
-	s.undo(t, "sys/namespaces/"+path)
-	c := *s
-	c.namespace = path
-	return &c, path
 }
 
 // Name makes a name that nobody else has.

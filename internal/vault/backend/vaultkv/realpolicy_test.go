@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"sallyport.dev/internal/vault/backend"
-	"sallyport.dev/internal/vault/backend/backendtest"
 	"sallyport.dev/internal/vault/backend/vaultkv"
 	"sallyport.dev/internal/vault/internal/plain"
 	"sallyport.dev/internal/vaulttest"
@@ -230,9 +229,6 @@ func TestTheDocumentedAppRoleSignsIn(t *testing.T) {
 // the documentation says so, since it is another value than was meant.
 func TestARealVaultWithoutEnterpriseIgnoresANamespace(t *testing.T) {
 	s := vaulttest.Shared(t)
-	if inside, _ := s.Namespace(t); inside != nil {
-		t.Skip("this server has namespaces")
-	}
 	c, policy := realCRM(t, s)
 	c.AppRole, c.Namespace = appRole(t, s, policy, nil), "team"
 	if err := ask(open(t, c, time.Now)); err != nil {
@@ -240,29 +236,5 @@ func TestARealVaultWithoutEnterpriseIgnoresANamespace(t *testing.T) {
 	}
 	if !strings.Contains(section(t), "without Enterprise ignores `namespace`") {
 		t.Error("the documentation does not say it")
-	}
-}
-
-// Where there are namespaces, as with OpenBao, the contract holds inside of one, and
-// what is at the same path outside of it is another value.
-func TestARealNamespaceKeepsTheContract(t *testing.T) {
-	s := vaulttest.Shared(t)
-	inside, path := s.Namespace(t)
-	if inside == nil {
-		t.Skip("this server has no namespaces")
-	}
-	for _, engine := range []int{1, 2} {
-		backendtest.Run(t, func(t *testing.T) backendtest.World { return realWorld(t, inside, engine, path) })
-	}
-	c, policy := realCRM(t, inside)
-	c.AppRole, c.Namespace = appRole(t, inside, policy, nil), path
-	if err := ask(open(t, c, time.Now)); err != nil {
-		t.Error(err)
-	}
-	for _, other := range []string{"", path + "/below", "elsewhere"} {
-		c.Namespace = other
-		if err := ask(open(t, c, time.Now)); backend.ReasonOf(err) != backend.Refused {
-			t.Errorf("in the namespace %q: %v", other, err)
-		}
 	}
 }
