@@ -13,6 +13,10 @@ import (
 // beyond is dropped: a rotation is begun once an hour.
 const maxThere = 64
 
+// restThere is the least time between two looks at the policies: who writes what is
+// watched can do so as often as it likes.
+const restThere = time.Second
+
 // changedThere takes note that something has changed at a backend.
 func (a *App) changedThere(s vault.Spot) {
 	select {
@@ -43,6 +47,12 @@ func (a *App) rotateOnChange(ctx context.Context) {
 		case <-t.C:
 		case s := <-a.turning.there:
 			a.changedThere(s)
+			rest := time.NewTimer(restThere)
+			select {
+			case <-ctx.Done():
+			case <-rest.C:
+			}
+			rest.Stop()
 		}
 	}
 }
@@ -55,8 +65,8 @@ func (a *App) rotateOn(ctx context.Context, changed []vault.Spot) error {
 	}
 	var spots []vault.Spot
 	for _, p := range policies {
-		if p.Spec.On == nil {
-			continue
+		if p.Spec.On == nil || a.Vault.Watchable(a.cfg.Tenant, p.Spec.On.Backend, p.Spec.On.Path) != nil {
+			continue // the server's file may say otherwise than when the policy was set
 		}
 		at := vault.Spot{Backend: p.Spec.On.Backend, Path: p.Spec.On.Path}
 		spots = append(spots, at)

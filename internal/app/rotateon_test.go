@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/resource"
@@ -84,5 +85,52 @@ func TestAChangeAtABackendBeginsARotation(t *testing.T) {
 	s.must(s.rotateOn(ctx, []vault.Spot{at}))
 	if _, err := s.store.RotationPolicy(t.Context(), "acme", "crm"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("the policy: %v", err)
+	}
+}
+
+// A policy outlives the server's file: where the file no longer gives the tenant the
+// backend or the path, what changes there, and is watched for somebody else, begins
+// nothing.
+func TestAChangeThatATenantMayNotSeeAnyMoreBeginsNothing(t *testing.T) {
+	e, k := newElsewhere(t), newKeyring(t, false, true)
+	s := newSoak(t, backend.Entry{Name: "theirs", Tenants: []ident.Tenant{"globex"}, Backend: e}, backend.Entry{Name: "narrow", Tenants: []ident.Tenant{"acme"}, Paths: []string{"else"}, Backend: e})
+	s.web(k, 0)
+	for _, on := range []resource.RotationOn{{Backend: "theirs", Path: "crm"}, {Backend: "narrow", Path: "crm"}} {
+		p, err := s.store.RotationPolicy(t.Context(), "acme", "crm")
+		s.must(err)
+		p.Spec.On, p.Rev = &on, p.Rev+1
+		s.must(s.store.SetRotationPolicy(t.Context(), p, audit.Event{Type: audit.RotationPolicySet, Tenant: "acme", At: p.At, Actor: soakAs.String(), Fields: map[string]any{"secret": "crm", "revision": p.Rev}}))
+		s.must(s.rotateOn(t.Context(), []vault.Spot{{Backend: on.Backend, Path: on.Path}}))
+		if all, err := s.store.Rotations(t.Context(), "acme"); err != nil || len(all) != 0 {
+			t.Errorf("%+v has begun %d, %v", on, len(all), err)
+		}
+	}
+}
+
+// Who changes what a policy names a hundred times a second has the policies read once.
+func TestManyChangesAreLookedAtOnceASecond(t *testing.T) {
+	s := newSoak(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.rotateOnChange(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	var looked [3]time.Time
+	look, late := time.NewTicker(time.Millisecond), time.NewTimer(time.Minute)
+	defer look.Stop()
+	defer late.Stop()
+	for i := range looked {
+		s.changedThere(vault.Spot{Backend: "cluster", Path: "crm"})
+		for len(s.turning.there) > 0 {
+			select {
+			case <-look.C:
+			case <-late.C:
+				t.Fatal("nobody looks")
+			}
+		}
+		looked[i] = time.Now() // what came is taken out when the rest is over
+	}
+	if d := looked[2].Sub(looked[1]); d < restThere/2 {
+		t.Errorf("the changes were looked at %s after each other", d)
 	}
 }

@@ -31,6 +31,12 @@ type BackendState struct {
 	Hook      bool           `json:"hook"` // a message can tell of changes
 }
 
+// hearer is who asked a backend: what one tenant's uses heard is none of another's.
+type hearer struct {
+	tenant  ident.Tenant
+	backend string
+}
+
 // heard is what was heard last of a backend.
 type heard struct {
 	answered, failed time.Time
@@ -38,19 +44,19 @@ type heard struct {
 }
 
 // hear notes how a question ended.
-func (o *outside) hear(name string, err error, now time.Time) {
+func (o *outside) hear(at hearer, err error, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.heard == nil {
-		o.heard = map[string]heard{}
+		o.heard = map[hearer]heard{}
 	}
-	h := o.heard[name]
+	h := o.heard[at]
 	if err == nil {
 		h.answered = now
 	} else {
 		h.failed, h.why = now, backend.ReasonOf(err)
 	}
-	o.heard[name] = h
+	o.heard[at] = h
 }
 
 // Backends lists those that a tenant's Secrets may point to, by name.
@@ -66,7 +72,7 @@ func (v *Vault) Backends(t ident.Tenant) []BackendState {
 			}
 		}
 		v.outside.mu.Lock()
-		h := v.outside.heard[e.Name]
+		h := v.outside.heard[hearer{t, e.Name}]
 		v.outside.mu.Unlock()
 		if b.Answered, b.Failed, b.Why = h.answered, h.failed, h.why; !h.failed.IsZero() && !h.failed.Before(h.answered) {
 			b.State = "fails"

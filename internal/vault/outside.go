@@ -46,9 +46,9 @@ type place struct {
 type outside struct {
 	mu     sync.Mutex
 	places map[place]*fetched
-	values []*value         // to be scrubbed for, the current ones included
-	heard  map[string]heard // by the backend's name
-	gone   int              // values that were let go of since the sets were built
+	values []*value // to be scrubbed for, the current ones included
+	heard  map[hearer]heard
+	gone   int // values that were let go of since the sets were built
 }
 
 // fetched is what is known of one version.

@@ -365,3 +365,20 @@ func TestWhatIsKnownOfBackendsIsShown(t *testing.T) {
 		}
 	})
 }
+
+// What a tenant's uses heard of a backend is its own: another that shares it learns
+// neither when it was used nor that a path of it failed.
+func TestWhatABackendSaidToOneTenantIsNotShownToAnother(t *testing.T) {
+	withTeller(t, func(f *fixture, s *teller) {
+		f.mustPoint("on-mute", to("mute", "team/crm", 0))
+		if err := f.opens(acme, "on-mute"); err != nil {
+			t.Fatal(err)
+		}
+		if b := f.Backends(acme)[1]; b.Name != "mute" || b.State != "answers" {
+			t.Errorf("its own is shown as %+v", b)
+		}
+		if b := f.Backends(globex)[0]; b.Name != "mute" || b.State != "unasked" || !b.Answered.IsZero() {
+			t.Errorf("another tenant sees %+v", b)
+		}
+	})
+}

@@ -47,17 +47,19 @@ func (k *kube) Watch(ctx context.Context, path string, tell func(backend.Sight))
 }
 
 func (k *kube) watch(ctx context.Context, w *watching) error {
-	for {
+	for gone := false; ; {
 		err := w.once(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, errGone) && w.from != "":
-			w.from = ""
+		case errors.Is(err, errGone) && w.from != "" && !gone: // twice is no forgetting: whoever calls waits longer each time
+			w.from, gone = "", true
 		case errors.Is(err, errGone):
 			return backend.Fail(backend.Wrong, who+" knows no version to watch from")
 		case err != nil:
 			return err
+		default:
+			gone = false
 		}
 		pause := time.NewTimer(k.between)
 		select {

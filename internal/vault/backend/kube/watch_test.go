@@ -120,6 +120,7 @@ func TestAHostileServerEndsAWatchAndNothingElse(t *testing.T) {
 		"an empty line":           "\n",
 		"an error":                `{"type":"ERROR","object":{"kind":"Status","code":500,"message":"cnry-said"}}` + "\n",
 		"gone, from the first":    `{"type":"ERROR","object":{"kind":"Status","code":410}}` + "\n",
+		"gone, each time":         partial("MODIFIED", "crm", "prod", "7") + `{"type":"ERROR","object":{"kind":"Status","code":410}}` + "\n",
 		"a member twice":          `{"type":"BOOKMARK","type":"MODIFIED","object":{}}` + "\n",
 		"changes without an end":  strings.Repeat(partial("MODIFIED", "crm", "prod", "7")+partial("MODIFIED", "crm", "prod", "8"), 1100),
 	} {

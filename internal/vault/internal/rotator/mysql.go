@@ -2,6 +2,7 @@ package rotator
 
 import (
 	"context"
+	"crypto/fips140"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ func (mysqlServer) open(ctx context.Context, j Job, f Fields) (session, error) {
 	c.Net, c.Addr, c.DBName = "tcp", address(s), s.Database
 	c.User, c.Passwd = text(f, userField), text(f, "password")
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = signIn, signIn, signIn
+	c.AllowNativePasswords = !fips140.Enforced() // they are SHA-1, at which the mode panics
 	c.AllowCleartextPasswords, c.AllowOldPasswords, c.AllowAllFiles, c.MultiStatements = false, false, false, false
 	c.Logger = &mysql.NopLogger{}
 	var raw *bounded
@@ -68,6 +70,10 @@ func (mysqlServer) set(j Job, server, user string, password []byte) (string, err
 	account := "'" + user + "'@'" + host + "'"
 	if password == nil {
 		return "ALTER USER " + account + " ACCOUNT LOCK", nil
+	}
+	if !cachesSHA2(server) && fips140.Enforced() {
+		return "", fault.New(fault.Denied, "the database knows passwords by SHA-1 alone, which FIPS mode refuses").
+			WithHint("MySQL from 8 on has caching_sha2_password; for MariaDB take a server without fips140=only, or rotate by a program (exec)")
 	}
 	plugin, hash := "mysql_native_password", ""
 	plain.Do(func() {

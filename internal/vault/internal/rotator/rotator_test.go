@@ -3,6 +3,7 @@ package rotator
 import (
 	"bytes"
 	"context"
+	"crypto/fips140"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,12 @@ func TestAVerifierIsWhatTheStandardSays(t *testing.T) {
 	got, err := verifier([]byte("pencil"), []byte{0x5b, 0x6d, 0x99, 0x68, 0x9d, 0x12, 0x35, 0x8e, 0xec, 0xa0, 0x4b, 0x14, 0x12, 0x36, 0xfa, 0x81})
 	if want := "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="; err != nil || got != want {
 		t.Errorf("it is %s, %v", got, err)
+	}
+	if fips140.Enforced() {
+		if s, err := (mysqlServer{}).set(Job{Rotator: resource.Rotator{SQL: &resource.SQLRotator{}}}, "10.11.6-MariaDB", "app", []byte("password")); !fault.Is(err, fault.Denied) {
+			t.Errorf("in FIPS mode MariaDB is told %q, %v", s, err)
+		}
+		return
 	}
 	if got := nativeHash([]byte("password")); got != "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19" {
 		t.Errorf("the native hash is %s", got)

@@ -55,6 +55,8 @@ func TestOnlyWhatIsNamedPasses(t *testing.T) {
 		value        string
 	}{
 		"a value":                     {200, `{"value":"cnry \"one\"","id":"x","more":"cnry","about":{"a":1,"b":["c"]}}`, `{"id":"x","about":{"a":1,"b":["c"]}}`, `cnry "one"`},
+		"a value by an escaped name":  {200, `{"val\u0075e":"cnry","id":"x"}`, `{"id":"x"}`, "cnry"},
+		"names in capitals":           {200, `{"Value":"cnry","ID":"cnry","id":"x","About":{"a":"cnry"}}`, `{"id":"x"}`, ""},
 		"a value that is no text":     {200, `{"value":["cnry"],"id":7}`, `{"id":7}`, ""},
 		"an error":                    {400, `{"type":"a.b#NotFound","message":"cnry"}`, `{"type":"a.b#NotFound"}`, ""},
 		"an error with a long name":   {400, `{"type":"cnry is not found"}`, `{}`, ""},
