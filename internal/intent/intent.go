@@ -81,7 +81,7 @@ type Intent struct {
 	Revision   int             `json:"revision"`
 	Run        string          `json:"run"`
 	Mission    string          `json:"mission"`
-	Starter    string          `json:"starter"` // principal of who started the Run: "person:acc_…" or "system:schedule"
+	Starter    string          `json:"starter"`         // principal of who started the Run: "person:acc_…" or "system:schedule"
 	Owner      string          `json:"owner,omitempty"` // the account that answered for the outside Worker when it was proposed
 	Connection string          `json:"connection"`
 	Tool       string          `json:"tool"`

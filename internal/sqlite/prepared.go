@@ -60,7 +60,7 @@ func (p *prepared) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if first := p.stmts[query]; first != nil { // somebody else was faster
-		return first, st.Close()
+		return first, st.Close() //nolint:sqlclosecheck // the first one stays
 	}
 	p.stmts[query] = st
 	return st, nil
