@@ -9,6 +9,7 @@ package dbtest
 import (
 	"bytes"
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"net"
@@ -106,6 +107,9 @@ func MariaDBTLS(t testing.TB, c Certificate, setup ...string) *Server {
 
 func mariadb(t testing.TB, cert *Certificate, setup []string) *Server {
 	t.Helper()
+	if fips140.Enforced() {
+		t.Skip("MariaDB's passwords are SHA-1, which is refused in FIPS 140-only mode: package rotator's tests show it")
+	}
 	install := find(t, "mariadb-server", "mariadb-install-db", "/usr/bin/mariadb-install-db")
 	daemon := find(t, "mariadb-server", "mariadbd", "/usr/sbin/mariadbd")
 	s, dir, run := prepare(t, "mysql")
