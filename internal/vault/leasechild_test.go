@@ -215,6 +215,26 @@ func TestTheLastWordsOfARunsChildAreScrubbed(t *testing.T) {
 	}
 }
 
+func TestARunsChildIsGivenUserAndPasswordInVariables(t *testing.T) {
+	b := openBank(t, nil)
+	b.ends()
+	d := b.dbChild("run_one")
+	d.Auth = resource.Auth{Scheme: resource.SchemeEnv, Secret: "db", Variables: map[string]string{"DB_USER": "username", "DB_PASSWORD": "password"}}
+	door, err := b.Open(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.through(door, "login"); err != nil {
+		t.Fatal(err)
+	}
+	user, password := b.as(acme, "run_one")
+	b.until(func() bool { return len(b.ChildTail(acme, "tools-read")) > 0 })
+	said := strings.Join(b.ChildTail(acme, "tools-read"), "\n")
+	if !strings.Contains(said, "login "+user+" [secret:db]") || strings.Contains(said, password) {
+		t.Errorf("it says %q, and the user is %s", said, user)
+	}
+}
+
 // waits answers when a signal comes.
 func waits(sig <-chan os.Signal) {
 	fmt.Fprintln(os.Stderr, "it waits")
