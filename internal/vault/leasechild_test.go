@@ -14,6 +14,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/vault"
+	"sallyport.dev/internal/vault/backend/baotest"
 )
 
 // dbChild leads a Run to a database server that is a child, with the Run's password.
@@ -121,13 +122,14 @@ func TestNobodysUseHasNoChildWithARunsCredential(t *testing.T) {
 func TestACredentialThatWasReplacedGivesTheNextCallAnotherChild(t *testing.T) {
 	b := openBank(t, nil)
 	b.ends()
+	b.Roles["app"] = baotest.Role{TTL: 5 * time.Minute, MaxTTL: 5 * time.Minute} // less than a child is idle
 	d := b.dbChild("run_one")
 	early, err := b.Open(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	first, _ := b.told(d)
-	b.pass(59*time.Minute + 45*time.Second) // what is left is less than a call's margin; nobody renewed it
+	b.pass(4*time.Minute + 45*time.Second) // what is left is less than a call's margin; nobody renewed it
 	second, _ := b.told(d)
 	if second == first {
 		t.Fatal("the next call has the old child")
@@ -201,14 +203,18 @@ func (b *bank) until(so func() bool) {
 func TestTheLastWordsOfARunsChildAreScrubbed(t *testing.T) {
 	b := openBank(t, nil)
 	b.ends()
+	b.Roles["app"] = baotest.Role{TTL: 5 * time.Minute, MaxTTL: 5 * time.Minute}
 	_, before := b.as(acme, "run_one")
 	b.told(b.dbChild("run_one"))
-	b.pass(59*time.Minute + 45*time.Second)
+	b.pass(4*time.Minute + 45*time.Second)
 	b.told(b.dbChild("run_one"))
 	_, after := b.as(acme, "run_one")
 	b.until(func() bool {
 		return strings.Count(strings.Join(b.ChildTail(acme, "tools-read"), "\n"), "my token is [secret:db]") == 2
 	})
+	if err := b.CloseChildren(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	said := strings.Join(b.ChildTail(acme, "tools-read"), "\n") + b.log.String()
 	if before == after || len(knows(t, before, after).Contains([]byte(said))) > 0 {
 		t.Errorf("standard error or the log has a password\n%s", said)
