@@ -6,7 +6,7 @@ var NotPlaintext = byName(
 	words{"names, labels and ids that people gave or the vault made; they are shown in every list",
 		[]string{
 			"vault.sturdy.Find", "vault.DoorSpec.Secret", "vault.DoorSpec.Integration", "vault.DoorSpec.Method", "vault.DoorSpec.Mission", "vault.DoorSpec.Run", "vault.DoorSpec.Resource",
-			"vault.DoorSpec.Connection", "vault.Vault.KeepChildren", "proccred.Key.Connection", "proccred.Key.Secret", "proccred.Key.Outside",
+			"vault.DoorSpec.Connection", "vault.Vault.KeepChildren", "proccred.Key.Connection", "proccred.Key.Secret", "proccred.Key.Outside", "proccred.Key.Run",
 			"vault.ChannelSpec.Secret", "vault.MailSpec.Secret", "vault.MailSpec.Username", "vault.MailSpec.Hello",
 			"smtpcred.Config.Server", "smtpcred.Config.Hello", "smtpcred.Config.Username", "vault.Meta.Name", "vault.Meta.ID", "vault.Meta.Fields",
 			"vault.ProjectRow.Project", "vault.Ref.Name", "vault.Ref.String", "vault.Ref.Rule",

@@ -173,7 +173,8 @@ var descriptions = map[string]string{ //nolint:gosec // G101: it says in words w
 
 	"Connection.integration": "The Integration's name.", "Connection.tools": "The operationIds that it may be used for; complete of a model.", "Connection.auth": "The one credential.",
 
-	"Auth.scheme": "How the credential is put into a request.", "Auth.name": "Of the header, query parameter or environment variable.",
+	"Auth.variables": "Of the scheme env, in place of a name and a field: environment variables, each with the field that it has.",
+	"Auth.scheme":    "How the credential is put into a request.", "Auth.name": "Of the header, query parameter or environment variable.",
 	"Auth.secret": "The Secret's name, or NAME@vN to pin a version. Never a value.", "Auth.field": "Which of the Secret's fields; token unless said.",
 	"Auth.issuer": "The authorization server that the OAuth schemes are pinned to, an https URL.", "Auth.scope": "What the OAuth schemes ask for, with spaces between; what the server names unless said.",
 

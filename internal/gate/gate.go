@@ -268,11 +268,12 @@ func (c *candidate) bind(pin bool) error {
 		return err
 	}
 	auth := c.match.Connection.Auth
+	place, field := auth.Place()
 	it.Bound = intent.Bound{
 		Tenant: it.Tenant, Run: it.Run, Intent: it.ID, Revision: it.Revision, Mission: c.run.Mission,
 		Connection: it.Connection, Integration: c.match.Integration.Name, IntegrationRevision: c.match.Revision,
 		Tool: it.Tool, ToolDigest: c.match.Tool.Digest, Args: it.Args, Request: req, Reason: it.Reason,
-		Repeat: it.Repeat, Again: it.Bound.Again, Scheme: auth.Scheme, Place: auth.Name, Field: auth.Field, SecretRef: c.meta.Name, VersionRule: c.versionRule(pin),
+		Repeat: it.Repeat, Again: it.Bound.Again, Scheme: auth.Scheme, Place: place, Field: field, SecretRef: c.meta.Name, VersionRule: c.versionRule(pin),
 		Salt: it.Salt,
 	}
 	it.Digest, err = it.Bound.Digest()

@@ -65,7 +65,11 @@ func (g *Gate) plan(c *candidate, from intent.State, at commit.Attempt) commit.P
 
 // credential names whose credential the door of this attempt puts in.
 func (c *candidate) credential() string {
-	return fmt.Sprintf("%s/%s/%s@%d", c.it.Tenant, c.match.Connection.Name, c.meta.ID, c.meta.Version)
+	name := fmt.Sprintf("%s/%s/%s@%d", c.it.Tenant, c.match.Connection.Name, c.meta.ID, c.meta.Version)
+	if c.external.Backend != "" { // what was said with one value is said again with another; a Run's own is one
+		name += " " + c.external.Backend + " " + c.external.Version
+	}
+	return name
 }
 
 // follow lists what a final state, or an unknown one, makes necessary. A read

@@ -99,7 +99,8 @@ func (c *candidate) rule() *explain.Rule {
 // use names the credential, and where it is put.
 func (c *candidate) use() *explain.KeyUse {
 	a := c.match.Connection.Auth
-	u := &explain.KeyUse{Secret: c.meta.Name, Version: c.meta.Version, Connection: c.it.Connection, Scheme: string(a.Scheme), Place: a.Name, Field: a.Field}
+	place, field := a.Place()
+	u := &explain.KeyUse{Secret: c.meta.Name, Version: c.meta.Version, Connection: c.it.Connection, Scheme: string(a.Scheme), Place: place, Field: field}
 	if a.Scheme == resource.SchemeBearer || a.Scheme == resource.SchemeBasic {
 		u.Place = "Authorization"
 	}

@@ -125,8 +125,8 @@ type Bound struct {
 	// whose outcome nobody could find out.
 	Again       string          `json:"again,omitempty"`
 	Scheme      resource.Scheme `json:"scheme"`      // how and where the credential is injected
-	Place       string          `json:"place"`       // of the header or query schemes: its name
-	Field       string          `json:"field"`       // which of the Secret's fields
+	Place       string          `json:"place"`       // of the header, query and child schemes: its name, or the variables
+	Field       string          `json:"field"`       // which of the Secret's fields; of several, in Place's order
 	SecretRef   string          `json:"secretRef"`   // the Secret's name; never a value
 	VersionRule string          `json:"versionRule"` // "active", or "vN" where it is pinned
 	// Salt is the Intent's: without it, who has the audit log's entry could find short

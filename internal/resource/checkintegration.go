@@ -257,7 +257,9 @@ func (c *checker) auth(a Auth) {
 			c.addf("auth.name", "%q is not a query parameter's name", fault.Quote(a.Name))
 		}
 	case SchemeEnv, SchemeFile:
-		c.add("auth.name", checkVariable(a.Name))
+		if len(a.Variables) == 0 {
+			c.add("auth.name", checkVariable(a.Name))
+		}
 	case SchemeNone:
 		if a.Name != "" || a.Secret != "" || a.Field != "" {
 			c.addf("auth.scheme", "the scheme none has no name, no secret and no field")
@@ -273,6 +275,9 @@ func (c *checker) auth(a Auth) {
 	default:
 		c.hint("auth.scheme", "write bearer, basic, header, query, none, env, file, oauth-client or oauth-user", "%q is not a scheme", fault.Quote(string(a.Scheme)))
 	}
+	if len(a.Variables) > 0 {
+		c.variables(a)
+	}
 	if !a.Scheme.OAuth() && (a.Issuer != "" || a.Scope != "") {
 		c.addf("auth.issuer", "only the schemes oauth-client and oauth-user have an issuer and a scope")
 	}
@@ -286,6 +291,32 @@ func (c *checker) auth(a Auth) {
 	default:
 		c.add("auth.field", checkIdentifier(a.Field))
 	}
+}
+
+// maxVariables bounds what one child is given.
+const maxVariables = 10
+
+func (c *checker) variables(a Auth) {
+	if a.Scheme != SchemeEnv || a.Name != "" || a.Field != "" || len(a.Variables) > maxVariables {
+		c.addf("auth.variables", "at most %d variables are given, by the scheme env alone, and in place of a name and a field", maxVariables)
+	}
+	for name, field := range a.Variables {
+		c.add("auth.variables", checkVariable(name))
+		c.add("auth.variables", checkIdentifier(field))
+	}
+}
+
+// Place says where the credential is put, and which of the Secret's fields, as an
+// approver approves it: of several variables both lists with commas, in one order.
+func (a Auth) Place() (name, field string) {
+	if len(a.Variables) == 0 {
+		return a.Name, a.Field
+	}
+	var names, fields []string
+	for _, n := range slices.Sorted(maps.Keys(a.Variables)) {
+		names, fields = append(names, n), append(fields, a.Variables[n])
+	}
+	return strings.Join(names, ","), strings.Join(fields, ",")
 }
 
 // Ref splits the Secret reference into the Secret's name and the version that

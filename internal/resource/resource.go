@@ -238,6 +238,9 @@ type Auth struct {
 	// the scheme none alone.
 	Secret string `json:"secret,omitempty" yaml:"secret,omitempty"`
 	Field  string `json:"field,omitempty" yaml:"field,omitempty"` // default "token"
+	// Variables are of the scheme env, in place of a name and a field: which variable
+	// has which field.
+	Variables map[string]string `json:"variables,omitempty" yaml:"variables,omitempty"`
 	// Issuer is the authorization server that the OAuth schemes are pinned to;
 	// see RFC 8414. Scope is what is asked of it: words with one space between.
 	Issuer string `json:"issuer,omitempty" yaml:"issuer,omitempty"`

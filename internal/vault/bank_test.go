@@ -87,7 +87,11 @@ func openBank(t *testing.T, change func(*vaultlease.Config)) *bank {
 	if change != nil {
 		change(&c)
 	}
-	clock := func() time.Time { return b.now }
+	clock := func() time.Time {
+		b.ticking.Lock()
+		defer b.ticking.Unlock()
+		return b.now
+	}
 	made, err := vaultlease.New(c, clock)
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +149,11 @@ func (b *bank) tend() {
 	}
 }
 
-func (b *bank) pass(d time.Duration) { b.fixture.now = b.fixture.now.Add(d) }
+func (b *bank) pass(d time.Duration) {
+	b.ticking.Lock()
+	defer b.ticking.Unlock()
+	b.fixture.now = b.fixture.now.Add(d)
+}
 
 func (b *bank) entries(typ audit.Type) (out []audit.Event) {
 	for _, ev := range b.store.events {

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -42,6 +43,9 @@ func (v *Vault) openChild(ctx context.Context, d DoorSpec) (http.RoundTripper, e
 		defer plain.Wipe(t.packed) // the door has a copy of the one field
 		spec.Fields, known = t.fields, t.known
 		spec.Key.Secret, spec.Key.Version, spec.Key.Outside = t.id, t.version, t.outside
+		if t.hire != nil {
+			spec.Key.Run, spec.Good = d.Run, func() bool { return v.hires.good(t.hire) }
+		}
 	}
 	child, err := v.children.Door(spec)
 	if err != nil {
@@ -74,6 +78,27 @@ func (v *Vault) reviewChildren(s *state) {
 		}
 		return false
 	})
+}
+
+// parting is how long the calls of a child have to end when its credential is to be
+// revoked. Nobody waits longer: a Run that was stopped loses what it has.
+const parting = 30 * time.Second
+
+// leave ends the children that have a Run's own credential, and says how many calls
+// they still have. The credential is good no more, so none is started after it.
+func (v *Vault) leave(h *hire, now bool) (calls int) {
+	out := h.lease.Backend + "\n" + h.lease.ID
+	return v.children.Leave(func(k proccred.Key) bool {
+		return k.Run == h.at.run && k.Tenant == h.at.tenant && k.Secret == h.at.secret && k.Outside == out
+	}, now)
+}
+
+// parted takes a credential from whoever would begin with it, and says whether the
+// calls of its children have ended, or had their time.
+func (v *Vault) parted(h *hire, why string) bool {
+	now := v.cfg.Now()
+	since := v.hires.part(h, why, now)
+	return v.leave(h, false) == 0 || !now.Before(since.Add(parting))
 }
 
 // KeepChildren ends the children of a tenant's Connections that are not to be kept,

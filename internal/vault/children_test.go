@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,12 +28,24 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	if len(os.Args) > 1 && os.Args[1] == "tell-all" {
+		told := make(chan os.Signal, 1)
+		signal.Notify(told, syscall.SIGUSR1)
 		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-			var m struct{ ID json.RawMessage }
+			var m struct {
+				ID     json.RawMessage
+				Method string
+			}
 			if json.Unmarshal(in.Bytes(), &m) != nil {
 				os.Exit(1)
 			}
+			if m.Method == "wait" {
+				waits(told)
+			}
 			token, _ := os.ReadFile(os.Getenv("TOKEN"))
+			if m.Method == "login" {
+				token = []byte(os.Getenv("DB_PASSWORD"))
+				fmt.Fprintf(os.Stderr, "login %s %s\n", os.Getenv("DB_USER"), token)
+			}
 			fmt.Fprintf(os.Stdout, `{"jsonrpc":"2.0","id":%s,"result":{"pid":%d,"length":%d,"token":%q}}`+"\n", m.ID, os.Getpid(), len(token), token)
 			fmt.Fprintf(os.Stderr, "somebody asked, my token is %s\n", token)
 		}

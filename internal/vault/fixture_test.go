@@ -153,12 +153,13 @@ func (m *memory) version(t ident.Tenant, name string, n int) *vault.VersionRow {
 // fixture is an unsealed vault over a store in memory.
 type fixture struct {
 	*vault.Vault
-	t     testing.TB
-	store *memory
-	seal  kek.Seal
-	log   *bytes.Buffer
-	now   time.Time
-	clock func() time.Time // in place of now; nil: now
+	t       testing.TB
+	store   *memory
+	seal    kek.Seal
+	log     *bytes.Buffer
+	now     time.Time
+	ticking sync.Mutex       // now, where a child has its end by it
+	clock   func() time.Time // in place of now; nil: now
 	// recorded is what the vault asks about a new value.
 	recorded vault.Recorded
 	backends *backend.Registry
@@ -205,6 +206,8 @@ func (f *fixture) time() time.Time {
 	if f.clock != nil {
 		return f.clock()
 	}
+	f.ticking.Lock()
+	defer f.ticking.Unlock()
 	return f.now
 }
 

@@ -41,6 +41,8 @@ type hire struct {
 	used     time.Time
 	replaced time.Time // since when another is in its place
 	doubted  bool      // its system has refused it
+	parting  time.Time // since when no use begins with it
+	why      string    // of parting
 	flight   *flight   // the question under way, or nil
 }
 
@@ -83,8 +85,8 @@ func (v *Vault) hired(ctx context.Context, d DoorSpec, f found, by backend.Lesso
 	case d.Run == "":
 		return lent{}, nil, fault.New(fault.Denied, "the secret's value is made for a Run, and this is no use by one").
 			WithHint("use a value that is there for good: in the store, or where a backend keeps one")
-	case d.Stdio != nil || d.Auth.Scheme.OAuth():
-		return lent{}, nil, fault.New(fault.Denied, "the secret's value ends with its Run, and a child or an access token would outlive it").
+	case d.Auth.Scheme.OAuth():
+		return lent{}, nil, fault.New(fault.Denied, "the secret's value ends with its Run, and an access token would outlive it").
 			WithHint("use a value that is there for good with this kind of Connection")
 	}
 	for {

@@ -71,10 +71,9 @@ func TestAThousandUsesOfARunAskOnce(t *testing.T) {
 
 func TestOnlyARunUsesWhatIsMadeForRuns(t *testing.T) {
 	b := openBank(t, nil)
-	nobody, child, oauth := dbUse(acme, ""), dbUse(acme, "run_one"), dbUse(acme, "run_one")
-	child.Stdio, child.Origin, child.Connection = &resource.Stdio{}, resource.Origin{Scheme: "stdio", Host: "x"}, "x"
+	nobody, oauth := dbUse(acme, ""), dbUse(acme, "run_one")
 	oauth.Auth = resource.Auth{Scheme: resource.SchemeOAuthClient, Issuer: "https://id.example", Secret: "db"}
-	for what, d := range map[string]vault.DoorSpec{"nobody's": nobody, "a child's": child, "an access token's": oauth} {
+	for what, d := range map[string]vault.DoorSpec{"nobody's": nobody, "an access token's": oauth} {
 		if _, err := b.Open(t.Context(), d); !fault.Is(err, fault.Denied) && !fault.Is(err, fault.Invalid) && !fault.Is(err, fault.Internal) {
 			t.Errorf("%s use: %v", what, err)
 		}

@@ -90,8 +90,31 @@ func (v *Vault) tend(ctx context.Context, l Lease, standing Standing) error {
 	if why == "" {
 		return err
 	}
+	if !v.parted(h, why) {
+		return err // the next round looks again
+	}
 	l = v.letGo(h)
 	return v.revoke(ctx, h.by, l, why)
+}
+
+// part has no use begin with one any more, and says since when.
+func (h *hires) part(x *hire, why string, now time.Time) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if x.parting.IsZero() {
+		x.parting, x.why = now, why
+	}
+	if h.now[x.at] == x {
+		delete(h.now, x.at)
+	}
+	return x.parting
+}
+
+// good says whether a call of a child may begin with one.
+func (h *hires) good(x *hire) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.all[x.lease.ID] == x && x.parting.IsZero()
 }
 
 // of are a tenant's that are in memory: also those whose row was removed, or is refused.
@@ -124,9 +147,11 @@ func (h *hires) isDue(x *hire, now time.Time) bool {
 func (v *Vault) over(ctx context.Context, h *hire, standing Standing) (string, error) {
 	now := v.cfg.Now()
 	v.hires.mu.Lock()
-	l, end, used, replaced := h.lease, h.end, h.used, h.replaced
+	l, end, used, replaced, why := h.lease, h.end, h.used, h.replaced, h.why
 	v.hires.mu.Unlock()
 	switch {
+	case why != "":
+		return why, nil
 	case !now.Before(end):
 		return "it has come to its end", nil
 	case !replaced.IsZero() && !now.Before(replaced.Add(linger)):
@@ -144,8 +169,15 @@ func (v *Vault) over(ctx context.Context, h *hire, standing Standing) (string, e
 	return standing(ctx, l)
 }
 
-// letGo forgets one: no use begins with it. It gives what is on record of it.
+// letGo forgets one: no use begins with it, and no child has it any longer. It gives
+// what is on record of it.
 func (v *Vault) letGo(h *hire) Lease {
+	l := v.drop(h)
+	v.leave(h, true)
+	return l
+}
+
+func (v *Vault) drop(h *hire) Lease {
 	v.hires.mu.Lock()
 	defer v.hires.mu.Unlock()
 	delete(v.hires.all, h.lease.ID)

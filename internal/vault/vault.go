@@ -167,9 +167,9 @@ func (v *Vault) Seal() {
 // lockdown is Seal under the lock.
 func (v *Vault) lockdown() {
 	v.state.Store(nil)
+	v.dropHires() // before the children's end: none is started with one
 	v.reviewChildren(nil)
 	v.outside.end(v.cfg.Now())
-	v.dropHires()
 	for _, p := range []*atomic.Pointer[plain.Page]{&v.root, &v.derive} {
 		if page := p.Swap(nil); page != nil {
 			plain.WipePage(page)

@@ -96,6 +96,13 @@ func (ch *child) idleSince() (time.Time, bool) {
 	return ch.used, ch.inflight == 0
 }
 
+// busy is how many calls it has.
+func (ch *child) busy() int {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.inflight
+}
+
 // drain has the child end when its calls have; stop, at once.
 func (ch *child) drain() { ch.stop(stopDrained) }
 

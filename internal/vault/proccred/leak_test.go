@@ -123,6 +123,13 @@ func TestTheCredentialIsInNoArgument(t *testing.T) {
 func TestASecretThatAProcessCantBeGivenMakesNoDoor(t *testing.T) {
 	w := newWorld(t)
 	for name, change := range map[string]func(*proccred.Spec){
+		"no such field of several": func(s *proccred.Spec) {
+			s.Auth.Name, s.Auth.Variables = "", map[string]string{"DB_USER": "token", "DB_PASSWORD": "password"}
+		},
+		"a zero byte of several": func(s *proccred.Spec) {
+			s.Auth.Name, s.Auth.Variables = "", map[string]string{"DB_USER": "username", "DB_PASSWORD": "token"}
+			s.Fields["username"] = plain.New([]byte("x\x00TOKEN=y"))
+		},
 		"no such field": func(s *proccred.Spec) { s.Auth.Field = "password" },
 		"a zero byte":   func(s *proccred.Spec) { s.Fields = map[string]plain.Value{"token": plain.New([]byte(canary + "\x00"))} },
 		"a scheme":      func(s *proccred.Spec) { s.Auth.Scheme = resource.SchemeBearer },

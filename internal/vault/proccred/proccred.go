@@ -69,6 +69,7 @@ type Key struct {
 	Secret     string // its id; empty: no credential
 	Version    int
 	Outside    string // of a version that is a pointer: what it has led to
+	Run        string // whose own credential it is; empty: it is everybody's
 }
 
 // Spec is the child that a door leads to.
@@ -78,6 +79,9 @@ type Spec struct {
 	Auth   resource.Auth          // env, file or none
 	Fields map[string]plain.Value // of one version of the Secret; copied
 	Known  func() *scrub.Set      // the tenant's secrets, at the time of asking
+	// Good says whether a call may still begin with the credential; nil: it may. It is
+	// asked under the lock, so that no call begins after a Leave that follows its no.
+	Good func() bool
 }
 
 // Children are all of them. Its methods are safe for concurrent use.
@@ -152,6 +156,28 @@ func (c *Children) Keep(keep func(Key) bool) {
 			c.retire(s)
 		}
 	}
+}
+
+// Leave ends the children of these keys as Keep does, and says how many calls they
+// still have. With now, they end at once, and their calls with them.
+func (c *Children) Leave(of func(Key) bool, now bool) (calls int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for at, s := range c.slots {
+		if of(at.key) {
+			c.retire(s)
+		}
+	}
+	for ch := range c.live { // also those that were out of use before
+		if !of(ch.slot.at.key) {
+			continue
+		}
+		if now {
+			ch.stop(stopNow)
+		}
+		calls += ch.busy()
+	}
+	return calls
 }
 
 // retire takes a slot out of use. It is called under the lock.

@@ -59,6 +59,10 @@ func (c *Children) claim(d *door) (ch *child, wait <-chan struct{}, err error) {
 	if c.closed {
 		return nil, nil, fault.New(fault.Unavailable, "the server ends")
 	}
+	if d.spec.Good != nil && !d.spec.Good() {
+		return nil, nil, fault.New(fault.Unavailable, "the Run's own credential has ended").
+			WithHint("nothing was sent")
+	}
 	s := c.slot(d)
 	if s.child != nil {
 		if s.child.take() {
@@ -86,13 +90,17 @@ func (c *Children) claim(d *door) (ch *child, wait <-chan struct{}, err error) {
 }
 
 // slot finds or makes the door's. Those of the same Connection that it replaces (an
-// older version of the Secret, another command) are taken out of use.
+// older version of the Secret, another command) are taken out of use. Those that have
+// credentials of Runs stand beside each other: each ends with its credential.
 func (c *Children) slot(d *door) *slot {
 	if s := c.slots[d.at]; s != nil {
 		return s
 	}
 	for at, s := range c.slots {
 		same := at.key.Tenant == d.at.key.Tenant && at.key.Connection == d.at.key.Connection
+		if beside := at.key.Run != "" && d.at.key.Run != "" && at.key.Secret == d.at.key.Secret && at.key.Version == d.at.key.Version; beside && at.spec == d.at.spec {
+			continue
+		}
 		if same && (at.key.Secret != d.at.key.Secret || at.key.Version < d.at.key.Version || at.key.Version == d.at.key.Version) {
 			c.retire(s)
 		}
