@@ -41,7 +41,7 @@ func (p *program) doctorBackends(cmd *cobra.Command, _ []string) error {
 	return p.result(raw, func() {
 		for _, b := range out.Backends {
 			p.line("%s (%s): %s; %s", b.Name, b.Kind, answering(b), telling(b))
-			paths := "all; set paths in the server's file"
+			paths := "all (set paths in the server's file to bound them)"
 			if len(b.Paths) > 0 {
 				paths = strings.Join(b.Paths, ", ")
 			}

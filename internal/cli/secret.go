@@ -139,9 +139,10 @@ func named(n int) cobra.PositionalArgs {
 }
 
 // unnamed takes what was typed as a name out of a refusal: there is no such Secret,
-// so it may be a value.
+// so it may be a value. What is said of a backend stays.
 func unnamed(err error) error {
-	if no, ok := errors.AsType[*client.Problem](err); ok && no.Kind == string(fault.NotFound) {
+	no, ok := errors.AsType[*client.Problem](err)
+	if ok && no.Kind == string(fault.NotFound) && !strings.HasPrefix(no.Detail, "there is no backend ") && !strings.HasPrefix(no.Detail, "the backend ") {
 		no.Detail, no.Hint = "there is no Secret of this name", "see: sallyport secret list; if it was a value: "+valuesGo
 	}
 	return err

@@ -145,7 +145,6 @@ func (o *outside) after(at place, f *flight, p *Pointer, need int, now time.Time
 // fly asks once, and has what came scrubbed for before anybody can use it.
 func (v *Vault) fly(ctx context.Context, f *flight, at place, name string, p *Pointer) {
 	got, err := v.fetch(ctx, at.tenant, p)
-	v.outside.hear(hearer{at.tenant, p.Backend}, err, v.cfg.Now())
 	if err != nil {
 		v.cfg.Log.WarnContext(ctx, "the value of a Secret can't be had from its backend now", slog.String("tenant", string(at.tenant)),
 			slog.String("secret", name), slog.String("path", p.Path), slog.String("why", err.Error()))

@@ -39,11 +39,12 @@ func (v *Vault) fetch(ctx context.Context, t ident.Tenant, p *Pointer) (answer, 
 	defer cancel()
 	got, err := b.Fetch(ctx, p.ask())
 	if err != nil {
+		v.outside.hear(hearer{t, p.Backend}, err, v.cfg.Now())
 		return answer{}, v.failed(p, err)
 	}
 	defer got.Wipe()
 	out, err := v.accept(t, p, got)
-	if err != nil {
+	if v.outside.hear(hearer{t, p.Backend}, err, v.cfg.Now()); err != nil {
 		out.wipe()
 		return answer{}, v.failed(p, err)
 	}

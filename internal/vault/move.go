@@ -56,7 +56,7 @@ func (v *Vault) fields(ctx context.Context, w *Write) error {
 		ctx, cancel := context.WithTimeout(ctx, asking)
 		defer cancel()
 		got, err := b.Fetch(ctx, p.ask())
-		if err != nil {
+		if v.outside.hear(hearer{w.Tenant, p.Backend}, err, v.cfg.Now()); err != nil {
 			return v.failed(p, err)
 		}
 		defer got.Wipe()

@@ -141,12 +141,16 @@ func TestABusinessHeaderIsAnArgument(t *testing.T) {
 
 func TestAConnectionsCredentialIsNotAlsoAnArgument(t *testing.T) {
 	k := newKind(t, integration("https://api.example.com", document(files)))
-	for a, ok := range map[resource.Auth]bool{
-		{Scheme: resource.SchemeHeader, Name: "x-note"}: false, {Scheme: resource.SchemeQuery, Name: "q"}: false,
-		{Scheme: resource.SchemeHeader, Name: "q"}: true, {Scheme: resource.SchemeBearer}: true, {Scheme: resource.SchemeQuery, Name: "key"}: true,
+	for _, c := range []struct {
+		auth resource.Auth
+		ok   bool
+	}{
+		{resource.Auth{Scheme: resource.SchemeHeader, Name: "x-note"}, false}, {resource.Auth{Scheme: resource.SchemeQuery, Name: "q"}, false},
+		{resource.Auth{Scheme: resource.SchemeHeader, Name: "q"}, true}, {resource.Auth{Scheme: resource.SchemeBearer}, true},
+		{resource.Auth{Scheme: resource.SchemeQuery, Name: "key"}, true},
 	} {
-		if err := k.CheckAuth(a); (err == nil) != ok {
-			t.Errorf("%+v: %v", a, err)
+		if err := k.CheckAuth(c.auth); (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c.auth, err)
 		}
 	}
 }
