@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,10 +22,11 @@ import (
 type hires struct {
 	mu    sync.Mutex
 	store LeaseStore
-	now   map[place]*hire      // what a Run's next use gets
-	all   map[string]*hire     // by the lease's id of ours; also those that were replaced
-	again map[string]again     // of those that could not be revoked
-	wait  map[place]*hireError // after a failure
+	now   map[place]*hire       // what a Run's next use gets
+	all   map[string]*hire      // by the lease's id of ours; also those that were replaced
+	again map[string]again      // of those that could not be revoked
+	wait  map[place]*hireError  // after a failure
+	swaps map[place][]time.Time // when one was found to have ended; those within swapTime
 }
 
 // hire is one credential, or the question for it.
@@ -41,6 +43,7 @@ type hire struct {
 	used     time.Time
 	replaced time.Time // since when another is in its place
 	doubted  bool      // its system has refused it
+	looked   time.Time // when the backend was asked about it last
 	flight   *flight   // the question under way, or nil
 }
 
@@ -63,7 +66,7 @@ func margin(l backend.Lease) time.Duration { return min(l.For/4, 30*time.Second)
 
 // usable reports whether a use can begin.
 func (h *hire) usable(now time.Time) bool {
-	return h.value != nil && !h.doubted && now.Before(h.end.Add(-margin(h.theirs)))
+	return h.value != nil && (!h.doubted || now.Before(h.looked.Add(lookRest))) && now.Before(h.end.Add(-margin(h.theirs)))
 }
 
 // copied gives a copy of the value.
@@ -182,16 +185,50 @@ func (v *Vault) hire(ctx context.Context, h, old *hire, p *Pointer) error {
 	return err
 }
 
+// Who has a system answer 401 wears out no backend: it is asked about a credential
+// once in lookRest, and makes maxSwaps others for a Run within swapTime.
+const (
+	lookRest = 3 * time.Second
+	maxSwaps = 5
+	swapTime = 10 * time.Minute
+)
+
 // confirm asks the backend about one that its system has refused. Where the lease has
 // ended it is let go of, and whoever waits asks for another.
 func (v *Vault) confirm(ctx context.Context, h *hire) error {
-	err := v.renew(ctx, h)
+	asked, cancel := context.WithTimeout(ctx, asking)
+	err := h.holder.Look(asked, h.theirs)
+	cancel()
 	v.hires.mu.Lock()
 	defer v.hires.mu.Unlock()
-	if h.doubted = false; err != nil && backend.ReasonOf(err) == backend.Missing {
-		h.end = v.cfg.Now()
+	now := v.cfg.Now()
+	h.doubted, h.looked = false, now
+	switch {
+	case err == nil:
+	case backend.ReasonOf(err) == backend.Missing:
+		h.end = now
+		v.hires.swap(h.at, now)
+	default:
+		v.cfg.Log.WarnContext(ctx, "a backend can't say whether a Run's credential that was refused is good", slog.String("lease", h.lease.ID),
+			slog.String("secret", h.lease.Secret), slog.String("run", h.lease.Run), slog.String("why", err.Error()))
 	}
 	return nil
+}
+
+// swap notes that a Run's credential has ended before its time. The lock is held.
+func (h *hires) swap(at place, now time.Time) {
+	if h.swaps == nil {
+		h.swaps = map[place][]time.Time{}
+	}
+	h.swaps[at] = append(recent(h.swaps[at], now), now)
+	if n := len(h.swaps[at]); n > maxSwaps {
+		h.wait[at] = &hireError{backend.Fail(backend.Wrong, "the Run's credentials end before their time again and again"), h.swaps[at][n-maxSwaps].Add(swapTime)}
+	}
+}
+
+// recent are those within swapTime.
+func recent(all []time.Time, now time.Time) []time.Time {
+	return slices.DeleteFunc(all, func(t time.Time) bool { return !now.Before(t.Add(swapTime)) })
 }
 
 // make makes a credential. Before the backend is asked for it, it is on record by what

@@ -263,6 +263,13 @@ func (h *hires) forget(now time.Time) {
 			delete(h.wait, at)
 		}
 	}
+	for at, all := range h.swaps {
+		if all = recent(all, now); len(all) == 0 {
+			delete(h.swaps, at)
+		} else {
+			h.swaps[at] = all
+		}
+	}
 }
 
 // EndLeases revokes all that are in memory: a server that stops has no use for them,

@@ -33,4 +33,7 @@ type Holder interface {
 	// Renew asks for more time, and gives the lease as it is then, with its NotAfter in
 	// the answer, which has no fields. Missing: there is no such lease any more.
 	Renew(ctx context.Context, l Lease) (Answer, error)
+	// Look asks whether a lease is still good, and changes nothing. Missing: there is no
+	// such lease any more, and that is certain. Any other error says nothing of it.
+	Look(ctx context.Context, l Lease) error
 }

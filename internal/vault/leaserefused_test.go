@@ -1,0 +1,95 @@
+package vault_test
+
+import (
+	"testing"
+	"time"
+
+	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/fault"
+	"sallyport.dev/internal/vault"
+	"sallyport.dev/internal/vault/backend/baotest"
+)
+
+func TestARefusalOfARunsCredentialMakesNoTrialAndClaimsNoOther(t *testing.T) {
+	b := openBank(t, nil)
+	d := dbUse(acme, "run_one")
+	d.From = &vault.External{}
+	b.call(d)
+	was := b.Count("database/creds/app")
+	renewed := func(t2 vault.External) bool { return b.Renewed(t.Context(), acme, "db", 1, t2) }
+	for range 20 {
+		b.refusedLogin("run_one")
+		if renewed(*d.From) {
+			t.Fatal("a credential that is good counts as replaced")
+		}
+		b.pass(time.Second)
+	}
+	if n := b.Count("database/creds/app") - was; n != 0 {
+		t.Errorf("%d were made on trial", n)
+	}
+	other := *d.From
+	other.Version = "les_nobodys"
+	if renewed(other) || b.Renewed(t.Context(), globex, "db", 1, *d.From) {
+		t.Error("what nobody has, or another tenant asks for, counts as replaced")
+	}
+	b.RevokeAll()
+	b.pass(4 * time.Second)
+	b.refusedLogin("run_one")
+	if !renewed(*d.From) {
+		t.Error("one that has ended was not replaced")
+	}
+	if n := b.Count("database/creds/app") - was; n != 1 {
+		t.Errorf("%d were made", n)
+	}
+}
+
+func TestASystemThatRefusesEveryLoginWearsOutNoBackend(t *testing.T) {
+	b := openBank(t, nil)
+	b.Roles["app"] = baotest.Role{TTL: time.Hour, MaxTTL: time.Hour, Fixed: true}
+	first, _ := b.as(acme, "run_one")
+	asked := b.Count("sys/") + b.Count("auth/")
+	for range 100 { // ten seconds
+		b.refusedLogin("run_one")
+		b.pass(100 * time.Millisecond)
+	}
+	if n := b.Count("sys/") + b.Count("auth/") - asked; n > 5 {
+		t.Errorf("the backend was asked %d times", n)
+	}
+	if user, _ := b.as(acme, "run_one"); user != first || len(b.entries(audit.LeaseMade)) != 1 {
+		t.Error("one that is good, and can't be renewed, was replaced")
+	}
+}
+
+func TestOneWhoseSystemIsDownAtARenewalIsKept(t *testing.T) {
+	b := openBank(t, nil)
+	first, _ := b.as(acme, "run_one")
+	b.DatabaseDown(true)
+	b.pass(25 * time.Minute)
+	b.tend()
+	if user, _ := b.as(acme, "run_one"); user != first || len(b.entries(audit.LeaseLeft)) != 0 {
+		t.Error("it was let go of")
+	}
+}
+
+func TestARunGetsOnlySomeCredentialsInAWhile(t *testing.T) {
+	b := openBank(t, nil)
+	b.as(acme, "run_one")
+	var err error
+	for range 30 {
+		b.RevokeAll()
+		b.pass(4 * time.Second)
+		d := dbUse(acme, "run_one")
+		d.Base = answers401{}
+		if door, failed := b.Open(t.Context(), d); failed != nil {
+			err = failed
+		} else {
+			b.refuse(door)
+		}
+	}
+	if n := len(b.entries(audit.LeaseMade)); n > 8 || !fault.Is(err, fault.Unavailable) {
+		t.Errorf("%d were made, then: %v", n, err)
+	}
+	b.as(acme, "run_two")
+	b.pass(11 * time.Minute)
+	b.as(acme, "run_one")
+}
