@@ -128,7 +128,7 @@ func (v *Vault) tryHire(ctx context.Context, at place, f found, by backend.Lesso
 	old := h
 	if old == nil || !old.doubted || old.value == nil || !now.Before(old.end.Add(-margin(old.theirs))) {
 		h = &hire{at: at, by: by, lease: Lease{Tenant: at.tenant, ID: ident.New("les"), Run: at.run, Secret: f.e.head.Name, Version: at.version,
-			Backend: f.ver.Pointer.Backend, Path: f.ver.Pointer.Path, State: LeaseAsked, Issued: now}}
+			Backend: f.ver.Pointer.Backend, Path: f.ver.Pointer.Path, Where: leaseDigest(by.Where()), State: LeaseAsked, Issued: now}}
 		v.hires.take(h)
 	}
 	h.flight = fl

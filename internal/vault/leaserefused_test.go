@@ -93,3 +93,20 @@ func TestARunGetsOnlySomeCredentialsInAWhile(t *testing.T) {
 	b.pass(11 * time.Minute)
 	b.as(acme, "run_one")
 }
+
+func TestWhatAnotherServerMadeIsNotCalledRevoked(t *testing.T) {
+	b := openBank(t, nil)
+	b.as(acme, "run_one")
+	b.store.leases[0].Where = "of the server before"
+	b.restart()
+	b.tend()
+	left, err := b.LeasesLeft(t.Context(), acme)
+	if err != nil || len(left) != 1 || len(b.entries(audit.LeaseRevoked)) != 0 || b.Count("sys/leases/revoke") != 1 {
+		t.Errorf("%+v, %v; on record: %v", left, err, b.entries(audit.LeaseRevoked))
+	}
+	b.pass(2 * time.Hour)
+	b.tend()
+	if e := b.entries(audit.LeaseRevoked); len(e) != 1 || e[0].Fields["state"] != "expired" {
+		t.Errorf("on record: %v", e)
+	}
+}

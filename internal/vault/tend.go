@@ -198,6 +198,9 @@ func (v *Vault) revoke(ctx context.Context, by backend.Lessor, l Lease, why stri
 			err = nil
 		}
 	}
+	if err == nil && l.Where != leaseDigest(by.Where()) {
+		err = backend.Fail(backend.Wrong, "under the name "+l.Backend+" there is another server than the one that made it")
+	}
 	if err == nil {
 		asked, cancel := context.WithTimeout(ctx, asking)
 		err = by.Revoke(asked, l.Handle, l.Lease)

@@ -19,6 +19,9 @@ type Lessor interface {
 	// be empty. No error: the value doesn't work any more. What had ended before is
 	// no error.
 	Revoke(ctx context.Context, handle, lease string) error
+	// Where names what makes the values, so that another server under the same name is
+	// not taken for it: what it knows nothing of is not revoked by that.
+	Where() string
 }
 
 // Holder is one for whom a Lessor makes values. Safe for concurrent use.

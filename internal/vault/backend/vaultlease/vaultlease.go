@@ -109,7 +109,11 @@ func (engine) Check(a backend.Ask) error {
 	return nil
 }
 
-// Fetch makes one on trial, and revokes it.
+// ending is how long the revocation of a trial has.
+const ending = 10 * time.Second
+
+// Fetch makes one on trial, and revokes it, also when whoever asked has gone. One that
+// can't be revoked ends with its token: the error says so.
 func (e engine) Fetch(ctx context.Context, a backend.Ask) (backend.Answer, error) {
 	h, err := e.engage(ctx, "trial", trialLife, true)
 	if err != nil {
@@ -117,8 +121,14 @@ func (e engine) Fetch(ctx context.Context, a backend.Ask) (backend.Answer, error
 	}
 	out, err := h.Make(ctx, a)
 	handle, _ := h.Handle()
-	if gone := e.Revoke(ctx, handle, out.Lease.ID); err == nil {
-		err = gone
+	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), ending)
+	defer cancel()
+	if gone := e.Revoke(over, handle, out.Lease.ID); gone != nil {
+		until := "until its token's minute is over"
+		if handle == "" {
+			until = "until its lease ends"
+		}
+		err = backend.Fail(backend.ReasonOf(gone), "the credential that was made on trial could not be revoked: it may live "+until)
 	}
 	out.Lease, out.NotAfter = backend.Lease{}, time.Time{}
 	if err != nil {
@@ -127,6 +137,9 @@ func (e engine) Fetch(ctx context.Context, a backend.Ask) (backend.Answer, error
 	}
 	return out, nil
 }
+
+// Where names the server and the engine.
+func (e engine) Where() string { return e.server.Where() + " " + e.mount }
 
 // Engage makes a token for a Run.
 func (e engine) Engage(ctx context.Context, name string) (backend.Holder, error) {

@@ -1,6 +1,7 @@
 package vaultlease_test
 
 import (
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
@@ -95,6 +96,29 @@ func TestATrialLeavesNothing(t *testing.T) {
 	}
 	if _, err := b.Fetch(t.Context(), backend.Ask{Path: "creds/none"}); backend.ReasonOf(err) != backend.Missing || v.Children() != 0 {
 		t.Errorf("a role that there is not: %v", err)
+	}
+}
+
+func TestATrialThatNobodyWaitsForLeavesNothing(t *testing.T) {
+	v := baotest.Start(t)
+	b, _ := open(t, config(t, v))
+	ctx, cancel := context.WithCancel(t.Context())
+	v.After = func(path string, _ map[string]any) {
+		if path == "database/creds/app" {
+			cancel()
+		}
+	}
+	if _, err := b.Fetch(ctx, ask); err == nil {
+		t.Log("the answer was there before the end")
+	}
+	if len(v.Users()) != 0 || v.Children() != 0 {
+		t.Errorf("the database has %v and there are %d tokens", v.Users(), v.Children())
+	}
+	v.After = nil
+	v.Deny("sys/leases/revoke")
+	v.Deny("auth/token/revoke-accessor")
+	if _, err := b.Fetch(t.Context(), ask); err == nil || !strings.Contains(err.Error(), "may live") {
+		t.Errorf("it says nothing of what is left: %v", err)
 	}
 }
 
