@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -108,5 +109,48 @@ func TestWhatAnotherServerMadeIsNotCalledRevoked(t *testing.T) {
 	b.tend()
 	if e := b.entries(audit.LeaseRevoked); len(e) != 1 || e[0].Fields["state"] != "expired" {
 		t.Errorf("on record: %v", e)
+	}
+}
+
+func TestAThousandRunsAskADeadBackendAsOne(t *testing.T) {
+	for status, rest := range map[int]time.Duration{503: time.Second, 429: 0} {
+		b := openBank(t, nil)
+		b.as(acme, "run_warm")
+		b.Answer(status)
+		asked := b.Count("auth/") + b.Count("database/")
+		for i := range 10 {
+			for j := range 100 {
+				if err := b.refused(fmt.Sprint("run_", i, "_", j)); !fault.Is(err, fault.Unavailable) {
+					t.Fatal(err)
+				}
+			}
+			b.pass(rest)
+		}
+		if n := b.Count("auth/") + b.Count("database/") - asked; n > 12 {
+			t.Errorf("%d: asked %d times", status, n)
+		}
+		b.Answer(0)
+		b.pass(2 * time.Second)
+		b.as(acme, "run_0_0")
+		b.as(acme, "run_0_1")
+	}
+}
+
+func TestAFieldThatIsTheSameForAllIsNoSecretOfAnothers(t *testing.T) {
+	b := openBank(t, nil)
+	p := creds()
+	p.Fields["database_place"] = "where"
+	b.After = func(path string, answer map[string]any) {
+		if path == "database/creds/app" {
+			answer["data"].(map[string]any)["where"] = "db-7f3a.internal.example:5432/app"
+		}
+	}
+	if err := b.point(acme, "db2", p); err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range []string{"run_one", "run_two"} {
+		d := dbUse(acme, run)
+		d.Secret, d.Auth.Secret = "db2", "db2"
+		b.call(d)
 	}
 }

@@ -25,6 +25,9 @@ const (
 	late = time.Minute
 )
 
+// unused is why a Run that doesn't use one loses it.
+const unused = "its Run did not use it for an hour"
+
 // again is when a revocation is tried again.
 type again struct {
 	tries int
@@ -90,7 +93,10 @@ func (v *Vault) tend(ctx context.Context, l Lease, standing Standing) error {
 	if why == "" {
 		return err
 	}
-	l = v.letGo(h)
+	l, gone := v.letGo(h, func() bool { return why != unused || v.cfg.Now().Sub(h.used) >= idle })
+	if !gone {
+		return nil // a use has begun meanwhile
+	}
 	return v.revoke(ctx, h.by, l, why)
 }
 
@@ -132,7 +138,7 @@ func (v *Vault) over(ctx context.Context, h *hire, standing Standing) (string, e
 	case !replaced.IsZero() && !now.Before(replaced.Add(linger)):
 		return "another has taken its place", nil
 	case now.Sub(used) >= idle:
-		return "its Run did not use it for an hour", nil
+		return unused, nil
 	}
 	s, err := v.open()
 	if err != nil {
@@ -144,16 +150,20 @@ func (v *Vault) over(ctx context.Context, h *hire, standing Standing) (string, e
 	return standing(ctx, l)
 }
 
-// letGo forgets one: no use begins with it. It gives what is on record of it.
-func (v *Vault) letGo(h *hire) Lease {
+// letGo forgets one: no use begins with it. It gives what is on record of it. It does
+// nothing where still, which is asked under the lock, says that it is not to end.
+func (v *Vault) letGo(h *hire, still func() bool) (Lease, bool) {
 	v.hires.mu.Lock()
 	defer v.hires.mu.Unlock()
+	if still != nil && !still() {
+		return Lease{}, false
+	}
 	delete(v.hires.all, h.lease.ID)
 	if v.hires.now[h.at] == h {
 		delete(v.hires.now, h.at)
 	}
 	v.outside.retire(h.value, v.cfg.Now())
-	return h.lease
+	return h.lease, true
 }
 
 // renew asks for more time. Missing: there is no such lease any more.
@@ -266,6 +276,11 @@ func (h *hires) forget(now time.Time) {
 			delete(h.wait, at)
 		}
 	}
+	for k, w := range h.shut {
+		if now.After(w.until.Add(maxPause)) {
+			delete(h.shut, k)
+		}
+	}
 	for at, all := range h.swaps {
 		if all = recent(all, now); len(all) == 0 {
 			delete(h.swaps, at)
@@ -289,7 +304,7 @@ func (v *Vault) EndLeases(ctx context.Context) error {
 	var errs []error
 	away := map[string]bool{}
 	for _, h := range all {
-		l := v.letGo(h)
+		l, _ := v.letGo(h, nil)
 		if away[l.Backend] || ctx.Err() != nil {
 			continue
 		}
