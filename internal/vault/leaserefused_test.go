@@ -154,3 +154,29 @@ func TestAFieldThatIsTheSameForAllIsNoSecretOfAnothers(t *testing.T) {
 		b.call(d)
 	}
 }
+
+func TestASystemThatIsDownKeepsNoOtherFromBeingRenewedAndRevoked(t *testing.T) {
+	b := openBank(t, nil)
+	b.Roles["other"] = b.Roles["app"]
+	p := creds()
+	p.Path = "creds/other"
+	if err := b.point(acme, "db2", p); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		b.as(acme, fmt.Sprint("run_", i))
+		b.over[fmt.Sprint("run_", i)] = "its Run has ended"
+	}
+	for _, run := range []string{"run_ends", "run_goes"} {
+		d := dbUse(acme, run)
+		d.Secret, d.Auth.Secret = "db2", "db2"
+		b.call(d)
+	}
+	b.over["run_ends"] = "its Run has ended"
+	b.Down = "database/creds/app"
+	b.pass(25 * time.Minute)
+	b.tend()
+	if e := b.entries(audit.LeaseRevoked); len(e) != 1 || e[0].Run != "run_ends" || b.Count("sys/leases/renew") != 1 {
+		t.Errorf("on record: %v; renewed %d times", e, b.Count("sys/leases/renew"))
+	}
+}

@@ -41,6 +41,8 @@ type Vault struct {
 	TokenTTL, TokenMax time.Duration
 	// Lost is a path whose answer is lost, and after which the server can't be reached.
 	Lost string
+	// Down is a path of the engine whose database takes no revocation.
+	Down string
 	// Before is called with each request before it is answered; After, with the answer
 	// before it is sent, which it can change. nil: nothing.
 	Before func(path string)
@@ -341,7 +343,7 @@ func (v *Vault) drop(name string) {
 // end revokes a lease; false: the database doesn't answer, and it is tried again.
 func (v *Vault) end(id string) bool {
 	l := v.leases[id]
-	if v.dbDown {
+	if v.dbDown || v.Down != "" && strings.HasPrefix(id, v.Down+"/") {
 		l.revoked = true
 		return false
 	}

@@ -257,6 +257,9 @@ func (h *holder) Make(ctx context.Context, a backend.Ask) (out backend.Answer, e
 	if got.Status == http.StatusBadRequest {
 		return out, backend.Fail(backend.Missing, "the Vault server has no such role, or does not make anything by it")
 	}
+	if got.Status == http.StatusInternalServerError { // sealed or on standby it is 503
+		return out, backend.Fail(backend.Behind, "the Vault server can't make the credential now: the system behind it does not answer")
+	}
 	if err := bao.Judge(got); err != nil {
 		return out, err
 	}

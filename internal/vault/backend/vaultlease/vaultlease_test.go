@@ -128,7 +128,7 @@ func TestEachFailureIsTheReasonThatItIs(t *testing.T) {
 		want backend.Reason
 	}{
 		"the policy denies":     {func(v *baotest.Vault) { v.Deny("database/creds/app") }, backend.Refused},
-		"the database is down":  {func(v *baotest.Vault) { v.DatabaseDown(true) }, backend.Away},
+		"the database is down":  {func(v *baotest.Vault) { v.DatabaseDown(true) }, backend.Behind},
 		"it is sealed":          {func(v *baotest.Vault) { v.Answer(503) }, backend.Away},
 		"it asks for later":     {func(v *baotest.Vault) { v.Answer(429) }, backend.Throttled},
 		"it points elsewhere":   {func(v *baotest.Vault) { v.Answer(307) }, backend.Away},
