@@ -25,9 +25,9 @@ var NotPlaintext = byName(
 		}},
 	words{"what is on record of a credential that was made for a Run: names, ids, a path, and by what its backend ends it; a value has no place in it",
 		[]string{
-			"vault.Lease.ID", "vault.Lease.Run", "vault.Lease.Secret", "vault.Lease.Backend", "vault.Lease.Path", "vault.Lease.Handle", "vault.Lease.Lease",
+			"vault.Lease.ID", "vault.Lease.Run", "vault.Lease.Secret", "vault.Lease.Backend", "vault.Lease.Path", "vault.Lease.Where", "vault.Lease.Handle", "vault.Lease.Lease",
 			"vault.Lease.Digest", "vault.Lease.Why", "vault.LeaseState", "vault.Standing",
-			"backend.Holder.Handle", "backend.Lessor.Engage", "backend.Lessor.Revoke", "vaultlease.holder.Handle",
+			"backend.Holder.Handle", "backend.Lessor.Engage", "backend.Lessor.Revoke", "backend.Lessor.Where", "vaultlease.engine.Where", "vaultlease.holder.Handle",
 		}},
 	words{"where a rotation's database is, and which program of the operator's rotates: addresses, names and paths; credentials go to a program on its standard input",
 		[]string{"vault.Ways.Dial", "vault.Ways.Programs", "vault.RotationProgram.Path", "vault.RotationProgram.Args", "vault.RotationProgram.Env"}},

@@ -13,12 +13,12 @@ var _ vault.LeaseStore = (*Store)(nil)
 
 func leaseOf(x *row) vault.Lease {
 	return vault.Lease{Tenant: x.tenant(), ID: x.text("id"), Run: x.text("run"), Secret: x.text("secret"), Version: int(x.number("version")),
-		Backend: x.text("backend"), Path: x.text("path"), Handle: x.text("handle"), Lease: x.text("lease"), Digest: x.text("digest"),
+		Backend: x.text("backend"), Path: x.text("path"), Where: x.text("place"), Handle: x.text("handle"), Lease: x.text("lease"), Digest: x.text("digest"),
 		State: vault.LeaseState(x.text("state")), Issued: x.instant("issued"), Expires: x.instant("expires"), Why: x.text("why")}
 }
 
 func leaseCols(l vault.Lease) cols {
-	return cols{"tenant": l.Tenant, "id": l.ID, "run": l.Run, "secret": l.Secret, "version": l.Version, "backend": l.Backend, "path": l.Path,
+	return cols{"tenant": l.Tenant, "id": l.ID, "run": l.Run, "secret": l.Secret, "version": l.Version, "backend": l.Backend, "path": l.Path, "place": l.Where,
 		"handle": l.Handle, "lease": l.Lease, "digest": l.Digest, "state": l.State, "issued": l.Issued, "expires": l.Expires, "why": l.Why}
 }
 

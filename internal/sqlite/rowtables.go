@@ -128,7 +128,7 @@ var (
 		of: func(r *row) string { return r.text("secret") }})
 
 	tbLease = define(19, table{name: "lease", keys: 2, loose: []string{"expires"},
-		columns: []string{"tenant", "id", "run", "secret", "version", "backend", "path", "handle", "lease", "digest", "state", "issued", "expires", "why"},
+		columns: []string{"tenant", "id", "run", "secret", "version", "backend", "path", "place", "handle", "lease", "digest", "state", "issued", "expires", "why"},
 		of:      func(r *row) string { return r.text("run") }})
 
 	tbHead = &table{name: "row_head"} // only named, in refusals

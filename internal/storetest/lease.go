@@ -12,7 +12,7 @@ import (
 func (a *siege) leased() (one, two vault.Lease) {
 	a.t.Helper()
 	for _, id := range []string{"one", "two"} {
-		l := vault.Lease{Tenant: acme, ID: "les_" + id, Run: "run_" + id, Secret: "db", Version: 1, Backend: "pg", Path: "creds/app", Handle: "accessor-" + id,
+		l := vault.Lease{Tenant: acme, ID: "les_" + id, Run: "run_" + id, Secret: "db", Version: 1, Backend: "pg", Path: "creds/app", Where: "of one server", Handle: "accessor-" + id,
 			State: vault.LeaseAsked, Issued: a.Now, Expires: a.Now.Add(time.Minute)}
 		a.must(a.office.Store.SaveLease(a.ctx, l, leaseEvent(audit.LeaseAsked, l)))
 		l.State, l.Lease, l.Expires = vault.LeaseLive, "database/creds/app/"+id, a.Now.Add(time.Hour)

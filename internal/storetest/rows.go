@@ -81,6 +81,7 @@ func Rows(t *testing.T, open func(*testing.T) Besieged) {
 			leaseChanged(a, `UPDATE lease SET lease = 'database/creds/other/y' WHERE id = 'les_one'`)
 		},
 		"a lease is given another holder":                       func(a *siege) { leaseChanged(a, `UPDATE lease SET handle = 'another' WHERE id = 'les_one'`) },
+		"a lease is made one of another server":                 func(a *siege) { leaseChanged(a, `UPDATE lease SET place = 'another' WHERE id = 'les_one'`) },
 		"a lease is moved to another Run":                       func(a *siege) { leaseChanged(a, `UPDATE lease SET run = 'run_two' WHERE id = 'les_one'`) },
 		"a lease is removed":                                    func(a *siege) { leaseChanged(a, `DELETE FROM lease WHERE id = 'les_one'`) },
 		"a lease that was revoked is put back":                  leasePutBack,

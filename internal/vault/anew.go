@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault/backend"
 	"sallyport.dev/internal/vault/internal/plain"
 )
 
@@ -86,6 +87,9 @@ func (v *Vault) Renewed(ctx context.Context, t ident.Tenant, name string, versio
 	if err != nil || ver.Pointer == nil || ver.Pointer.Version != "" || ver.Pointer.Backend != used.Backend {
 		return false
 	}
+	if l := v.cfg.Backends.Lessor(used.Backend); l != nil {
+		return v.rehired(ctx, t, found{e, ver}, l, used)
+	}
 	at := found{e, ver}.place(t)
 	need := v.outside.next(at)
 	for range 2 {
@@ -114,4 +118,21 @@ func (v *Vault) Renewed(ctx context.Context, t ident.Tenant, name string, versio
 		need = v.outside.inVain(at, v.cfg.Now())
 	}
 	return false
+}
+
+// rehired is Renewed for what is made for Runs: whether the Run that had the credential
+// has another in its place, since the lease was found to have ended. Nothing is made on
+// trial.
+func (v *Vault) rehired(ctx context.Context, t ident.Tenant, f found, by backend.Lessor, used External) bool {
+	h, _ := v.hires.find(used.Version)
+	at := f.place(t)
+	if h == nil {
+		return false
+	}
+	if at.run = h.at.run; h.at != at {
+		return false
+	}
+	got, now, err := v.hired(ctx, DoorSpec{Tenant: t, Run: at.run}, f, by)
+	plain.Wipe(got.packed)
+	return err == nil && now != h
 }

@@ -97,8 +97,8 @@ func (v *Vault) leave(h *hire, now bool) (calls int) {
 // calls of its children have ended, or had their time.
 func (v *Vault) parted(h *hire, why string) bool {
 	now := v.cfg.Now()
-	since := v.hires.part(h, why, now)
-	return v.leave(h, false) == 0 || !now.Before(since.Add(parting))
+	since, ok := v.hires.part(h, why, now)
+	return ok && (v.leave(h, false) == 0 || !now.Before(since.Add(parting)))
 }
 
 // KeepChildren ends the children of a tenant's Connections that are not to be kept,

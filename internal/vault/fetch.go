@@ -108,7 +108,7 @@ func (o *outside) old(at place, p *Pointer, now time.Time) (lent, bool) {
 // the backend is, and what the connection said.
 var said = map[backend.Reason]string{
 	backend.Missing: "has nothing there", backend.Refused: "does not give it", backend.Throttled: "asks to be asked later",
-	backend.Away: "does not answer", backend.Wrong: "gives an answer that can't be used",
+	backend.Away: "does not answer", backend.Behind: "does not reach the system behind it", backend.Wrong: "gives an answer that can't be used",
 }
 
 // unreached is the error of a use.

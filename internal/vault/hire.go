@@ -3,8 +3,10 @@ package vault
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,10 +23,12 @@ import (
 type hires struct {
 	mu    sync.Mutex
 	store LeaseStore
-	now   map[place]*hire      // what a Run's next use gets
-	all   map[string]*hire     // by the lease's id of ours; also those that were replaced
-	again map[string]again     // of those that could not be revoked
-	wait  map[place]*hireError // after a failure
+	now   map[place]*hire        // what a Run's next use gets
+	all   map[string]*hire       // by the lease's id of ours; also those that were replaced
+	again map[string]again       // of those that could not be revoked
+	wait  map[place]*hireError   // of a Run, after a failure
+	shut  map[shutKey]*hireError // of all Runs: the backend, or the system behind a path of it, is away
+	swaps map[place][]time.Time  // when one was found to have ended; those within swapTime
 }
 
 // hire is one credential, or the question for it.
@@ -43,6 +47,7 @@ type hire struct {
 	doubted  bool      // its system has refused it
 	parting  time.Time // since when no use begins with it
 	why      string    // of parting
+	looked   time.Time // when the backend was asked about it last
 	flight   *flight   // the question under way, or nil
 }
 
@@ -50,6 +55,43 @@ type hire struct {
 type hireError struct {
 	err   error
 	until time.Time
+}
+
+// shutKey is a backend, or with a path, the system behind that.
+type shutKey struct{ backend, path string }
+
+// shutFor says whom a failure keeps from asking, and how long; false: the Run alone.
+func shutFor(l Lease, err error) (shutKey, time.Duration, bool) {
+	e, ok := errors.AsType[*backend.Error](err)
+	if !ok {
+		return shutKey{}, pause, false
+	}
+	rest := min(max(pause, e.After), maxPause)
+	switch e.Reason {
+	case backend.Away, backend.Throttled:
+		return shutKey{l.Backend, ""}, rest, true
+	case backend.Behind:
+		return shutKey{l.Backend, l.Path}, rest, true
+	case backend.Missing, backend.Refused, backend.Wrong, backend.Taken:
+	}
+	return shutKey{}, rest, false
+}
+
+// closed is why no Run asks now, or nil. After the wait one asks, and the others when
+// that is answered, or a while later. The lock is held.
+func (h *hires) closed(p *Pointer, now time.Time) error {
+	keys := []shutKey{{p.Backend, ""}, {p.Backend, p.Path}}
+	for _, k := range keys {
+		if w := h.shut[k]; w != nil && now.Before(w.until) {
+			return w.err
+		}
+	}
+	for _, k := range keys {
+		if w := h.shut[k]; w != nil {
+			w.until = now.Add(pause)
+		}
+	}
+	return nil
 }
 
 // kept is where leases are kept.
@@ -65,7 +107,7 @@ func margin(l backend.Lease) time.Duration { return min(l.For/4, 30*time.Second)
 
 // usable reports whether a use can begin.
 func (h *hire) usable(now time.Time) bool {
-	return h.value != nil && !h.doubted && now.Before(h.end.Add(-margin(h.theirs)))
+	return h.value != nil && (!h.doubted || now.Before(h.looked.Add(lookRest))) && now.Before(h.end.Add(-margin(h.theirs)))
 }
 
 // copied gives a copy of the value.
@@ -123,11 +165,14 @@ func (v *Vault) tryHire(ctx context.Context, at place, f found, by backend.Lesso
 	case w != nil && now.Before(w.until):
 		return lent{}, nil, nil, w.err
 	}
-	fl := &flight{done: make(chan struct{})}
 	old := h
+	if err := v.hires.closed(f.ver.Pointer, now); err != nil {
+		return lent{}, nil, nil, err
+	}
+	fl := &flight{done: make(chan struct{})}
 	if old == nil || !old.doubted || old.value == nil || !now.Before(old.end.Add(-margin(old.theirs))) {
 		h = &hire{at: at, by: by, lease: Lease{Tenant: at.tenant, ID: ident.New("les"), Run: at.run, Secret: f.e.head.Name, Version: at.version,
-			Backend: f.ver.Pointer.Backend, Path: f.ver.Pointer.Path, State: LeaseAsked, Issued: now}}
+			Backend: f.ver.Pointer.Backend, Path: f.ver.Pointer.Path, Where: leaseDigest(by.Where()), State: LeaseAsked, Issued: now}}
 		v.hires.take(h)
 	}
 	h.flight = fl
@@ -144,6 +189,7 @@ func (v *Vault) tryHire(ctx context.Context, at place, f found, by backend.Lesso
 func (h *hires) take(x *hire) {
 	if h.now == nil {
 		h.now, h.all, h.again, h.wait = map[place]*hire{}, map[string]*hire{}, map[string]again{}, map[place]*hireError{}
+		h.shut = map[shutKey]*hireError{}
 	}
 	h.now[x.at], h.all[x.lease.ID] = x, x
 	delete(h.wait, x.at)
@@ -166,7 +212,14 @@ func (h *hires) land(x, old *hire, fl *flight, err error, now time.Time) {
 			old.replaced = now
 		}
 		delete(h.all, x.lease.ID)
-		h.wait[x.at] = &hireError{err, now.Add(pause)}
+		k, rest, all := shutFor(x.lease, err)
+		if h.wait[x.at] = (&hireError{err, now.Add(rest)}); all {
+			h.shut[k] = &hireError{err, now.Add(rest)}
+		}
+	}
+	if err == nil && x != old { // one was made
+		delete(h.shut, shutKey{x.lease.Backend, ""})
+		delete(h.shut, shutKey{x.lease.Backend, x.lease.Path})
 	}
 	close(fl.done)
 }
@@ -184,16 +237,50 @@ func (v *Vault) hire(ctx context.Context, h, old *hire, p *Pointer) error {
 	return err
 }
 
+// Who has a system answer 401 wears out no backend: it is asked about a credential
+// once in lookRest, and makes maxSwaps others for a Run within swapTime.
+const (
+	lookRest = 3 * time.Second
+	maxSwaps = 5
+	swapTime = 10 * time.Minute
+)
+
 // confirm asks the backend about one that its system has refused. Where the lease has
 // ended it is let go of, and whoever waits asks for another.
 func (v *Vault) confirm(ctx context.Context, h *hire) error {
-	err := v.renew(ctx, h)
+	asked, cancel := context.WithTimeout(ctx, asking)
+	err := h.holder.Look(asked, h.theirs)
+	cancel()
 	v.hires.mu.Lock()
 	defer v.hires.mu.Unlock()
-	if h.doubted = false; err != nil && backend.ReasonOf(err) == backend.Missing {
-		h.end = v.cfg.Now()
+	now := v.cfg.Now()
+	h.doubted, h.looked = false, now
+	switch {
+	case err == nil:
+	case backend.ReasonOf(err) == backend.Missing:
+		h.end = now
+		v.hires.swap(h.at, now)
+	default:
+		v.cfg.Log.WarnContext(ctx, "a backend can't say whether a Run's credential that was refused is good", slog.String("lease", h.lease.ID),
+			slog.String("secret", h.lease.Secret), slog.String("run", h.lease.Run), slog.String("why", err.Error()))
 	}
 	return nil
+}
+
+// swap notes that a Run's credential has ended before its time. The lock is held.
+func (h *hires) swap(at place, now time.Time) {
+	if h.swaps == nil {
+		h.swaps = map[place][]time.Time{}
+	}
+	h.swaps[at] = append(recent(h.swaps[at], now), now)
+	if n := len(h.swaps[at]); n > maxSwaps {
+		h.wait[at] = &hireError{backend.Fail(backend.Wrong, "the Run's credentials end before their time again and again"), h.swaps[at][n-maxSwaps].Add(swapTime)}
+	}
+}
+
+// recent are those within swapTime.
+func recent(all []time.Time, now time.Time) []time.Time {
+	return slices.DeleteFunc(all, func(t time.Time) bool { return !now.Before(t.Add(swapTime)) })
 }
 
 // make makes a credential. Before the backend is asked for it, it is on record by what
@@ -293,7 +380,9 @@ func (v *Vault) keepNew(at place, name string, got answer) (*value, error) {
 	return v.adopt(at, name, packed)
 }
 
-// has reports whether a part of a value that is no user's name is one of another value.
+// has reports whether what is secret in a value is that of another: one field that is so
+// by its name, or all fields that are no user's name. What engines say of a database
+// besides (where it is, its certificate) is the same for all.
 func (o *outside) has(fields map[string][]byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -302,16 +391,33 @@ func (o *outside) has(fields map[string][]byte) bool {
 		if err != nil {
 			continue
 		}
+		same, others := 0, 0
 		for name, b := range fields {
-			for other, k := range known {
-				if !public(name) && !public(other) && bytes.Equal(b, plain.Bytes(k)) {
-					return true
-				}
+			if public(name) {
+				continue
 			}
+			found := false
+			for other, k := range known {
+				found = found || !public(other) && bytes.Equal(b, plain.Bytes(k))
+			}
+			switch {
+			case !found:
+				others++
+			case own[name]:
+				return true
+			default:
+				same++
+			}
+		}
+		if same > 0 && others == 0 {
+			return true
 		}
 	}
 	return false
 }
+
+// own are fields that no two Runs have in common.
+var own = map[string]bool{defaultField: true, "password": true, "secret_key": true, "private_key": true, "session_token": true, "security_token": true, "api_key": true}
 
 // leaseDoor notes that the system has refused a credential, so that the next use asks
 // the backend whether it is still good. The call itself is not sent again.

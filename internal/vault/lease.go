@@ -22,6 +22,9 @@ type Lease struct {
 	Version int          `json:"version"`
 	Backend string       `json:"backend"`
 	Path    string       `json:"path"`
+	// Where is the SHA-256 of the address that made it: under the backend's name there
+	// can be another server by now.
+	Where string `json:"-"`
 	// Handle and Lease are by what the backend ends it; see backend.Lessor. They are
 	// no secrets, and shown to nobody but the backend.
 	Handle  string     `json:"-"`

@@ -238,6 +238,11 @@ func (b *bank) refusedLogin(run string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.refuse(door)
+}
+
+func (b *bank) refuse(door http.RoundTripper) {
+	b.t.Helper()
 	r, _ := http.NewRequestWithContext(b.t.Context(), "GET", "https://erp.example/x", nil)
 	resp, err := door.RoundTrip(r)
 	if err != nil {
@@ -254,6 +259,7 @@ func TestACredentialThatTheBackendHasEndedIsReplacedAtTheNextUse(t *testing.T) {
 		t.Error("one that is good was replaced")
 	}
 	b.RevokeAll()
+	b.pass(4 * time.Second)
 	b.refusedLogin("run_one")
 	second, _ := b.as(acme, "run_one")
 	if second == first {

@@ -137,7 +137,7 @@ func bridges(err error) bool {
 	switch backend.ReasonOf(err) {
 	case backend.Missing, backend.Refused, backend.Taken:
 		return false
-	case backend.Throttled, backend.Away, backend.Wrong:
+	case backend.Throttled, backend.Away, backend.Behind, backend.Wrong:
 	}
 	return !fault.Is(err, fault.Internal)
 }

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"sallyport.dev/internal/audit"
+	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault/backend"
@@ -24,6 +28,9 @@ const (
 	// late is how long after its end one is held for ended by itself.
 	late = time.Minute
 )
+
+// unused is why a Run that doesn't use one loses it.
+const unused = "its Run did not use it for an hour"
 
 // again is when a revocation is tried again.
 type again struct {
@@ -44,24 +51,79 @@ func (v *Vault) TendLeases(ctx context.Context, standing Standing) error {
 		return nil
 	}
 	var errs []error
+	var all []Lease
 	for t := range s.tenants {
 		rows, err := store.Leases(ctx, t)
 		errs = append(errs, err)
-		away, seen := map[string]bool{}, map[string]bool{} // backends that are asked no more in this round
+		seen := map[string]bool{}
 		for _, l := range append(rows, v.hires.of(t)...) {
-			if away[l.Backend] || seen[l.ID] || ctx.Err() != nil {
-				continue
+			if !seen[l.ID] {
+				all = append(all, l)
 			}
 			seen[l.ID] = true
-			err := v.tend(ctx, l, standing)
-			if e, ok := errors.AsType[*backend.Error](err); ok {
-				away[l.Backend] = e.Reason == backend.Away || e.Reason == backend.Throttled
-				continue // it is logged, and on record where it matters
-			}
-			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, v.tendAll(ctx, all, standing))
 	v.hires.forget(v.cfg.Now())
+	return errors.Join(errs...)
+}
+
+const (
+	// atOnce is how many are looked at at the same time.
+	atOnce = 8
+	// roundTime is how long a round begins with others. What is left has its turn in
+	// the next: the order is another each time.
+	roundTime = 20 * time.Second
+)
+
+// tendAll looks at many: first at those that are to be renewed. Who is away is asked no
+// more in this round; a system that is down keeps its own path from being asked alone.
+func (v *Vault) tendAll(ctx context.Context, all []Lease, standing Standing) error {
+	now, until := v.cfg.Now(), time.Now().Add(roundTime)
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	due := map[string]bool{}
+	for _, l := range all {
+		h, busy := v.hires.find(l.ID)
+		due[l.ID] = h != nil && !busy && v.hires.isDue(h, now)
+	}
+	slices.SortStableFunc(all, func(a, b Lease) int {
+		switch {
+		case due[a.ID] == due[b.ID]:
+			return 0
+		case due[a.ID]:
+			return -1
+		}
+		return 1
+	})
+	var mu sync.Mutex
+	var errs []error
+	shut := map[shutKey]bool{}
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for _, l := range all {
+		slots <- struct{}{}
+		mu.Lock()
+		skip := shut[shutKey{l.Backend, ""}] || shut[shutKey{l.Backend, l.Path}]
+		mu.Unlock()
+		if skip || ctx.Err() != nil || time.Now().After(until) {
+			<-slots
+			continue
+		}
+		wg.Add(1)
+		crash.Go(func() {
+			defer wg.Done()
+			defer func() { <-slots }()
+			err := v.tend(ctx, l, standing)
+			mu.Lock()
+			defer mu.Unlock()
+			if _, ok := errors.AsType[*backend.Error](err); !ok {
+				errs = append(errs, err)
+			} else if k, _, all := shutFor(l, err); all {
+				shut[k] = true // it is logged, and on record where it matters
+			}
+		}, func(c *crash.Panic) { c.Log(ctx, v.cfg.Log) })
+	}
+	wg.Wait()
 	return errors.Join(errs...)
 }
 
@@ -97,17 +159,21 @@ func (v *Vault) tend(ctx context.Context, l Lease, standing Standing) error {
 	return v.revoke(ctx, h.by, l, why)
 }
 
-// part has no use begin with one any more, and says since when.
-func (h *hires) part(x *hire, why string, now time.Time) time.Time {
+// part has no use begin with one any more, and says since when; false: a use of one
+// that was to end for want of them has begun meanwhile.
+func (h *hires) part(x *hire, why string, now time.Time) (time.Time, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if x.parting.IsZero() && why == unused && now.Sub(x.used) < idle {
+		return time.Time{}, false
+	}
 	if x.parting.IsZero() {
 		x.parting, x.why = now, why
 	}
 	if h.now[x.at] == x {
 		delete(h.now, x.at)
 	}
-	return x.parting
+	return x.parting, true
 }
 
 // good says whether a call of a child may begin with one.
@@ -157,7 +223,7 @@ func (v *Vault) over(ctx context.Context, h *hire, standing Standing) (string, e
 	case !replaced.IsZero() && !now.Before(replaced.Add(linger)):
 		return "another has taken its place", nil
 	case now.Sub(used) >= idle:
-		return "its Run did not use it for an hour", nil
+		return unused, nil
 	}
 	s, err := v.open()
 	if err != nil {
@@ -230,9 +296,14 @@ func (v *Vault) revoke(ctx context.Context, by backend.Lessor, l Lease, why stri
 			err = nil
 		}
 	}
+	if err == nil && l.Where != leaseDigest(by.Where()) {
+		err = backend.Fail(backend.Wrong, "under the name "+l.Backend+" there is another server than the one that made it")
+	}
 	if err == nil {
 		asked, cancel := context.WithTimeout(ctx, asking)
-		err = by.Revoke(asked, l.Handle, l.Lease)
+		if err = by.Revoke(asked, l.Handle, l.Lease); err != nil && asked.Err() != nil && ctx.Err() == nil {
+			err = backend.Fail(backend.Behind, "the backend took too long to revoke it: the system behind it may be down")
+		}
 		cancel()
 	}
 	store := v.hires.kept()
@@ -293,6 +364,18 @@ func (h *hires) forget(now time.Time) {
 	for at, w := range h.wait {
 		if now.After(w.until) {
 			delete(h.wait, at)
+		}
+	}
+	for k, w := range h.shut {
+		if now.After(w.until.Add(maxPause)) {
+			delete(h.shut, k)
+		}
+	}
+	for at, all := range h.swaps {
+		if all = recent(all, now); len(all) == 0 {
+			delete(h.swaps, at)
+		} else {
+			h.swaps[at] = all
 		}
 	}
 }

@@ -95,6 +95,7 @@ CREATE TABLE lease (
 	version INTEGER NOT NULL,
 	backend TEXT NOT NULL,
 	path TEXT NOT NULL,
+	place TEXT NOT NULL,
 	handle TEXT NOT NULL,
 	lease TEXT NOT NULL,
 	digest TEXT NOT NULL,

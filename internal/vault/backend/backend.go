@@ -102,12 +102,13 @@ const (
 	Refused   Reason = "refused"   // the backend knows us and does not give it, or doesn't know us
 	Throttled Reason = "throttled" // it asks to be asked later
 	Away      Reason = "away"      // it does not answer, is sealed, on standby, or broken
+	Behind    Reason = "behind"    // it answers, and the system behind it, which makes or ends values, does not
 	Wrong     Reason = "wrong"     // what it answered is not an answer to the question
 	Taken     Reason = "taken"     // of a Create: something is there
 )
 
 var kinds = map[Reason]fault.Kind{
-	Missing: fault.NotFound, Refused: fault.Denied, Throttled: fault.Unavailable, Away: fault.Unavailable, Wrong: fault.Unavailable, Taken: fault.Conflict,
+	Missing: fault.NotFound, Refused: fault.Denied, Throttled: fault.Unavailable, Away: fault.Unavailable, Behind: fault.Unavailable, Wrong: fault.Unavailable, Taken: fault.Conflict,
 }
 
 // Error is why a value could not be fetched.

@@ -19,6 +19,9 @@ type Lessor interface {
 	// be empty. No error: the value doesn't work any more. What had ended before is
 	// no error.
 	Revoke(ctx context.Context, handle, lease string) error
+	// Where names what makes the values, so that another server under the same name is
+	// not taken for it: what it knows nothing of is not revoked by that.
+	Where() string
 }
 
 // Holder is one for whom a Lessor makes values. Safe for concurrent use.
@@ -33,4 +36,7 @@ type Holder interface {
 	// Renew asks for more time, and gives the lease as it is then, with its NotAfter in
 	// the answer, which has no fields. Missing: there is no such lease any more.
 	Renew(ctx context.Context, l Lease) (Answer, error)
+	// Look asks whether a lease is still good, and changes nothing. Missing: there is no
+	// such lease any more, and that is certain. Any other error says nothing of it.
+	Look(ctx context.Context, l Lease) error
 }

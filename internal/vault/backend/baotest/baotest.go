@@ -24,7 +24,10 @@ import (
 const RoleID = "role-of-the-fake"
 
 // Role is one of the database engine.
-type Role struct{ TTL, MaxTTL time.Duration }
+type Role struct {
+	TTL, MaxTTL time.Duration
+	Fixed       bool // its leases can't be renewed
+}
 
 // Vault is the fake. Its fields are set before it is asked; its methods are safe for
 // concurrent use.
@@ -38,6 +41,8 @@ type Vault struct {
 	TokenTTL, TokenMax time.Duration
 	// Lost is a path whose answer is lost, and after which the server can't be reached.
 	Lost string
+	// Down is a path of the engine whose database takes no revocation.
+	Down string
 	// Before is called with each request before it is answered; After, with the answer
 	// before it is sent, which it can change. nil: nothing.
 	Before func(path string)
@@ -69,7 +74,7 @@ type lease struct {
 // Start starts one.
 func Start(t testing.TB) *Vault {
 	t.Helper()
-	v := &Vault{SecretID: rand.Text(), Now: time.Now, Roles: map[string]Role{"app": {time.Hour, 24 * time.Hour}}, TokenTTL: time.Hour, TokenMax: 30 * 24 * time.Hour,
+	v := &Vault{SecretID: rand.Text(), Now: time.Now, Roles: map[string]Role{"app": {TTL: time.Hour, MaxTTL: 24 * time.Hour}}, TokenTTL: time.Hour, TokenMax: 30 * 24 * time.Hour,
 		tokens: map[string]*token{}, leases: map[string]*lease{}, users: map[string]string{}, counts: map[string]int{}, denied: map[string]bool{}}
 	s := httptest.NewTLSServer(v)
 	t.Cleanup(s.Close)
@@ -209,6 +214,8 @@ func (v *Vault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say(w, 200, map[string]any{"warnings": []string{"No token found with this accessor"}})
 	case path == "sys/leases/renew":
 		v.renew(w, path, word(in, "lease_id"))
+	case path == "sys/leases/lookup":
+		v.look(w, path, word(in, "lease_id"))
 	case path == "sys/leases/revoke":
 		if v.leases[word(in, "lease_id")] != nil && !v.end(word(in, "lease_id")) {
 			refuse(w, 400, "failed to revoke entry: resp: (*logical.Response)(nil) err: dial tcp: connection refused")
@@ -284,7 +291,7 @@ func (v *Vault) creds(w http.ResponseWriter, path, by string) {
 	l := &lease{token: by, role: role, user: "v-token-sal-" + name + "-" + strings.ToLower(rand.Text()[:8]), made: v.Now(), until: v.Now().Add(role.TTL)}
 	id, password := path+"/"+rand.Text(), "A1a-"+rand.Text()
 	v.leases[id], v.users[l.user] = l, password
-	v.answer(w, path, map[string]any{"request_id": "x", "lease_id": id, "renewable": true, "lease_duration": int(role.TTL.Seconds()),
+	v.answer(w, path, map[string]any{"request_id": "x", "lease_id": id, "renewable": !role.Fixed, "lease_duration": int(role.TTL.Seconds()),
 		"data": map[string]any{"username": l.user, "password": password}, "wrap_info": nil, "warnings": nil, "auth": nil})
 }
 
@@ -294,11 +301,28 @@ func (v *Vault) renew(w http.ResponseWriter, path, id string) {
 		refuse(w, 400, "lease not found")
 		return
 	}
+	switch {
+	case l.role.Fixed:
+		refuse(w, 400, "lease is not renewable")
+		return
+	case v.dbDown:
+		refuse(w, 400, "failed to renew entry: resp: (*logical.Response)(nil) err: dial tcp: connection refused")
+		return
+	}
 	l.until = v.Now().Add(l.role.TTL)
 	if end := l.made.Add(l.role.MaxTTL); l.until.After(end) {
 		l.until = end
 	}
 	v.answer(w, path, map[string]any{"lease_id": id, "renewable": true, "lease_duration": int(l.until.Sub(v.Now()).Seconds()), "data": nil})
+}
+
+func (v *Vault) look(w http.ResponseWriter, path, id string) {
+	l := v.leases[id]
+	if l == nil {
+		refuse(w, 400, "invalid lease")
+		return
+	}
+	v.answer(w, path, map[string]any{"data": map[string]any{"id": id, "ttl": int(l.until.Sub(v.Now()).Seconds()), "renewable": !l.role.Fixed}})
 }
 
 // drop ends a token, its children, and what was made with them.
@@ -319,7 +343,7 @@ func (v *Vault) drop(name string) {
 // end revokes a lease; false: the database doesn't answer, and it is tried again.
 func (v *Vault) end(id string) bool {
 	l := v.leases[id]
-	if v.dbDown {
+	if v.dbDown || v.Down != "" && strings.HasPrefix(id, v.Down+"/") {
 		l.revoked = true
 		return false
 	}

@@ -18,6 +18,7 @@
 package vaultlease
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"strings"
@@ -108,7 +109,11 @@ func (engine) Check(a backend.Ask) error {
 	return nil
 }
 
-// Fetch makes one on trial, and revokes it.
+// ending is how long the revocation of a trial has.
+const ending = 10 * time.Second
+
+// Fetch makes one on trial, and revokes it, also when whoever asked has gone. One that
+// can't be revoked ends with its token: the error says so.
 func (e engine) Fetch(ctx context.Context, a backend.Ask) (backend.Answer, error) {
 	h, err := e.engage(ctx, "trial", trialLife, true)
 	if err != nil {
@@ -116,8 +121,14 @@ func (e engine) Fetch(ctx context.Context, a backend.Ask) (backend.Answer, error
 	}
 	out, err := h.Make(ctx, a)
 	handle, _ := h.Handle()
-	if gone := e.Revoke(ctx, handle, out.Lease.ID); err == nil {
-		err = gone
+	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), ending)
+	defer cancel()
+	if gone := e.Revoke(over, handle, out.Lease.ID); gone != nil {
+		until := "until its token's minute is over"
+		if handle == "" {
+			until = "until its lease ends"
+		}
+		err = backend.Fail(backend.ReasonOf(gone), "the credential that was made on trial could not be revoked: it may live "+until)
 	}
 	out.Lease, out.NotAfter = backend.Lease{}, time.Time{}
 	if err != nil {
@@ -126,6 +137,9 @@ func (e engine) Fetch(ctx context.Context, a backend.Ask) (backend.Answer, error
 	}
 	return out, nil
 }
+
+// Where names the server and the engine.
+func (e engine) Where() string { return e.server.Where() + " " + e.mount }
 
 // Engage makes a token for a Run.
 func (e engine) Engage(ctx context.Context, name string) (backend.Holder, error) {
@@ -179,7 +193,7 @@ func (e engine) revokeLease(ctx context.Context, id string) error {
 	}
 	defer clear(a.Body)
 	if a.Status == http.StatusBadRequest { // of one that has ended it says nothing; this is the system behind
-		return backend.Fail(backend.Away, "the Vault server can't revoke the lease now: the system behind it does not take the order")
+		return backend.Fail(backend.Behind, "the Vault server can't revoke the lease now: the system behind it does not take the order")
 	}
 	return bao.Judge(a)
 }
@@ -243,6 +257,9 @@ func (h *holder) Make(ctx context.Context, a backend.Ask) (out backend.Answer, e
 	if got.Status == http.StatusBadRequest {
 		return out, backend.Fail(backend.Missing, "the Vault server has no such role, or does not make anything by it")
 	}
+	if got.Status == http.StatusInternalServerError { // sealed or on standby it is 503
+		return out, backend.Fail(backend.Behind, "the Vault server can't make the credential now: the system behind it does not answer")
+	}
 	if err := bao.Judge(got); err != nil {
 		return out, err
 	}
@@ -273,8 +290,7 @@ func (h *holder) Renew(ctx context.Context, l backend.Lease) (out backend.Answer
 	}
 	defer clear(got.Body)
 	if got.Status == http.StatusBadRequest || got.Status == http.StatusForbidden || got.Status == http.StatusNotFound {
-		// The lease, or the token that it was made with, has ended or can't be renewed.
-		return out, backend.Fail(backend.Missing, "the Vault server does not renew the lease any more")
+		return out, h.unrenewed(ctx, l)
 	}
 	if err := bao.Judge(got); err != nil {
 		return out, err
@@ -291,6 +307,69 @@ func (h *holder) Renew(ctx context.Context, l backend.Lease) (out backend.Answer
 	}
 	out.NotAfter = h.ends(out.Lease)
 	return out, nil
+}
+
+// unrenewed says why a lease is not renewed: the server has one status for a lease that
+// has ended, for one that can't be renewed, and for a system that doesn't answer it.
+func (h *holder) unrenewed(ctx context.Context, l backend.Lease) error {
+	again, err := h.look(ctx, l)
+	switch {
+	case err != nil:
+		return err
+	case !again:
+		return backend.Fail(backend.Wrong, "the Vault server does not renew the lease any more, which is good until its end")
+	}
+	return backend.Fail(backend.Behind, "the Vault server can't renew the lease now")
+}
+
+// Look asks about a lease.
+func (h *holder) Look(ctx context.Context, l backend.Lease) error {
+	_, err := h.look(ctx, l)
+	return err
+}
+
+// look says whether a lease can be renewed. Where the holder's token is not let do it, it
+// may have ended, or its policy is without the path: the sign-in's is asked then.
+func (h *holder) look(ctx context.Context, l backend.Lease) (renewable bool, err error) {
+	body := []byte(`{"lease_id":"` + l.ID + `"}`)
+	a, err := h.do(ctx, http.MethodPost, "sys/leases/lookup", body)
+	if err == nil && a.Status == http.StatusForbidden && h.child != nil {
+		clear(a.Body)
+		a, err = h.server.Do(ctx, http.MethodPost, "sys/leases/lookup", body)
+	}
+	if err != nil {
+		return false, err
+	}
+	defer clear(a.Body)
+	gone := backend.Fail(backend.Missing, "the Vault server has ended the lease")
+	if a.Status == http.StatusBadRequest { // also where its storage fails
+		if noLease(a.Body) {
+			return false, gone
+		}
+		return false, backend.Fail(backend.Away, "the Vault server can't say what has become of the lease")
+	}
+	if err := bao.Judge(a); err != nil {
+		if backend.ReasonOf(err) == backend.Missing { // no such path: it says nothing of the lease
+			err = wrong("to a question about a lease is none")
+		}
+		return false, err
+	}
+	m, err := object.Inside(a.Body, "data")
+	left, ok := object.Number(m["ttl"])
+	if err != nil || !ok || object.Word(m["id"]) != l.ID {
+		return false, wrong("to a question about a lease is none")
+	}
+	if left <= 0 { // it is over, and the server has not got round to it
+		return false, gone
+	}
+	return string(m["renewable"]) == "true", nil
+}
+
+// noLease reports whether the server says that there is no such lease, in the words of
+// Vault's and OpenBao's handleLeaseLookup.
+func noLease(body []byte) bool {
+	m, err := object.Members(body)
+	return err == nil && string(bytes.Join(bytes.Fields(m["errors"]), []byte(" "))) == `["invalid lease"]`
 }
 
 // read reads an answer of an engine: not a token, nothing that is wrapped, a lease.

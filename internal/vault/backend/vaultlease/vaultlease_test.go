@@ -1,6 +1,7 @@
 package vaultlease_test
 
 import (
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
@@ -98,13 +99,36 @@ func TestATrialLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestATrialThatNobodyWaitsForLeavesNothing(t *testing.T) {
+	v := baotest.Start(t)
+	b, _ := open(t, config(t, v))
+	ctx, cancel := context.WithCancel(t.Context())
+	v.After = func(path string, _ map[string]any) {
+		if path == "database/creds/app" {
+			cancel()
+		}
+	}
+	if _, err := b.Fetch(ctx, ask); err == nil {
+		t.Log("the answer was there before the end")
+	}
+	if len(v.Users()) != 0 || v.Children() != 0 {
+		t.Errorf("the database has %v and there are %d tokens", v.Users(), v.Children())
+	}
+	v.After = nil
+	v.Deny("sys/leases/revoke")
+	v.Deny("auth/token/revoke-accessor")
+	if _, err := b.Fetch(t.Context(), ask); err == nil || !strings.Contains(err.Error(), "may live") {
+		t.Errorf("it says nothing of what is left: %v", err)
+	}
+}
+
 func TestEachFailureIsTheReasonThatItIs(t *testing.T) {
 	for name, c := range map[string]struct {
 		do   func(*baotest.Vault)
 		want backend.Reason
 	}{
 		"the policy denies":     {func(v *baotest.Vault) { v.Deny("database/creds/app") }, backend.Refused},
-		"the database is down":  {func(v *baotest.Vault) { v.DatabaseDown(true) }, backend.Away},
+		"the database is down":  {func(v *baotest.Vault) { v.DatabaseDown(true) }, backend.Behind},
 		"it is sealed":          {func(v *baotest.Vault) { v.Answer(503) }, backend.Away},
 		"it asks for later":     {func(v *baotest.Vault) { v.Answer(429) }, backend.Throttled},
 		"it points elsewhere":   {func(v *baotest.Vault) { v.Answer(307) }, backend.Away},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"sallyport.dev/internal/crash"
@@ -124,6 +125,9 @@ func (s *Server) drop(t *token) {
 		s.token = nil
 	}
 }
+
+// Where is the server's address, and the namespace.
+func (s *Server) Where() string { return s.server + " " + strings.Trim(s.cfg.Namespace, "/") }
 
 // send sends one request; without a token it is a sign-in.
 func (s *Server) send(ctx context.Context, method, path string, t *token, body []byte) (rest.Answer, error) {
