@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -80,7 +79,10 @@ const (
 // more in this round; a system that is down keeps its own path from being asked alone.
 func (v *Vault) tendAll(ctx context.Context, all []Lease, standing Standing) error {
 	now, until := v.cfg.Now(), time.Now().Add(roundTime)
-	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	if len(all) > 0 { // who is first is another one each round
+		at := int(backend.Jitter(time.Duration(len(all))))
+		all = slices.Concat(all[at:], all[:at])
+	}
 	due := map[string]bool{}
 	for _, l := range all {
 		h, busy := v.hires.find(l.ID)
