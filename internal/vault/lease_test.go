@@ -3,6 +3,7 @@ package vault_test
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -289,5 +290,51 @@ func TestTheEndOfTheSignInsTokenIsKnown(t *testing.T) {
 	}
 	if user, _ := b.as(acme, "run_one"); user == first {
 		t.Error("it outlived the token")
+	}
+}
+
+// A use that begins after its Run was found to have none, and before its credential is
+// taken from it, keeps it: it is not revoked under the call.
+func TestAUseThatBeginsWhileItsRunIsFoundIdleKeepsItsCredential(t *testing.T) {
+	b := openBank(t, nil)
+	first, password := b.as(acme, "run_one")
+	for range 11 {
+		b.pass(5 * time.Minute)
+		b.tend()
+	}
+	b.pass(6 * time.Minute)
+	then, began := b.fixture.now, false
+	b.fixture.clock = func() time.Time {
+		if !began && calledFrom("parted") {
+			began = true
+			if err := b.refused("run_one"); err != nil {
+				t.Error(err)
+			}
+		}
+		return then
+	}
+	b.tend()
+	b.fixture.clock = nil
+	if !began {
+		t.Fatal("no use began in between")
+	}
+	if second, _ := b.as(acme, "run_one"); second != first || !b.Knows(first, password) {
+		t.Errorf("a use began with %s, and the next has %s", first, second)
+	}
+	b.want(1, 1, 1)
+}
+
+// calledFrom reports whether a method of that name is among who has called.
+func calledFrom(method string) bool {
+	pcs := make([]uintptr, 16)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, "."+method) {
+			return true
+		}
+		if !more {
+			return false
+		}
 	}
 }
