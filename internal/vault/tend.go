@@ -99,13 +99,13 @@ func (v *Vault) tendAll(ctx context.Context, all []Lease, standing Standing) err
 	})
 	var mu sync.Mutex
 	var errs []error
-	shut := map[shutKey]bool{}
+	shut := shuts{}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	for _, l := range all {
 		slots <- struct{}{}
 		mu.Lock()
-		skip := shut[shutKey{l.Backend, ""}] || shut[shutKey{l.Backend, l.Path}]
+		skip := shut.holds(l)
 		mu.Unlock()
 		if skip || ctx.Err() != nil || time.Now().After(until) {
 			<-slots
@@ -118,15 +118,25 @@ func (v *Vault) tendAll(ctx context.Context, all []Lease, standing Standing) err
 			err := v.tend(ctx, l, standing)
 			mu.Lock()
 			defer mu.Unlock()
-			if _, ok := errors.AsType[*backend.Error](err); !ok {
+			shut.note(l, err)
+			if _, ok := errors.AsType[*backend.Error](err); !ok { // that is logged, and on record where it matters
 				errs = append(errs, err)
-			} else if k, _, all := shutFor(l, err); all {
-				shut[k] = true // it is logged, and on record where it matters
 			}
 		}, func(c *crash.Panic) { c.Log(ctx, v.cfg.Log) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// shuts are who is asked no more in a round.
+type shuts map[shutKey]bool
+
+func (s shuts) holds(l Lease) bool { return s[shutKey{l.Backend, ""}] || s[shutKey{l.Backend, l.Path}] }
+
+func (s shuts) note(l Lease, err error) {
+	if k, _, all := shutFor(l, err); all {
+		s[k] = true
+	}
 }
 
 // tend is one lease's part of it.
@@ -394,14 +404,14 @@ func (v *Vault) EndLeases(ctx context.Context) error {
 	}
 	v.hires.mu.Unlock()
 	var errs []error
-	away := map[string]bool{}
+	shut := shuts{}
 	for _, h := range all {
 		l := v.letGo(h)
-		if away[l.Backend] || ctx.Err() != nil {
+		if shut.holds(l) || ctx.Err() != nil {
 			continue
 		}
 		err := v.revoke(ctx, h.by, l, "the server stops")
-		away[l.Backend] = backend.ReasonOf(err) == backend.Away && err != nil
+		shut.note(l, err)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
