@@ -233,24 +233,8 @@ func misbehaves(f *fakeAzure, w http.ResponseWriter, r *http.Request) bool {
 		_, _ = w.Write([]byte("x"))
 	case backendtest.Twice:
 		_, _ = w.Write([]byte(`{"value":"a","value":"b","id":"x"}`))
-	case backendtest.Endless:
-		for range 1 << 10 {
-			if _, err := w.Write([]byte(strings.Repeat(" ", 4<<10))); err != nil {
-				break
-			}
-		}
-	case backendtest.Cut:
-		w.Header().Set("Content-Length", "1000")
-		_, _ = w.Write([]byte(`{"value":`))
-	case backendtest.Elsewhere:
-		w.Header().Set("Location", "/x")
-		w.WriteHeader(302)
-	case backendtest.Silent:
-		f.mu.Unlock()
-		<-r.Context().Done()
-		f.mu.Lock()
 	default:
-		return false
+		return backendtest.Misanswer(w, r, f.fault, &f.mu, `{"value":`)
 	}
 	return true
 }

@@ -128,24 +128,8 @@ func (f *fakeGoogle) misbehaves(w http.ResponseWriter, r *http.Request) bool {
 		_, _ = w.Write([]byte("x"))
 	case backendtest.Twice:
 		_, _ = w.Write([]byte(`{"name":"a","name":"b"}`))
-	case backendtest.Endless:
-		for range 1 << 10 {
-			if _, err := w.Write([]byte(strings.Repeat(" ", 4<<10))); err != nil {
-				break
-			}
-		}
-	case backendtest.Cut:
-		w.Header().Set("Content-Length", "1000")
-		_, _ = w.Write([]byte(`{"name":`))
-	case backendtest.Elsewhere:
-		w.Header().Set("Location", "/x")
-		w.WriteHeader(302)
-	case backendtest.Silent:
-		f.mu.Unlock()
-		<-r.Context().Done()
-		f.mu.Lock()
 	default:
-		return false
+		return backendtest.Misanswer(w, r, f.fault, &f.mu, `{"name":`)
 	}
 	return true
 }

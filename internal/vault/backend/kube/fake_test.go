@@ -174,24 +174,8 @@ func (f *fakeKube) misbehaves(w http.ResponseWriter, r *http.Request, name strin
 		_, _ = w.Write([]byte("ok"))
 	case backendtest.Twice:
 		_, _ = w.Write([]byte(`{"kind":"Secret","apiVersion":"v1","metadata":{"name":"` + name + `","namespace":"prod"},"data":{"password":"YQ==","password":"Yg=="}}`))
-	case backendtest.Endless:
-		for range 1 << 10 {
-			if _, err := w.Write([]byte(strings.Repeat(" ", 4<<10))); err != nil {
-				break
-			}
-		}
-	case backendtest.Cut:
-		w.Header().Set("Content-Length", "1000")
-		_, _ = w.Write([]byte(`{"kind":`))
-	case backendtest.Elsewhere:
-		w.Header().Set("Location", "/x")
-		w.WriteHeader(302)
-	case backendtest.Silent:
-		f.mu.Unlock()
-		<-r.Context().Done()
-		f.mu.Lock()
 	default:
-		return false
+		return backendtest.Misanswer(w, r, f.fault, &f.mu, `{"kind":`)
 	}
 	return true
 }

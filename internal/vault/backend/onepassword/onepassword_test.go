@@ -61,13 +61,7 @@ func (f *fakeConnect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no(w, 403) // another vault than the token is for
 		return
 	}
-	if f.fault == backendtest.Silent {
-		f.mu.Unlock()
-		<-r.Context().Done()
-		f.mu.Lock()
-		return
-	}
-	if f.misbehaves(w) {
+	if f.misbehaves(w, r) {
 		return
 	}
 	switch rest = strings.TrimPrefix(rest, "/"); {
@@ -127,7 +121,7 @@ func (f *fakeConnect) one(w http.ResponseWriter, r *http.Request, id string) {
 	no(w, 404)
 }
 
-func (f *fakeConnect) misbehaves(w http.ResponseWriter) bool {
+func (f *fakeConnect) misbehaves(w http.ResponseWriter, r *http.Request) bool {
 	switch f.fault {
 	case backendtest.Refusing:
 		no(w, 403)
@@ -139,20 +133,8 @@ func (f *fakeConnect) misbehaves(w http.ResponseWriter) bool {
 		_, _ = w.Write([]byte("x"))
 	case backendtest.Twice:
 		_, _ = w.Write([]byte(`[{"id":"a","id":"b","title":"x"}]`))
-	case backendtest.Endless:
-		for range 1 << 10 {
-			if _, err := w.Write([]byte(strings.Repeat(" ", 4<<10))); err != nil {
-				break
-			}
-		}
-	case backendtest.Cut:
-		w.Header().Set("Content-Length", "1000")
-		_, _ = w.Write([]byte(`[{"id":`))
-	case backendtest.Elsewhere:
-		w.Header().Set("Location", "/x")
-		w.WriteHeader(302)
 	default:
-		return false
+		return backendtest.Misanswer(w, r, f.fault, &f.mu, `[{"id":`)
 	}
 	return true
 }

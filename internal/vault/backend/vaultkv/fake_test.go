@@ -156,15 +156,6 @@ func (f *fakeVault) misbehaves(w http.ResponseWriter, r *http.Request, fault bac
 		_, _ = w.Write([]byte("<html>not JSON</html>"))
 	case backendtest.Twice:
 		_, _ = w.Write([]byte(`{"data":{"data":{"password":"a"},"metadata":{"version":1}},"data":{"data":{"password":"b"},"metadata":{"version":1}}}`))
-	case backendtest.Endless:
-		for range 1 << 10 {
-			if _, err := w.Write([]byte(strings.Repeat(" ", 4<<10))); err != nil {
-				break
-			}
-		}
-	case backendtest.Cut:
-		w.Header().Set("Content-Length", "1000")
-		_, _ = w.Write([]byte(`{"data":{"data":{"password":"half`))
 	case backendtest.Stranger: // an answer to a sign-in, say
 		say(w, 200, map[string]any{"auth": map[string]any{"client_token": "hvs.x"}, "data": map[string]any{"data": map[string]any{"password": "x"}, "metadata": map[string]any{"version": 1}}})
 	case backendtest.Elsewhere:
@@ -174,10 +165,8 @@ func (f *fakeVault) misbehaves(w http.ResponseWriter, r *http.Request, fault bac
 		}
 		w.Header().Set("Location", to)
 		w.WriteHeader(307)
-	case backendtest.Silent:
-		<-r.Context().Done()
 	default:
-		return false
+		return backendtest.Misanswer(w, r, fault, nil, `{"data":{"data":{"password":"half`)
 	}
 	return true
 }
