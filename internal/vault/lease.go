@@ -88,6 +88,17 @@ func (v *Vault) Leases(ctx context.Context, t ident.Tenant, secret string) ([]Le
 	return out, nil
 }
 
+// LeasesLeft lists a tenant's leases that could not be revoked, for the doctor.
+func (v *Vault) LeasesLeft(ctx context.Context, t ident.Tenant) (out []Lease, err error) {
+	all, err := v.Leases(ctx, t, "")
+	for _, l := range all {
+		if l.State == LeaseLeft {
+			out = append(out, l)
+		}
+	}
+	return out, err
+}
+
 // Dynamic says whether a version's value is made anew for each Run.
 func (v *Vault) Dynamic(ver Version) bool {
 	return ver.Pointer != nil && v.cfg.Backends.Lessor(ver.Pointer.Backend) != nil

@@ -8,9 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/crash"
-	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault/backend"
 )
@@ -22,20 +20,10 @@ const (
 	// idle is how long a Run keeps one that it doesn't use: who waits for a person for
 	// days holds nothing meanwhile, and its next use gets another.
 	idle = time.Hour
-	// maxAgain bounds the time between two tries to revoke one.
-	maxAgain = 5 * time.Minute
-	// late is how long after its end one is held for ended by itself.
-	late = time.Minute
 )
 
 // unused is why a Run that doesn't use one loses it.
 const unused = "its Run did not use it for an hour"
-
-// again is when a revocation is tried again.
-type again struct {
-	tries int
-	at    time.Time
-}
 
 // Standing says why what a Run holds is to end now: the Run has ended, or is stopped.
 // Empty: it goes on.
@@ -294,81 +282,6 @@ func (v *Vault) renew(ctx context.Context, h *hire) error {
 	return v.hires.kept().ProlongLease(ctx, l)
 }
 
-// revoke ends one at its backend, and on record. What can't be revoked is tried again
-// until it has come to its end; the first time that is on the record.
-func (v *Vault) revoke(ctx context.Context, by backend.Lessor, l Lease, why string) error {
-	now := v.cfg.Now()
-	if !v.hires.mayTry(l.ID, now) {
-		return nil
-	}
-	var err error
-	if by == nil {
-		err = fault.Newf(fault.NotFound, "there is no backend %s any more that makes values", l.Backend)
-		if by = v.cfg.Backends.Lessor(l.Backend); by != nil {
-			err = nil
-		}
-	}
-	if err == nil && l.Where != leaseDigest(by.Where()) {
-		err = backend.Fail(backend.Wrong, "under the name "+l.Backend+" there is another server than the one that made it")
-	}
-	if err == nil {
-		asked, cancel := context.WithTimeout(ctx, asking)
-		if err = by.Revoke(asked, l.Handle, l.Lease); err != nil && asked.Err() != nil && ctx.Err() == nil {
-			err = backend.Fail(backend.Behind, "the backend took too long to revoke it: the system behind it may be down")
-		}
-		cancel()
-	}
-	store := v.hires.kept()
-	end := func(state string) error {
-		v.hires.settled(l.ID)
-		failed := store.EndLease(ctx, l, l.event(audit.LeaseRevoked, now, state, why))
-		if fault.Is(failed, fault.NotFound) {
-			return nil // it was never on record, or is no more
-		}
-		return failed
-	}
-	switch {
-	case err == nil && l.Handle == "" && l.Lease == "":
-		return end("unknown") // if there is one, it lives until its lease ends
-	case err == nil:
-		return end("revoked")
-	case !l.Expires.IsZero() && now.After(l.Expires.Add(late)):
-		return end("expired")
-	}
-	v.hires.failed(l.ID, now)
-	v.cfg.Log.WarnContext(ctx, "a Run's credential could not be revoked, and is tried again", slog.String("lease", l.ID), slog.String("secret", l.Secret),
-		slog.String("run", l.Run), slog.String("why", err.Error()))
-	if l.State == LeaseLeft {
-		return err
-	}
-	l.State, l.Why = LeaseLeft, why
-	return errors.Join(store.SaveLease(ctx, l, l.event(audit.LeaseLeft, now, string(l.State), why)), err)
-}
-
-func (h *hires) mayTry(id string, now time.Time) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return !now.Before(h.again[id].at)
-}
-
-func (h *hires) failed(id string, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.again == nil {
-		h.again = map[string]again{}
-	}
-	a := h.again[id]
-	a.at = now.Add(min(time.Second<<min(a.tries, 20), maxAgain))
-	a.tries++
-	h.again[id] = a
-}
-
-func (h *hires) settled(id string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.again, id)
-}
-
 // forget lets go of failures that keep nobody from asking any more.
 func (h *hires) forget(now time.Time) {
 	h.mu.Lock()
@@ -392,31 +305,6 @@ func (h *hires) forget(now time.Time) {
 	}
 }
 
-// EndLeases revokes all that are in memory: a server that stops has no use for them,
-// and after a start nobody has. What it can't do, the next start does.
-func (v *Vault) EndLeases(ctx context.Context) error {
-	v.hires.mu.Lock()
-	var all []*hire
-	for _, h := range v.hires.all {
-		if h.value != nil {
-			all = append(all, h)
-		}
-	}
-	v.hires.mu.Unlock()
-	var errs []error
-	shut := shuts{}
-	for _, h := range all {
-		l := v.letGo(h)
-		if shut.holds(l) || ctx.Err() != nil {
-			continue
-		}
-		err := v.revoke(ctx, h.by, l, "the server stops")
-		shut.note(l, err)
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
 // dropHires forgets all values: the vault is sealed. What is on record is revoked when
 // it is unsealed.
 func (v *Vault) dropHires() {
@@ -427,15 +315,4 @@ func (v *Vault) dropHires() {
 	}
 	clear(v.hires.all)
 	clear(v.hires.now)
-}
-
-// LeasesLeft lists a tenant's leases that could not be revoked, for the doctor.
-func (v *Vault) LeasesLeft(ctx context.Context, t ident.Tenant) (out []Lease, err error) {
-	all, err := v.Leases(ctx, t, "")
-	for _, l := range all {
-		if l.State == LeaseLeft {
-			out = append(out, l)
-		}
-	}
-	return out, err
 }
