@@ -14,8 +14,9 @@ type Backends struct {
 }
 
 func (a *API) backends() {
-	handle(a, "GET", "/v1/doctor/backends", "List the backends that Secrets can point to: whether they answer, and whether they tell of changes", with(ident.Admin, ident.Auditor), func(c *call, _ none) (Backends, error) {
-		return Backends{emptied(a.Vault.Backends(c.who.Tenant))}, nil
+	handle(a, "GET", "/v1/doctor/backends", "List the backends that Secrets can point to: whether they answer, whether they tell of changes, and how many credentials of Runs they have made", with(ident.Admin, ident.Auditor), func(c *call, _ none) (Backends, error) {
+		all, err := a.Vault.Backends(c.Context(), c.who.Tenant)
+		return Backends{emptied(all)}, err
 	})
 	handle(a, "POST", "/v1/hooks/backend/{backend}", "Tell that something has changed at a backend: a message signed with the key that the server's file names (Standard Webhooks)", anybody, a.backendHook)
 }

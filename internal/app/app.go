@@ -191,7 +191,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 		return nil, err
 	}
 	a.endings = endings{a.store, make(chan struct{}, 1)}
-	v.KeepLeases(a.store)
+	v.KeepLeases(a.store, a.endings.look)
 	if err := a.assemble(); err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}

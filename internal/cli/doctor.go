@@ -46,6 +46,9 @@ func (p *program) doctorBackends(cmd *cobra.Command, _ []string) error {
 				paths = strings.Join(b.Paths, ", ")
 			}
 			p.line("  Secrets that point to it: %d; paths that they may: %s", b.Pointers, paths)
+			if b.MaxLeases > 0 {
+				p.line("  credentials of Runs that have not ended: %d of %d at most%s", b.Leases, b.MaxLeases, nearing(b))
+			}
 		}
 		if len(out.Backends) == 0 {
 			p.line("the server has no backends")
@@ -61,6 +64,16 @@ func answering(b vault.BackendState) string {
 		return "gave no value at " + b.Failed.UTC().Format(time.RFC3339) + ": " + string(b.Why)
 	}
 	return "not asked since the start"
+}
+
+func nearing(b vault.BackendState) string {
+	switch {
+	case b.Leases >= b.MaxLeases:
+		return ": FULL, and Runs that have none get none (maxLeases, in the server's file)"
+	case b.NearMax:
+		return ": near the bound (maxLeases, in the server's file)"
+	}
+	return ""
 }
 
 func telling(b vault.BackendState) string {

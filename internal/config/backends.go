@@ -30,7 +30,10 @@ type Backend struct {
 	Paths []string `yaml:"paths,omitempty"`
 	// HookKeyFile has the key (whsec_..., Standard Webhooks) of who may tell that
 	// something has changed there; empty: nobody.
-	HookKeyFile  string              `yaml:"hookKeyFile,omitempty"`
+	HookKeyFile string `yaml:"hookKeyFile,omitempty"`
+	// MaxLeases is how many credentials of Runs there may be at a time, of a backend
+	// that makes them; the tenants have equal shares. 0: 256.
+	MaxLeases    int                 `yaml:"maxLeases,omitempty"`
 	Vault        *vaultkv.Config     `yaml:"vault,omitempty"`
 	VaultDynamic *vaultlease.Config  `yaml:"vaultDynamic,omitempty"`
 	AWS          *awssm.Config       `yaml:"awsSecretsManager,omitempty"`

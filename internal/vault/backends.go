@@ -1,14 +1,15 @@
 package vault
 
 import (
+	"context"
 	"time"
 
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault/backend"
 )
 
-// BackendState is what is known of a backend, as people see it. Nothing is asked for
-// it.
+// BackendState is what is known of a backend, as people see it. The backend is asked
+// nothing for it.
 type BackendState struct {
 	Name  string   `json:"name"`
 	Kind  string   `json:"kind"`
@@ -29,6 +30,12 @@ type BackendState struct {
 	LostWhy   backend.Reason `json:"lostWhy,omitempty"`
 	LostSince time.Time      `json:"lostSince,omitzero"`
 	Hook      bool           `json:"hook"` // a message can tell of changes
+	// Of a backend that makes credentials for Runs: how many of the tenant's Runs' are
+	// not known to have ended, how many there may be at a time, and whether more than
+	// three of four places are taken.
+	Leases    int  `json:"leases,omitempty"`
+	MaxLeases int  `json:"maxLeases,omitempty"`
+	NearMax   bool `json:"nearMax,omitempty"`
 }
 
 // hearer is who asked a backend: what one tenant's uses heard is none of another's.
@@ -60,8 +67,7 @@ func (o *outside) hear(at hearer, err error, now time.Time) {
 }
 
 // Backends lists those that a tenant's Secrets may point to, by name.
-func (v *Vault) Backends(t ident.Tenant) []BackendState {
-	var out []BackendState
+func (v *Vault) Backends(ctx context.Context, t ident.Tenant) (out []BackendState, err error) {
 	for _, e := range v.cfg.Backends.Of(t) {
 		b := BackendState{Name: e.Name, Kind: e.Kind, Paths: e.Paths, Hook: e.HookFile != "", State: "unasked", Watch: "no"}
 		mine := map[string]bool{}
@@ -82,9 +88,15 @@ func (v *Vault) Backends(t ident.Tenant) []BackendState {
 		if _, ok := e.Backend.(backend.Watcher); ok {
 			v.watches.of(&b, mine)
 		}
+		if b.MaxLeases = v.cfg.Backends.Share(e.Name); b.MaxLeases > 0 {
+			if b.Leases, err = v.openLeases(ctx, t, e.Name); err != nil {
+				return nil, err
+			}
+			b.NearMax = nearly(b.Leases, b.MaxLeases)
+		}
 		out = append(out, b)
 	}
-	return out
+	return out, nil
 }
 
 // of says how the watches of some paths do.

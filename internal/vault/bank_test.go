@@ -77,6 +77,12 @@ type bank struct {
 // openBank points the Secret db of acme to the fake server's role.
 func openBank(t *testing.T, change func(*vaultlease.Config)) *bank {
 	t.Helper()
+	return openBankFor(t, change, func(*backend.Entry) {})
+}
+
+// openBankFor is openBank with another entry of the server's file.
+func openBankFor(t *testing.T, change func(*vaultlease.Config), entry func(*backend.Entry)) *bank {
+	t.Helper()
 	b := &bank{Vault: baotest.Start(t), over: map[string]string{}}
 	var c vaultlease.Config
 	c.Address, c.CAFile = b.URL, b.CAFile
@@ -96,7 +102,9 @@ func openBank(t *testing.T, change func(*vaultlease.Config)) *bank {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := backend.NewRegistry(backend.Entry{Name: "pg", Tenants: []ident.Tenant{acme, globex}, Backend: made})
+	e := backend.Entry{Name: "pg", Tenants: []ident.Tenant{acme, globex}, Backend: made}
+	entry(&e)
+	r, err := backend.NewRegistry(e)
 	if err != nil {
 		t.Fatal(err)
 	}

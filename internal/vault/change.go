@@ -65,6 +65,7 @@ func (v *Vault) commit(ctx context.Context, t ident.Tenant, name string, actor i
 		return Secret{}, fault.Wrap(fault.KindOf(err), "storing the secret "+name, err)
 	}
 	v.publish(next, all)
+	v.hires.looked()
 	v.outside.forget(t, c.e.head.ID, c.now, func(n int) bool {
 		ver, _ := c.e.head.version(n)
 		return !ver.State.usable()

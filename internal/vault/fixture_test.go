@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,6 +164,7 @@ type fixture struct {
 	// recorded is what the vault asks about a new value.
 	recorded vault.Recorded
 	backends *backend.Registry
+	kicks    atomic.Int32 // times that the vault asked for its leases to be looked at
 }
 
 const acme, globex ident.Tenant = "acme", "globex"
@@ -215,7 +217,7 @@ func (f *fixture) time() time.Time {
 func (f *fixture) restart() {
 	f.t.Helper()
 	f.Vault = f.sealed()
-	f.KeepLeases(f.store)
+	f.KeepLeases(f.store, func() { f.kicks.Add(1) })
 	if err := f.Unseal(f.t.Context(), f.store, f.seal); err != nil {
 		f.t.Fatal(err)
 	}

@@ -20,12 +20,15 @@ import (
 type hires struct {
 	mu    sync.Mutex
 	store LeaseStore
+	look  func()                 // has all of them looked at soon
 	now   map[place]*hire        // what a Run's next use gets
 	all   map[string]*hire       // by the lease's id of ours; also those that were replaced
 	again map[string]again       // of those that could not be revoked
 	wait  map[place]*hireError   // of a Run, after a failure
 	shut  map[shutKey]*hireError // of all Runs: the backend, or the system behind a path of it, is away
 	swaps map[place][]time.Time  // when one was found to have ended; those within swapTime
+
+	counting sync.Mutex // held while one gets its place; never taken with mu held
 }
 
 // hire is one credential, or the question for it.
@@ -46,6 +49,7 @@ type hire struct {
 	why      string    // of parting
 	looked   time.Time // when the backend was asked about it last
 	flight   *flight   // the question under way, or nil
+	placed   bool      // it counts among those that the backend may make
 }
 
 // hireError is why there is none, and until when nobody asks again.
@@ -96,6 +100,16 @@ func (h *hires) kept() LeaseStore {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.store
+}
+
+// looked has all looked at soon: what they are made of has changed.
+func (h *hires) looked() {
+	h.mu.Lock()
+	look := h.look
+	h.mu.Unlock()
+	if look != nil {
+		look()
+	}
 }
 
 // margin is what a credential still lives when a call begins with it, so that the call

@@ -60,10 +60,12 @@ type LeaseStore interface {
 }
 
 // KeepLeases says where leases are kept. Before that, no backend makes a credential.
-func (v *Vault) KeepLeases(store LeaseStore) {
+// look is called when a change of a Secret may have ended the use of some: it has
+// [Vault.TendLeases] called soon, and does not wait.
+func (v *Vault) KeepLeases(store LeaseStore, look func()) {
 	v.hires.mu.Lock()
 	defer v.hires.mu.Unlock()
-	v.hires.store = store
+	v.hires.store, v.hires.look = store, look
 }
 
 // Leases lists what is on record for a Secret, or with an empty name for all.

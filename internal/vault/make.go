@@ -76,6 +76,9 @@ func recent(all []time.Time, now time.Time) []time.Time {
 // it can be ended; and before it is used, it is on record whole, and scrubbed for.
 func (v *Vault) make(ctx context.Context, h *hire, p *Pointer) error {
 	store := v.hires.kept()
+	if err := v.room(ctx, h); err != nil {
+		return err
+	}
 	holder, err := engage(ctx, h.by, h.lease.ID)
 	if err != nil {
 		return v.failed(p, err)

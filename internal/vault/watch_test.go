@@ -172,7 +172,7 @@ func TestALostWatchIsBegunAgainLaterEachTimeAndLoggedOnce(t *testing.T) {
 		if n := strings.Count(f.log.String(), "a backend can't be watched"); n != 1 {
 			t.Errorf("the log says so %d times", n)
 		}
-		if b := f.Backends(acme)[0]; b.Watch != "lost" || b.Lost != 1 || b.LostWhy != backend.Away || f.time().Sub(b.LostSince) < 19*time.Minute {
+		if b := f.seen(acme)[0]; b.Watch != "lost" || b.Lost != 1 || b.LostWhy != backend.Away || f.time().Sub(b.LostSince) < 19*time.Minute {
 			t.Errorf("it is shown as %+v", b)
 		}
 		if err := f.opens(acme, "crm"); err != nil {
@@ -349,18 +349,18 @@ func TestAnotherVersionOfTheSameValueIsNotAnotherValue(t *testing.T) {
 
 func TestWhatIsKnownOfBackendsIsShown(t *testing.T) {
 	withTeller(t, func(f *fixture, s *teller) {
-		got := f.Backends(acme)
+		got := f.seen(acme)
 		if len(got) != 2 || got[0].Name != "corp" || got[0].State != "answers" || got[0].Watch != "watching" || got[0].Watched != 1 || got[0].Pointers != 1 ||
 			got[1].State != "unasked" || got[1].Watch != "no" || !got[1].Hook {
 			t.Errorf("they are %+v", got)
 		}
-		if got := f.Backends(globex); len(got) != 1 || got[0].Name != "mute" {
+		if got := f.seen(globex); len(got) != 1 || got[0].Name != "mute" {
 			t.Errorf("another tenant sees %+v", got)
 		}
 		s.fails(backend.Fail(backend.Away, "no"))
 		f.passes(10 * time.Minute)
 		_ = f.opens(acme, "crm")
-		if got := f.Backends(acme)[0]; got.State != "fails" || got.Why != backend.Away || got.Answered.IsZero() {
+		if got := f.seen(acme)[0]; got.State != "fails" || got.Why != backend.Away || got.Answered.IsZero() {
 			t.Errorf("it is %+v", got)
 		}
 	})
@@ -374,11 +374,21 @@ func TestWhatABackendSaidToOneTenantIsNotShownToAnother(t *testing.T) {
 		if err := f.opens(acme, "on-mute"); err != nil {
 			t.Fatal(err)
 		}
-		if b := f.Backends(acme)[1]; b.Name != "mute" || b.State != "answers" {
+		if b := f.seen(acme)[1]; b.Name != "mute" || b.State != "answers" {
 			t.Errorf("its own is shown as %+v", b)
 		}
-		if b := f.Backends(globex)[0]; b.Name != "mute" || b.State != "unasked" || !b.Answered.IsZero() {
+		if b := f.seen(globex)[0]; b.Name != "mute" || b.State != "unasked" || !b.Answered.IsZero() {
 			t.Errorf("another tenant sees %+v", b)
 		}
 	})
+}
+
+// seen is what is known of a tenant's backends.
+func (f *fixture) seen(t ident.Tenant) []vault.BackendState {
+	f.t.Helper()
+	out, err := f.Backends(f.t.Context(), t)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return out
 }

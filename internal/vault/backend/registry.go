@@ -24,10 +24,20 @@ type Entry struct {
 	Paths   []string
 	Backend Backend
 	Kind    string // what it is, for people
+	// MaxLeases is how many values it may have made for Runs at a time, of a Lessor; 0:
+	// DefaultMaxLeases. The tenants have equal shares, so that none takes another's.
+	MaxLeases int
 	// HookFile has the key of who may tell that something has changed there; empty:
 	// nobody may.
 	HookFile string
 }
+
+// The bounds of what a Lessor makes at a time. All that a tenant has is looked at when
+// another is made, so there is an end to what can be asked for.
+const (
+	DefaultMaxLeases = 256
+	mostLeases       = 4096
+)
 
 // Registry is all of the file. A nil one is empty.
 type Registry struct{ entries map[string]Entry }
@@ -51,9 +61,48 @@ func NewRegistry(entries ...Entry) (*Registry, error) {
 				return nil, fault.Wrap(fault.Invalid, "the paths of the backend "+e.Name, err)
 			}
 		}
+		if err := e.bound(); err != nil {
+			return nil, err
+		}
 		r.entries[e.Name] = e
 	}
 	return r, nil
+}
+
+// bound checks how many values a backend may make, and fills in the default.
+func (e *Entry) bound() error {
+	_, makes := e.Backend.(Lessor)
+	tenants := len(e.owners())
+	switch {
+	case !makes && e.MaxLeases != 0:
+		return fault.Newf(fault.Invalid, "the backend %s makes no values for Runs, so maxLeases bounds nothing", e.Name)
+	case !makes:
+		return nil
+	case e.MaxLeases == 0:
+		e.MaxLeases = DefaultMaxLeases
+	}
+	if e.MaxLeases < tenants || e.MaxLeases > mostLeases {
+		return fault.Newf(fault.Invalid, "the backend %s may make %d values for Runs at a time: it is one for each of its %d tenants at least, and %d at most", e.Name, e.MaxLeases, tenants, mostLeases).
+			WithHint("set maxLeases in the backend's entry")
+	}
+	return nil
+}
+
+// owners are the tenants, each once.
+func (e *Entry) owners() []ident.Tenant {
+	all := slices.Clone(e.Tenants)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Share is how many values a backend may have made for the Runs of each of its tenants
+// at a time; 0: it makes none.
+func (r *Registry) Share(name string) int {
+	if r.Lessor(name) == nil {
+		return 0
+	}
+	e := r.entries[name]
+	return e.MaxLeases / len(e.owners())
 }
 
 // Find gives a tenant's backend, for a question that it may be asked. NotFound:
