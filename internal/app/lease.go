@@ -11,16 +11,16 @@ import (
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
 	"sallyport.dev/internal/sqlite"
-	"sallyport.dev/internal/vault"
 )
 
 // tendEvery is how often the credentials of Runs are looked at, when nobody says that
 // a Run has ended.
 const tendEvery = 5 * time.Second
 
-// endings is the store as the gate has it: what ends or stops a Run has the Run's
-// credentials looked at. It is only quicker by that; what has become of Runs is asked
-// of the store in each round.
+// endings is the store as the gate has it: what ends a Run, or stops something, has the
+// credentials of Runs looked at when it is durable; so has what is applied, and a change
+// of a Secret. It is only quicker by that: each round asks anew what has become of all
+// of them, and after a crash all that is on record is revoked.
 type endings struct {
 	*sqlite.Store
 	kick chan struct{}
@@ -51,7 +51,7 @@ func (a *App) tendLeases(ctx context.Context) {
 	defer t.Stop()
 	for {
 		a.round(ctx, "the credentials of Runs can't be tended", func() error {
-			err := a.Vault.TendLeases(ctx, a.standing)
+			err := a.Vault.TendLeases(ctx, a.Gate.Standing)
 			if fault.KindOf(err) == fault.Unavailable {
 				return nil // sealed, or the store waits: it goes on by itself
 			}
@@ -72,29 +72,4 @@ func (a *App) endLeases(ctx context.Context) {
 	if err := a.Vault.EndLeases(ctx); err != nil {
 		a.log.WarnContext(ctx, "credentials of Runs could not be revoked at the end; the next start does it", slog.Any("kind", fault.KindOf(err)))
 	}
-}
-
-// standing says why a Run's credentials are to end now, or "": the Run has ended, or a
-// person has stopped it or its Mission. A stop of a Connection ends nothing here: the
-// Secret may be another's too, and no door of the Connection is opened.
-func (a *App) standing(ctx context.Context, l vault.Lease) (string, error) {
-	r, err := a.store.Run(ctx, l.Tenant, l.Run)
-	switch {
-	case fault.Is(err, fault.NotFound), fault.Is(err, fault.Denied):
-		return "its Run is not on record", nil
-	case err != nil:
-		return "", err
-	case r.State == intent.RunEnded:
-		return "its Run has ended", nil
-	}
-	stops, err := a.store.Stops(ctx, l.Tenant)
-	if err != nil {
-		return "", err
-	}
-	for _, s := range stops {
-		if s.Holds(r.ID, r.Mission, "") {
-			return "its Run was stopped", nil
-		}
-	}
-	return "", nil
 }

@@ -328,6 +328,7 @@ func (a *App) reload(ctx context.Context, t ident.Tenant) error {
 		return err
 	}
 	a.worlds.Set(t, w)
+	a.endings.look()
 	a.Vault.KeepChildren(t, func(connection string) bool {
 		c, ok := w.Catalog.Connection(connection)
 		if !ok {

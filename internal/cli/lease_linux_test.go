@@ -225,6 +225,13 @@ tools: [listNotes]
 auth: {scheme: basic, secret: db}
 ---
 apiVersion: sallyport.dev/v1
+kind: Connection
+name: other
+integration: crm
+tools: [listNotes]
+auth: {scheme: basic, secret: db}
+---
+apiVersion: sallyport.dev/v1
 kind: Mission
 name: notes
 title: Notes
@@ -272,6 +279,18 @@ func (s *serving) do(token string, args ...string) string {
 	return string(out)
 }
 
+// try is do for a command that fails, and gives all that it says.
+func (s *serving) try(token string, args ...string) string {
+	s.t.Helper()
+	cmd := exec.Command(s.path, args...)
+	cmd.Env = append(os.Environ(), "SALLYPORT_SERVER="+s.url, "SALLYPORT_TOKEN="+token)
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		s.t.Errorf("sallyport %v is done: %s", args, out)
+	}
+	return string(out)
+}
+
 // run starts a Run, and gives its id and token.
 func (s *serving) run() (id, token string) {
 	s.t.Helper()
@@ -305,7 +324,7 @@ func TestKilledWithCredentialsOfRuns(t *testing.T) {
 			between := d.line(t)
 			work := t.TempDir()
 			s := &serving{t: t, dir: filepath.Join(work, "data"), key: filepath.Join(work, "seal.key"), backends: filepath.Join(work, "backends.yaml")}
-			must(t, os.WriteFile(s.backends, []byte("backends:\n  - name: pg\n    paths: [creds/app]\n    vaultDynamic: {"+between.config+d.config+"}\n"), 0o600))
+			must(t, os.WriteFile(s.backends, []byte("backends:\n  - name: pg\n    paths: [creds/app]\n    maxLeases: 2\n    vaultDynamic: {"+between.config+d.config+"}\n"), 0o600))
 			var err error
 			s.path, err = exec.LookPath("sallyport")
 			must(t, err)
@@ -404,8 +423,31 @@ func leases(t *testing.T, s *serving, d database, system *crm, between *line) {
 	s.become(d, 1)
 	s.start()
 	s.become(d, 0)
+
+	// A Connection is stopped: what only it could use ends, and nothing else does.
+	five, fivesToken := s.run()
+	call(five, fivesToken)
+	s.become(d, 1)
+	if got := s.do(s.token, "doctor", "backends"); !strings.Contains(got, "credentials of Runs that have not ended: 1 of 2 at most") || strings.Contains(got, "near") {
+		t.Errorf("the doctor says %s", got)
+	}
+	six, sixesToken := s.run()
+	call(six, sixesToken)
+	seven, sevensToken := s.run()
+	full := s.try(sevensToken, "intent", "propose", seven, "--connection", "crm", "--tool", "listNotes")
+	if !strings.Contains(full, "as many credentials as it may") || len(d.users()) != 2 {
+		t.Errorf("one more is answered: %s; the database has %v", full, d.users())
+	}
+	if got := s.do(s.token, "doctor", "backends"); !strings.Contains(got, "FULL") {
+		t.Errorf("the doctor says %s", got)
+	}
+	s.do(s.token, "stop", "connection", "other", "--reason", "a test")
+	call(five, fivesToken)
+	s.become(d, 2)
+	s.do(s.token, "stop", "connection", "crm", "--reason", "a test")
+	s.become(d, 0)
 	log := s.do(s.token, "audit", "tail", "-n", "1000", "--json")
-	for kind, n := range map[string]int{"lease.asked": 5, "lease.made": 4, "lease.revoked": 5, "lease.left": 0} {
+	for kind, n := range map[string]int{"lease.asked": 7, "lease.made": 6, "lease.revoked": 7, "lease.left": 0} {
 		if got := strings.Count(log, `"`+kind+`"`); got != n {
 			t.Errorf("%s is on the record %d times, want %d", kind, got, n)
 		}
@@ -417,7 +459,7 @@ func leases(t *testing.T, s *serving, d database, system *crm, between *line) {
 // holdsNoPassword looks into every file of the data directory.
 func holdsNoPassword(t *testing.T, dir string, system *crm) {
 	t.Helper()
-	if n := len(slices.Compact(slices.Sorted(slices.Values(system.passwords)))); n != 4 {
+	if n := len(slices.Compact(slices.Sorted(slices.Values(system.passwords)))); n != 6 {
 		t.Errorf("there were %d passwords", n)
 	}
 	must(t, filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
