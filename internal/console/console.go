@@ -144,6 +144,7 @@ func (c *Console) routes() {
 	c.handle("GET /rotations", connectionReaders, (*visit).rotations)
 	c.handle("GET /rotations/{rotation}", connectionReaders, (*visit).showRotation)
 	c.handle("POST /rotations/{rotation}", with(ident.Admin), (*visit).resolveRotation)
+	c.handle("GET /leases", with(ident.Admin, ident.Auditor), (*visit).leases)
 	c.handle("GET /changes", connectionReaders, (*visit).toolChanges)
 	c.handle("GET /changes/{change}", connectionReaders, (*visit).showToolChange)
 	c.handle("POST /changes/{change}", with(ident.Builder), (*visit).settleTool)

@@ -233,7 +233,7 @@ func TestEveryAnswerCarriesTheHeaders(t *testing.T) {
 	o := open(t)
 	o.furnish()
 	all := o.hire("all", ident.Roles...).enter()
-	for _, path := range []string{"/", "/signin", "/nothing", "/runs", "/runs/run_x", "/decisions", "/unknown", "/secrets", "/changes", "/connections", "/rotations", "/audit", "/audit/query", "/runs/run_x/replay", "/portal", "/password"} {
+	for _, path := range []string{"/", "/signin", "/nothing", "/runs", "/runs/run_x", "/decisions", "/unknown", "/secrets", "/changes", "/connections", "/rotations", "/leases", "/audit", "/audit/query", "/runs/run_x/replay", "/portal", "/password"} {
 		a := all.get(path)
 		for k, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin",
 			"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin"} {
@@ -267,6 +267,7 @@ func TestPagesOpenOnlyForTheirRoles(t *testing.T) {
 		"/changes":     {ident.Admin, ident.Builder, ident.Auditor},
 		"/connections": {ident.Admin, ident.Builder, ident.Auditor},
 		"/rotations":   {ident.Admin, ident.Builder, ident.Auditor},
+		"/leases":      {ident.Auditor, ident.Admin},
 		"/audit":       {ident.Auditor, ident.Admin},
 		"/runs":        ident.Roles,
 	}

@@ -59,16 +59,24 @@ func consoleOf(a *app.App, tenant ident.Tenant, now func() time.Time, secure boo
 
 func open(t *testing.T) *office {
 	t.Helper()
+	return openWith(t, func(*app.Config) {})
+}
+
+// openWith is open with another configuration.
+func openWith(t *testing.T, change func(*app.Config)) *office {
+	t.Helper()
 	dir := t.TempDir()
 	o := &office{t: t, dir: filepath.Join(dir, "data")}
 	var err error
-	o.app, err = app.New(t.Context(), app.Config{Dir: o.dir, Listen: "127.0.0.1:0", Tenant: tenant, LogHandler: slog.DiscardHandler,
+	c := app.Config{Dir: o.dir, Listen: "127.0.0.1:0", Tenant: tenant, LogHandler: slog.DiscardHandler,
 		Now: o.now, Seals: []kek.Seal{kek.NewKeyFile(filepath.Join(dir, "seal.key"))},
 		Crash: func(_ intent.Intent, p commit.Point) {
 			if f := o.between.Load(); f != nil {
 				(*f)(p)
 			}
-		}})
+		}}
+	change(&c)
+	o.app, err = app.New(t.Context(), c)
 	o.must(err)
 	o.must(o.app.Start(t.Context()))
 	t.Cleanup(func() { o.must(o.app.Stop(context.Background())) })

@@ -62,7 +62,7 @@ type page interface {
 var pages = []page{
 	&signInPage{}, &passwordPage{}, &homePage{}, &portalPage{}, &missionPage{}, &runsPage{}, &runPage{}, &queuePage{},
 	&decisionPage{}, &togetherPage{}, &passkeysPage{}, &unknownPage{}, &incidentsPage{}, &incidentPage{}, &secretsPage{}, &secretPage{}, &confirmPage{}, &auditPage{}, &auditQueryPage{}, &replayPage{},
-	&rotationsPage{}, &rotationPage{}, &changesPage{}, &changePage{}, &connectionsPage{}, &connectionPage{},
+	&rotationsPage{}, &rotationPage{}, &leasesPage{}, &changesPage{}, &changePage{}, &connectionsPage{}, &connectionPage{},
 	&stopsPage{}, &problemPage{},
 }
 
@@ -172,6 +172,7 @@ func navigation(who ident.Principal, path string) []link {
 	add("/connections", "Connections", connectionReaders)
 	add("/secrets", "Secrets", with(ident.Admin, ident.Builder, ident.Auditor))
 	add("/rotations", "Rotation", connectionReaders)
+	add("/leases", "Credentials of Runs", with(ident.Admin, ident.Auditor))
 	add("/audit", "Audit log", with(ident.Auditor, ident.Admin))
 	for i, l := range nav {
 		nav[i].Here = path == l.Path || l.Path != "/" && strings.HasPrefix(path, l.Path+"/")
