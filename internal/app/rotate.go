@@ -153,7 +153,7 @@ func (a *App) Doctor(ctx context.Context, t ident.Tenant) ([]rotation.Finding, e
 		if len(s.Versions) == 0 {
 			continue // refused; the log has it
 		}
-		k := rotation.Kept{Secret: s, Uses: uses[s.Name], Others: others[s.Name], Said: a.Vault.Said(t, s.Name, s.Active)}
+		k := rotation.Kept{Secret: s, Uses: uses[s.Name], Others: others[s.Name], Said: a.Vault.Said(t, s.Name, s.Active), Resting: a.Vault.Resting(t, s.Name)}
 		for _, p := range policies {
 			if p.Secret == s.Name {
 				k.Policy = &p.Spec

@@ -26,6 +26,8 @@ type Kept struct {
 	Said   []vault.Said // what systems said of the active version
 	Last   time.Time    // when it was used last; zero: no entry says that it was
 	Policy *resource.Rotation
+	// Resting is until when what a person has authorised is not tried; zero: it is.
+	Resting time.Time
 }
 
 // Finding is something about a Secret that a person should look at.
@@ -45,6 +47,7 @@ const (
 	Wider        = "wider"
 	Waiting      = "waiting"
 	LeaseLeft    = "lease_left"
+	Refused      = "refused"
 )
 
 // What the lint counts as long.
@@ -73,6 +76,10 @@ func Lint(kept []Kept, open []Rotation, now time.Time) (out []Finding) {
 			add(Expiring, "its active version has expired", "sallyport secret rotate")
 		case left < soonExpires:
 			add(Expiring, fmt.Sprintf("its active version expires in %d days", int(left.Hours()/24)), "sallyport secret rotate")
+		}
+		if !k.Resting.IsZero() {
+			add(Refused, "its system or its authorization server refuses what a person has authorised, and it is not tried again before "+k.Resting.UTC().Format(time.RFC3339),
+				"have an admin authorise the Connection again: sallyport connection authorize NAME")
 		}
 		lintScope(k, ver.Scope, add)
 		lintSaid(k, add)

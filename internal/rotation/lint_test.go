@@ -62,10 +62,11 @@ func TestTheDoctorFindsWhatIsSharedUnusedOldExpiringOrWide(t *testing.T) {
 		"scopes that it needs": {func(k *rotation.Kept) {
 			k.Said, k.Uses[0].Reads = []vault.Said{{By: vault.SaidHeader, Words: []string{"repo"}}}, false
 		}, nil},
-		"a superuser":       {func(k *rotation.Kept) { k.Said = []vault.Said{{By: vault.SaidRole, Words: []string{"superuser"}}} }, []string{rotation.Wider}},
-		"a user":            {func(k *rotation.Kept) { k.Said = []vault.Said{{By: vault.SaidRole}} }, nil},
-		"removed":           {func(k *rotation.Kept) { k.Secret.Removed, k.Last = true, time.Time{} }, nil},
-		"without a version": {func(k *rotation.Kept) { k.Secret.Active = 0 }, nil},
+		"a superuser":                    {func(k *rotation.Kept) { k.Said = []vault.Said{{By: vault.SaidRole, Words: []string{"superuser"}}} }, []string{rotation.Wider}},
+		"a user":                         {func(k *rotation.Kept) { k.Said = []vault.Said{{By: vault.SaidRole}} }, nil},
+		"what a person authorised rests": {func(k *rotation.Kept) { k.Resting = now.Add(time.Minute) }, []string{rotation.Refused}},
+		"removed":                        {func(k *rotation.Kept) { k.Secret.Removed, k.Last = true, time.Time{} }, nil},
+		"without a version":              {func(k *rotation.Kept) { k.Secret.Active = 0 }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := well()

@@ -41,6 +41,35 @@ func errAgain(msg string) error {
 	return fault.New(fault.Denied, msg).WithHint("have an admin authorise the Connection: sallyport connection authorize NAME, or its page in the console")
 }
 
+// errResting is that for a while: whoever has made it good elsewhere knows how long to
+// wait.
+func errResting(msg string, until time.Time) error {
+	return errAgain(msg + ", and is not tried again before " + until.UTC().Format(time.RFC3339))
+}
+
+// Resting is until when the tokens that a person has authorised are not tried, since
+// their system or its authorization server has refused them; zero: they are.
+func (v *Vault) Resting(t ident.Tenant, secret string) time.Time {
+	v.tokens.mu.Lock()
+	h := v.tokens.all[userKey(t, secret)]
+	v.tokens.mu.Unlock()
+	if h == nil {
+		return time.Time{}
+	}
+	select {
+	case h.busy <- struct{}{}:
+		defer func() { <-h.busy }()
+	default:
+		return time.Time{} // somebody tries them
+	}
+	if !v.cfg.Now().Before(h.resting) {
+		return time.Time{}
+	}
+	return h.resting
+}
+
+func userKey(t ident.Tenant, secret string) string { return "user\n" + string(t) + "\n" + secret }
+
 // openUser opens a door with a token that a person has authorised. It takes the
 // Secret's active version, whichever was decided on: tokens replace each other.
 func (v *Vault) openUser(ctx context.Context, d DoorSpec) (http.RoundTripper, error) {
@@ -71,7 +100,7 @@ func (v *Vault) openUser(ctx context.Context, d DoorSpec) (http.RoundTripper, er
 
 // tokensOf waits for the tokens of a Secret: whoever has them is alone.
 func (v *Vault) tokensOf(ctx context.Context, d DoorSpec) (h *held, free func(), err error) {
-	h = v.tokens.of("user\n"+string(d.Tenant)+"\n"+d.Secret, v.cfg.Now())
+	h = v.tokens.of(userKey(d.Tenant, d.Secret), v.cfg.Now())
 	select {
 	case h.busy <- struct{}{}:
 		return h, func() { <-h.busy }, nil
@@ -98,7 +127,7 @@ func (v *Vault) follow(d DoorSpec, h *held, t taken) error {
 		// Who changes a Connection or its Integration has not authorised anything.
 		return errAgain("the Secret's tokens were authorised for another server, or by another issuer")
 	case v.cfg.Now().Before(h.resting):
-		return errAgain("the authorization is not accepted any more")
+		return errResting("the authorization is not accepted any more", h.resting)
 	}
 	return nil
 }
@@ -114,7 +143,7 @@ func (v *Vault) refresh(ctx context.Context, d DoorSpec, h *held, t taken) error
 		got, err := oauthcred.Refresh(ctx, oauthcred.Config{Auth: d.Auth, Fields: t.fields, Resource: d.Resource, Base: d.Base}, old)
 		if fault.Is(err, fault.Denied) {
 			h.resting = v.cfg.Now().Add(rest)
-			return errAgain("the authorization server does not refresh the token any more")
+			return errResting("the authorization server does not refresh the token any more", h.resting)
 		}
 		if err != nil {
 			return err

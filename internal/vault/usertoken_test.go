@@ -101,11 +101,20 @@ func TestATokenThatIsRefusedIsRefreshedOnce(t *testing.T) {
 			t.Fatalf("%q", got)
 		}
 	}
+	until := f.now.Add(5 * time.Minute)
 	for range 5 {
-		if _, err := f.calls(b); !fault.Is(err, fault.Denied) || !strings.Contains(fault.HintOf(err), "authorise") {
+		if _, err := f.calls(b); !fault.Is(err, fault.Denied) || !strings.Contains(fault.HintOf(err), "authorise") || !strings.Contains(err.Error(), until.Format(time.RFC3339)) {
 			t.Errorf("%v", err)
 		}
 	}
+	if got := f.Resting(acme, "tickets"); !got.Equal(until) || !f.Resting(acme, "other").IsZero() || !f.Resting(globex, "tickets").IsZero() {
+		t.Errorf("it rests until %v", got)
+	}
+	f.now = until
+	if got := f.Resting(acme, "tickets"); !got.IsZero() {
+		t.Errorf("it still rests, until %v", got)
+	}
+	f.now = until.Add(-time.Minute)
 	if b.n != 3 {
 		t.Errorf("%d tokens for a system that takes none", b.n)
 	}
