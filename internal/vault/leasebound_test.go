@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -60,6 +61,7 @@ func TestRunsInALoopMakeNoMoreUsersThanTheBackendMay(t *testing.T) {
 // Attack: a thousand Runs ask at the same moment, before any of them is on record.
 func TestRunsThatAskAtOnceGetNoMorePlacesThanThereAre(t *testing.T) {
 	b := bounded(t, 10)
+	b.KeepLeases(&slow{b.store}, func() {})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	opened := 0
@@ -148,6 +150,17 @@ func TestARunWithoutAPlaceLeavesNothingBehind(t *testing.T) {
 	b.tend()
 	b.want(0, 0, 0)
 	b.as(acme, "run_two")
+}
+
+// slow is a store whose answer takes a while: whoever counts meanwhile counts the same.
+type slow struct{ *memory }
+
+func (s *slow) Leases(ctx context.Context, t ident.Tenant) ([]vault.Lease, error) {
+	out, err := s.memory.Leases(ctx, t)
+	for range 1000 {
+		runtime.Gosched()
+	}
+	return out, err
 }
 
 // uncounted is a store that can't say what is on record.
