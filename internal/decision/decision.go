@@ -164,7 +164,7 @@ func ByPolicy(i intent.Intent, policies []string, set string, now time.Time) Dec
 }
 
 func about(i intent.Intent, life time.Duration, now time.Time) Decision {
-	return Decision{Tenant: i.Tenant, ID: ident.New("dec"), Intent: i.ID, Revision: i.Revision, Run: i.Run, Mission: i.Mission,
+	return Decision{Tenant: i.Tenant, ID: ident.At("dec", now), Intent: i.ID, Revision: i.Revision, Run: i.Run, Mission: i.Mission,
 		Digest: i.Digest, CreatedAt: now, ExpiresAt: now.Add(life)}
 }
 

@@ -40,11 +40,11 @@ func (g *Gate) Admit(ctx context.Context, who ident.Principal, p intent.Proposal
 	if err := g.metered(ctx, run); err != nil {
 		return intent.Intent{}, err
 	}
+	now := g.Now()
 	c := &candidate{run: run, it: intent.Intent{
-		Tenant: who.Tenant, ID: ident.New("int"), Revision: 1, Run: run.ID, Mission: run.Mission, Starter: run.Starter,
-		Connection: p.Connection, Tool: p.Tool, Reason: p.Reason, Repeat: p.Repeat, Key: p.Key, Source: sourceOf(run, p), Salt: rand.Text(), CreatedAt: g.Now(),
+		Tenant: who.Tenant, ID: ident.At("int", now), Revision: 1, Run: run.ID, Mission: run.Mission, Starter: run.Starter,
+		Connection: p.Connection, Tool: p.Tool, Reason: p.Reason, Repeat: p.Repeat, Key: p.Key, Source: sourceOf(run, p), Salt: rand.Text(), CreatedAt: now, UpdatedAt: now,
 	}}
-	c.it.UpdatedAt = c.it.CreatedAt
 	bad := p.Check()
 	// Also what is malformed is searched: the refusal must not hide the incident,
 	// nor repeat a part of what the Worker wrote that is too short to be found.

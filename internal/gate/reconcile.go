@@ -106,9 +106,10 @@ func (g *Gate) lookup(ctx context.Context, c *candidate) (found json.RawMessage,
 	if err != nil {
 		return nil, 0, err
 	}
+	now := g.Now()
 	lc := &candidate{run: c.run, own: true, it: intent.Intent{
-		Tenant: c.it.Tenant, ID: ident.New("int"), Revision: 1, Run: c.it.Run, Mission: c.it.Mission, Starter: c.it.Starter,
-		Connection: l.Connection, Tool: l.Tool, Args: args, Salt: rand.Text(), CreatedAt: g.Now(),
+		Tenant: c.it.Tenant, ID: ident.At("int", now), Revision: 1, Run: c.it.Run, Mission: c.it.Mission, Starter: c.it.Starter,
+		Connection: l.Connection, Tool: l.Tool, Args: args, Salt: rand.Text(), CreatedAt: now,
 		Reason: fmt.Sprintf("looking up what became of %s", c.it.ID), // without a key: an earlier answer says nothing about now
 	}}
 	res, err := g.read(ctx, lc)

@@ -82,7 +82,7 @@ func (g *Gate) StartRun(ctx context.Context, who ident.Principal, s Start) (inte
 func (g *Gate) newRun(who ident.Principal, m *resource.Mission, s Start, input json.RawMessage) NewRun {
 	now := g.Now()
 	r := intent.Run{
-		Tenant: who.Tenant, ID: ident.New("run"), Mission: m.Name, Starter: who.String(), StarterName: who.Name, Via: s.Via,
+		Tenant: who.Tenant, ID: ident.At("run", now), Mission: m.Name, Starter: who.String(), StarterName: who.Name, Via: s.Via,
 		Worker: intent.BuiltIn, Auth: who.Auth.How, Source: address(s.Source), Input: input, Salt: rand.Text(), State: intent.RunWaiting, CreatedAt: now,
 	}
 	msgs := []commit.Message{{Kind: commit.MsgSegment, Ref: r.ID, Due: now}}

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -43,14 +44,35 @@ func FuzzCheckName(f *testing.F) {
 }
 
 func TestIdsAreNeverTheSame(t *testing.T) {
-	form := regexp.MustCompile(`^run_[a-z2-7]{26,}$`)
-	seen := map[string]bool{}
-	for range 10_000 {
-		id := ident.New("run")
-		if seen[id] || !form.MatchString(id) {
-			t.Fatalf("%q was given before, or has another form", id)
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for form, next := range map[string]func() string{
+		`^run_[a-z2-7]{26,}$`: func() string { return ident.New("run") },
+		`^run_[a-z2-7]{33,}$`: func() string { return ident.At("run", now) },
+	} {
+		form, seen := regexp.MustCompile(form), map[string]bool{}
+		for range 10_000 {
+			id := next()
+			if seen[id] || !form.MatchString(id) {
+				t.Fatalf("%q was given before, or has another form", id)
+			}
+			seen[id] = true
 		}
-		seen[id] = true
+	}
+}
+
+func TestDatedIdsSortByTheirSecond(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	last := ident.At("run", now)
+	for _, pause := range []time.Duration{time.Second, 31 * time.Second, time.Hour, 365 * 24 * time.Hour, 100 * 365 * 24 * time.Hour} {
+		now = now.Add(pause)
+		next := ident.At("run", now)
+		if next <= last {
+			t.Errorf("%s later %s comes after %s", pause, last, next)
+		}
+		if beside := ident.At("run", now.Add(time.Millisecond)); beside[:11] != next[:11] || beside[11:] == next[11:] {
+			t.Errorf("in one second there were %s and %s", next, beside)
+		}
+		last = next
 	}
 }
 

@@ -154,7 +154,7 @@ func (i Incident) Check() error {
 
 // New begins an incident: open, and counted once.
 func New(k Kind, t ident.Tenant, actor, place string, now time.Time) Incident {
-	return Incident{Tenant: t, ID: ident.New("inc"), Kind: k, At: now, LastAt: now, Count: 1, Actor: actor, Place: place, State: Open}
+	return Incident{Tenant: t, ID: ident.At("inc", now), Kind: k, At: now, LastAt: now, Count: 1, Actor: actor, Place: place, State: Open}
 }
 
 // quarantinePrefix begins the names under which the vault keeps what nobody stored.

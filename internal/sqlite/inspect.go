@@ -27,7 +27,7 @@ func Inspect(ctx context.Context, dir string) (faults []string, err error) {
 		return nil, fault.Newf(fault.NotFound, "there is no database in %s", fault.Quote(dir))
 	}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path}).String()+
-		"?mode=ro&immutable=1&_pragma=query_only(1)&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)")
+		"?mode=ro&immutable=1&_pragma=query_only(1)&_pragma=trusted_schema(0)&_pragma=temp_store(memory)&_pragma=cell_size_check(1)")
 	if err != nil {
 		return nil, storeErr("opening the database", err)
 	}

@@ -48,7 +48,7 @@ func OpenAudit(ctx context.Context, dir string) (*AuditSource, error) {
 		return nil, fault.Newf(fault.NotFound, "there is no database in %s", fault.Quote(dir)).
 			WithHint("name the server's data directory with --data")
 	}
-	query := "?mode=ro&_pragma=query_only(1)&_pragma=busy_timeout(5000)&_pragma=trusted_schema(0)"
+	query := "?mode=ro&_pragma=query_only(1)&_pragma=busy_timeout(5000)&_pragma=trusted_schema(0)&_pragma=temp_store(memory)"
 	a := &AuditSource{path: path}
 	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
 		query += "&immutable=1" // no locks: a snapshot only as long as nobody writes, see settled

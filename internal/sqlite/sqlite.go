@@ -152,9 +152,11 @@ func (s *Store) open(ctx context.Context) (err error) {
 // maxReaders is how many read at the same time.
 const maxReaders = 4
 
+// openDB opens a pool. What SQLite needs for a moment is in memory, never in a file
+// outside of the data directory.
 func openDB(path, extra string) (*sql.DB, error) {
-	dsn := (&url.URL{Scheme: "file", Path: path}).String() +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_pragma=secure_delete(1)&" + extra
+	dsn := (&url.URL{Scheme: "file", Path: path}).String() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+		"&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_pragma=secure_delete(1)&_pragma=temp_store(memory)&" + extra
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "opening the database", err)
