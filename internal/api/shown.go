@@ -62,7 +62,7 @@ func (a *API) showDecision(c *call, _ none) (out Shown, err error) {
 	}
 	out.StartedBy = r.StarterName
 	if !out.Intent.State.Final() && (d.State == decision.Open || d.State == decision.Approved) {
-		if out.Stops, err = a.holding(c, d.Run, r.Mission, out.Intent.Connection); err != nil {
+		if out.Stops, err = a.holding(c, r.Use(out.Intent.Connection)); err != nil {
 			return Shown{}, err
 		}
 	}
@@ -87,12 +87,11 @@ func (a *API) cannot(c *call, it decision.Item) (out []Cannot, err error) {
 	return out, nil
 }
 
-// holding lists the stops that hold up a use of a Connection in a Run of a Mission;
-// of a Run as a whole connection is empty. Who threw one, and why, is for people.
-func (a *API) holding(c *call, run, mission, connection string) (out []intent.Stop, err error) {
+// holding lists the stops that hold up a use. Who threw one, and why, is for people.
+func (a *API) holding(c *call, u intent.Use) (out []intent.Stop, err error) {
 	all, err := a.Gate.Stops.Stops(c.Context(), c.who.Tenant)
 	for _, s := range all {
-		if !s.Holds(run, mission, connection) {
+		if !s.Holds(u) {
 			continue
 		}
 		if c.who.Kind != ident.Person {
@@ -105,7 +104,7 @@ func (a *API) holding(c *call, run, mission, connection string) (out []intent.St
 
 func (a *API) showRun(c *call, _ none) (out RunShown, err error) {
 	if out.Run, err = a.run(c); err == nil && out.State != intent.RunEnded {
-		out.Stops, err = a.holding(c, out.ID, out.Mission, "")
+		out.Stops, err = a.holding(c, out.Run.Use(""))
 	}
 	return out, err
 }
@@ -120,7 +119,7 @@ func (a *API) showIntent(c *call, _ none) (out IntentShown, err error) {
 		return IntentShown{}, fault.New(fault.NotFound, "the Run has no such Intent")
 	}
 	if !out.State.Final() {
-		out.Stops, err = a.holding(c, r.ID, r.Mission, out.Connection)
+		out.Stops, err = a.holding(c, r.Use(out.Connection))
 	}
 	return out, err
 }

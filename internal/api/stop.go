@@ -26,7 +26,7 @@ func (a *API) stops() {
 		l, err := a.Gate.Stops.Stops(c.Context(), c.who.Tenant)
 		return Stops{emptied(l)}, err
 	})
-	handle(a, "POST", "/v1/stops", "Throw the kill switch: no credential is used for a Run, a Mission, a Connection, or at all", with(ident.Admin, ident.Approver), func(c *call, in gate.Halt) (intent.Stop, error) {
+	handle(a, "POST", "/v1/stops", "Throw the kill switch: no credential is used for a Run, a Mission, a Connection, an outside Worker, or at all", signedIn, func(c *call, in gate.Halt) (intent.Stop, error) {
 		return a.Gate.Stop(c.Context(), c.who, in)
 	})
 	handle(a, "POST", "/v1/stops/resume", "Lift a stop, with password and one-time code", with(ident.Admin), func(c *call, in Lift) (none, error) {

@@ -39,7 +39,7 @@ func (p *program) stopped(ctx context.Context) ([]intent.Stop, error) {
 // holds says whether one of the stops holds a use up.
 func holds(list []intent.Stop, it intent.Intent) bool {
 	for _, s := range list {
-		if s.Holds(it.Run, it.Mission, it.Connection) {
+		if s.Holds(it.Use()) {
 			return true
 		}
 	}

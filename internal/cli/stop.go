@@ -21,6 +21,7 @@ var stopped = []struct {
 	{intent.StopRun, "RUN", "a Run", "run_abc"},
 	{intent.StopMission, "MISSION", "every Run of a Mission", "vendor-onboarding"},
 	{intent.StopConnection, "CONNECTION", "every use of a Connection", "erp-write"},
+	{intent.StopWorker, "WORKER", "every Run that an outside Worker started", "claude-code-ada"},
 	{intent.StopAll, "", "everything", ""},
 }
 
@@ -30,7 +31,8 @@ func (p *program) stopCmd() *cobra.Command {
 nothing is read, written, asked of a model or looked up. Nothing is lost: what
 was approved waits, and goes on then if its Decision still holds.
 
-To end a Run for good, and withdraw what it waits for: sallyport run stop RUN.`
+Who owns an outside Worker may stop it; what else may be stopped by whom is in
+docs/commit.md. To end a Run for good, and withdraw what it waits for: sallyport run stop RUN.`
 	for _, s := range stopped {
 		c.AddCommand(p.halt(s.kind, s.use, "Stop "+s.short, "stop", s.name))
 	}

@@ -225,7 +225,7 @@ func (p *decisionPage) Earlier() bool {
 // Stopped says whether the kill switch holds the action up, or nobody can say.
 func (p *decisionPage) Stopped() bool {
 	i := p.Item.Intent
-	return p.NoStops || slices.ContainsFunc(p.Stops, func(s intent.Stop) bool { return s.Holds(i.Run, i.Mission, i.Connection) })
+	return p.NoStops || slices.ContainsFunc(p.Stops, func(s intent.Stop) bool { return s.Holds(i.Use()) })
 }
 
 // judge says on the page whether its viewer may decide, or why not.

@@ -21,7 +21,7 @@ var commands = []string{
 	"run list", "run show RUN", "run intents RUN", "explain RUN", "explain RUN --kind reasoning --from 1", "explain SECRET", "run replay RUN", "run replay SECRET", "rail follow RUN", "run follow RUN", "intent show RUN INTENT", "decision list --state all", "decision show SECRET",
 	"secret list", "secret show SECRET", "mission list", "account list", "account passkeys SECRET", "unknown list", "unknown show SECRET", "audit tail", "audit tail --run RUN", "audit verify", "whoami", "health",
 	"run stop SECRET", "run start SECRET", "run start vendor-onboarding --input name=SECRET --input country=DE --input tax_id=DE129274202",
-	"secret edit SECRET --description x", "secret rollback SECRET", "account disable SECRET", "intent resolve SECRET applied --why SECRET --stdin", "stop list", "stop run SECRET --reason SECRET", "stop mission SECRET --reason SECRET", "stop connection SECRET --reason SECRET",
+	"secret edit SECRET --description x", "secret rollback SECRET", "account disable SECRET", "intent resolve SECRET applied --why SECRET --stdin", "stop list", "stop run SECRET --reason SECRET", "stop mission SECRET --reason SECRET", "stop connection SECRET --reason SECRET", "stop worker SECRET --reason SECRET",
 	"resume run SECRET --reason SECRET --stdin", "resume mission SECRET --reason SECRET --stdin", "resume connection SECRET --reason SECRET --stdin", "resume all --reason SECRET --stdin",
 	"policy explain --run RUN --tool SECRET/SECRET --args {\"a\":\"SECRET\"}", "policy check -f /dev/null", "policy test -f /dev/null",
 	"SECRET", "run SECRET",

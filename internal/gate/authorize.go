@@ -98,7 +98,7 @@ func (g *Gate) grantDoor(ctx context.Context, who ident.Principal, conn string) 
 		return none, fault.Wrap(fault.Unavailable, "reading what is stopped", err)
 	}
 	for _, s := range list {
-		if s.Holds("", "", conn) {
+		if s.Holds(intent.Use{Connection: conn}) {
 			return none, &intent.Stopped{Stop: s}
 		}
 	}

@@ -77,7 +77,7 @@ func refers(a resource.Auth, l vault.Lease) bool {
 
 func holding(stops []intent.Stop, r intent.Run, connection string) bool {
 	for _, s := range stops {
-		if s.Holds(r.ID, r.Mission, connection) {
+		if s.Holds(r.Use(connection)) {
 			return true
 		}
 	}

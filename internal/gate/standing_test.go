@@ -103,6 +103,10 @@ func TestACredentialEndsWhenItsWorkerMayNotActAnyMore(t *testing.T) {
 	w, night := outside(t)
 	l, persons := made(w.started(night)), made(w.start())
 	w.stands("at first", l, "")
+	w.stop(intent.StopWorker, "night")
+	w.stands("stopped", l, "its Run was stopped")
+	w.stands("a person's Run, when a Worker is stopped", persons, "")
+	w.resume(intent.StopWorker, "night")
 	w.outside[0].Disabled = true
 	w.apply()
 	w.stands("disabled", l, gone)

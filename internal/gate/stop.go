@@ -14,6 +14,7 @@ import (
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/intent"
+	"sallyport.dev/internal/resource"
 )
 
 // Stops keeps what people have stopped. The store of the Intents keeps them too:
@@ -36,7 +37,7 @@ func (g *Gate) stopped(ctx context.Context, c *candidate, connection string) err
 		return fault.Wrap(fault.Unavailable, "reading what is stopped", err)
 	}
 	for _, s := range list {
-		if s.Holds(c.run.ID, c.run.Mission, connection) {
+		if s.Holds(c.run.Use(connection)) {
 			return &intent.Stopped{Stop: s}
 		}
 	}
@@ -53,7 +54,7 @@ type Halt struct {
 // Stop throws the kill switch. When it has returned, no attempt that it holds up
 // is claimed any more, and no write that was not SENDING by then sends a byte. An
 // admin may stop anything; an approver a Mission whose Decisions are a Team's of
-// theirs, and its Runs. What is stopped already stays so, and is given.
+// theirs, and its Runs; the owner of an outside Worker that Worker. What is stopped already stays so, and is given.
 func (g *Gate) Stop(ctx context.Context, who ident.Principal, h Halt) (intent.Stop, error) {
 	h.Reason = strings.TrimSpace(h.Reason)
 	if err := h.check(); err != nil {
@@ -77,9 +78,9 @@ func (g *Gate) Stop(ctx context.Context, who ident.Principal, h Halt) (intent.St
 func (h Halt) check() error {
 	switch {
 	case !slices.Contains(intent.StopKinds, h.Kind):
-		return fault.Newf(fault.Invalid, "%q is nothing that can be stopped", fault.Quote(string(h.Kind))).WithHint("it is run, mission, connection or all")
+		return fault.Newf(fault.Invalid, "%q is nothing that can be stopped", fault.Quote(string(h.Kind))).WithHint("it is run, mission, connection, worker or all")
 	case (h.Kind == intent.StopAll) != (h.Name == ""):
-		return fault.New(fault.Invalid, "a Run, a Mission or a Connection has a name, and all has none")
+		return fault.New(fault.Invalid, "a Run, a Mission, a Connection or a Worker has a name, and all has none")
 	case h.Reason == "" || len(h.Reason) > maxWhy:
 		return fault.Newf(fault.Invalid, "say why, in at most %d bytes", maxWhy)
 	}
@@ -89,8 +90,16 @@ func (h Halt) check() error {
 // mayStop checks who asks, and that there is what they name.
 func (g *Gate) mayStop(ctx context.Context, who ident.Principal, h Halt) error {
 	denied := fault.New(fault.Denied, "only an admin may stop this; nothing was stopped").
-		WithHint("an approver stops a Mission whose Decisions are a Team's of theirs, and its Runs")
-	if !who.Valid() || who.Kind != ident.Person || !who.Has(ident.Admin) && !who.Has(ident.Approver) {
+		WithHint("an approver stops a Mission whose Decisions are a Team's of theirs, and its Runs; an owner their Worker")
+	switch {
+	case !who.Valid() || who.Kind != ident.Person:
+		return denied
+	case h.Kind == intent.StopWorker && !who.Has(ident.Admin):
+		if g.answersFor(ctx, who, h.Name) {
+			return nil
+		}
+		return denied // also of what does not exist
+	case !who.Has(ident.Admin) && !who.Has(ident.Approver):
 		return denied
 	}
 	world, err := g.World(who.Tenant)
@@ -116,6 +125,12 @@ func (g *Gate) mayStop(ctx context.Context, who ident.Principal, h Halt) error {
 	case intent.StopConnection:
 		_, there = world.Catalog.Connection(h.Name)
 		mission = ""
+	case intent.StopWorker:
+		mission, there = "", false
+		for _, r := range world.Catalog.Resources() {
+			w, ok := r.(*resource.Worker)
+			there = there || ok && w.Name == h.Name
+		}
 	case intent.StopAll:
 		mission = ""
 	}
@@ -129,6 +144,15 @@ func (g *Gate) mayStop(ctx context.Context, who ident.Principal, h Halt) error {
 		return fault.Newf(fault.NotFound, "there is no %s %q", h.Kind, fault.Quote(h.Name))
 	}
 	return nil
+}
+
+// answersFor says whether a person is the owner of an outside Worker.
+func (g *Gate) answersFor(ctx context.Context, who ident.Principal, worker string) bool {
+	if g.Workers == nil {
+		return false
+	}
+	_, owner, err := g.Workers.Standing(ctx, who.Tenant, worker)
+	return err == nil && owner == who.ID
 }
 
 // decidesOn says whether a Mission's Decisions are a Team's of the caller.
@@ -202,7 +226,7 @@ func (g *Gate) affected(ctx context.Context, s intent.Stop, title, text string) 
 	}
 	var out []explain.Observation
 	for _, r := range runs {
-		if r.Tenant == s.Tenant && (holds[r.Mission] || s.Holds(r.ID, r.Mission, "")) {
+		if r.Tenant == s.Tenant && (holds[r.Mission] || s.Holds(r.Use(""))) {
 			out = append(out, g.Rail.Clean(explain.Observation{Tenant: r.Tenant, Run: r.ID, At: g.Now(), Kind: explain.Check, Title: title, Text: text}))
 		}
 	}

@@ -74,7 +74,7 @@ func (g *Gate) Survey(ctx context.Context, who ident.Principal, conn string) (co
 		return none, fault.Wrap(fault.Unavailable, "reading what is stopped", err)
 	}
 	for _, s := range list {
-		if s.Holds("", "", conn) {
+		if s.Holds(intent.Use{Connection: conn}) {
 			return none, &intent.Stopped{Stop: s}
 		}
 	}

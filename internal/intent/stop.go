@@ -17,11 +17,12 @@ const (
 	StopRun        StopKind = "run"
 	StopMission    StopKind = "mission"
 	StopConnection StopKind = "connection"
-	StopAll        StopKind = "all" // everything of the tenant
+	StopWorker     StopKind = "worker" // an outside Worker, in every Run that it started
+	StopAll        StopKind = "all"    // everything of the tenant
 )
 
 // StopKinds lists them.
-var StopKinds = []StopKind{StopRun, StopMission, StopConnection, StopAll}
+var StopKinds = []StopKind{StopRun, StopMission, StopConnection, StopWorker, StopAll}
 
 // Stop is a kill switch that was thrown: from then on no credential is used for
 // what it names, until it is lifted. Nothing is lost by it: what was approved
@@ -36,18 +37,38 @@ type Stop struct {
 	Reason string       `json:"reason"`
 }
 
-// Holds says whether the stop holds up a use of a Connection in a Run of a
-// Mission. Empty values are held up by StopAll alone.
-func (s Stop) Holds(run, mission, connection string) bool {
+// Use is what a credential is used for.
+type Use struct {
+	Run        string // id
+	Starter    string // who started the Run, as "kind:id"
+	Mission    string
+	Connection string
+}
+
+// Use is what the Intent needs a credential for.
+func (i Intent) Use() Use {
+	return Use{Run: i.Run, Starter: i.Starter, Mission: i.Mission, Connection: i.Connection}
+}
+
+// Use is what the Run needs a Connection for; of the Run as a whole it is empty.
+func (r Run) Use(connection string) Use {
+	return Use{Run: r.ID, Starter: r.Starter, Mission: r.Mission, Connection: connection}
+}
+
+// Holds says whether the stop holds up a use. Empty values are held up by StopAll
+// alone.
+func (s Stop) Holds(u Use) bool {
 	switch s.Kind {
 	case StopAll:
 		return true
 	case StopRun:
-		return s.Name == run && run != ""
+		return s.Name == u.Run && u.Run != ""
 	case StopMission:
-		return s.Name == mission && mission != ""
+		return s.Name == u.Mission && u.Mission != ""
 	case StopConnection:
-		return s.Name == connection && connection != ""
+		return s.Name == u.Connection && u.Connection != ""
+	case StopWorker:
+		return s.Name == ident.WorkerName(u.Starter) && s.Name != ""
 	}
 	return true // what nobody knows stops all
 }

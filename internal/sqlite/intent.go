@@ -221,7 +221,7 @@ func (t *Tx) propose(p gate.Proposed) error {
 	fence := int64(0)
 	if i.State == intent.Claimed {
 		fence = 1
-		if err := t.stopped(i.Tenant, i.Run, i.Mission, i.Connection); err != nil {
+		if err := t.stopped(i.Tenant, i.Use()); err != nil {
 			return err
 		}
 	}

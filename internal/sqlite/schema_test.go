@@ -77,7 +77,7 @@ func (c *config) sentWrite() {
 
 func (c *config) running(id string) {
 	c.t.Helper()
-	run := intent.Run{Tenant: "acme", ID: id, Mission: "m", Worker: intent.Outside, Input: []byte("{}"), State: intent.RunRunning, CreatedAt: noon}
+	run := intent.Run{Tenant: "acme", ID: id, Mission: "m", Starter: "worker:night", Worker: intent.Outside, Input: []byte("{}"), State: intent.RunRunning, CreatedAt: noon}
 	if _, err := c.s.CreateRun(c.t.Context(), gate.NewRun{Run: run, Events: []audit.Event{{Type: audit.RunStarted, Tenant: "acme", At: noon, Actor: "person:x", Run: id}}}); err != nil {
 		c.t.Fatal(err)
 	}

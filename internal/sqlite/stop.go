@@ -105,13 +105,13 @@ func (s *Store) LiftStop(ctx context.Context, tenant ident.Tenant, kind intent.S
 }
 
 // stopped refuses the use of a credential that is held up.
-func (t *Tx) stopped(tenant ident.Tenant, run, mission, connection string) error {
+func (t *Tx) stopped(tenant ident.Tenant, u intent.Use) error {
 	list, err := t.reader().stops(tenant)
 	if err != nil {
 		return stopUnread(err)
 	}
 	for _, s := range list {
-		if s.Holds(run, mission, connection) {
+		if s.Holds(u) {
 			return &intent.Stopped{Stop: s}
 		}
 	}
@@ -137,7 +137,7 @@ func (t *Tx) mayUse(x *row, st commit.Step) error {
 	if claims := st.To == intent.Claimed || st.From == intent.Unknown; claims && r.text("state") == string(intent.RunEnded) {
 		return fault.New(fault.Denied, "the Run has ended")
 	}
-	return t.stopped(x.tenant(), x.text("run"), r.text("mission"), x.text("connection"))
+	return t.stopped(x.tenant(), intent.Use{Run: x.text("run"), Starter: r.text("starter"), Mission: r.text("mission"), Connection: x.text("connection")})
 }
 
 // stopLost makes up for a stop that was removed, or changed, while no server ran:

@@ -34,7 +34,7 @@ func (c *config) lift(kind intent.StopKind, name string) error {
 }
 
 func anIntent(id string, state intent.State) intent.Intent {
-	return intent.Intent{Tenant: "acme", ID: id, Run: "run_1", Mission: "m", State: state, Revision: 1, Connection: "c", Tool: id, Effect: "write",
+	return intent.Intent{Tenant: "acme", ID: id, Run: "run_1", Mission: "m", Starter: "worker:night", State: state, Revision: 1, Connection: "c", Tool: id, Effect: "write",
 		Digest: intent.SHA256([]byte("x")), CreatedAt: noon}
 }
 
@@ -123,6 +123,7 @@ func TestAStopHoldsWhatItNamesAndNothingElse(t *testing.T) {
 		hold bool
 	}{
 		{intent.StopAll, "", true}, {intent.StopRun, "run_1", true}, {intent.StopMission, "m", true}, {intent.StopConnection, "c", true},
+		{intent.StopWorker, "night", true}, {intent.StopWorker, "day", false}, {intent.StopWorker, "worker:night", false},
 		{intent.StopRun, "run_2", false}, {intent.StopMission, "c", false}, {intent.StopConnection, "m", false},
 	} {
 		t.Run(string(k.kind)+" "+k.name, func(t *testing.T) {
