@@ -229,9 +229,7 @@ func TestAChildThatDiesAtItsStartIsStartedAgainLaterAndLater(t *testing.T) {
 			t.Fatal(g.everything())
 		}
 	}
-	if n := starts(); n != 2 {
-		t.Errorf("%d starts, then a wait: %s", n, w.log)
-	}
+	waitFor(t, func() bool { return starts() == 2 }) // then it waits
 	g := call(t, d, "echo", nil)
 	if g.sent || !strings.Contains(g.err.Error(), "started again in") {
 		t.Errorf("while it waits: %s", g.everything())

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -31,9 +30,8 @@ func TestMain(m *testing.M) {
 		case "fake-server":
 			serve(os.Args[2:])
 			os.Exit(0)
-		case "linger": // a grandchild that does not mind its parent's end
-			_, _ = io.Copy(io.Discard, os.NewFile(0, "in"))
-			select {}
+		case "linger": // a grandchild that does not mind its parent's end; it holds its pipes, and reads nothing that is its parent's
+			time.Sleep(time.Hour)
 		}
 	}
 	os.Exit(m.Run())
