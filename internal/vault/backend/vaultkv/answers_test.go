@@ -11,15 +11,18 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"sallyport.dev/internal/vaulttest"
 )
 
-// What a real Vault answers to every request that the backend makes, and to those
+// What a real server answers to every request that the backend makes, and to those
 // that go wrong, is kept in a file: the fake has to answer the same, in every run of
 // the tests, and the real one too where there is one. -update writes the file from
 // the real one.
-var update = flag.Bool("update", false, "write testdata from the real Vault")
+var update = flag.Bool("update", false, "write testdata from the real server")
 
-const answersFile = "testdata/vault-1.21.4.json"
+// answersFiles are by the server's name.
+var answersFiles = map[string]string{vaulttest.Vault: "testdata/vault-1.21.4.json", vaulttest.OpenBao: "testdata/openbao-2.4.0.json"}
 
 // question is one request. In path, token and body a word in {} is the scene's.
 type question struct {
@@ -147,7 +150,7 @@ var each = []struct {
 }{
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<id>"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "<time>"},
-	{regexp.MustCompile(`^hv[sb]\.[A-Za-z0-9_-]+$`), "<token>"},
+	{regexp.MustCompile(`^(hv)?[sb]\.[A-Za-z0-9_-]+$`), "<token>"},
 	{regexp.MustCompile(`^[A-Za-z0-9]{24}$`), "<accessor>"},
 	{regexp.MustCompile(`^([0-9a-f]{2}:){19}[0-9a-f]{2}$`), "<key id>"},
 	{regexp.MustCompile(`^\d{12,}$`), "<serial>"},
@@ -191,7 +194,7 @@ func (s scene) answers(t *testing.T) (out []answer) {
 }
 
 // compare fails for each answer that is not the one of the file.
-func compare(t *testing.T, got []answer) {
+func compare(t *testing.T, answersFile string, got []answer) {
 	t.Helper()
 	b, err := os.ReadFile(answersFile)
 	if err != nil {
@@ -214,11 +217,18 @@ func compare(t *testing.T, got []answer) {
 }
 
 func TestTheFakeAnswersAsTheRealOne(t *testing.T) {
-	compare(t, sceneOfFake(t).answers(t))
+	for name, file := range answersFiles {
+		t.Run(name, func(t *testing.T) { compare(t, file, sceneOfFake(t, name).answers(t)) })
+	}
 }
 
 func TestTheRealOneAnswersAsInTheFile(t *testing.T) {
-	got := sceneOfReal(t).answers(t)
+	s := vaulttest.Start(t)
+	answersFile := answersFiles[s.Name]
+	if !strings.Contains(answersFile, s.Version) {
+		t.Skipf("the answers are of another version than %s", s.Version)
+	}
+	got := sceneOfReal(t, s).answers(t)
 	if *update {
 		b, err := json.MarshalIndent(got, "", " ")
 		if err != nil {
@@ -231,5 +241,5 @@ func TestTheRealOneAnswersAsInTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	compare(t, got)
+	compare(t, answersFile, got)
 }

@@ -20,6 +20,7 @@ import (
 // engines, the sign-ins, tokens that live and are renewed, policies. Namespaces are
 // as OpenBao's and Enterprise's reference says.
 type fakeVault struct {
+	bao       bool // it answers as OpenBao, where that is another answer than Vault's
 	mu        sync.Mutex
 	fault     backendtest.Fault
 	elsewhere string                        // where it points, when it does
@@ -64,7 +65,7 @@ func startVault(t *testing.T) (*fakeVault, *httptest.Server) {
 }
 
 func (f *fakeVault) token(can, from string, meta map[string]any) string {
-	name := "hvs." + rand.Text()
+	name := f.words("hvs.", "s.") + rand.Text()
 	t := &fakeToken{made: f.now(), can: can, from: from, meta: meta}
 	if f.ttl > 0 {
 		t.until = f.now().Add(f.ttl)
@@ -81,10 +82,21 @@ func say(w http.ResponseWriter, status int, body any) {
 	}
 }
 
+// words are Vault's, or OpenBao's where they differ.
+func (f *fakeVault) words(vault, bao string) string {
+	if f.bao {
+		return bao
+	}
+	return vault
+}
+
 // whole is an answer with all its members.
-func whole(mount string, data, auth any, warnings ...string) map[string]any {
+func (f *fakeVault) whole(mount string, data, auth any, warnings ...string) map[string]any {
 	out := map[string]any{"request_id": uuid(), "lease_id": "", "renewable": false, "lease_duration": 0, "data": data,
-		"wrap_info": nil, "warnings": nil, "auth": auth, "mount_type": mount}
+		"wrap_info": nil, "warnings": nil, "auth": auth}
+	if !f.bao {
+		out["mount_type"] = mount
+	}
 	if len(warnings) > 0 {
 		out["warnings"] = warnings
 	}
@@ -127,7 +139,7 @@ func (f *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 403, "permission denied")
 		return
 	case t == nil || !t.until.IsZero() && !f.now().Before(t.until):
-		refuse(w, 403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n")
+		refuse(w, 403, f.words("2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n", "permission denied"))
 		return
 	}
 	switch path {

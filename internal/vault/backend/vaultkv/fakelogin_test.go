@@ -42,7 +42,7 @@ func (f *fakeVault) renew(w http.ResponseWriter, name string, t *fakeToken) {
 	if end := t.made.Add(f.most); f.most > 0 && t.until.After(end) {
 		t.until = end
 	}
-	say(w, 200, whole("token", nil, f.auth(name, t)))
+	say(w, 200, f.whole("token", nil, f.auth(name, t)))
 }
 
 func (f *fakeVault) lookup(w http.ResponseWriter, name string, t *fakeToken) {
@@ -54,7 +54,7 @@ func (f *fakeVault) lookup(w http.ResponseWriter, name string, t *fakeToken) {
 			data[k] = v
 		}
 	}
-	say(w, 200, whole("token", data, nil))
+	say(w, 200, f.whole("token", data, nil))
 }
 
 // login signs in. Who signed a JWT is told by its being known.
@@ -95,7 +95,7 @@ func (f *fakeVault) login(w http.ResponseWriter, r *http.Request, path string) {
 		return
 	}
 	name := f.token("writer", kind, meta)
-	say(w, 200, whole("", nil, f.auth(name, f.tokens[name])))
+	say(w, 200, f.whole("", nil, f.auth(name, f.tokens[name])))
 }
 
 // certificate looks at the one that the client showed.
@@ -106,7 +106,8 @@ func (f *fakeVault) certificate(r *http.Request) (meta map[string]any, status in
 	c := r.TLS.PeerCertificates[0]
 	if f.authority != nil {
 		if _, err := c.Verify(x509.VerifyOptions{Roots: f.authority, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
-			return nil, 400, "failed to match all constraints for this login certificate"
+			return nil, 400, f.words("failed to match all constraints for this login certificate",
+				"invalid certificate or no client certificate supplied; additionally got errors during verification: <nil>")
 		}
 	}
 	f.shown = c.Subject.CommonName
