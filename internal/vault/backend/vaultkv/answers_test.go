@@ -30,6 +30,7 @@ type question struct {
 	method, path, token string
 	body                string
 	cert                string // "good" or "stranger": the client certificate that is shown
+	namespace           string
 }
 
 // answer is what came, with what differs each time taken out.
@@ -99,6 +100,25 @@ var questions = []question{
 	{Name: "renew a token that was revoked", method: "POST", path: renew, token: "{revoked}", body: `{}`},
 }
 
+// namespaced are asked of OpenBao. HashiCorp's Vault ignores the header without
+// Enterprise; with it, nobody has asked.
+var namespaced = []question{
+	{Name: "namespace: the newest", method: "GET", path: crm + "crm", token: "{teams}", namespace: "team"},
+	{Name: "namespace: with a slash", method: "GET", path: crm + "crm", token: "{teams}", namespace: "team/"},
+	{Name: "namespace: in the path", method: "GET", path: "team/" + crm + "crm", token: "{teams}"},
+	{Name: "namespace: nothing", method: "GET", path: crm + "deleted", token: "{teams}", namespace: "team"},
+	{Name: "namespace: by the root", method: "GET", path: crm + "crm", token: "{root}", namespace: "team"},
+	{Name: "namespace: a token from above", method: "GET", path: crm + "crm", token: "{writer}", namespace: "team"},
+	{Name: "namespace: a token from below", method: "GET", path: crm + "crm", token: "{teams}"},
+	{Name: "namespace: a token from beside", method: "GET", path: crm + "crm", token: "{teams}", namespace: "other"},
+	{Name: "namespace: there is no such one", method: "GET", path: crm + "crm", token: "{root}", namespace: "nobody"},
+	{Name: "namespace: there is no such one, not allowed", method: "GET", path: crm + "crm", token: "{teams}", namespace: "nobody"},
+	{Name: "namespace: sign in", method: "POST", path: "auth/approle/login", body: `{"role_id":"{teamrole}","secret_id":"{teamsecret}"}`, namespace: "team"},
+	{Name: "namespace: sign in where there is no such one", method: "POST", path: "auth/approle/login", body: `{"role_id":"{teamrole}","secret_id":"{teamsecret}"}`, namespace: "nobody"},
+	{Name: "namespace: look up", method: "GET", path: lookup, token: "{teams}", namespace: "team"},
+	{Name: "namespace: renew", method: "POST", path: renew, token: "{teams}", namespace: "team", body: `{}`},
+}
+
 // sealed are asked after it was sealed.
 var sealed = []question{
 	{Name: "sealed: read", method: "GET", path: crm + "crm", token: "{writer}"},
@@ -123,6 +143,9 @@ func (s scene) ask(t *testing.T, q question) answer {
 		t.Fatal(err)
 	}
 	r.Header.Set("X-Vault-Request", "true")
+	if q.namespace != "" {
+		r.Header.Set("X-Vault-Namespace", q.namespace)
+	}
 	if q.token != "" {
 		r.Header.Set("X-Vault-Token", fill(q.token))
 	}
@@ -151,7 +174,8 @@ var each = []struct {
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<id>"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "<time>"},
 	{regexp.MustCompile(`^(hv)?[sb]\.[A-Za-z0-9_-]+$`), "<token>"},
-	{regexp.MustCompile(`^[A-Za-z0-9]{24}$`), "<accessor>"},
+	{regexp.MustCompile(`^[A-Za-z0-9]{24}(\.[A-Za-z0-9]{6})?$`), "<accessor>$1"},
+	{regexp.MustCompile(`^(<accessor>|<id>)\.[A-Za-z0-9]{6}$`), "$1.<namespace>"},
 	{regexp.MustCompile(`^([0-9a-f]{2}:){19}[0-9a-f]{2}$`), "<key id>"},
 	{regexp.MustCompile(`^\d{12,}$`), "<serial>"},
 }
@@ -185,6 +209,11 @@ func (s scene) answers(t *testing.T) (out []answer) {
 	t.Helper()
 	for _, q := range questions {
 		out = append(out, s.ask(t, q))
+	}
+	if s.words["teams"] != "" {
+		for _, q := range namespaced {
+			out = append(out, s.ask(t, q))
+		}
 	}
 	s.seal()
 	for _, q := range sealed {

@@ -15,8 +15,7 @@ import (
 const denied = "1 error occurred:\n\t* permission denied\n\n"
 
 // engine is a key-value engine's answer.
-func (f *fakeVault) engine(w http.ResponseWriter, r *http.Request, t *fakeToken, path string, fault backendtest.Fault) {
-	ns := r.Header.Get("X-Vault-Namespace")
+func (f *fakeVault) engine(w http.ResponseWriter, r *http.Request, t *fakeToken, ns, path string, fault backendtest.Fault) {
 	mount, rest, _ := strings.Cut(path, "/")
 	one, isOne := f.first[ns+"/"+mount]
 	two, isTwo := f.second[ns+"/"+mount]
@@ -24,7 +23,7 @@ func (f *fakeVault) engine(w http.ResponseWriter, r *http.Request, t *fakeToken,
 	writing := r.Method == http.MethodPost
 	taken := writing && isTwo && len(two[name]) > 0 // then it is an update, which a writer may not
 	switch {
-	case t.can == "" || f.denied[path] || t.can != "root" && (taken || !isOne && !isTwo):
+	case t.can == "" || f.denied[path] || t.can != "root" && (taken || !isOne && !isTwo || t.home != ns):
 		refuse(w, 403, denied)
 	case isOne:
 		if there, ok := one[rest]; ok {
