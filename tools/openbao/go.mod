@@ -6,8 +6,8 @@ replace sallyport.dev/tools/vaultserver => ../vaultserver
 
 require sallyport.dev/tools/vaultserver v0.0.0
 
-// Release 2.4.0. Its tags are v2.x and its module's path has no /v2, so that the Go
-// command takes no tag of it: a commit has to be named.
+// Release 2.4.0: its tags are v2.x and its module's path has no /v2, so that the Go
+// command takes none of them, and a commit has to be named.
 require github.com/openbao/openbao v0.0.0-20250828202315-f9407a27fbee
 
 // The rest is as OpenBao's own go.mod has it. It replaces its api and sdk by

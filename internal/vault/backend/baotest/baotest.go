@@ -1,7 +1,8 @@
 // Package baotest is a Vault server for tests, with the parts that make dynamic
 // credentials: tokens with children and accessors, leases, a database engine. It
 // answers as Vault 1.21 does, by its source: statuses, what an empty answer means,
-// what is revoked at once and what later.
+// what is revoked at once and what later. OpenBao 2.4 does the same: the real tests of
+// package vaultlease hold both to it.
 package baotest
 
 import (
