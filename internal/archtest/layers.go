@@ -146,7 +146,7 @@ var Layers = []Layer{
 		one("internal/vault/backend/backendtest", "the contract that every backend passes"),
 		one("internal/leaktest", "canaries, encodings, hostile answers, and the search for what came through"),
 		one("internal/mcptest", "MCP servers of other people for tests, and the official conformance suite"),
-		one("internal/vaulttest", "a real HashiCorp Vault for tests"),
+		one("internal/vaulttest", "a real HashiCorp Vault or OpenBao for tests"),
 		one("internal/dbtest", "real databases for tests: PostgreSQL and MariaDB"),
 		one("internal/mailtest", "a mail server for tests, good and bad"),
 		one("internal/doctest", "runs the commands of the documentation"),

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -28,10 +27,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"sallyport.dev/internal/app"
-	"sallyport.dev/internal/dbtest"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/identity"
 	"sallyport.dev/internal/vault/backend/baotest"
+	"sallyport.dev/internal/vaulttest"
 )
 
 // database is where a Vault server makes users.
@@ -94,70 +93,25 @@ func (d database) line(t *testing.T) *line {
 	return w
 }
 
-// documented is the policy of docs/bring-your-own-vault.md, for a mount of the test's.
-func documented(t *testing.T, mount string) string {
-	t.Helper()
-	b, err := os.ReadFile("../../docs/bring-your-own-vault.md")
-	must(t, err)
-	for _, block := range strings.Split(string(b), "```hcl\n")[1:] {
-		if policy, _, _ := strings.Cut(block, "```"); strings.Contains(policy, "database/creds/") {
-			return strings.ReplaceAll(policy, `"database/creds/sallyport-*"`, `"`+mount+`/creds/app"`)
-		}
-	}
-	t.Fatal("the document has no policy for dynamic credentials")
-	return ""
-}
+// realDatabase is a real Vault or OpenBao with a real PostgreSQL behind it.
+func realDatabase(t *testing.T) database { return databaseOf(t, vaulttest.Shared(t)) }
 
-// realDatabase is a real Vault with a real PostgreSQL behind it. Its address is in the
-// environment, with an administrator's token and the file with its authority.
-func realDatabase(t *testing.T) database {
-	addr, token := os.Getenv("SALLYPORT_TEST_VAULT_ADDR"), os.Getenv("SALLYPORT_TEST_VAULT_TOKEN")
-	if addr == "" || token == "" {
-		t.Skip("SALLYPORT_TEST_VAULT_ADDR and SALLYPORT_TEST_VAULT_TOKEN name no server")
+// namespaced is one in a namespace of the server: its engine, sign-in and policy.
+func namespaced(t *testing.T) database { return databaseOf(t, vaulttest.Shared(t).InNamespace(t)) }
+
+func databaseOf(t *testing.T, s *vaulttest.Server) database {
+	d := database{url: s.Address}
+	if s.CAFile != "" {
+		d.trust = authority(t, s.CAFile)
 	}
-	d := database{url: addr}
-	if ca := os.Getenv("SALLYPORT_TEST_VAULT_CA"); ca != "" {
-		d.trust = authority(t, ca)
-	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: d.trust}}}
-	call := func(method, path string, in any) map[string]any {
-		b, err := json.Marshal(in)
-		must(t, err)
-		r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, addr+"/v1/"+path, bytes.NewReader(b))
-		must(t, err)
-		r.Header.Set("X-Vault-Token", token)
-		res, err := client.Do(r)
-		must(t, err)
-		defer func() { _ = res.Body.Close() }()
-		var out struct {
-			Data   map[string]any
-			Errors []string
-		}
-		_ = json.NewDecoder(res.Body).Decode(&out)
-		if res.StatusCode >= 300 {
-			t.Fatalf("%s %s: %d %v", method, path, res.StatusCode, out.Errors)
-		}
-		return out.Data
-	}
-	pg := dbtest.Postgres(t)
-	name := "t" + strings.ToLower(rand.Text()[:10])
-	call("POST", "sys/mounts/"+name, map[string]any{"type": "database"})
-	call("POST", "sys/auth/"+name, map[string]any{"type": "approle"})
-	t.Cleanup(func() {
-		call("DELETE", "sys/mounts/"+name, nil)
-		call("DELETE", "sys/auth/"+name, nil)
-		call("DELETE", "sys/policies/acl/"+name, nil)
-	})
-	call("POST", name+"/config/pg", map[string]any{"plugin_name": "postgresql-database-plugin", "allowed_roles": []string{"app"}, "username": pg.Admin, "password": pg.Password,
-		"connection_url": fmt.Sprintf("postgresql://{{username}}:{{password}}@127.0.0.1:%d/postgres?sslmode=disable", pg.Port)})
-	call("POST", name+"/roles/app", map[string]any{"db_name": "pg", "default_ttl": "1h", "max_ttl": "24h",
-		"creation_statements": []string{`CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'`}})
-	call("POST", "sys/policies/acl/"+name, map[string]any{"policy": documented(t, name)})
-	call("POST", "auth/"+name+"/role/sallyport", map[string]any{"token_policies": name, "token_ttl": "1h", "token_max_ttl": "24h"})
-	role := call("GET", "auth/"+name+"/role/sallyport/role-id", nil)["role_id"].(string)
+	made := s.Database(t)
+	pg := made.Postgres
 	id := filepath.Join(short(t), "secret-id")
-	must(t, os.WriteFile(id, []byte(call("POST", "auth/"+name+"/role/sallyport/secret-id", map[string]any{})["secret_id"].(string)), 0o600))
-	d.config = fmt.Sprintf("mount: %s, appRole: {mount: %s, roleId: %s, secretIdFile: %s}", name, name, role, id)
+	must(t, os.WriteFile(id, []byte(made.SecretID), 0o600))
+	d.config = fmt.Sprintf("mount: %[1]s, appRole: {mount: %[1]s, roleId: %[2]s, secretIdFile: %[3]s}", made.Mount, made.RoleID, id)
+	if s.Namespace != "" {
+		d.config += ", namespace: " + s.Namespace
+	}
 	as := func(user, password string) (*pgconn.PgConn, error) {
 		c, err := pgconn.ParseConfig("sslmode=disable")
 		must(t, err)
@@ -317,7 +271,7 @@ func (s *serving) become(d database, n int) {
 // program and its death.
 func TestKilledWithCredentialsOfRuns(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(*testing.T) database{"a fake": faked, "a real Vault and PostgreSQL": realDatabase} {
+	for name, start := range map[string]func(*testing.T) database{"a fake": faked, "a real server and PostgreSQL": realDatabase, "a namespace of it": namespaced} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d, system := start(t), &crm{}

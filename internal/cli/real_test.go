@@ -13,7 +13,7 @@ import (
 	"sallyport.dev/internal/vaulttest"
 )
 
-// TestRealScripts are scripts with a real HashiCorp Vault of their own, engine 2 at
+// TestRealScripts are scripts with a real Vault or OpenBao of their own, engine 2 at
 // "secret", in which an AppRole may read and create below sallyport/.
 func TestRealScripts(t *testing.T) {
 	v := &realVault{Server: vaulttest.Start(t), t: t}

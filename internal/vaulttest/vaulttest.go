@@ -1,13 +1,16 @@
-// Package vaulttest gives tests a real HashiCorp Vault: the one whose address is in
-// the environment, or one of their own, started from the program of tools/vault.
+// Package vaulttest gives tests a real HashiCorp Vault or OpenBao: the one whose
+// address is in the environment, or one of their own, started from the program of
+// tools/vault or tools/openbao.
 //
-// Where neither is named the test is skipped: building Vault takes minutes, so it is
-// not part of every run. "make real-backends" builds it and sets both.
+// Where neither is named the test is skipped: building one takes minutes, so it is
+// not part of every run. "make real-backends" builds both, and runs the tests with
+// each of them.
 //
 //	SALLYPORT_TEST_VAULT_ADDR   the address of one that runs
 //	SALLYPORT_TEST_VAULT_TOKEN  a token of its administrator
 //	SALLYPORT_TEST_VAULT_CA     a file with its authority; without it the system's
-//	SALLYPORT_TEST_VAULT_BIN    the program of tools/vault, to start more
+//	SALLYPORT_TEST_VAULT_NAME   "vault" or "openbao"; without it, it is not known
+//	SALLYPORT_TEST_VAULT_BIN    the program, to start more
 //
 // A test makes its own mounts, roles and policies with names that nobody else has,
 // so that tests share one server. One that seals, stops or redirects starts its own.
@@ -32,13 +35,21 @@ import (
 	"time"
 )
 
-// Server is a Vault that runs.
+// Names of the programs.
+const (
+	Vault   = "vault"
+	OpenBao = "openbao"
+)
+
+// Server is one that runs.
 type Server struct {
-	Address string // with its scheme
-	CAFile  string // "" for plain HTTP
-	Token   string // of its administrator
-	Standby string // the address of a second node, on standby; "" where there is none
-	Version string // of one that Start started
+	Address   string // with its scheme
+	CAFile    string // "" for plain HTTP
+	Token     string // of its administrator
+	Namespace string // in which all is asked; "" the root
+	Standby   string // the address of a second node, on standby; "" where there is none
+	Name      string // [Vault] or [OpenBao]; "" of one that is not ours, where nobody says
+	Version   string // of one that Start started
 
 	unsealKey string
 	client    *http.Client
@@ -48,7 +59,8 @@ type Server struct {
 // Shared gives the server that the environment names.
 func Shared(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{Address: os.Getenv("SALLYPORT_TEST_VAULT_ADDR"), Token: os.Getenv("SALLYPORT_TEST_VAULT_TOKEN"), CAFile: os.Getenv("SALLYPORT_TEST_VAULT_CA")}
+	s := &Server{Address: os.Getenv("SALLYPORT_TEST_VAULT_ADDR"), Token: os.Getenv("SALLYPORT_TEST_VAULT_TOKEN"), CAFile: os.Getenv("SALLYPORT_TEST_VAULT_CA"),
+		Name: os.Getenv("SALLYPORT_TEST_VAULT_NAME")}
 	if s.Address == "" || s.Token == "" {
 		t.Skip("SALLYPORT_TEST_VAULT_ADDR and SALLYPORT_TEST_VAULT_TOKEN name no server: make real-backends")
 	}
@@ -56,8 +68,8 @@ func Shared(t testing.TB) *Server {
 	return s
 }
 
-// Start starts a server that is the test's own, with flags of tools/vault. It ends
-// with the test.
+// Start starts a server that is the test's own, with flags of tools/vaultserver. It
+// ends with the test.
 func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	bin := os.Getenv("SALLYPORT_TEST_VAULT_BIN")
@@ -78,9 +90,9 @@ func Start(t testing.TB, flags ...string) *Server {
 	})
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
 	must(t, err)
-	var ready struct{ Address, CAFile, TokenFile, UnsealKeyFile, StandbyAddress, Version string }
+	var ready struct{ Address, CAFile, TokenFile, UnsealKeyFile, StandbyAddress, Name, Version string }
 	must(t, json.Unmarshal(line, &ready))
-	s := &Server{Address: ready.Address, CAFile: ready.CAFile, Standby: ready.StandbyAddress, Version: ready.Version, cmd: cmd,
+	s := &Server{Address: ready.Address, CAFile: ready.CAFile, Standby: ready.StandbyAddress, Name: ready.Name, Version: ready.Version, cmd: cmd,
 		Token: read(t, ready.TokenFile), unsealKey: read(t, ready.UnsealKeyFile)}
 	s.connect(t)
 	return s
@@ -133,6 +145,9 @@ func (s *Server) Ask(t testing.TB, method, path string, in any, headers ...strin
 	}
 	r, err := http.NewRequest(method, s.Address+"/v1/"+path, body) //nolint:noctx // the client has a time-out, and cleanups ask too
 	must(t, err)
+	if s.Namespace != "" {
+		r.Header.Set("X-Vault-Namespace", s.Namespace)
+	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
@@ -164,6 +179,24 @@ func (s *Server) Do(t testing.TB, method, path string, in any) map[string]any {
 
 // Name makes a name that nobody else has.
 func Name() string { return "t" + strings.ToLower(rand.Text()) }
+
+// InNamespace makes a namespace below that of s, and gives the server as one in whose
+// requests it is named. HashiCorp's Vault has none without Enterprise: the test is
+// skipped then.
+func (s *Server) InNamespace(t testing.TB) *Server {
+	t.Helper()
+	in, name := *s, Name()
+	a := s.Ask(t, "POST", "sys/namespaces/"+name, nil, "X-Vault-Token", s.Token)
+	if a.Status == http.StatusNotFound && s.Name != OpenBao {
+		t.Skip("the server has no namespaces")
+	}
+	if a.Status != http.StatusOK {
+		t.Fatalf("a namespace: %d %s", a.Status, a.Raw)
+	}
+	s.undo(t, "sys/namespaces/"+name)
+	in.Namespace = strings.TrimPrefix(s.Namespace+"/"+name, "/")
+	return &in
+}
 
 // KV makes a key-value engine, version 1 or 2, and gives its mount.
 func (s *Server) KV(t testing.TB, engine int) string {

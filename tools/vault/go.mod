@@ -2,6 +2,10 @@ module sallyport.dev/tools/vault
 
 go 1.26.8
 
+replace sallyport.dev/tools/vaultserver => ../vaultserver
+
+require sallyport.dev/tools/vaultserver v0.0.0
+
 // Vault's own module replaces these two by directories beside it, which aren't in the
 // published module. The sdk of its tree is 0.20.0 and what it needs; the number that
 // its go.mod names is another.

@@ -1,7 +1,8 @@
 // Package baotest is a Vault server for tests, with the parts that make dynamic
 // credentials: tokens with children and accessors, leases, a database engine. It
 // answers as Vault 1.21 does, by its source: statuses, what an empty answer means,
-// what is revoked at once and what later.
+// what is revoked at once and what later. OpenBao 2.4 does the same: the real tests of
+// package vaultlease hold both to it.
 package baotest
 
 import (
@@ -35,8 +36,10 @@ type Vault struct {
 	URL      string
 	CAFile   string // of its certificate
 	SecretID string // of the AppRole
-	Now      func() time.Time
-	Roles    map[string]Role
+	// Namespace is where all of it is, as in OpenBao; in any other there is nothing.
+	Namespace string
+	Now       func() time.Time
+	Roles     map[string]Role
 	// TokenTTL and TokenMax are of tokens that a sign-in gives.
 	TokenTTL, TokenMax time.Duration
 	// Lost is a path whose answer is lost, and after which the server can't be reached.
@@ -180,6 +183,10 @@ func (v *Vault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, v.status, "as the test says")
 		return
 	}
+	if strings.Trim(r.Header.Get("X-Vault-Namespace"), "/") != v.Namespace {
+		refuse(w, 404, "namespace not found")
+		return
+	}
 	if path == "auth/approle/login" {
 		if in["role_id"] != RoleID || in["secret_id"] != v.SecretID {
 			refuse(w, 400, "invalid role or secret ID")
@@ -232,6 +239,14 @@ func (v *Vault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// inside is an id as it is in a namespace, which has an id of its own.
+func (v *Vault) inside(id string) string {
+	if v.Namespace != "" {
+		id += ".aBc123"
+	}
+	return id
+}
+
 func word(in map[string]any, name string) string {
 	s, _ := in[name].(string)
 	return s
@@ -250,7 +265,7 @@ func (v *Vault) answer(w http.ResponseWriter, path string, body map[string]any) 
 
 // make makes a token.
 func (v *Vault) make(parent string, ttl, most time.Duration, meta string) map[string]any {
-	t := &token{accessor: rand.Text(), parent: parent, ttl: ttl, made: v.Now(), until: v.Now().Add(ttl), meta: meta}
+	t := &token{accessor: v.inside(rand.Text()), parent: parent, ttl: ttl, made: v.Now(), until: v.Now().Add(ttl), meta: meta}
 	if most > 0 {
 		if t.most = v.Now().Add(most); t.until.After(t.most) {
 			t.until = t.most
@@ -289,7 +304,7 @@ func (v *Vault) creds(w http.ResponseWriter, path, by string) {
 		return
 	}
 	l := &lease{token: by, role: role, user: "v-token-sal-" + name + "-" + strings.ToLower(rand.Text()[:8]), made: v.Now(), until: v.Now().Add(role.TTL)}
-	id, password := path+"/"+rand.Text(), "A1a-"+rand.Text()
+	id, password := path+"/"+v.inside(rand.Text()), "A1a-"+rand.Text()
 	v.leases[id], v.users[l.user] = l, password
 	v.answer(w, path, map[string]any{"request_id": "x", "lease_id": id, "renewable": !role.Fixed, "lease_duration": int(role.TTL.Seconds()),
 		"data": map[string]any{"username": l.user, "password": password}, "wrap_info": nil, "warnings": nil, "auth": nil})

@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"net/http"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -49,12 +48,8 @@ func accountClaims() map[string]any {
 		"kubernetes.io": map[string]any{"namespace": "integrations", "serviceaccount": map[string]any{"name": "sallyport", "uid": "u-1"}}}
 }
 
-func sceneOfReal(t *testing.T) scene {
+func sceneOfReal(t *testing.T, s *vaulttest.Server) scene {
 	t.Helper()
-	s := vaulttest.Start(t)
-	if !strings.Contains(answersFile, s.Version) {
-		t.Skipf("the answers are of another version than %s", s.Version)
-	}
 	for mount, engine := range map[string]int{"secret": 2, "kv": 1} {
 		s.KVAt(t, mount, engine)
 	}
@@ -107,12 +102,34 @@ func sceneOfReal(t *testing.T) scene {
 	}
 	words["writer"], words["revoked"], words["none"] = enter(), enter(), s.TokenOf(t, []string{"default"}, nil)
 	s.Do(t, "POST", "auth/token/revoke", map[string]any{"token": words["revoked"]})
+	if s.Name == vaulttest.OpenBao {
+		teamOfReal(t, s, words, with)
+	}
 	return scene{address: s.Address, clients: clientsOf(t, s.CAFile, ca), words: words, seal: func() { s.Seal(t) }}
 }
 
-func sceneOfFake(t *testing.T) scene {
+// teamOfReal makes the namespaces, and an AppRole in one.
+func teamOfReal(t *testing.T, s *vaulttest.Server, words map[string]string, with func(map[string]any) map[string]any) {
+	t.Helper()
+	for _, name := range []string{"team", "other"} {
+		s.Do(t, "POST", "sys/namespaces/"+name, nil)
+	}
+	team := *s
+	team.Namespace = "team"
+	team.KVAt(t, "secret", 2)
+	put(t, &team, 2, "secret", "sallyport/crm", map[string]string{"password": "of the team"})
+	team.Do(t, "PUT", "sys/policies/acl/writer", map[string]any{"policy": policy(2, "secret")})
+	team.Do(t, "POST", "sys/auth/approle", map[string]any{"type": "approle"})
+	team.Do(t, "POST", "auth/approle/role/sallyport", with(map[string]any{}))
+	words["teamrole"], _ = team.Do(t, "GET", "auth/approle/role/sallyport/role-id", nil)["role_id"].(string)
+	words["teamsecret"], _ = team.Do(t, "POST", "auth/approle/role/sallyport/secret-id", nil)["secret_id"].(string)
+	words["teams"], _ = team.Do(t, "POST", "auth/approle/login", map[string]string{"role_id": words["teamrole"], "secret_id": words["teamsecret"]})["client_token"].(string)
+}
+
+func sceneOfFake(t *testing.T, name string) scene {
 	t.Helper()
 	f, s := startVault(t)
+	f.bao = name == vaulttest.OpenBao
 	f.ttl = time.Hour
 	good := newAuthority(t)
 	f.authority = x509.NewCertPool()
@@ -131,5 +148,10 @@ func sceneOfFake(t *testing.T) scene {
 	words := map[string]string{"role": "role-of-the-fake", "secret": f.secret, "jwt": "jwt", "forged": "forged", "account": "account", "stranger": "stranger",
 		"writer": f.token("writer", "approle", map[string]any{"role_name": "sallyport"}), "none": f.token("", "approle", nil), "revoked": "hvs.revoked", "root": f.token("root", "", nil)}
 	f.tokens[words["root"]].until = time.Time{}
+	if f.bao {
+		f.second["team/secret"]["sallyport/crm"], f.second["other/secret"] = []*kept{{data: map[string]string{"password": "of the team"}}}, map[string][]*kept{}
+		words["teamrole"], words["teamsecret"], words["teams"] = words["role"], words["secret"], f.token("writer", "approle", map[string]any{"role_name": "sallyport"})
+		f.tokens[words["teams"]].home = "team"
+	}
 	return scene{address: s.URL, clients: clientsOf(t, ca(t, s), good), words: words, seal: func() { f.fault = backendtest.Sealed }}
 }

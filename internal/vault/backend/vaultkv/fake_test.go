@@ -17,9 +17,10 @@ import (
 )
 
 // fakeVault answers as a real one does (answers_test.go compares them): the key-value
-// engines, the sign-ins, tokens that live and are renewed, policies. Namespaces are
-// as OpenBao's and Enterprise's reference says.
+// engines, the sign-ins, tokens that live and are renewed, policies, and OpenBao's
+// namespaces.
 type fakeVault struct {
+	bao       bool // it answers as OpenBao, where that is another answer than Vault's
 	mu        sync.Mutex
 	fault     backendtest.Fault
 	elsewhere string                        // where it points, when it does
@@ -49,6 +50,7 @@ type fakeToken struct {
 	made, until time.Time // zero: it doesn't end
 	can         string    // "root"; "writer" reads, and creates where nothing is; "" nothing
 	from        string    // the sign-in, like "approle"
+	home        string    // the namespace in which it was made; "" the root
 	meta        map[string]any
 }
 
@@ -63,8 +65,23 @@ func startVault(t *testing.T) (*fakeVault, *httptest.Server) {
 	return f, s
 }
 
+// namespace gives the one that a request is in, and its path there: the header or the
+// path begins with it.
+func (f *fakeVault) namespace(r *http.Request) (name, path string, ok bool) {
+	path = strings.TrimPrefix(r.URL.Path, "/v1/")
+	name = strings.Trim(r.Header.Get("X-Vault-Namespace"), "/")
+	for mount := range f.second {
+		one, _, _ := strings.Cut(mount, "/")
+		if rest, in := strings.CutPrefix(path, one+"/"); in && one != "" && name == "" {
+			return one, rest, true
+		}
+		ok = ok || one == name
+	}
+	return name, path, ok
+}
+
 func (f *fakeVault) token(can, from string, meta map[string]any) string {
-	name := "hvs." + rand.Text()
+	name := f.words("hvs.", "s.") + rand.Text()
 	t := &fakeToken{made: f.now(), can: can, from: from, meta: meta}
 	if f.ttl > 0 {
 		t.until = f.now().Add(f.ttl)
@@ -81,10 +98,21 @@ func say(w http.ResponseWriter, status int, body any) {
 	}
 }
 
+// words are Vault's, or OpenBao's where they differ.
+func (f *fakeVault) words(vault, bao string) string {
+	if f.bao {
+		return bao
+	}
+	return vault
+}
+
 // whole is an answer with all its members.
-func whole(mount string, data, auth any, warnings ...string) map[string]any {
+func (f *fakeVault) whole(mount string, data, auth any, warnings ...string) map[string]any {
 	out := map[string]any{"request_id": uuid(), "lease_id": "", "renewable": false, "lease_duration": 0, "data": data,
-		"wrap_info": nil, "warnings": nil, "auth": auth, "mount_type": mount}
+		"wrap_info": nil, "warnings": nil, "auth": auth}
+	if !f.bao {
+		out["mount_type"] = mount
+	}
 	if len(warnings) > 0 {
 		out["warnings"] = warnings
 	}
@@ -104,7 +132,7 @@ func refuse(w http.ResponseWriter, status int, words ...string) {
 
 func (f *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
-	path := strings.TrimPrefix(r.URL.Path, "/v1/")
+	ns, path, known := f.namespace(r)
 	f.seen = append(f.seen, r.Method+" "+path)
 	fault := f.fault
 	f.mu.Unlock()
@@ -116,8 +144,12 @@ func (f *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if strings.HasSuffix(path, "/login") {
-		f.login(w, r, path)
+	switch {
+	case !known:
+		refuse(w, 404, "namespace not found")
+		return
+	case strings.HasSuffix(path, "/login"):
+		f.login(w, r, ns, path)
 		return
 	}
 	name := r.Header.Get("X-Vault-Token")
@@ -127,7 +159,7 @@ func (f *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 403, "permission denied")
 		return
 	case t == nil || !t.until.IsZero() && !f.now().Before(t.until):
-		refuse(w, 403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n")
+		refuse(w, 403, f.words("2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n", "permission denied"))
 		return
 	}
 	switch path {
@@ -136,7 +168,7 @@ func (f *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "auth/token/lookup-self":
 		f.lookup(w, name, t)
 	default:
-		f.engine(w, r, t, path, fault)
+		f.engine(w, r, t, ns, path, fault)
 	}
 }
 

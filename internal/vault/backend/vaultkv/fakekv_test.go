@@ -15,8 +15,7 @@ import (
 const denied = "1 error occurred:\n\t* permission denied\n\n"
 
 // engine is a key-value engine's answer.
-func (f *fakeVault) engine(w http.ResponseWriter, r *http.Request, t *fakeToken, path string, fault backendtest.Fault) {
-	ns := r.Header.Get("X-Vault-Namespace")
+func (f *fakeVault) engine(w http.ResponseWriter, r *http.Request, t *fakeToken, ns, path string, fault backendtest.Fault) {
 	mount, rest, _ := strings.Cut(path, "/")
 	one, isOne := f.first[ns+"/"+mount]
 	two, isTwo := f.second[ns+"/"+mount]
@@ -24,11 +23,11 @@ func (f *fakeVault) engine(w http.ResponseWriter, r *http.Request, t *fakeToken,
 	writing := r.Method == http.MethodPost
 	taken := writing && isTwo && len(two[name]) > 0 // then it is an update, which a writer may not
 	switch {
-	case t.can == "" || f.denied[path] || t.can != "root" && (taken || !isOne && !isTwo):
+	case t.can == "" || f.denied[path] || t.can != "root" && (taken || !isOne && !isTwo || t.home != ns):
 		refuse(w, 403, denied)
 	case isOne:
 		if there, ok := one[rest]; ok {
-			body := whole("kv", there, nil)
+			body := f.whole("kv", there, nil)
 			body["lease_duration"] = 2764800
 			say(w, 200, body)
 			return
@@ -37,7 +36,8 @@ func (f *fakeVault) engine(w http.ResponseWriter, r *http.Request, t *fakeToken,
 	case !isTwo:
 		refuse(w, 404, fmt.Sprintf("no handler for route %q. route entry not found.", path))
 	case !data:
-		say(w, 404, whole("", nil, nil, "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. If using the Vault CLI, use 'vault kv get' for this operation."))
+		say(w, 404, f.whole("", nil, nil, "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. If using the "+
+			f.words("Vault CLI, use 'vault", "OpenBao CLI, use 'bao")+" kv get' for this operation."))
 	case writing:
 		f.write(w, r, two, name)
 	default:
@@ -69,10 +69,10 @@ func (f *fakeVault) read(w http.ResponseWriter, list []*kept, version string, fa
 	}
 	v := list[n-1]
 	if v.destroyed || !v.deleted.IsZero() && !v.deleted.After(f.now()) {
-		say(w, 404, whole("", map[string]any{"data": nil, "metadata": v.metadata(n)}, nil))
+		say(w, 404, f.whole("", map[string]any{"data": nil, "metadata": v.metadata(n)}, nil))
 		return
 	}
-	say(w, 200, whole("kv", map[string]any{"data": v.data, "metadata": v.metadata(n)}, nil))
+	say(w, 200, f.whole("kv", map[string]any{"data": v.data, "metadata": v.metadata(n)}, nil))
 }
 
 func (f *fakeVault) write(w http.ResponseWriter, r *http.Request, m map[string][]*kept, name string) {
@@ -91,5 +91,5 @@ func (f *fakeVault) write(w http.ResponseWriter, r *http.Request, m map[string][
 		return
 	}
 	m[name] = append(m[name], &kept{data: in.Data, made: f.now()})
-	say(w, 200, whole("kv", m[name][len(m[name])-1].metadata(len(m[name])), nil))
+	say(w, 200, f.whole("kv", m[name][len(m[name])-1].metadata(len(m[name])), nil))
 }

@@ -9,8 +9,15 @@ import (
 	"time"
 )
 
-// accessor is one as the server makes them.
-func accessor() string { return (rand.Text() + rand.Text())[:24] }
+// accessor is one as the server makes them: in a namespace it has the namespace's id.
+func accessor(t *fakeToken) string { return of(t, (rand.Text() + rand.Text())[:24]) }
+
+func of(t *fakeToken, id string) string {
+	if t.home != "" {
+		id += ".aBc123"
+	}
+	return id
+}
 
 func (f *fakeVault) left(t *fakeToken) int {
 	if t.until.IsZero() {
@@ -29,8 +36,8 @@ func (t *fakeToken) policies() []string {
 
 // auth is what a sign-in and a renewal say of a token.
 func (f *fakeVault) auth(name string, t *fakeToken) map[string]any {
-	return map[string]any{"client_token": name, "accessor": accessor(), "policies": t.policies(), "token_policies": t.policies(), "metadata": t.meta,
-		"lease_duration": f.left(t), "renewable": !t.until.IsZero(), "entity_id": uuid(), "token_type": "service", "orphan": true, "mfa_requirement": nil, "num_uses": 0}
+	return map[string]any{"client_token": name, "accessor": accessor(t), "policies": t.policies(), "token_policies": t.policies(), "metadata": t.meta,
+		"lease_duration": f.left(t), "renewable": !t.until.IsZero(), "entity_id": of(t, uuid()), "token_type": "service", "orphan": true, "mfa_requirement": nil, "num_uses": 0}
 }
 
 func (f *fakeVault) renew(w http.ResponseWriter, name string, t *fakeToken) {
@@ -42,23 +49,26 @@ func (f *fakeVault) renew(w http.ResponseWriter, name string, t *fakeToken) {
 	if end := t.made.Add(f.most); f.most > 0 && t.until.After(end) {
 		t.until = end
 	}
-	say(w, 200, whole("token", nil, f.auth(name, t)))
+	say(w, 200, f.whole("token", nil, f.auth(name, t)))
 }
 
 func (f *fakeVault) lookup(w http.ResponseWriter, name string, t *fakeToken) {
-	data := map[string]any{"accessor": accessor(), "creation_time": t.made.Unix(), "creation_ttl": 0, "display_name": "root", "entity_id": "", "expire_time": nil,
+	data := map[string]any{"accessor": accessor(t), "creation_time": t.made.Unix(), "creation_ttl": 0, "display_name": "root", "entity_id": "", "expire_time": nil,
 		"explicit_max_ttl": 0, "id": name, "meta": nil, "num_uses": 0, "orphan": true, "path": "auth/token/root", "policies": t.policies(), "ttl": f.left(t), "type": "service"}
 	if !t.until.IsZero() {
-		for k, v := range map[string]any{"creation_ttl": int(f.ttl.Seconds()), "display_name": t.from, "entity_id": uuid(), "expire_time": t.until.UTC(), "issue_time": t.made.UTC(),
+		for k, v := range map[string]any{"creation_ttl": int(f.ttl.Seconds()), "display_name": t.from, "entity_id": of(t, uuid()), "expire_time": t.until.UTC(), "issue_time": t.made.UTC(),
 			"meta": t.meta, "path": "auth/" + t.from + "/login", "renewable": true} {
 			data[k] = v
 		}
 	}
-	say(w, 200, whole("token", data, nil))
+	if t.home != "" {
+		data["display_name"], data["namespace_path"] = t.home+"-auth-"+t.from, t.home+"/"
+	}
+	say(w, 200, f.whole("token", data, nil))
 }
 
 // login signs in. Who signed a JWT is told by its being known.
-func (f *fakeVault) login(w http.ResponseWriter, r *http.Request, path string) {
+func (f *fakeVault) login(w http.ResponseWriter, r *http.Request, ns, path string) {
 	f.logins++
 	var in map[string]string
 	_ = json.NewDecoder(r.Body).Decode(&in)
@@ -95,7 +105,8 @@ func (f *fakeVault) login(w http.ResponseWriter, r *http.Request, path string) {
 		return
 	}
 	name := f.token("writer", kind, meta)
-	say(w, 200, whole("", nil, f.auth(name, f.tokens[name])))
+	f.tokens[name].home = ns
+	say(w, 200, f.whole("", nil, f.auth(name, f.tokens[name])))
 }
 
 // certificate looks at the one that the client showed.
@@ -106,7 +117,8 @@ func (f *fakeVault) certificate(r *http.Request) (meta map[string]any, status in
 	c := r.TLS.PeerCertificates[0]
 	if f.authority != nil {
 		if _, err := c.Verify(x509.VerifyOptions{Roots: f.authority, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
-			return nil, 400, "failed to match all constraints for this login certificate"
+			return nil, 400, f.words("failed to match all constraints for this login certificate",
+				"invalid certificate or no client certificate supplied; additionally got errors during verification: <nil>")
 		}
 	}
 	f.shown = c.Subject.CommonName

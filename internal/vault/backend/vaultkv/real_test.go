@@ -55,7 +55,8 @@ func appRole(t *testing.T, s *vaulttest.Server, policy string, more map[string]a
 
 // at is a configuration for a mount, without a sign-in.
 func at(s *vaulttest.Server, engine int, mount string) (c vaultkv.Config) {
-	c.Address, c.CAFile, c.Mount, c.Engine, c.Write = s.Address, s.CAFile, mount, engine, engine == 2
+	c.Address, c.CAFile, c.Namespace = s.Address, s.CAFile, s.Namespace
+	c.Mount, c.Engine, c.Write = mount, engine, engine == 2
 	return c
 }
 
@@ -65,15 +66,14 @@ func TestARealServerKeepsTheContract(t *testing.T) {
 	s := vaulttest.Shared(t)
 	for _, engine := range []int{1, 2} {
 		t.Run("engine "+strconv.Itoa(engine), func(t *testing.T) {
-			backendtest.Run(t, func(t *testing.T) backendtest.World { return realWorld(t, s, engine, "") })
+			backendtest.Run(t, func(t *testing.T) backendtest.World { return realWorld(t, s, engine) })
 		})
 	}
 }
 
-func realWorld(t *testing.T, s *vaulttest.Server, engine int, namespace string) backendtest.World {
+func realWorld(t *testing.T, s *vaulttest.Server, engine int) backendtest.World {
 	mount, now := s.KV(t, engine), time.Now()
 	c := at(s, engine, mount)
-	c.Namespace = namespace
 	c.AppRole = appRole(t, s, s.Policy(t, policy(engine, mount)), nil)
 	return backendtest.World{
 		Backend: open(t, c, func() time.Time { return now }), Pins: engine == 2, Path: func(word string) string { return "sallyport/" + word },

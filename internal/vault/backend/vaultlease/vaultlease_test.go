@@ -87,6 +87,33 @@ func TestWhatIsMadeEndsByItsLeaseAndByItsHolder(t *testing.T) {
 	}
 }
 
+func TestANamespaceIsNamedInEachQuestion(t *testing.T) {
+	v := baotest.Start(t)
+	v.Namespace = "team/below"
+	c := config(t, v)
+	b, _ := open(t, c)
+	if _, err := b.Fetch(t.Context(), ask); backend.ReasonOf(err) != backend.Refused {
+		t.Errorf("without the namespace: %v", err)
+	}
+	c.Namespace = "team/below/"
+	b, l := open(t, c)
+	if _, err := b.Fetch(t.Context(), ask); err != nil || len(v.Users()) != 0 || v.Children() != 0 {
+		t.Errorf("a trial: %v; the database has %v and there are %d tokens", err, v.Users(), v.Children())
+	}
+	h := engaged(t, l)
+	a := made(t, h)
+	if again, err := h.Renew(t.Context(), a.Lease); err != nil || again.Lease.ID != a.Lease.ID {
+		t.Errorf("renewed: %v", err)
+	}
+	if err := h.Look(t.Context(), a.Lease); err != nil {
+		t.Errorf("looked at: %v", err)
+	}
+	handle, _ := h.Handle()
+	if err := l.Revoke(t.Context(), handle, a.Lease.ID); err != nil || len(v.Users()) != 0 || v.Children() != 0 {
+		t.Errorf("revoked: %v; the database has %v and there are %d tokens", err, v.Users(), v.Children())
+	}
+}
+
 func TestATrialLeavesNothing(t *testing.T) {
 	v := baotest.Start(t)
 	b, _ := open(t, config(t, v))

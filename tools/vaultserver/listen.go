@@ -1,4 +1,4 @@
-package main
+package vaultserver
 
 import (
 	"crypto/ecdsa"

@@ -1,0 +1,3 @@
+module sallyport.dev/tools/vaultserver
+
+go 1.26.8
