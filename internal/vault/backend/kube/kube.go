@@ -95,12 +95,12 @@ func (k *kube) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer, er
 	token, err := safe.Credential(k.cfg.TokenFile)
 	defer clear(token)
 	if err != nil {
-		return out, backend.Fail(backend.Refused, "the token for Kubernetes can't be used: "+err.Error())
+		return out, backend.FailOf(backend.Refused, "the token for Kubernetes can't be used", err)
 	}
 	got, err := rest.Do(ctx, k.http, who, rest.Request{Method: http.MethodGet, URL: k.server + "/api/v1/namespaces/" + k.cfg.Namespace + "/secrets/" + a.Path,
 		Header: http.Header{"Authorization": {"Bearer " + string(token)}, "Accept": {"application/json"}}})
 	if err != nil {
-		return out, backend.Fail(backend.Away, err.Error())
+		return out, backend.FailOf(backend.Away, "", err)
 	}
 	defer clear(got.Body)
 	if err := backend.Judge(who, got, `the service account needs "get" on the Secret; docs/bring-your-own-vault.md has the role`); err != nil {

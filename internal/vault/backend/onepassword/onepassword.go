@@ -101,12 +101,12 @@ func (c *connect) get(ctx context.Context, below string) ([]byte, error) {
 	token, err := safe.Credential(c.cfg.TokenFile)
 	defer clear(token)
 	if err != nil {
-		return nil, backend.Fail(backend.Refused, "the token for "+who+" can't be used: "+err.Error())
+		return nil, backend.FailOf(backend.Refused, "the token for "+who+" can't be used", err)
 	}
 	got, err := rest.Do(ctx, c.http, who, rest.Request{Method: http.MethodGet, URL: c.server + "/v1/vaults/" + c.cfg.Vault + below,
 		Header: http.Header{"Authorization": {"Bearer " + string(token)}, "Accept": {"application/json"}}})
 	if err != nil {
-		return nil, backend.Fail(backend.Away, err.Error())
+		return nil, backend.FailOf(backend.Away, "", err)
 	}
 	if err := backend.Judge(who, got, hint); err != nil {
 		clear(got.Body)
