@@ -90,4 +90,3 @@ func TestWhoIsAwayOrWithoutACredentialSaysWhatToDo(t *testing.T) {
 	s.Close()
 	told(t, open(t, away, time.Now), "sallyport/crm", backend.Away, "does not answer", "check the address")
 }
-
