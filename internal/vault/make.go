@@ -22,7 +22,7 @@ func (v *Vault) hire(ctx context.Context, h, old *hire, p *Pointer) error {
 	err := v.make(ctx, h, p)
 	if err != nil {
 		v.cfg.Log.WarnContext(ctx, "a backend does not make a credential for a Run now", slog.String("tenant", string(h.at.tenant)), slog.String("secret", h.lease.Secret),
-			slog.String("run", h.at.run), slog.String("path", p.Path), slog.String("why", err.Error()))
+			slog.String("run", h.at.run), slog.String("path", p.Path), slog.String("why", err.Error()), slog.String("hint", fault.HintOf(err)))
 	}
 	return err
 }

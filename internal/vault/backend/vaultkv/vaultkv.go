@@ -102,6 +102,22 @@ func (k kv) Check(a backend.Ask) error {
 	return nil
 }
 
+// Ready looks at the files of the sign-in.
+func (k kv) Ready() error { return k.server.Ready() }
+
+// Enter signs in, and asks which engine is at the mount.
+func (k kv) Enter(ctx context.Context) (string, error) {
+	m, err := k.server.Enter(ctx, k.mount)
+	if err != nil {
+		return "", err
+	}
+	if kind := m.Type == "kv" || m.Type == "generic"; m.Type != "" && (k.engine == 2) != (kind && m.Version == "2") {
+		return "", backend.Fail(backend.Wrong, "the sign-in is taken, and at the mount "+k.mount+" is another engine than the key-value engine, version "+strconv.Itoa(k.engine)).
+			WithHint("set the backend's mount and engine to what is there")
+	}
+	return m.Did(k.mount), nil
+}
+
 // neither is what is said of a path that is one of the server's API.
 const neither = "a path has neither the mount nor data/ in it: try "
 

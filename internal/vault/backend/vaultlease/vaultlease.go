@@ -109,6 +109,18 @@ func (engine) Check(a backend.Ask) error {
 	return nil
 }
 
+// Ready looks at the files of the sign-in.
+func (e engine) Ready() error { return e.server.Ready() }
+
+// Enter signs in, and asks whether there is such a mount. It makes nothing.
+func (e engine) Enter(ctx context.Context) (string, error) {
+	m, err := e.server.Enter(ctx, e.mount)
+	if err != nil {
+		return "", err
+	}
+	return m.Did(e.mount), nil
+}
+
 // Meant is a path without the mount.
 func (e engine) Meant(path string) string {
 	return strings.TrimPrefix(strings.Trim(path, "/"), e.mount+"/")

@@ -15,6 +15,8 @@ import (
 // login gets a token. It wipes what it read.
 type login interface {
 	sign(ctx context.Context, s *Server) (*token, error)
+	// ready looks whether what it reads can be read, and asks nobody.
+	ready() error
 }
 
 type (

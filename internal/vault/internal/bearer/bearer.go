@@ -98,6 +98,15 @@ func (k *Keeper) token(ctx context.Context) (*token, error) {
 	return t, nil
 }
 
+// Try gets a token anew, and keeps it not.
+func (k *Keeper) Try(ctx context.Context) error {
+	t, err := k.get(ctx, k.now())
+	if err == nil {
+		plain.Wipe(t.value)
+	}
+	return err
+}
+
 func (k *Keeper) get(ctx context.Context, now time.Time) (*token, error) {
 	a, err := k.source(ctx)
 	if err != nil {

@@ -148,13 +148,14 @@ func file(path string, limit int64, fine func(fs.FileInfo) error) ([]byte, error
 	return b, nil
 }
 
-// whole says which file is meant: a relative path is one to where the server was started.
+// whole says which file is meant: a relative path begins where the server was started,
+// and a long one is cut in the error.
 func whole(path string) string {
 	full, err := filepath.Abs(path)
-	if err != nil || full == path {
+	if err != nil || full == path && fault.Quote(path) == path {
 		return "put it there, readable by the server's user"
 	}
-	return "the server was started in another directory: it is looked for at " + full
+	return "it is looked for at " + full
 }
 
 // All reads all of r into one buffer: no copy of a secret is left behind by
