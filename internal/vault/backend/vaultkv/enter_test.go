@@ -36,7 +36,7 @@ func wrongs(t *testing.T, good func() vaultkv.Config, token, other string) {
 		change(&c)
 		return c
 	}
-	entered(t, good(), "", "signed in; the mount "+good().Mount+" is there (kv version 2)", "")
+	entered(t, good(), "", "signed in; the mount "+good().Mount+" is there, a key-value engine of version 2", "")
 	entered(t, with(func(c *vaultkv.Config) { c.AppRole.RoleID = "another" }), backend.Refused, "refuses the sign-in", "role")
 	entered(t, with(func(c *vaultkv.Config) { c.Mount = "secrets-that-are-not" }), backend.Refused, `no mount secrets-that-are-not`, "mount")
 	entered(t, with(func(c *vaultkv.Config) { c.Engine = 1; c.Write = false }), backend.Wrong, "another engine", "engine")

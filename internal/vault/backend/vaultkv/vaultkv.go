@@ -111,7 +111,7 @@ func (k kv) Enter(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if kind := m.Type == "kv" || m.Type == "generic"; m.Type != "" && (k.engine == 2) != (kind && m.Version == "2") {
+	if m.Type != "" && (k.engine == 2) != (m.KV() == 2) { // other engines answer as version 1 does
 		return "", backend.Fail(backend.Wrong, "the sign-in is taken, and at the mount "+k.mount+" is another engine than the key-value engine, version "+strconv.Itoa(k.engine)).
 			WithHint("set the backend's mount and engine to what is there")
 	}

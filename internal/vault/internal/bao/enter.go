@@ -3,7 +3,7 @@ package bao
 import (
 	"context"
 	"net/http"
-	"strings"
+	"strconv"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/backend"
@@ -97,14 +97,24 @@ func (s *Server) leave(ctx context.Context, t *token) {
 	}
 }
 
-// Did says for people what Enter has looked at.
+// KV is the version of the key-value engine that the mount has; 0: it has another.
+func (m Mount) KV() int {
+	switch {
+	case m.Type != "kv" && m.Type != "generic":
+		return 0
+	case m.Version == "2":
+		return 2
+	}
+	return 1
+}
+
+// Did says for people what Enter has looked at, in our own words.
 func (m Mount) Did(mount string) string {
-	if m.Type == "" {
+	switch {
+	case m.Type == "":
 		return "signed in"
+	case m.KV() == 0:
+		return "signed in; the mount " + mount + " is there"
 	}
-	kind := m.Type
-	if m.Version != "" {
-		kind += " version " + m.Version
-	}
-	return "signed in; the mount " + mount + " is there (" + strings.ToLower(fault.Quote(kind)) + ")"
+	return "signed in; the mount " + mount + " is there, a key-value engine of version " + strconv.Itoa(m.KV())
 }

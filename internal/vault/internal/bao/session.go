@@ -144,10 +144,13 @@ func (s *Server) send(ctx context.Context, method, path string, t *token, body [
 		h.Set("X-Vault-Token", string(plain.Bytes(t.value)))
 	}
 	a, err := rest.Do(ctx, client, who, rest.Request{Method: method, URL: s.server + "/v1/" + path, Header: h, Body: body})
-	if err != nil {
+	open := strings.HasPrefix(s.server, "http://")
+	switch {
+	case err != nil && open: // a listener of TLS can cut its answer off
+		return a, backend.FailOf(backend.Away, "", err).WithHint("check that the server runs there; where it has TLS, the backend's address begins with https://, and needs its caFile")
+	case err != nil:
 		return a, backend.FailOf(backend.Away, "", err)
-	}
-	if a.Status == http.StatusBadRequest && strings.HasPrefix(s.server, "http://") && !object.Is(a.Body) {
+	case open && a.Status == http.StatusBadRequest && !object.Is(a.Body):
 		clear(a.Body) // Vault answers in JSON; a listener of TLS, in words
 		return rest.Answer{}, backend.Fail(backend.Away, who+" "+s.server+" does not take plain HTTP").
 			WithHint("the backend's address begins with https:// where the server has TLS, and needs its caFile then")
