@@ -131,6 +131,7 @@ var matrix = map[string]expected{
 	"GET /v1/rotations":                                only(200, "builder", "auditor", "admin"),
 	"GET /v1/doctor/secrets":                           only(200, "builder", "auditor", "admin"),
 	"GET /v1/doctor/backends":                          only(200, "auditor", "admin"),
+	"POST /v1/doctor/backends/{backend}/ask":           only(404, "admin"),
 	"POST /v1/secrets/{secret}/rotation-policy":        only(400, "admin"),
 	"POST /v1/secrets/{secret}/rotation-policy/remove": only(403, "admin"), // without a password
 	"POST /v1/secrets/{secret}/rotation":               only(403, "admin"),

@@ -18,6 +18,9 @@ func (a *API) backends() {
 		all, err := a.Vault.Backends(c.Context(), c.who.Tenant)
 		return Backends{emptied(all)}, err
 	})
+	handle(a, "POST", "/v1/doctor/backends/{backend}/ask", "Sign in at a backend anew, without reading a value, and say what it answers: at most once in five seconds for each", with(ident.Admin), func(c *call, _ none) (vault.Asked, error) {
+		return a.Vault.AskBackend(c.Context(), c.who.Tenant, c.PathValue("backend"), c.who)
+	})
 	handle(a, "POST", "/v1/hooks/backend/{backend}", "Tell that something has changed at a backend: a message signed with the key that the server's file names (Standard Webhooks)", anybody, a.backendHook)
 }
 

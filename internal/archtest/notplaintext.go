@@ -41,6 +41,11 @@ var NotPlaintext = byName(
 	words{"paths of this machine", []string{"vault.Config.Guarded", "vault.Config.Programs", "proccred.Config.Guarded", "proccred.Config.Temp"}},
 	words{"what a child wrote to its standard error, scrubbed and bounded, for people who look for why it does not answer",
 		[]string{"vault.Vault.ChildTail", "proccred.Children.Tail"}},
+	words{"an error of ours with its hint, or our own words: they name addresses, paths and files, and repeat nothing that a server wrote", []string{
+		"vault.Asked.Name", "vault.Asked.Did", "vault.Asked.Said", "vault.Asked.Hint", "vault.BackendState.Said", "vault.BackendState.Hint", "backend.Enterer.Enter",
+		"vaultkv.kv.Enter", "vaultlease.engine.Enter", "awssm.manager.Enter", "azurekv.keyVault.Enter", "gcpsm.manager.Enter", "onepassword.connect.Enter", "kube.kube.Enter",
+		"local.environment.Enter", "local.files.Enter"}},
+	words{"a part of the path that was given", []string{"vaultkv.kv.Meant", "vaultlease.engine.Meant"}},
 	words{"a word from a closed list", []string{"vault.GrantState", "vault.Purpose", "vault.State", "vault.Shape", "vault.SaidBy", "kek.Kind", "backend.Reason", "backend.Sight"}},
 	words{"where a value is kept, and what it is called there; who points there and who reads it see it",
 		[]string{

@@ -7,13 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/internal/api"
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault"
 )
 
 func (p *program) doctorCmd() *cobra.Command {
 	return noun("doctor", "Look for what is wrong, or will be",
 		verb("secrets", "List Secrets that are shared, unused, old, expiring, wider than needed or not revoked", "  sallyport doctor secrets", takes(0), p.doctorSecrets),
-		verb("backends", "List the vaults that Secrets can point to: do they answer, and tell of changes", "  sallyport doctor backends", takes(0), p.doctorBackends))
+		p.doctorBackendsCmd())
 }
 
 func (p *program) doctorSecrets(cmd *cobra.Command, _ []string) error {
@@ -32,7 +33,76 @@ func (p *program) doctorSecrets(cmd *cobra.Command, _ []string) error {
 	})
 }
 
-func (p *program) doctorBackends(cmd *cobra.Command, _ []string) error {
+func (p *program) doctorBackendsCmd() *cobra.Command {
+	var ask bool
+	c := verb("backends [NAME --ask]", "List the vaults that Secrets can point to: do they answer, and tell of changes", `  sallyport doctor backends
+  sallyport doctor backends --ask
+  sallyport doctor backends corp-vault --ask`, cobra.MaximumNArgs(1), func(cmd *cobra.Command, args []string) error {
+		switch {
+		case ask:
+			return p.askBackends(cmd, args)
+		case len(args) > 0:
+			return &usageError{"a backend's name goes with --ask", "usage: sallyport doctor backends NAME --ask"}
+		}
+		return p.doctorBackends(cmd)
+	})
+	c.Flags().BoolVar(&ask, "ask", false, "sign in at each anew, or at NAME, without reading a value, and say what it answers")
+	return c
+}
+
+// askedBackends is the answer of several.
+type askedBackends struct {
+	Backends []vault.Asked `json:"backends"`
+}
+
+// askBackends has backends asked, one after the other.
+func (p *program) askBackends(cmd *cobra.Command, names []string) error {
+	if len(names) == 0 {
+		var all api.Backends
+		if _, err := p.call(cmd.Context(), "GET", "/v1/doctor/backends", nil, &all); err != nil {
+			return err
+		}
+		for _, b := range all.Backends {
+			names = append(names, b.Name)
+		}
+	}
+	out, bad := askedBackends{Backends: []vault.Asked{}}, 0
+	for _, name := range names {
+		var one vault.Asked
+		if _, err := p.call(cmd.Context(), "POST", route("v1", "doctor", "backends", name, "ask"), nil, &one); err != nil {
+			return err
+		}
+		if !one.OK {
+			bad++
+		}
+		out.Backends = append(out.Backends, one)
+	}
+	err := p.result(out, func() {
+		for _, b := range out.Backends {
+			if b.OK {
+				p.line("%s: %s", b.Name, b.Did)
+				continue
+			}
+			p.line("%s: %s: %s", b.Name, b.Why, b.Said)
+			p.hintLine(b.Hint)
+		}
+		if len(out.Backends) == 0 {
+			p.line("the server has no backends")
+		}
+	})
+	if err == nil && bad > 0 {
+		err = fault.Newf(fault.Conflict, "%d of %d backends do not work as they are", bad, len(out.Backends))
+	}
+	return err
+}
+
+func (p *program) hintLine(hint string) {
+	if hint != "" {
+		p.line("  hint: %s", hint)
+	}
+}
+
+func (p *program) doctorBackends(cmd *cobra.Command) error {
 	var out api.Backends
 	raw, err := p.call(cmd.Context(), "GET", "/v1/doctor/backends", nil, &out)
 	if err != nil {
@@ -41,6 +111,10 @@ func (p *program) doctorBackends(cmd *cobra.Command, _ []string) error {
 	return p.result(raw, func() {
 		for _, b := range out.Backends {
 			p.line("%s (%s): %s; %s", b.Name, b.Kind, answering(b), telling(b))
+			if b.State == "fails" && b.Said != "" {
+				p.line("  %s", b.Said)
+				p.hintLine(b.Hint)
+			}
 			paths := "all (set paths in the server's file to bound them)"
 			if len(b.Paths) > 0 {
 				paths = strings.Join(b.Paths, ", ")

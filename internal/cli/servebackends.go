@@ -36,6 +36,14 @@ func (p *program) backends(file, tenant string) (*backend.Registry, error) {
 		if b.Files != nil || b.Environment != nil {
 			p.warn("the backend " + fault.Quote(b.Name) + " keeps values in the clear on this machine: use it to try things, and a vault for what matters")
 		}
+		if r, ok := made.(backend.Enterer); ok {
+			if err := r.Ready(); err != nil {
+				p.warn("the backend " + fault.Quote(b.Name) + " gives nothing before this is mended: " + err.Error())
+				if h := fault.HintOf(err); h != "" {
+					p.say("hint: %s", h)
+				}
+			}
+		}
 		e := backend.Entry{Name: b.Name, Paths: b.Paths, Backend: made, Kind: kind, HookFile: b.HookKeyFile, MaxLeases: b.MaxLeases}
 		for _, t := range b.Tenants {
 			e.Tenants = append(e.Tenants, ident.Tenant(t))

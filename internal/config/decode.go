@@ -169,7 +169,7 @@ func (d *decoder) object(n *node, v reflect.Value, path string) {
 
 // suggest is the nearest name, or all of them where there are few.
 func suggest(name string, names []string) string {
-	if s := resource.DidYouMean(name, names); s != "" || len(names) > 12 {
+	if s := resource.DidYouMean(name, names); s != "" || len(names) > 16 {
 		return s
 	}
 	return "there are " + strings.Join(names, ", ")

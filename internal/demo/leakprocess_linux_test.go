@@ -37,7 +37,7 @@ var commands = []string{
 	"connection list", "connection authorize SECRET --no-wait",
 	"integration list", "integration show SECRET", "integration pull SECRET --connection SECRET", "integration test SECRET", "integration changes --all",
 	"integration accept SECRET --reason SECRET --stdin", "integration refuse SECRET --reason SECRET --stdin",
-	"secret rotation list", "secret rotation resolve SECRET again --stdin", "secret policy set SECRET --file SECRET", "secret policy remove SECRET --stdin", "secret rotate SECRET --now --stdin", "doctor secrets", "doctor backends", "secret leases SECRET",
+	"secret rotation list", "secret rotation resolve SECRET again --stdin", "secret policy set SECRET --file SECRET", "secret policy remove SECRET --stdin", "secret rotate SECRET --now --stdin", "doctor secrets", "doctor backends", "doctor backends --ask", "doctor backends SECRET --ask", "secret leases SECRET",
 	"decision watch --for 1s", "channel list", "channel show SECRET", "channel test SECRET",
 	"stop all --reason SECRET", // the last: nothing goes on after it
 }

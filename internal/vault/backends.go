@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
 	"sallyport.dev/internal/vault/backend"
 )
@@ -16,11 +17,14 @@ type BackendState struct {
 	Paths []string `json:"paths,omitempty"` // that may be pointed to; none: all
 	// Pointers is how many of the tenant's active versions point there.
 	Pointers int `json:"pointers"`
-	// Answered and Failed are when it last gave a value, and when it last gave none;
-	// Why is the reason of that, one of package backend's.
+	// Answered and Failed are when it last gave a value or renewed one, and when it did not;
+	// Why is the reason of that, one of package backend's, Said the error and Hint what
+	// to do: they name addresses and files, and nothing of an answer.
 	Answered time.Time      `json:"answered,omitzero"`
 	Failed   time.Time      `json:"failed,omitzero"`
 	Why      backend.Reason `json:"why,omitempty"`
+	Said     string         `json:"said,omitempty"`
+	Hint     string         `json:"hint,omitempty"`
 	State    string         `json:"state"` // answers, fails, or unasked
 	// Watch says whether it tells of changes: no, waits (for a pointer), watching, or
 	// lost, with how many paths are lost and why one is.
@@ -48,6 +52,7 @@ type hearer struct {
 type heard struct {
 	answered, failed time.Time
 	why              backend.Reason
+	said, hint       string
 }
 
 // hear notes how a question ended.
@@ -59,9 +64,9 @@ func (o *outside) hear(at hearer, err error, now time.Time) {
 	}
 	h := o.heard[at]
 	if err == nil {
-		h.answered = now
+		h.answered, h.said, h.hint = now, "", ""
 	} else {
-		h.failed, h.why = now, backend.ReasonOf(err)
+		h.failed, h.why, h.said, h.hint = now, backend.ReasonOf(err), err.Error(), fault.HintOf(err)
 	}
 	o.heard[at] = h
 }
@@ -80,6 +85,7 @@ func (v *Vault) Backends(ctx context.Context, t ident.Tenant) (out []BackendStat
 		v.outside.mu.Lock()
 		h := v.outside.heard[hearer{t, e.Name}]
 		v.outside.mu.Unlock()
+		b.Said, b.Hint = h.said, h.hint
 		if b.Answered, b.Failed, b.Why = h.answered, h.failed, h.why; !h.failed.IsZero() && !h.failed.Before(h.answered) {
 			b.State = "fails"
 		} else if !h.answered.IsZero() {

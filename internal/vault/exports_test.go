@@ -24,6 +24,7 @@ var mayReturnBytes = map[string]string{
 	"(*vault.Vault).Show":          "metadata",
 	"(*vault.Vault).Head":          "metadata",
 	"(*vault.Vault).Seals":         "metadata",
+	"(*vault.Vault).AskBackend":    "fixed sentences with addresses and names of files; backends repeat nothing that a server wrote",
 	"(*vault.Vault).Said":          "short plain words of a system's, without what is known to be secret",
 	"(*vault.Vault).BeginGrant":    "names, and the URL that a person opens",
 	"(*vault.Vault).FinishGrant":   "names",

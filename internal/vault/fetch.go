@@ -147,7 +147,7 @@ func (v *Vault) fly(ctx context.Context, f *flight, at place, name string, p *Po
 	got, err := v.fetch(ctx, at.tenant, p)
 	if err != nil {
 		v.cfg.Log.WarnContext(ctx, "the value of a Secret can't be had from its backend now", slog.String("tenant", string(at.tenant)),
-			slog.String("secret", name), slog.String("path", p.Path), slog.String("why", err.Error()))
+			slog.String("secret", name), slog.String("path", p.Path), slog.String("why", err.Error()), slog.String("hint", fault.HintOf(err)))
 		v.outside.land(at, f, nil, "", time.Time{}, err, v.cfg.Now())
 		return
 	}

@@ -72,7 +72,7 @@ func (v *Vault) accept(t ident.Tenant, p *Pointer, got backend.Answer) (out answ
 	for _, ours := range p.names() {
 		there, ok := got.Fields[p.Fields[ours]]
 		if !ok {
-			return out, wrong("what is at the path has no text under the name that the pointer's field " + ours + " has there")
+			return out, unpicked(ours, p.Fields[ours])
 		}
 		b := bytes.Clone(plain.Bytes(there))
 		out.fields[ours] = b
@@ -84,13 +84,29 @@ func (v *Vault) accept(t ident.Tenant, p *Pointer, got backend.Answer) (out answ
 		case bytes.Contains([]byte(got.Version), b):
 			return out, wrong("what it calls the version has the value in it")
 		case scrub.Check(b) != nil:
-			return out, wrong("the value there can't be protected: it is too short, too long, an ordinary word, or easy to guess")
+			return out, unprotected(ours)
 		}
 	}
 	if out.version == "" {
 		out.version, err = v.print(t, out.fields)
 	}
 	return out, err
+}
+
+// unpicked is the error of a field that is not there. The name is the pointer's.
+func unpicked(ours, theirs string) error {
+	if theirs == backend.Whole {
+		return backend.Fail(backend.Wrong, "what is at the path has named fields, and the pointer says of none that it is its field "+ours).
+			WithHint("say which: --pick " + ours + "=NAME")
+	}
+	return backend.Fail(backend.Wrong, "what is at the path has no text named "+fault.Quote(theirs)+", which is the pointer's field "+ours).
+		WithHint("--pick " + ours + "=NAME says what it is called there: our name comes first; a number, a list or an object is no text")
+}
+
+// unprotected is the error of a value that would not be found in answers.
+func unprotected(field string) error {
+	return backend.Fail(backend.Wrong, "the value of the field "+field+" there can't be protected: it is too short, too long, an ordinary word, or easy to guess").
+		WithHint("where it is no secret, leave it out: --pick FIELD=NAME for each field that is to be used; a user's name is the field username")
 }
 
 // print tells a value from another, and nothing of it.

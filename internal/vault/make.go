@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -21,7 +22,7 @@ func (v *Vault) hire(ctx context.Context, h, old *hire, p *Pointer) error {
 	err := v.make(ctx, h, p)
 	if err != nil {
 		v.cfg.Log.WarnContext(ctx, "a backend does not make a credential for a Run now", slog.String("tenant", string(h.at.tenant)), slog.String("secret", h.lease.Secret),
-			slog.String("run", h.at.run), slog.String("path", p.Path), slog.String("why", err.Error()))
+			slog.String("run", h.at.run), slog.String("path", p.Path), slog.String("why", err.Error()), slog.String("hint", fault.HintOf(err)))
 	}
 	return err
 }
@@ -81,6 +82,7 @@ func (v *Vault) make(ctx context.Context, h *hire, p *Pointer) error {
 	}
 	holder, err := engage(ctx, h.by, h.lease.ID)
 	if err != nil {
+		v.hearOf(h, err)
 		return v.failed(p, err)
 	}
 	l := h.lease
@@ -101,11 +103,20 @@ func (v *Vault) make(ctx context.Context, h *hire, p *Pointer) error {
 	if err == nil {
 		err = v.takeUp(ctx, h, holder, l, p, got)
 	}
+	v.hearOf(h, err)
 	if err != nil { // whatever it has made is ended again; what can't be is on record
 		_ = v.revoke(ctx, h.by, l, "it could not be used")
 		return v.failed(p, err)
 	}
 	return nil
+}
+
+// hearOf notes what a backend answered about a Run's credential. What else stood in the
+// way, as a store that can't be written, says nothing of the backend.
+func (v *Vault) hearOf(h *hire, err error) {
+	if _, theirs := errors.AsType[*backend.Error](err); err == nil || theirs {
+		v.outside.hear(hearer{h.at.tenant, h.lease.Backend}, err, v.cfg.Now())
+	}
 }
 
 // engage has a deadline of its own.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"sallyport.dev/internal/audit"
 	"sallyport.dev/internal/fault"
@@ -60,6 +62,9 @@ func (v *Vault) fields(ctx context.Context, w *Write) error {
 			return v.failed(p, err)
 		}
 		defer got.Wipe()
+		if n := len(got.Fields); n == 0 || n > maxFields {
+			return v.failed(p, misfit(n))
+		}
 		if p.Fields = map[string]string{}; len(got.Fields) == 1 {
 			for theirs := range got.Fields {
 				p.Fields[defaultField] = theirs
@@ -74,11 +79,22 @@ func (v *Vault) fields(ctx context.Context, w *Write) error {
 	return nil
 }
 
+// misfit is the error of what has no fields for a pointer, or too many.
+func misfit(n int) error {
+	if n == 0 {
+		return backend.Fail(backend.Wrong, "what is at the path has no texts").
+			WithHint("a number, a list or an object is not used: put the value there as a text")
+	}
+	return backend.Fail(backend.Wrong, fmt.Sprintf("what is at the path has %d texts, and a pointer has at most %d fields", n, maxFields)).
+		WithHint("say which: --pick FIELD=NAME")
+}
+
 // defaultField is what most doors take.
 const defaultField = "token"
 
-// namedAs chooses a pointer's fields for those that a version has.
-func (v *Vault) namedAs(t ident.Tenant, p *Pointer, ours []string) (*Pointer, error) {
+// namedAs chooses a pointer's fields for those that a version has: one goes to the one
+// value that is there, whatever that is called, and several keep their names.
+func (v *Vault) namedAs(ctx context.Context, t ident.Tenant, p *Pointer, ours []string) (*Pointer, error) {
 	if len(p.Fields) > 0 {
 		return p, nil
 	}
@@ -91,10 +107,31 @@ func (v *Vault) namedAs(t ident.Tenant, p *Pointer, ours []string) (*Pointer, er
 	for _, name := range ours {
 		p.Fields[name] = name
 	}
-	if len(ours) == 1 && !b.Named() {
+	switch {
+	case len(ours) == 1 && !b.Named():
 		p.Fields[ours[0]] = backend.Whole
+	case len(ours) == 1:
+		p.Fields[ours[0]], err = v.onlyName(ctx, b, t, p, ours[0])
 	}
-	return p, nil
+	return p, err
+}
+
+// onlyName is the name of the one value at a path; where nothing or more is there, ours.
+func (v *Vault) onlyName(ctx context.Context, b backend.Backend, t ident.Tenant, p *Pointer, ours string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
+	got, err := b.Fetch(ctx, p.ask())
+	defer got.Wipe()
+	v.outside.hear(hearer{t, p.Backend}, err, v.cfg.Now())
+	if err != nil && backend.ReasonOf(err) != backend.Missing {
+		return "", v.failed(p, err)
+	}
+	if len(got.Fields) == 1 {
+		for theirs := range got.Fields {
+			return theirs, nil
+		}
+	}
+	return ours, nil
 }
 
 // event is what an entry says of a pointer; nothing of a value.
@@ -157,7 +194,7 @@ func (v *Vault) Move(ctx context.Context, m Move) (Secret, error) {
 	}
 	at := ""
 	if m.To != nil {
-		if w.Pointer, err = v.namedAs(m.Tenant, m.To, ver.Fields); err != nil {
+		if w.Pointer, err = v.namedAs(ctx, m.Tenant, m.To, ver.Fields); err != nil {
 			return Secret{}, err
 		}
 		if at, err = v.settleThere(ctx, &w); err != nil {
@@ -250,7 +287,7 @@ func (v *Vault) settleThere(ctx context.Context, w *Write) (string, error) {
 	}
 	if !slices.Equal(p.names(), slices.Sorted(maps.Keys(w.Fields))) {
 		return "", fault.New(fault.Invalid, "the pointer's fields are not those of the secret's active version").
-			WithHint("sallyport secret show lists them; say for each what it is called there")
+			WithHint("it has %s: say of each what it is called there, our name first: --pick FIELD=NAME", strings.Join(slices.Sorted(maps.Keys(w.Fields)), ", "))
 	}
 	got, err := v.fetch(ctx, w.Tenant, p)
 	if err != nil && backend.ReasonOf(err) == backend.Missing && p.Version == "" {

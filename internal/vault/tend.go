@@ -275,6 +275,9 @@ func (v *Vault) renew(ctx context.Context, h *hire) error {
 	}
 	l := h.lease
 	v.hires.mu.Unlock()
+	if r := backend.ReasonOf(err); err == nil || r != backend.Missing && r != backend.Wrong { // those are about the lease
+		v.hearOf(h, err)
+	}
 	if err != nil {
 		v.cfg.Log.WarnContext(ctx, "a Run's credential was not renewed", slog.String("lease", l.ID), slog.String("secret", l.Secret), slog.String("run", l.Run), slog.String("why", err.Error()))
 		return err

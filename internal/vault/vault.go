@@ -79,6 +79,7 @@ type Vault struct {
 
 	hearsay hearsay // what systems say of versions
 	outside outside // what was fetched from backends
+	asks    asks
 	watches watches // of backends
 	hires   hires   // what they have made for Runs
 

@@ -121,6 +121,14 @@ type Error struct {
 // Fail makes an Error. msg repeats nothing that the backend wrote.
 func Fail(r Reason, msg string) *Error { return &Error{Reason: r, cause: fault.New(kinds[r], msg)} }
 
+// FailOf is Fail with another error's message and hint after msg, or without one, alone.
+func FailOf(r Reason, msg string, err error) *Error {
+	if msg != "" {
+		msg += ": "
+	}
+	return Fail(r, msg+err.Error()).WithHint(fault.HintOf(err))
+}
+
 // WithHint gives a copy with a hint for a person.
 func (e *Error) WithHint(hint string) *Error {
 	c := *e

@@ -123,11 +123,29 @@ func (r *Registry) Find(t ident.Tenant, name string, a Ask) (Backend, error) {
 	if err := CheckVersion(a.Version); err != nil {
 		return nil, err
 	}
-	if len(e.Paths) > 0 && !slices.ContainsFunc(e.Paths, func(p string) bool { return below(p, a.Path) }) {
-		return nil, fault.Newf(fault.Denied, "Secrets may not point to this path of the backend %s", e.Name).
-			WithHint("the server's file says which: paths, in the backend's entry")
+	if err := e.Backend.Check(a); err != nil {
+		return nil, err
 	}
-	return e.Backend, e.Backend.Check(a)
+	if !e.has(a.Path) {
+		return nil, e.unbound(a.Path)
+	}
+	return e.Backend, nil
+}
+
+// unbound is the error of a path that the entry doesn't have.
+func (e *Entry) unbound(path string) error {
+	err := fault.Newf(fault.Denied, "Secrets may not point to this path of the backend %s", e.Name)
+	if b, ok := e.Backend.(interface{ Meant(path string) string }); ok {
+		if m := b.Meant(path); m != path && e.has(m) {
+			return err.WithHint("a path has neither the mount nor data/ in it: try %s:%s", e.Name, m)
+		}
+	}
+	return err.WithHint("the server's file says which: paths, in the backend's entry")
+}
+
+// has reports whether Secrets may point to a path.
+func (e *Entry) has(path string) bool {
+	return len(e.Paths) == 0 || slices.ContainsFunc(e.Paths, func(p string) bool { return below(p, path) })
 }
 
 // Of lists what a tenant's Secrets may point to, by name.
@@ -162,10 +180,10 @@ func (r *Registry) Lessor(name string) Lessor {
 	return l
 }
 
-// below reports whether a path is p or under it.
+// below reports whether a path is p or under it; one with a slash at its end is no
+// path itself.
 func below(p, path string) bool {
-	p = strings.TrimSuffix(p, "/")
-	return path == p || strings.HasPrefix(path, p+"/")
+	return path == p || strings.HasPrefix(path, strings.TrimSuffix(p, "/")+"/")
 }
 
 // OneValue makes fields of a backend's one value, which it takes over: all of it,

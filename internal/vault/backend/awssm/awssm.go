@@ -15,7 +15,10 @@
 package awssm
 
 import (
+	"cmp"
+	"context"
 	"net/http"
+	"os"
 	"regexp"
 	"time"
 
@@ -69,6 +72,7 @@ const (
 
 // manager is one region of one account.
 type manager struct {
+	cfg    Config
 	client *secretsmanager.Client
 	keys   *keeper
 }
@@ -118,7 +122,7 @@ func over(c Config, at places, client *http.Client, now func() time.Time) (backe
 	if err != nil {
 		return nil, err
 	}
-	m := &manager{keys: keys, client: secretsmanager.New(secretsmanager.Options{
+	m := &manager{cfg: c, keys: keys, client: secretsmanager.New(secretsmanager.Options{
 		Region: c.Region, BaseEndpoint: &at.secrets, HTTPClient: sieve.New(client, who, at.secrets, mesh), Credentials: keys,
 		HTTPSignerV4: signer{}, Retryer: aws.NopRetryer{}, DisableClockSkewCorrection: true, // no server sets our clock
 	})}
@@ -130,6 +134,30 @@ func over(c Config, at places, client *http.Client, now func() time.Time) (backe
 
 func bad(msg string) error {
 	return fault.New(fault.Invalid, whose+" "+msg).WithHint("docs/bring-your-own-vault.md has an example")
+}
+
+// Ready looks at the file that the keys, or the token for them, are in.
+func (m *manager) Ready() error {
+	const what = "the credentials for AWS"
+	switch m.cfg.Credentials {
+	case "file":
+		return backend.Readable(what, 64<<10, m.cfg.CredentialsFile)
+	case "webIdentity":
+		return backend.Readable(what, 64<<10, cmp.Or(m.cfg.TokenFile, os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE")))
+	}
+	return nil
+}
+
+// Enter gets keys anew, and asks Secrets Manager nothing: every question there is about
+// one secret. Keys that are only read, and from nobody, are not tried by that.
+func (m *manager) Enter(ctx context.Context) (string, error) {
+	if _, err := m.keys.get(ctx); err != nil {
+		return "", err
+	}
+	if !m.keys.ends {
+		return "there are keys, which were not tried", nil
+	}
+	return "got keys of " + m.keys.whom + "; Secrets Manager was not asked for anything", nil
 }
 
 // Named: a secret there is one value.

@@ -58,7 +58,7 @@ func webIdentity(c Config, client *http.Client, server string) aws.CredentialsPr
 		token, err := safe.Credential(file)
 		defer clear(token)
 		if err != nil {
-			return aws.Credentials{}, none("the web identity's token: " + err.Error())
+			return aws.Credentials{}, backend.FailOf(backend.Refused, "the credentials for AWS: the web identity's token", err)
 		}
 		return stscreds.NewWebIdentityRoleProvider(service, role, identity(token), func(o *stscreds.WebIdentityRoleOptions) { o.RoleSessionName = session }).Retrieve(ctx)
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 
+	"sallyport.dev/internal/vault/backend"
 	"sallyport.dev/internal/vault/internal/rest"
 	"sallyport.dev/internal/vault/internal/safe"
 	"sallyport.dev/internal/vault/internal/sieve"
@@ -77,10 +78,10 @@ func fromEnvironment(context.Context) (aws.Credentials, error) {
 // fromFile reads a profile of the shared credentials file: keys that are written there,
 // and nothing that the file says about programs, roles or other profiles.
 func fromFile(path, profile string) (aws.Credentials, error) {
-	raw, err := safe.File(path, 64<<10, 0o027)
+	raw, err := safe.Secret(path, 64<<10)
 	defer clear(raw)
 	if err != nil {
-		return aws.Credentials{}, none(err.Error())
+		return aws.Credentials{}, backend.FailOf(backend.Refused, "the credentials for AWS", err)
 	}
 	found, in := map[string]string{}, false
 	lines := bufio.NewScanner(bytes.NewReader(raw))
@@ -152,7 +153,7 @@ func containerToken() (string, error) {
 	token, err := safe.Credential(file)
 	defer clear(token)
 	if err != nil {
-		return "", none(err.Error())
+		return "", backend.FailOf(backend.Refused, "the credentials for AWS", err)
 	}
 	return string(token), nil
 }

@@ -74,6 +74,8 @@ func init() { azlog.SetListener(nil) }
 
 // keyVault is one.
 type keyVault struct {
+	cfg    Config
+	login  login
 	server string
 	client *azsecrets.Client
 	now    func() time.Time
@@ -109,7 +111,7 @@ func over(c Config, client *http.Client, now func() time.Time) (backend.Backend,
 	if err != nil {
 		return nil, bad("vault is not one that the SDK takes")
 	}
-	return &keyVault{server: server, client: secrets, now: now}, nil
+	return &keyVault{cfg: c, login: login{way, resource}, server: server, client: secrets, now: now}, nil
 }
 
 // options are of every client of the SDK's.
@@ -142,6 +144,20 @@ func challenge(resource string) func(a rest.Answer) error {
 		a.Header.Set("Www-Authenticate", "Bearer "+m[1]+`, resource="`+resource+`"`)
 		return nil
 	}
+}
+
+// Ready looks at the credential's file.
+func (k *keyVault) Ready() error {
+	return backend.Readable("the credential for "+entra, 64<<10, k.cfg.ClientSecretFile, k.cfg.ClientCertificateFile, k.cfg.AssertionFile)
+}
+
+// Enter gets a token, and asks the vault nothing: what it can be asked with the role is
+// about one secret.
+func (k *keyVault) Enter(ctx context.Context) (string, error) {
+	if _, err := k.login.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{k.login.resource + "/.default"}}); err != nil {
+		return "", err
+	}
+	return "signed in; the key vault was not asked for anything", nil
 }
 
 // Named: a secret there is one value.

@@ -145,7 +145,7 @@ func application(ctx context.Context, c Config, o azcore.ClientOptions, resource
 // server's file says so.
 func credentialOf(c Config, o azcore.ClientOptions) (azcore.TokenCredential, error) {
 	refused := func(err error) (azcore.TokenCredential, error) {
-		return nil, backend.Fail(backend.Refused, "the credential for "+entra+": "+err.Error())
+		return nil, backend.FailOf(backend.Refused, "the credential for "+entra, err)
 	}
 	if c.ClientCertificateFile != "" {
 		chain, key, err := certificate(c.ClientCertificateFile)
@@ -183,7 +183,7 @@ const minRSA = 2048
 
 // certificate reads the application's certificate and key.
 func certificate(path string) ([]*x509.Certificate, *rsa.PrivateKey, error) {
-	raw, err := safe.File(path, 64<<10, 0o027)
+	raw, err := safe.Secret(path, 64<<10)
 	defer clear(raw)
 	if err != nil {
 		return nil, nil, err
@@ -227,7 +227,7 @@ func managed(ctx context.Context, with *http.Client, server, clientID, resource 
 	}
 	a, err := rest.Do(ctx, with, from, rest.Request{Method: http.MethodGet, URL: server + "/metadata/identity/oauth2/token?" + q.Encode(), Header: http.Header{"Metadata": {"true"}}})
 	if err != nil {
-		return out, backend.Fail(backend.Away, err.Error())
+		return out, backend.FailOf(backend.Away, "", err)
 	}
 	defer clear(a.Body)
 	if a.Status != http.StatusOK {

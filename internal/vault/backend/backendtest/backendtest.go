@@ -72,7 +72,7 @@ func Run(t *testing.T, make func(t *testing.T) World) {
 	t.Helper()
 	for name, part := range map[string]func(*testing.T, World){
 		"gives what is there": gives, "names versions": versions, "says what is missing": missing, "creates where nothing is": creates,
-		"sorts faults": faults, "signs in again": again, "refuses paths": paths, "tells of changes": watches,
+		"sorts faults": faults, "signs in again": again, "refuses paths": paths, "tells of changes": watches, "can be tried without a value": enters,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, make(t)) })
 	}
@@ -262,5 +262,20 @@ func paths(t *testing.T, w World) {
 	}
 	if err := w.Backend.Check(backend.Ask{Path: w.Path("word")}); err != nil || backend.CheckPath(w.Path("word")) != nil {
 		t.Errorf("a plain path: %v", err)
+	}
+}
+
+// enters wants it to sign in, and to say what it has looked at.
+func enters(t *testing.T, w World) {
+	to, ok := w.Backend.(backend.Enterer)
+	if !ok {
+		t.Fatal("it can't be tried without a value")
+	}
+	if err := to.Ready(); err != nil {
+		t.Errorf("it is not ready: %v", err)
+	}
+	did, err := to.Enter(t.Context())
+	if err != nil || did == "" {
+		t.Errorf("%q, %v", did, err)
 	}
 }

@@ -210,6 +210,13 @@ func (v *Vault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.renewSelf(w, path, name)
 	case path == "auth/token/lookup-self":
 		say(w, 200, map[string]any{"data": map[string]any{"ttl": v.left(v.tokens[name]), "renewable": true}})
+	case path == "auth/token/revoke-self":
+		v.drop(name)
+		w.WriteHeader(204)
+	case path == "sys/internal/ui/mounts/database":
+		say(w, 200, map[string]any{"data": map[string]any{"type": "database", "options": nil, "path": "database/"}})
+	case strings.HasPrefix(path, "sys/internal/ui/mounts/"):
+		refuse(w, 403, "preflight capability check returned 403")
 	case path == "auth/token/revoke-accessor":
 		for id, t := range v.tokens {
 			if t.accessor == word(in, "accessor") {

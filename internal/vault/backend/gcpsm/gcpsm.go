@@ -90,6 +90,20 @@ func New(c Config, now func() time.Time) (backend.Backend, error) {
 	return m, err
 }
 
+// Ready looks at the key's file.
+func (m *manager) Ready() error {
+	return backend.Readable("the service account's key", maxKey, m.cfg.KeyFile)
+}
+
+// Enter gets a token, and asks the service nothing: every question there is about one
+// secret.
+func (m *manager) Enter(ctx context.Context) (string, error) {
+	if err := m.tokens.Try(ctx); err != nil {
+		return "", err
+	}
+	return "signed in; the project was not asked for anything", nil
+}
+
 // Named: a secret there is one value.
 func (*manager) Named() bool { return false }
 

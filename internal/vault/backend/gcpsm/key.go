@@ -30,10 +30,10 @@ func withKey(ctx context.Context, client *http.Client, file string, now time.Tim
 	none := func(msg string) (rest.Answer, error) {
 		return rest.Answer{}, backend.Fail(backend.Refused, "the service account's key "+msg)
 	}
-	raw, err := safe.File(file, maxKey, 0o027)
+	raw, err := safe.Secret(file, maxKey)
 	defer clear(raw)
 	if err != nil {
-		return none("can't be used: " + err.Error())
+		return rest.Answer{}, backend.FailOf(backend.Refused, "the service account's key can't be used", err)
 	}
 	m, err := object.Members(raw)
 	if err != nil || object.Word(m["type"]) != "service_account" {

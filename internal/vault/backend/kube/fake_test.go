@@ -130,6 +130,17 @@ func (f *fakeKube) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
+	if r.URL.Path == "/apis" { // whom it doesn't know is told so before it looks at roles
+		switch {
+		case r.Header.Get("Authorization") != "Bearer "+f.token:
+			status(w, 401, "Unauthorized", "Unauthorized")
+		case f.fault == backendtest.Refusing:
+			status(w, 403, "Forbidden", "forbidden: User cannot get path \"/apis\"")
+		default:
+			_ = json.NewEncoder(w).Encode(map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": []any{}})
+		}
+		return
+	}
 	part := strings.Split(strings.Trim(r.URL.Path, "/"), "/") // api/v1/namespaces/NS/secrets/NAME
 	if len(part) < 5 || part[2] != "namespaces" || part[3] != "prod" || part[4] != "secrets" {
 		status(w, 404, "NotFound", "the server could not find the requested resource")

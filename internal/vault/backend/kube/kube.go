@@ -79,6 +79,27 @@ func New(c Config) (backend.Backend, error) {
 	return &kube{c, server, client, between}, err
 }
 
+// Ready looks at the token's file.
+func (k *kube) Ready() error {
+	return backend.Readable("the token for Kubernetes", 64<<10, k.cfg.TokenFile)
+}
+
+// Enter asks which groups of the API there are. Whom the server knows is answered, or
+// told that the role does not have that; a token that it doesn't know is refused before.
+func (k *kube) Enter(ctx context.Context) (string, error) {
+	got, err := k.ask(ctx, "/apis")
+	if err != nil {
+		return "", err
+	}
+	defer clear(got.Body)
+	if got.Status != http.StatusForbidden {
+		if err := backend.Judge(who, got, "the token has ended, or is of another cluster"); err != nil {
+			return "", err
+		}
+	}
+	return "the token is taken; no Secret was asked for", nil
+}
+
 // Named says that a Secret there has named fields.
 func (*kube) Named() bool { return true }
 
@@ -92,15 +113,9 @@ func (*kube) Check(a backend.Ask) error {
 
 // Fetch reads one Secret.
 func (k *kube) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer, err error) {
-	token, err := safe.Credential(k.cfg.TokenFile)
-	defer clear(token)
+	got, err := k.ask(ctx, "/api/v1/namespaces/"+k.cfg.Namespace+"/secrets/"+a.Path)
 	if err != nil {
-		return out, backend.Fail(backend.Refused, "the token for Kubernetes can't be used: "+err.Error())
-	}
-	got, err := rest.Do(ctx, k.http, who, rest.Request{Method: http.MethodGet, URL: k.server + "/api/v1/namespaces/" + k.cfg.Namespace + "/secrets/" + a.Path,
-		Header: http.Header{"Authorization": {"Bearer " + string(token)}, "Accept": {"application/json"}}})
-	if err != nil {
-		return out, backend.Fail(backend.Away, err.Error())
+		return out, err
 	}
 	defer clear(got.Body)
 	if err := backend.Judge(who, got, `the service account needs "get" on the Secret; docs/bring-your-own-vault.md has the role`); err != nil {
@@ -111,6 +126,21 @@ func (k *kube) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer, er
 		return backend.Answer{}, backend.Fail(backend.Wrong, who+"'s answer is not the Secret that was asked for")
 	}
 	return out, nil
+}
+
+// ask sends a question with the token.
+func (k *kube) ask(ctx context.Context, path string) (rest.Answer, error) {
+	token, err := safe.Credential(k.cfg.TokenFile)
+	defer clear(token)
+	if err != nil {
+		return rest.Answer{}, backend.FailOf(backend.Refused, "the token for Kubernetes can't be used", err)
+	}
+	got, err := rest.Do(ctx, k.http, who, rest.Request{Method: http.MethodGet, URL: k.server + path,
+		Header: http.Header{"Authorization": {"Bearer " + string(token)}, "Accept": {"application/json"}}})
+	if err != nil {
+		return got, backend.FailOf(backend.Away, "", err)
+	}
+	return got, nil
 }
 
 var errOther = errors.New("another answer")

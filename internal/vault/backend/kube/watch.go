@@ -86,12 +86,12 @@ func (w *watching) once(ctx context.Context) error {
 	token, err := safe.Credential(w.cfg.TokenFile)
 	defer clear(token)
 	if err != nil {
-		return backend.Fail(backend.Refused, "the token for Kubernetes can't be used: "+err.Error())
+		return backend.FailOf(backend.Refused, "the token for Kubernetes can't be used", err)
 	}
 	a, body, err := rest.Stream(ctx, w.http, who, rest.Request{Method: http.MethodGet, URL: w.server + "/api/v1/namespaces/" + w.cfg.Namespace + "/secrets?" + q.Encode(),
 		Header: http.Header{"Authorization": {"Bearer " + string(token)}, "Accept": {metadataOnly}}}, beginning)
 	if err != nil {
-		return backend.Fail(backend.Away, err.Error())
+		return backend.FailOf(backend.Away, "", err)
 	}
 	if body == nil {
 		defer clear(a.Body)

@@ -53,6 +53,20 @@ func NewFiles(c Files) (backend.Backend, error) {
 	return files{c.Directory, looking}, nil
 }
 
+// Ready looks whether there is such a directory.
+func (f files) Ready() error {
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return backend.Fail(backend.Away, "the directory "+fault.Quote(f.dir)+" can't be opened").WithHint("make it, readable by the server's user")
+	}
+	return root.Close()
+}
+
+// Enter does the same: there is nobody to sign in to.
+func (f files) Enter(context.Context) (string, error) {
+	return "the directory can be opened", f.Ready()
+}
+
 // Named: a file is one value.
 func (files) Named() bool { return false }
 
@@ -121,6 +135,14 @@ func NewEnvironment(c Environment) (backend.Backend, error) {
 			WithHint("write it like CRM_SECRET_: no other variable can be pointed to")
 	}
 	return environment{c.Prefix}, nil
+}
+
+// Ready has nothing to look at.
+func (environment) Ready() error { return nil }
+
+// Enter has nobody to sign in to.
+func (environment) Enter(context.Context) (string, error) {
+	return "there is nothing to sign in to", nil
 }
 
 // Named: a variable is one value.

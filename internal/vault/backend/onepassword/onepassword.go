@@ -68,6 +68,25 @@ func New(c Config) (backend.Backend, error) {
 	return &connect{c, server, client}, nil
 }
 
+// Ready looks at the token's file.
+func (c *connect) Ready() error {
+	return backend.Readable("the token for "+who, 64<<10, c.cfg.TokenFile)
+}
+
+// Enter asks about the vault, and of none of its items.
+func (c *connect) Enter(ctx context.Context) (string, error) {
+	raw, err := c.get(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	defer clear(raw)
+	m, err := object.Members(raw)
+	if err != nil || object.Word(m["id"]) != c.cfg.Vault {
+		return "", wrong("is not about the vault that was asked for")
+	}
+	return "the token is taken, and has the vault", nil
+}
+
 // Named says that an item has named fields.
 func (*connect) Named() bool { return true }
 
@@ -101,12 +120,12 @@ func (c *connect) get(ctx context.Context, below string) ([]byte, error) {
 	token, err := safe.Credential(c.cfg.TokenFile)
 	defer clear(token)
 	if err != nil {
-		return nil, backend.Fail(backend.Refused, "the token for "+who+" can't be used: "+err.Error())
+		return nil, backend.FailOf(backend.Refused, "the token for "+who+" can't be used", err)
 	}
 	got, err := rest.Do(ctx, c.http, who, rest.Request{Method: http.MethodGet, URL: c.server + "/v1/vaults/" + c.cfg.Vault + below,
 		Header: http.Header{"Authorization": {"Bearer " + string(token)}, "Accept": {"application/json"}}})
 	if err != nil {
-		return nil, backend.Fail(backend.Away, err.Error())
+		return nil, backend.FailOf(backend.Away, "", err)
 	}
 	if err := backend.Judge(who, got, hint); err != nil {
 		clear(got.Body)

@@ -56,6 +56,10 @@ func (f *fakeConnect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no(w, 401)
 		return
 	}
+	if r.URL.Path == "/v1/vaults/"+theVault {
+		_ = json.NewEncoder(w).Encode(map[string]any{"id": theVault, "name": "Integrations", "items": len(f.items)})
+		return
+	}
 	rest, ok := strings.CutPrefix(r.URL.Path, "/v1/vaults/"+theVault+"/items")
 	if !ok {
 		no(w, 403) // another vault than the token is for

@@ -162,11 +162,18 @@ func (f *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 403, f.words("2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n", "permission denied"))
 		return
 	}
+	if mount, ok := strings.CutPrefix(path, "sys/internal/ui/mounts/"); ok {
+		f.mount(w, r.Header.Get("X-Vault-Namespace")+"/"+mount, t)
+		return
+	}
 	switch path {
 	case "auth/token/renew-self":
 		f.renew(w, name, t)
 	case "auth/token/lookup-self":
 		f.lookup(w, name, t)
+	case "auth/token/revoke-self":
+		delete(f.tokens, name)
+		w.WriteHeader(204)
 	default:
 		f.engine(w, r, t, ns, path, fault)
 	}

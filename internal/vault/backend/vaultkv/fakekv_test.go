@@ -45,6 +45,16 @@ func (f *fakeVault) engine(w http.ResponseWriter, r *http.Request, t *fakeToken,
 	}
 }
 
+// mount says what is mounted, to who has something below it.
+func (f *fakeVault) mount(w http.ResponseWriter, at string, t *fakeToken) {
+	version := map[bool]string{true: "1", false: "2"}[f.first[at] != nil]
+	if t.can == "" || f.first[at] == nil && f.second[at] == nil {
+		refuse(w, 403, "preflight capability check returned 403, please ensure client's policies grant access to path")
+		return
+	}
+	say(w, 200, whole("system", map[string]any{"type": "kv", "options": map[string]any{"version": version}}, nil))
+}
+
 // metadata is what the engine says of a version.
 func (k *kept) metadata(n int) map[string]any {
 	out := map[string]any{"created_time": k.made.UTC().Format(time.RFC3339Nano), "custom_metadata": nil, "deletion_time": "", "destroyed": k.destroyed, "version": n}

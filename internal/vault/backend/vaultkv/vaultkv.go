@@ -91,7 +91,7 @@ func (kv) Named() bool { return true }
 func (k kv) Check(a backend.Ask) error {
 	if strings.HasPrefix(a.Path, "/") || strings.HasSuffix(a.Path, "/") {
 		return fault.New(fault.Invalid, "a path of the key-value engine begins and ends without a slash").
-			WithHint("it has neither the mount nor \"data/\" in it: for secret/data/team/crm write team/crm")
+			WithHint("%s", neither+fault.Quote(k.Meant(a.Path)))
 	}
 	if a.Version == "" {
 		return nil
@@ -100,6 +100,36 @@ func (k kv) Check(a backend.Ask) error {
 		return fault.New(fault.Invalid, "a version of the key-value engine is a number from 1; engine 1 has none")
 	}
 	return nil
+}
+
+// Ready looks at the files of the sign-in.
+func (k kv) Ready() error { return k.server.Ready() }
+
+// Enter signs in, and asks which engine is at the mount.
+func (k kv) Enter(ctx context.Context) (string, error) {
+	m, err := k.server.Enter(ctx, k.mount)
+	if err != nil {
+		return "", err
+	}
+	if m.Type != "" && (k.engine == 2) != (m.KV() == 2) { // other engines answer as version 1 does
+		return "", backend.Fail(backend.Wrong, "the sign-in is taken, and at the mount "+k.mount+" is another engine than the key-value engine, version "+strconv.Itoa(k.engine)).
+			WithHint("set the backend's mount and engine to what is there")
+	}
+	return m.Did(k.mount), nil
+}
+
+// neither is what is said of a path that is one of the server's API.
+const neither = "a path has neither the mount nor data/ in it: try "
+
+// Meant is a path without what the server's own API has in it, and the pointer hasn't:
+// what somebody who copied it from there has meant.
+func (k kv) Meant(path string) string {
+	out := strings.Trim(path, "/")
+	out = strings.TrimPrefix(out, k.mount+"/")
+	if k.engine == 2 {
+		out = strings.TrimPrefix(out, "data/")
+	}
+	return out
 }
 
 // Fetch reads one version.
@@ -116,7 +146,10 @@ func (k kv) Fetch(ctx context.Context, a backend.Ask) (out backend.Answer, err e
 		return out, err
 	}
 	defer clear(got.Body)
-	if err := bao.Judge(got); err != nil {
+	if err := k.server.Judge(path, got); err != nil {
+		if r := backend.ReasonOf(err); (r == backend.Refused || r == backend.Missing) && k.Meant(a.Path) != a.Path {
+			err = backend.FailOf(r, "", err).WithHint(neither + k.Meant(a.Path))
+		}
 		return out, err
 	}
 	plain.Do(func() {
@@ -229,7 +262,7 @@ func (w writer) Create(ctx context.Context, path string, fields map[string]plain
 		return backend.Fail(backend.Taken, "something is or was at the path, or the Vault server does not take it").
 			WithHint("what is there is not written over, nor a version after a deleted one: name another path")
 	}
-	return bao.Judge(a)
+	return w.server.Judge(w.mount+"/data/"+path, a)
 }
 
 // was reports whether there is something at a path, or a version of it that was

@@ -109,6 +109,23 @@ func (engine) Check(a backend.Ask) error {
 	return nil
 }
 
+// Ready looks at the files of the sign-in.
+func (e engine) Ready() error { return e.server.Ready() }
+
+// Enter signs in, and asks whether there is such a mount. It makes nothing.
+func (e engine) Enter(ctx context.Context) (string, error) {
+	m, err := e.server.Enter(ctx, e.mount)
+	if err != nil {
+		return "", err
+	}
+	return m.Did(e.mount), nil
+}
+
+// Meant is a path without the mount.
+func (e engine) Meant(path string) string {
+	return strings.TrimPrefix(strings.Trim(path, "/"), e.mount+"/")
+}
+
 // ending is how long the revocation of a trial has.
 const ending = 10 * time.Second
 
@@ -195,7 +212,7 @@ func (e engine) revokeLease(ctx context.Context, id string) error {
 	if a.Status == http.StatusBadRequest { // of one that has ended it says nothing; this is the system behind
 		return backend.Fail(backend.Behind, "the Vault server can't revoke the lease now: the system behind it does not take the order")
 	}
-	return bao.Judge(a)
+	return e.server.Judge("sys/leases/revoke", a)
 }
 
 // plausible reports whether an id is one of a lease of the path; with an empty path, of
@@ -260,7 +277,10 @@ func (h *holder) Make(ctx context.Context, a backend.Ask) (out backend.Answer, e
 	if got.Status == http.StatusInternalServerError { // sealed or on standby it is 503
 		return out, backend.Fail(backend.Behind, "the Vault server can't make the credential now: the system behind it does not answer")
 	}
-	if err := bao.Judge(got); err != nil {
+	if err := h.server.Judge(h.mount+"/"+a.Path, got); err != nil {
+		if r := backend.ReasonOf(err); (r == backend.Refused || r == backend.Missing) && h.Meant(a.Path) != a.Path {
+			err = backend.FailOf(r, "", err).WithHint("a path is without the mount: try " + h.Meant(a.Path))
+		}
 		return out, err
 	}
 	plain.Do(func() { out, err = read(got.Body) })
@@ -292,7 +312,7 @@ func (h *holder) Renew(ctx context.Context, l backend.Lease) (out backend.Answer
 	if got.Status == http.StatusBadRequest || got.Status == http.StatusForbidden || got.Status == http.StatusNotFound {
 		return out, h.unrenewed(ctx, l)
 	}
-	if err := bao.Judge(got); err != nil {
+	if err := h.server.Judge("sys/leases/renew", got); err != nil {
 		return out, err
 	}
 	m, err := object.Members(got.Body)
@@ -348,7 +368,7 @@ func (h *holder) look(ctx context.Context, l backend.Lease) (renewable bool, err
 		}
 		return false, backend.Fail(backend.Away, "the Vault server can't say what has become of the lease")
 	}
-	if err := bao.Judge(a); err != nil {
+	if err := h.server.Judge("sys/leases/lookup", a); err != nil {
 		if backend.ReasonOf(err) == backend.Missing { // no such path: it says nothing of the lease
 			err = wrong("to a question about a lease is none")
 		}

@@ -54,7 +54,7 @@ func (s *Server) Child(ctx context.Context, spec ChildSpec) (*Child, error) {
 		return nil, err
 	}
 	defer clear(a.Body)
-	if err := Judge(a); err != nil {
+	if err := s.Judge(path, a); err != nil {
 		return nil, err
 	}
 	t, err := s.tokenOf(a.Body)
@@ -127,5 +127,5 @@ func (s *Server) RevokeChild(ctx context.Context, accessor string) error {
 	if a.Status == http.StatusBadRequest || a.Status == http.StatusNotFound {
 		return nil // the form is right, so it is that there is no such token
 	}
-	return Judge(a)
+	return s.Judge("auth/token/revoke-accessor", a)
 }

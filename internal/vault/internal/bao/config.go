@@ -136,7 +136,7 @@ func keyPair(c Certificate) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.KindOf(err), "the client certificate", err)
 	}
-	key, err := safe.File(c.KeyFile, 1<<20, 0o027)
+	key, err := safe.Secret(c.KeyFile, 1<<20)
 	defer clear(key)
 	if err != nil {
 		return nil, fault.Wrap(fault.KindOf(err), "the client certificate's key", err)

@@ -15,6 +15,8 @@ import (
 // login gets a token. It wipes what it read.
 type login interface {
 	sign(ctx context.Context, s *Server) (*token, error)
+	// ready looks whether what it reads can be read, and asks nobody.
+	ready() error
 }
 
 type (
@@ -29,7 +31,7 @@ type (
 func credential(what, path string) ([]byte, error) {
 	b, err := safe.Credential(path)
 	if err != nil {
-		return nil, backend.Fail(backend.Refused, "the "+what+" for the Vault server can't be used: "+err.Error())
+		return nil, backend.FailOf(backend.Refused, "the "+what+" for the Vault server can't be used", err)
 	}
 	return b, nil
 }
@@ -75,7 +77,7 @@ func (l jwtLogin) sign(ctx context.Context, s *Server) (*token, error) {
 func (l certLogin) sign(ctx context.Context, s *Server) (*token, error) {
 	pair, err := keyPair(*l.Certificate)
 	if err != nil {
-		return nil, backend.Fail(backend.Refused, "the client certificate for the Vault server can't be used: "+err.Error())
+		return nil, backend.FailOf(backend.Refused, "the client certificate for the Vault server can't be used", err)
 	}
 	if c := pair.Leaf; c != nil && s.now().After(c.NotAfter) {
 		return nil, backend.Fail(backend.Refused, "the client certificate for the Vault server ended at "+c.NotAfter.UTC().Format(time.RFC3339)).
@@ -106,16 +108,17 @@ func (s *Server) signIn(ctx context.Context, mount string, members ...member) (*
 	}
 	body = append(body, '}')
 	defer clear(body)
-	a, err := s.send(ctx, http.MethodPost, "auth/"+mount+"/login", nil, body)
+	path := "auth/" + mount + "/login"
+	a, err := s.send(ctx, http.MethodPost, path, nil, body)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(a.Body)
 	if a.Status >= 400 && a.Status < 500 && a.Status != http.StatusTooManyRequests && a.Status != http.StatusPreconditionFailed {
 		return nil, backend.Fail(backend.Refused, "the Vault server refuses the sign-in").
-			WithHint("check the role, its mount and namespace, and the file with the credential")
+			WithHint("check the role, its mount (asked was " + path + ") and namespace, the file with the credential, and that the role may sign in from this server's address")
 	}
-	if err := Judge(a); err != nil {
+	if err := s.Judge(path, a); err != nil {
 		return nil, err
 	}
 	return s.tokenOf(a.Body)

@@ -2,7 +2,6 @@ package bao
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"sallyport.dev/internal/crash"
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault/backend"
+	"sallyport.dev/internal/vault/internal/object"
 	"sallyport.dev/internal/vault/internal/plain"
 	"sallyport.dev/internal/vault/internal/rest"
 )
@@ -144,17 +144,22 @@ func (s *Server) send(ctx context.Context, method, path string, t *token, body [
 		h.Set("X-Vault-Token", string(plain.Bytes(t.value)))
 	}
 	a, err := rest.Do(ctx, client, who, rest.Request{Method: method, URL: s.server + "/v1/" + path, Header: h, Body: body})
-	if err != nil {
-		if f, ok := errors.AsType[*fault.Error](err); ok && f.Hint != "" {
-			return a, backend.Fail(backend.Away, err.Error()).WithHint(f.Hint)
-		}
-		return a, backend.Fail(backend.Away, err.Error())
+	open := strings.HasPrefix(s.server, "http://")
+	switch {
+	case err != nil && open: // a listener of TLS can cut its answer off
+		return a, backend.FailOf(backend.Away, "", err).WithHint("check that the server runs there; where it has TLS, the backend's address begins with https://, and needs its caFile")
+	case err != nil:
+		return a, backend.FailOf(backend.Away, "", err)
+	case open && a.Status == http.StatusBadRequest && !object.Is(a.Body):
+		clear(a.Body) // Vault answers in JSON; a listener of TLS, in words
+		return rest.Answer{}, backend.Fail(backend.Away, who+" "+s.server+" does not take plain HTTP").
+			WithHint("the backend's address begins with https:// where the server has TLS, and needs its caFile then")
 	}
 	return a, nil
 }
 
-// Judge sorts an answer by its status; nil: it is one.
-func Judge(a rest.Answer) error {
+// Judge sorts the answer to a question about a path by its status; nil: it is one.
+func (s *Server) Judge(path string, a rest.Answer) error {
 	about := func(r backend.Reason, msg string) *backend.Error {
 		return backend.Fail(r, who+" "+msg+" (status "+strconv.Itoa(a.Status)+")")
 	}
@@ -162,13 +167,19 @@ func Judge(a rest.Answer) error {
 	case a.Status == http.StatusOK || a.Status == http.StatusNoContent:
 		return nil
 	case a.Status == http.StatusForbidden || a.Status == http.StatusUnauthorized:
-		return about(backend.Refused, "does not let us").WithHint("the policy of the role or token has to allow the path; docs/bring-your-own-vault.md has one")
+		path, _, _ = strings.Cut(path, "?")
+		hint := "the policy of the role or token has to allow this path (docs/bring-your-own-vault.md has one); a mount that there is not is refused too: check the backend's mount"
+		if s.cfg.TokenFile != "" {
+			hint += "; or the token has ended: put a new one into the tokenFile"
+		}
+		return about(backend.Refused, "does not let us at "+fault.Quote(path)).WithHint(hint)
 	case a.Status == http.StatusNotFound:
 		return about(backend.Missing, "has nothing at the path").WithHint("check the path, and the backend's mount and engine")
 	case a.Status == http.StatusTooManyRequests:
 		return about(backend.Throttled, "asks to be asked later").Later(rest.RetryAfter(a.Header))
 	case a.Status == http.StatusServiceUnavailable:
-		return about(backend.Away, "is sealed, or in maintenance").Later(rest.RetryAfter(a.Header))
+		return about(backend.Away, "is sealed, or in maintenance").Later(rest.RetryAfter(a.Header)).
+			WithHint("unseal it there: vault operator unseal, or bao operator unseal")
 	case a.Status >= 300 && a.Status < 400:
 		return about(backend.Away, "points to another server, and the token is not sent there").WithHint("name the active server's address")
 	case a.Status == http.StatusPreconditionFailed, a.Status >= 470 && a.Status < 480, a.Status >= 500:

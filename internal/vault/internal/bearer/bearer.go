@@ -61,7 +61,7 @@ func (k *Keeper) Do(ctx context.Context, c *http.Client, who string, in rest.Req
 		}
 		a, err := rest.Do(ctx, c, who, in)
 		if err != nil {
-			return rest.Answer{}, backend.Fail(backend.Away, err.Error())
+			return rest.Answer{}, backend.FailOf(backend.Away, "", err)
 		}
 		if a.Status != http.StatusUnauthorized || try > 0 || k.now().Sub(t.got) < young {
 			return a, nil
@@ -96,6 +96,15 @@ func (k *Keeper) token(ctx context.Context) (*token, error) {
 	}
 	k.kept = t
 	return t, nil
+}
+
+// Try gets a token anew, and keeps it not.
+func (k *Keeper) Try(ctx context.Context) error {
+	t, err := k.get(ctx, k.now())
+	if err == nil {
+		plain.Wipe(t.value)
+	}
+	return err
 }
 
 func (k *Keeper) get(ctx context.Context, now time.Time) (*token, error) {
@@ -133,7 +142,7 @@ func Form(ctx context.Context, c *http.Client, who, at string, form url.Values) 
 	defer clear(body)
 	a, err := rest.Do(ctx, c, who, rest.Request{Method: http.MethodPost, URL: at, Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, Body: body})
 	if err != nil {
-		return a, backend.Fail(backend.Away, err.Error())
+		return a, backend.FailOf(backend.Away, "", err)
 	}
 	return a, nil
 }
@@ -142,7 +151,7 @@ func Form(ctx context.Context, c *http.Client, who, at string, form url.Values) 
 func Metadata(ctx context.Context, c *http.Client, at string, h http.Header) (rest.Answer, error) {
 	a, err := rest.Do(ctx, c, "the metadata service", rest.Request{Method: http.MethodGet, URL: at, Header: h})
 	if err != nil {
-		return a, backend.Fail(backend.Away, err.Error())
+		return a, backend.FailOf(backend.Away, "", err)
 	}
 	return a, nil
 }

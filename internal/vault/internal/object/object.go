@@ -24,6 +24,9 @@ import (
 // maxMembers is the most members of an object.
 const maxMembers = 1000
 
+// Is reports whether raw begins as an object does.
+func Is(raw []byte) bool { return bytes.HasPrefix(space(raw), []byte("{")) }
+
 // Members gives an object's members as they are written. Invalid: it is no object,
 // or a name is there twice.
 func Members(raw []byte) (map[string][]byte, error) {

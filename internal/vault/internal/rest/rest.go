@@ -249,7 +249,7 @@ func unreachable(who string, at *url.URL, err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return f.WithHint("name the certificate of the server's authority with caFile")
 	}
-	return f
+	return f.WithHint("check the address and its port, and that the server runs and can be reached from this one")
 }
 
 // RetryAfter is how long an answer asks to be left alone; 0: it doesn't say.

@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -75,28 +76,86 @@ func Config(path string) ([]byte, error) {
 // File reads a regular file of at most limit bytes, and refuses one whose
 // mode has any of the forbidden bits. The caller wipes what is secret.
 func File(path string, limit int64, forbidden fs.FileMode) ([]byte, error) {
+	return file(path, limit, func(info fs.FileInfo) error {
+		if info.Mode().Perm()&forbidden != 0 {
+			return fault.Newf(fault.Denied, "%s can be used by others (mode %04o)", fault.Quote(path), info.Mode().Perm()).
+				WithHint("chmod 600 it")
+		}
+		return nil
+	})
+}
+
+// Secret reads a file with something secret, of at most limit bytes; see [Private].
+// The caller wipes the result.
+func Secret(path string, limit int64) ([]byte, error) {
+	return file(path, limit, func(info fs.FileInfo) error { return Private(path, info, whoWeAre()) })
+}
+
+// User is who runs a process.
+type User struct {
+	ID     int
+	Groups []int // the effective one, and the others
+}
+
+func whoWeAre() User {
+	groups, _ := os.Getgroups() // where they can't be had, there are no others
+	return User{os.Geteuid(), append(groups, os.Getegid())}
+}
+
+// Private refuses a file that somebody else than root and the user can read: one that
+// belongs to another user, who may also change its mode, is open to all, or to a
+// group that the user is not in. One of the user's own groups may read it, as
+// Kubernetes has it and the agents of key servers. Denied.
+func Private(path string, info fs.FileInfo, who User) error {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	perm := info.Mode().Perm()
+	switch {
+	case !ok || s.Uid != 0 && int64(s.Uid) != int64(who.ID):
+		return fault.Newf(fault.Denied, "%s belongs to another user", fault.Quote(path)).
+			WithHint("it has to belong to the server's user or root: chown it, and chmod 600 it")
+	case perm&0o027 != 0:
+		return fault.Newf(fault.Denied, "%s can be used by others (mode %04o)", fault.Quote(path), perm).
+			WithHint("chmod 600 it")
+	case perm&0o040 != 0 && !slices.Contains(who.Groups, int(s.Gid)):
+		return fault.Newf(fault.Denied, "%s can be read by a group that the server's user is not in (mode %04o)", fault.Quote(path), perm).
+			WithHint("chmod 600 it, or chgrp it")
+	}
+	return nil
+}
+
+// file reads a regular file that is fine.
+func file(path string, limit int64, fine func(fs.FileInfo) error) ([]byte, error) {
 	info, err := os.Stat(path) // before opening: a pipe would wait
 	if err != nil || !info.Mode().IsRegular() {
-		return nil, fault.Newf(fault.Unavailable, "%s is not a file that can be read", fault.Quote(path))
+		return nil, fault.Newf(fault.Unavailable, "%s is not a file that can be read", fault.Quote(path)).WithHint("%s", whole(path))
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fault.Newf(fault.Unavailable, "%s can't be read", fault.Quote(path))
+		return nil, fault.Newf(fault.Unavailable, "%s can't be read", fault.Quote(path)).WithHint("%s", whole(path))
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	info, err = file.Stat()
 	if err != nil {
 		return nil, fault.Newf(fault.Unavailable, "%s can't be looked at", fault.Quote(path))
 	}
-	if info.Mode().Perm()&forbidden != 0 {
-		return nil, fault.Newf(fault.Denied, "%s can be used by others (mode %04o)", fault.Quote(path), info.Mode().Perm()).
-			WithHint("chmod 600 it")
+	if err := fine(info); err != nil {
+		return nil, err
 	}
 	b, err := All(file, limit)
 	if err != nil {
 		return nil, fault.Wrap(fault.KindOf(err), "reading "+fault.Quote(path), err)
 	}
 	return b, nil
+}
+
+// whole says which file is meant: a relative path begins where the server was started,
+// and a long one is cut in the error.
+func whole(path string) string {
+	full, err := filepath.Abs(path)
+	if err != nil || full == path && fault.Quote(path) == path {
+		return "put it there, readable by the server's user"
+	}
+	return "it is looked for at " + full
 }
 
 // All reads all of r into one buffer: no copy of a secret is left behind by
@@ -168,11 +227,10 @@ func repeats(d *json.Decoder) bool {
 // holds its own claims has two KiB or so.
 const maxCredential = 8 << 10
 
-// Credential reads a token or another credential: one line. A group may read the
-// file: the agent of a key server writes its file so, for the service that it is
-// beside. The caller wipes the result.
+// Credential reads a token or another credential: one line, in a file that is
+// [Private]. The caller wipes the result.
 func Credential(path string) ([]byte, error) {
-	raw, err := File(path, maxCredential, 0o027)
+	raw, err := Secret(path, maxCredential)
 	defer clear(raw)
 	if err != nil {
 		return nil, err

@@ -105,7 +105,7 @@ func (c *Client) send(r *http.Request, catch *Catch) (*http.Response, error) {
 	defer clear(body)
 	a, err := rest.Do(r.Context(), c.http, c.who, rest.Request{Method: r.Method, URL: r.URL.String(), Header: r.Header, Body: body})
 	if err != nil {
-		return nil, backend.Fail(backend.Away, err.Error())
+		return nil, backend.FailOf(backend.Away, "", err)
 	}
 	catch.Status, catch.Header = a.Status, a.Header
 	if c.mesh.Check != nil {
