@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -21,7 +22,18 @@ type Rotator interface {
 // Rotations are those that go on and the last of each Secret, with the policies.
 type Rotations struct {
 	Rotations []rotation.Rotation `json:"rotations"`
-	Policies  []rotation.Policy   `json:"policies"`
+	Policies  []RotationPolicy    `json:"policies"`
+}
+
+// RotationPolicy is a Secret's policy, and what it comes to now.
+type RotationPolicy struct {
+	rotation.Policy
+	// Next is when its schedule replaces the active version; in the past: as soon as
+	// nothing stands in the way. None without a schedule, and where it does nothing.
+	Next time.Time `json:"next,omitzero"`
+	Idle string    `json:"idle,omitempty"` // why it does nothing
+	// Unbegun is the last event since the last rotation, which has begun none.
+	Unbegun *rotation.Unbegun `json:"unbegun,omitempty"`
 }
 
 // SetRotation sets how a Secret is rotated, with a fresh proof of exactly that.
@@ -48,7 +60,12 @@ func (a *API) rotations() {
 		if out.Rotations, err = a.Rotation.Rotations.Rotations(c.Context(), c.who.Tenant); err != nil {
 			return out, err
 		}
-		out.Policies, err = a.Rotation.Policies.RotationPolicies(c.Context(), c.who.Tenant)
+		all, err := a.Rotation.Standings(c.Context(), c.who.Tenant)
+		for _, s := range all {
+			if s.Policy != nil {
+				out.Policies = append(out.Policies, RotationPolicy{*s.Policy, s.Next, s.Idle, s.Unbegun})
+			}
+		}
 		out.Rotations, out.Policies = emptied(out.Rotations), emptied(out.Policies)
 		return out, err
 	})
@@ -105,7 +122,8 @@ func (a *API) setRotation(c *call, in SetRotation) (rotation.Policy, error) {
 
 // rotationHook begins a rotation that a signed message asks for. A Secret without a
 // hook, and a message that was not signed with its key, get one answer: strangers
-// learn no names.
+// learn no names. Who has the key gets one answer too, whether it begins a rotation or
+// not: why not is in the log and in the list.
 func (a *API) rotationHook(c *call, _ none) (none, error) {
 	body, err := c.message()
 	if err != nil {
@@ -119,9 +137,9 @@ func (a *API) rotationHook(c *call, _ none) (none, error) {
 	if err := a.Vault.CheckHook(a.Tenant, p.Spec.Hook, c.Header, body); err != nil {
 		return none{}, err
 	}
-	if _, err := a.Rotation.Event(c.Context(), p); err != nil && !fault.Is(err, fault.Conflict) {
-		return none{}, err
+	begun, err := a.Rotation.Event(c.Context(), p)
+	if begun {
+		a.Rotator.Rotated()
 	}
-	a.Rotator.Rotated()
-	return none{}, nil
+	return none{}, err
 }

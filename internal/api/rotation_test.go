@@ -87,8 +87,23 @@ func TestASecretIsRotatedByAnAdminAndByASignedMessage(t *testing.T) {
 	if bad.Code != 403 || none.Code != 403 || strings.ReplaceAll(bad.Body.String(), "crm", "x") != strings.ReplaceAll(none.Body.String(), "nothing", "x") {
 		t.Errorf("strangers are told %d %s and %d %s", bad.Code, bad.Body, none.Code, none.Body)
 	}
-	if w := hook("crm", `{}`, `{}`); w.Code != 204 { // within the hour: taken, and nothing is begun
+	policies := func() api.RotationPolicy {
+		t.Helper()
+		var l api.Rotations
+		o.call(o.as("builder"), "GET", "/v1/rotations", nil, 200, &l)
+		if len(l.Policies) != 1 {
+			t.Fatalf("%d policies are listed", len(l.Policies))
+		}
+		return l.Policies[0]
+	}
+	if p := policies(); p.Secret != "crm" || p.Unbegun != nil {
+		t.Errorf("strangers are on the list: %+v", p.Unbegun)
+	}
+	if w := hook("crm", `{}`, `{}`); w.Code != 204 || w.Body.Len() != 0 { // within the hour: taken, and nothing is begun
 		t.Errorf("the key's own message: %d %s", w.Code, w.Body)
+	}
+	if p := policies(); p.Unbegun == nil || !strings.Contains(p.Unbegun.Why, "by hand, and is done") {
+		t.Errorf("nothing says why it begins none: %+v", p.Unbegun)
 	}
 	o.plus.Add(int64(2 * time.Hour))
 	if w := hook("crm", `{}`, `{}`); w.Code != 204 {

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/vault"
 )
 
@@ -74,13 +73,11 @@ func (a *App) rotateOn(ctx context.Context, changed []vault.Spot) error {
 			if c != at {
 				continue
 			}
-			_, err := a.Rotation.Event(ctx, p)
-			switch {
-			case err == nil:
-				a.log.InfoContext(ctx, "a change at a backend begins a rotation", slog.String("secret", p.Secret), slog.String("backend", c.Backend), slog.String("path", c.Path))
+			// Why it begins none is logged there; an error says that it could later, and
+			// a change does not come again.
+			if begun, err := a.Rotation.Event(ctx, p); begun && err == nil {
+				a.log.InfoContext(ctx, "a change at a backend begins a rotation", slog.String("secretName", p.Secret), slog.String("backend", c.Backend), slog.String("path", c.Path))
 				a.Rotated()
-			case !fault.Is(err, fault.Conflict):
-				a.log.ErrorContext(ctx, "a rotation could not be begun", slog.String("secret", p.Secret), slog.String("why", err.Error()))
 			}
 		}
 	}

@@ -25,6 +25,7 @@ import (
 	"sallyport.dev/internal/policy"
 	"sallyport.dev/internal/resource"
 	"sallyport.dev/internal/sqlite"
+	"sallyport.dev/internal/vault"
 )
 
 // World gives what a tenant has applied, compiled. A tenant without anything has
@@ -224,7 +225,7 @@ func (a *App) Apply(ctx context.Context, who ident.Principal, in []resource.Reso
 	if err := a.checkPrograms(in); err != nil {
 		return nil, err
 	}
-	a.warn(ctx, who.Tenant, in, p.report)
+	a.warn(ctx, who.Tenant, w, in, p.report)
 	a.warnFew(ctx, who.Tenant, w, p.report)
 	if dry {
 		return p.report, nil
@@ -261,9 +262,10 @@ func (a *App) restated(ctx context.Context, t ident.Tenant, report []resource.Ch
 	return report, err
 }
 
-// warn says which Connections and Channels name a Secret that can't be used now. It is no
+// warn says which Connections and Channels name a Secret that can't be used now, and
+// which Connections name one by which every call is refused. It is no
 // error: a Secret may be stored after what uses it is applied.
-func (a *App) warn(ctx context.Context, t ident.Tenant, in []resource.Resource, report []resource.Change) {
+func (a *App) warn(ctx context.Context, t ident.Tenant, w gate.World, in []resource.Resource, report []resource.Change) {
 	for i, r := range in {
 		ref := ""
 		switch r := r.(type) {
@@ -279,7 +281,15 @@ func (a *App) warn(ctx context.Context, t ident.Tenant, in []resource.Resource, 
 		if ref == "" {
 			continue
 		}
-		if _, err := a.Vault.Head(ctx, t, ref); err != nil {
+		meta, err := a.Vault.Head(ctx, t, ref)
+		if c, ok := r.(*resource.Connection); ok && err == nil {
+			if in, ok := w.Catalog.Integration(c.Integration); ok {
+				if err := meta.Fits(vault.DoorSpec{Auth: c.Auth, Origin: in.Kind.Origin(), Integration: in.Name}, a.now()); err != nil {
+					report[i].Warning = err.Error()
+				}
+			}
+		}
+		if err != nil {
 			report[i].Warning = err.Error()
 			if have, err := a.Vault.List(ctx, t); err == nil {
 				var names []string

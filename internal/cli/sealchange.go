@@ -26,7 +26,7 @@ func (p *program) typed(piped bool) error {
 	if p.typing() || piped {
 		return nil
 	}
-	return &usageError{"a change of seals and keys is typed on a terminal", "to read what is asked for from stdin, one a line, give --stdin"}
+	return &usageError{"the password and the one-time code are typed on a terminal", "to read what is asked for from stdin, one a line, give --stdin"}
 }
 
 // sealRequest is the body of a new or a renewed seal; its types on the server's

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +35,9 @@ func (p *program) policySet() *cobra.Command {
 			return err
 		}
 		if err := p.typed(piped); err != nil {
+			return err
+		}
+		if err := p.inStore(cmd.Context(), args[0]); err != nil {
 			return err
 		}
 		f, err := p.fresh(cmd.Context(), "set how "+args[0]+" is rotated")
@@ -91,6 +96,9 @@ func (p *program) rotateNow(ctx context.Context, name string, piped bool) error 
 	if err := p.typed(piped); err != nil {
 		return err
 	}
+	if err := p.rotatable(ctx, name); err != nil {
+		return err
+	}
 	f, err := p.fresh(ctx, "rotate "+name+" now")
 	if err != nil {
 		return err
@@ -103,6 +111,28 @@ func (p *program) rotateNow(ctx context.Context, name string, piped bool) error 
 	return p.result(raw, func() {
 		p.line("%s: rotation %s has begun; sallyport secret rotation list shows how far it is", out.Secret, out.ID)
 	})
+}
+
+// rotatable refuses to rotate what has no policy, or has its value elsewhere, before
+// somebody spends a one-time code on it. The server looks again.
+func (p *program) rotatable(ctx context.Context, name string) error {
+	var out api.Rotations
+	if _, err := p.call(ctx, "GET", "/v1/rotations", nil, &out); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(out.Policies, func(o api.RotationPolicy) bool { return o.Secret == name }) {
+		return rotation.NoPolicy(name)
+	}
+	return p.inStore(ctx, name)
+}
+
+// inStore refuses a Secret that there is not, or whose value is in a backend.
+func (p *program) inStore(ctx context.Context, name string) error {
+	var s vault.Secret
+	if _, err := p.call(ctx, "GET", route("v1", "secrets", name), nil, &s); err != nil {
+		return err
+	}
+	return s.InStore()
 }
 
 // secretRotation are the commands on rotations.
@@ -119,13 +149,40 @@ func (p *program) rotationList() *cobra.Command {
 		}
 		return p.result(raw, func() {
 			for _, o := range out.Policies {
-				p.line("%s: %s", o.Secret, policyText(o))
+				p.policy(o)
 			}
 			for _, r := range out.Rotations {
-				p.line("%s  %s  %s  version %d to %d  %s", r.ID, r.Secret, r.State, r.Was, r.Version, strings.TrimSpace(r.Why))
+				p.rotation(r)
 			}
 		})
 	})
+}
+
+// policy shows one, with what it comes to now.
+func (p *program) policy(o api.RotationPolicy) {
+	text := o.Secret + ": " + policyText(o.Policy)
+	if !o.Next.IsZero() {
+		text += ", next " + when(o.Next)
+	}
+	p.line("%s", text)
+	if o.Idle != "" {
+		p.line("  does nothing: %s", o.Idle)
+	}
+	if u := o.Unbegun; u != nil {
+		p.line("  an event of %s began no rotation (%d since the last that did): %s", when(u.At), u.Times, u.Why)
+	}
+}
+
+// rotation shows one.
+func (p *program) rotation(r rotation.Rotation) {
+	versions := "version " + strconv.Itoa(r.Was)
+	if r.Version != 0 {
+		versions += " to " + strconv.Itoa(r.Version)
+	}
+	p.line("%s", strings.TrimSpace(fmt.Sprintf("%s  %s  %s  %s  %s", r.ID, r.Secret, r.State, versions, strings.TrimSpace(r.Why))))
+	if r.State == rotation.NeedsPerson {
+		p.line("  %s", rotation.ResolveHint(r.ID))
+	}
 }
 
 func (p *program) rotationResolve() *cobra.Command {

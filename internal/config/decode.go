@@ -17,6 +17,7 @@ import (
 type decoder struct {
 	*report
 	places places
+	whole  reflect.Type // where a misplaced key is looked for; nil: nowhere
 }
 
 func (d *decoder) decode(n *node, v reflect.Value, path string) {
@@ -160,7 +161,11 @@ func (d *decoder) object(n *node, v reflect.Value, path string) {
 			for _, f := range known {
 				names = append(names, f.name)
 			}
-			d.add(k.at, fault.Newf(fault.Invalid, "the key %q is not known here", fault.Quote(k.text)).WithHint("%s", suggest(k.text, names)))
+			hint := suggest(k.text, names)
+			if there := homes(d.whole, k.text, ""); len(there) > 0 {
+				hint = "it belongs into " + strings.Join(there, ", ")
+			}
+			d.add(k.at, fault.Newf(fault.Invalid, "the key %q is not known here", fault.Quote(k.text)).WithHint("%s", hint))
 			continue
 		}
 		d.decode(n.items[i], v.FieldByIndex(known[at].index), join(path, k.text))
@@ -173,6 +178,27 @@ func suggest(name string, names []string) string {
 		return s
 	}
 	return "there are " + strings.Join(names, ", ")
+}
+
+// homes are the parts of a file in which there is a key of the name. The types have
+// no cycles.
+func homes(t reflect.Type, name, path string) (out []string) {
+	if t == nil {
+		return nil
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for _, f := range fields(t) {
+		if f.name == name && path != "" {
+			out = append(out, path)
+		}
+		out = append(out, homes(f.typ, name, join(path, f.name))...)
+	}
+	return out
 }
 
 // field is a struct's field as YAML has it.

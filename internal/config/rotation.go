@@ -1,14 +1,10 @@
 package config
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"io"
 	"os"
-	"regexp"
-
-	"github.com/goccy/go-yaml"
+	"path/filepath"
+	"reflect"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/resource"
@@ -18,7 +14,8 @@ import (
 const maxRotation = 64 << 10
 
 // LoadRotation reads how a Secret is rotated, YAML or JSON, one document with known
-// fields only. Kind Invalid. It holds no secret: names of Secrets alone.
+// fields only. Kind Invalid, with file, line and column where it is about the form. It
+// holds no secret: names of Secrets alone.
 func LoadRotation(name string) (resource.Rotation, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -29,35 +26,26 @@ func LoadRotation(name string) (resource.Rotation, error) {
 	if err != nil || len(b) > maxRotation {
 		return resource.Rotation{}, fault.Newf(fault.Invalid, "%s can't be read, or has more than %d bytes", fault.Quote(name), maxRotation)
 	}
-	return ParseRotation(b)
+	return rotationFrom(filepath.Base(name), b)
 }
 
-// anchor is where YAML repeats a part of itself, by which a short file becomes a
-// giant one.
-var anchor = regexp.MustCompile(`(^|[\s\[,{:-])[&*][A-Za-z0-9_]`)
-
 // ParseRotation reads what LoadRotation has of a file.
-func ParseRotation(b []byte) (out resource.Rotation, err error) {
-	if anchor.Match(b) {
-		return out, fault.New(fault.Invalid, "the rotation policy has anchors or aliases, which are not taken")
+func ParseRotation(b []byte) (resource.Rotation, error) { return rotationFrom("policy", b) }
+
+// rotationFrom joins an [*Error] for everything that is wrong with the form; then
+// what the values mean is checked.
+func rotationFrom(file string, b []byte) (out resource.Rotation, err error) {
+	l := newLoader(Options{})
+	docs := (&reader{report: l.report, file: file, policy: true}).read(b)
+	if len(docs) != 1 && len(l.errs) == 0 {
+		l.addf(place{file: file}, "it is not one document")
 	}
-	docs := yaml.NewDecoder(bytes.NewReader(b))
-	var first, second any
-	if err := docs.Decode(&first); err != nil || !errors.Is(docs.Decode(&second), io.EOF) {
-		return out, fault.New(fault.Invalid, "the rotation policy is not one document of YAML").WithHint("docs/rotation.md has examples")
+	if len(docs) == 1 {
+		d := &decoder{report: l.report, places: places{}, whole: reflect.TypeOf(out)}
+		d.decode(docs[0], reflect.ValueOf(&out).Elem(), "")
 	}
-	j, err := yaml.YAMLToJSON(b)
-	if err != nil {
-		return out, fault.New(fault.Invalid, "the rotation policy is no YAML").WithHint("docs/rotation.md has examples")
-	}
-	d := json.NewDecoder(bytes.NewReader(j))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&out); err != nil {
-		return out, fault.New(fault.Invalid, "the rotation policy has an unknown field, or one of the wrong type: "+fault.Quote(err.Error())).
-			WithHint("docs/rotation.md has every field")
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return out, fault.New(fault.Invalid, "the rotation policy is not one document")
+	if err := l.err(); err != nil {
+		return resource.Rotation{}, err
 	}
 	return out, out.Check()
 }

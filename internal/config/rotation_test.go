@@ -86,6 +86,30 @@ func TestARotationPolicyIsReadStrictly(t *testing.T) {
 	}
 }
 
+// What is misplaced is named with its place and what could stand there.
+func TestAMistakeInARotationPolicyHasItsPlace(t *testing.T) {
+	_, err := config.ParseRotation([]byte("every: 720h\nnetwork: {allowLoopbackHTTP: true}\nrotator:\n  kind: http\n  http:\n    baseUrl: https://crm.example\n"))
+	if err == nil {
+		t.Fatal("it is taken")
+	}
+	for _, want := range []string{"policy:2:1: ", "rotator.http", "policy:6:5: ", "baseURL"} {
+		if !strings.Contains(everything(err), want) {
+			t.Errorf("nothing says %q: %s", want, everything(err))
+		}
+	}
+}
+
+// everything is an error with its hints.
+func everything(err error) (out string) {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			out += everything(e) + "\n"
+		}
+		return out
+	}
+	return err.Error() + " (" + fault.HintOf(err) + ")"
+}
+
 func FuzzRotation(f *testing.F) {
 	for _, b := range policies(f) {
 		f.Add(b)

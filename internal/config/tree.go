@@ -50,6 +50,9 @@ type reader struct {
 	// document: an OpenAPI document, which is foreign: no variables, no scan
 	// for secrets here (the connector has its own), numbers as they come.
 	document bool
+	// policy: of a rotation. It has no variables, and its keys may be names of a
+	// Secret's fields, which say where a value stands: they make none of it one.
+	policy bool
 }
 
 // read gives the file's documents; nil where there is an error.
@@ -220,7 +223,7 @@ func (r *reader) member(out *node, v *ast.MappingValueNode, depth int) {
 			return
 		}
 	}
-	if !r.document && strings.Contains(key.text, "${") {
+	if !r.document && !r.policy && strings.Contains(key.text, "${") {
 		r.addf(key.at, "a variable can stand in a value only")
 		return
 	}
@@ -231,7 +234,7 @@ func (r *reader) member(out *node, v *ast.MappingValueNode, depth int) {
 	if val.kind == aNothing {
 		val.at = key.at
 	}
-	if !r.document && resource.SecretKey(key.text) && (val.kind == aText || val.kind == aNumber) {
+	if !r.document && !r.policy && resource.SecretKey(key.text) && (val.kind == aText || val.kind == aNumber) {
 		r.add(val.at, resource.ErrSecret())
 		return
 	}
@@ -248,6 +251,9 @@ func (r *reader) text(out *node, s string, plain bool) {
 		return
 	}
 	out.text = variable.ReplaceAllStringFunc(s, func(m string) string {
+		if r.policy {
+			return m
+		}
 		if strings.HasPrefix(m, "$$") {
 			return m[1:]
 		}

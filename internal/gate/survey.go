@@ -53,8 +53,9 @@ const surveyTimeout = 60 * time.Second
 
 // Survey asks a system what it offers to a Connection's credential, and calls no
 // Tool. Of a system that can't be asked it only says whether it can be reached, and
-// whether the credential is there. Denied: the caller is no builder and no admin, or
-// a person has stopped the Connection.
+// whether the credential is there and may be used so. Denied: the caller is no builder
+// and no admin, a person has stopped the Connection, or its Secret's usage scope refuses
+// every call. Invalid: the Secret lacks a field that the scheme takes.
 func (g *Gate) Survey(ctx context.Context, who ident.Principal, conn string) (connector.Survey, error) {
 	var none connector.Survey
 	if !who.Valid() || who.Kind != ident.Person || !who.Has(ident.Admin) && !who.Has(ident.Builder) {
@@ -85,9 +86,18 @@ func (g *Gate) Survey(ctx context.Context, who ident.Principal, conn string) (co
 			return none, fault.Wrap(fault.Denied, "looking up the Connection's Secret", err)
 		}
 	}
+	ask, ok := in.Kind.(connector.Surveyor)
+	if c.Auth.Scheme != resource.SchemeNone {
+		use := vault.DoorSpec{Auth: c.Auth, Origin: m.Origin, Integration: in.Name}
+		if ok {
+			use.Method = http.MethodPost // each call of a server is one
+		}
+		if err := meta.Fits(use, g.Now()); err != nil {
+			return none, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
 	defer cancel()
-	ask, ok := in.Kind.(connector.Surveyor)
 	if !ok {
 		return none, g.reach(ctx, m)
 	}

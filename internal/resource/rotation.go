@@ -95,7 +95,7 @@ type HTTPRotator struct {
 type HTTPStep struct {
 	Method string          `json:"method" yaml:"method"`
 	Path   string          `json:"path" yaml:"path"`
-	Body   json.RawMessage `json:"body,omitempty" yaml:"-"`
+	Body   json.RawMessage `json:"body,omitempty" yaml:"body,omitempty"`
 	// Status are the good answers; empty: every 2xx.
 	Status []int `json:"status,omitempty" yaml:"status,omitempty"`
 }

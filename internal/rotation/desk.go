@@ -14,9 +14,6 @@ import (
 	"sallyport.dev/internal/resource"
 )
 
-// minBetween is how far apart two rotations are that events ask for.
-const minBetween = time.Hour
-
 // Act is what an admin confirms with a fresh proof: this policy, this start, or
 // this word. The digest of nothing that can be described equals no other.
 func Act(what string, who ident.Principal, secret string, detail any) intent.Digest {
@@ -120,6 +117,12 @@ func (m *Machine) RemovePolicy(ctx context.Context, who ident.Principal, secret,
 		Fields: map[string]any{"secret": secret, "factor": factor}})
 }
 
+// NoPolicy is the answer where a Secret that has none is to be rotated.
+func NoPolicy(secret string) error {
+	return fault.Newf(fault.NotFound, "the secret %s has no rotation policy", fault.Quote(secret)).
+		WithHint("set one with: sallyport secret policy set NAME --file FILE; or rotate to a value that you have: sallyport secret rotate NAME")
+}
+
 // Start begins a rotation by hand. Its steps follow by themselves.
 func (m *Machine) Start(ctx context.Context, who ident.Principal, secret, factor string) (Rotation, error) {
 	if err := admin(who); err != nil {
@@ -127,29 +130,12 @@ func (m *Machine) Start(ctx context.Context, who ident.Principal, secret, factor
 	}
 	p, err := m.Policies.RotationPolicy(ctx, who.Tenant, secret)
 	if fault.Is(err, fault.NotFound) {
-		return Rotation{}, fault.Newf(fault.NotFound, "the secret %s has no rotation policy", fault.Quote(secret)).
-			WithHint("set one with: sallyport secret policy set NAME --file FILE; or rotate to a value that you have: sallyport secret rotate NAME")
+		return Rotation{}, NoPolicy(secret)
 	}
 	if err != nil {
 		return Rotation{}, err
 	}
 	return m.begin(ctx, p, who, ByHand, factor)
-}
-
-// Event begins a rotation that a signed message or a change at a backend asks for.
-// Conflict: one goes on, or the last one was less than an hour ago, so that whoever
-// has the hook's key, or may write there, can't wear a system out.
-func (m *Machine) Event(ctx context.Context, p Policy) (Rotation, error) {
-	all, err := m.Rotations.Rotations(ctx, p.Tenant)
-	if err != nil {
-		return Rotation{}, err
-	}
-	for _, r := range all {
-		if r.Secret == p.Secret && since(m.Now(), r.Started) < minBetween {
-			return Rotation{}, fault.New(fault.Conflict, "the last rotation of this secret was begun less than an hour ago")
-		}
-	}
-	return m.begin(ctx, p, System(p.Tenant), ByEvent, "")
 }
 
 func (m *Machine) begin(ctx context.Context, p Policy, who ident.Principal, by Trigger, factor string) (Rotation, error) {
@@ -281,7 +267,7 @@ func (m *Machine) startDue(ctx context.Context, t ident.Tenant, all []Rotation) 
 			continue
 		}
 		if _, err := m.begin(ctx, p, System(t), BySchedule, ""); err != nil && !fault.Is(err, fault.Conflict) {
-			m.Log.ErrorContext(ctx, "a rotation could not be begun", slog.String("secret", p.Secret), slog.String("why", err.Error()))
+			m.Log.ErrorContext(ctx, "a rotation could not be begun", slog.String("secretName", p.Secret), slog.String("why", err.Error()))
 		}
 	}
 	return nil

@@ -48,6 +48,7 @@ const (
 	Waiting      = "waiting"
 	LeaseLeft    = "lease_left"
 	Refused      = "refused"
+	Idle         = "idle"
 )
 
 // What the lint counts as long.
@@ -60,6 +61,7 @@ const (
 // Lint looks at Secrets, in the order given. Each finding has no word of a value.
 func Lint(kept []Kept, open []Rotation, now time.Time) (out []Finding) {
 	for _, k := range kept {
+		out = append(out, lintIdle(k)...)
 		if k.Secret.Removed || k.Secret.Quarantined != nil || k.Secret.Active == 0 {
 			continue
 		}
@@ -86,10 +88,27 @@ func Lint(kept []Kept, open []Rotation, now time.Time) (out []Finding) {
 	}
 	for _, r := range open {
 		if r.State == NeedsPerson {
-			out = append(out, Finding{r.Secret, Waiting, "its rotation waits for a person: " + r.Why, "sallyport secret rotation resolve " + r.ID})
+			out = append(out, Finding{r.Secret, Waiting, "its rotation waits for a person: " + r.Why, ResolveHint(r.ID)})
 		}
 	}
 	return out
+}
+
+// ResolveHint is the command by which a person gives a word on a rotation.
+func ResolveHint(id string) string {
+	return "sallyport secret rotation resolve " + id + " again|give-up|settled"
+}
+
+// lintIdle says that a policy does nothing.
+func lintIdle(k Kept) []Finding {
+	if k.Policy == nil || k.Secret.Quarantined != nil {
+		return nil
+	}
+	s := Standing{Policy: &Policy{}}
+	if s.idle(k.Secret); s.Idle == "" {
+		return nil
+	}
+	return []Finding{{k.Secret.Name, Idle, "its rotation policy does nothing: " + s.Idle, "sallyport secret policy remove " + k.Secret.Name}}
 }
 
 // LintLeases looks at what backends have made for Runs and could not be revoked.

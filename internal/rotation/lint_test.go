@@ -65,8 +65,12 @@ func TestTheDoctorFindsWhatIsSharedUnusedOldExpiringOrWide(t *testing.T) {
 		"a superuser":                    {func(k *rotation.Kept) { k.Said = []vault.Said{{By: vault.SaidRole, Words: []string{"superuser"}}} }, []string{rotation.Wider}},
 		"a user":                         {func(k *rotation.Kept) { k.Said = []vault.Said{{By: vault.SaidRole}} }, nil},
 		"what a person authorised rests": {func(k *rotation.Kept) { k.Resting = now.Add(time.Minute) }, []string{rotation.Refused}},
-		"removed":                        {func(k *rotation.Kept) { k.Secret.Removed, k.Last = true, time.Time{} }, nil},
-		"without a version":              {func(k *rotation.Kept) { k.Secret.Active = 0 }, nil},
+		"a policy of a pointer": {func(k *rotation.Kept) {
+			k.Secret.Versions[0].Pointer, k.Policy = &vault.Pointer{Backend: "corp"}, &resource.Rotation{}
+		}, []string{rotation.Idle}},
+		"a policy of what was removed": {func(k *rotation.Kept) { k.Secret.Removed, k.Policy = true, &resource.Rotation{} }, []string{rotation.Idle}},
+		"removed":                      {func(k *rotation.Kept) { k.Secret.Removed, k.Last = true, time.Time{} }, nil},
+		"without a version":            {func(k *rotation.Kept) { k.Secret.Active = 0 }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := well()

@@ -54,6 +54,7 @@ type Machine struct {
 	mu       sync.Mutex
 	under    map[key]bool
 	changing map[key]chan struct{} // closed when the switch was made, or will not be
+	unbegun  map[key]Unbegun       // the last event that has begun nothing; one for each policy with events
 }
 
 type key struct {
@@ -63,7 +64,7 @@ type key struct {
 
 // New makes a machine.
 func New(c Config) *Machine {
-	return &Machine{Config: c, under: map[key]bool{}, changing: map[key]chan struct{}{}}
+	return &Machine{Config: c, under: map[key]bool{}, changing: map[key]chan struct{}{}, unbegun: map[key]Unbegun{}}
 }
 
 // Advance makes what is due of a tenant's rotations, each as far as it goes, and
@@ -114,7 +115,7 @@ func (m *Machine) run(ctx context.Context, r Rotation) {
 			return // another worker has taken it on
 		}
 		if err != nil {
-			m.Log.WarnContext(ctx, "a step of a rotation could not be recorded", slog.String("rotation", r.ID), slog.String("secret", r.Secret), slog.Any("kind", fault.KindOf(err)))
+			m.Log.WarnContext(ctx, "a step of a rotation could not be recorded", slog.String("rotation", r.ID), slog.String("secretName", r.Secret), slog.Any("kind", fault.KindOf(err)))
 			return
 		}
 		r = next
@@ -216,9 +217,10 @@ func event(r Rotation, t audit.Type, by ident.Principal, more map[string]any) au
 
 // tell logs what a person should hear of.
 func (m *Machine) tell(ctx context.Context, r Rotation) {
-	at := []any{slog.String("rotation", r.ID), slog.String("secret", r.Secret), slog.String("why", r.Why)}
+	at := []any{slog.String("rotation", r.ID), slog.String("secretName", r.Secret), slog.String("why", r.Why)}
 	switch r.State { //nolint:exhaustive // of the others nobody has to hear
 	case NeedsPerson:
+		at = append(at, slog.String("hint", ResolveHint(r.ID)))
 		m.Log.ErrorContext(ctx, "a rotation waits for a person", at...)
 	case RolledBack:
 		m.Log.ErrorContext(ctx, "a rotation was rolled back: the version before is the active one again", at...)

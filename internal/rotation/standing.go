@@ -8,6 +8,7 @@ import (
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
+	"sallyport.dev/internal/vault"
 )
 
 // Standing is how it stands with a Secret that has a policy, or had one.
@@ -18,6 +19,9 @@ type Standing struct {
 	Active int       // version; 0: none
 	Since  time.Time // when that was made
 	Next   time.Time // when a schedule replaces it, or should have; zero: by hand or event alone
+	Idle   string    // why the policy does nothing; empty: it does what it says
+	// Unbegun is what came after the last rotation and has begun none.
+	Unbegun *Unbegun
 }
 
 // Standings lists them by name, those that wait for a person first.
@@ -50,6 +54,7 @@ func (m *Machine) Standings(ctx context.Context, t ident.Tenant) ([]Standing, er
 		if err := m.schedule(ctx, t, s); err != nil {
 			return nil, err
 		}
+		s.Unbegun = m.notBegun(t, s)
 		out = append(out, *s)
 	}
 	slices.SortFunc(out, func(a, b Standing) int {
@@ -70,14 +75,23 @@ func (s Standing) Waits() bool { return s.Last != nil && s.Last.State == NeedsPe
 // schedule says when the active version is replaced.
 func (m *Machine) schedule(ctx context.Context, t ident.Tenant, s *Standing) error {
 	head, err := m.Vault.Show(ctx, t, s.Secret)
-	if fault.Is(err, fault.NotFound) || err == nil && (head.Active == 0 || head.Removed) {
+	switch {
+	case fault.Is(err, fault.NotFound):
+		head.Removed = true
+	case fault.Is(err, fault.Denied) || fault.Is(err, fault.Unavailable): // tampered with, or sealed: the others are listed
+		if s.Policy != nil {
+			s.Idle = "the Secret can't be read: " + err.Error()
+		}
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
+	s.idle(head)
+	if head.Removed || head.Active == 0 {
+		return nil
+	}
 	s.Active, s.Since = head.Active, head.Versions[head.Active-1].CreatedAt
-	if s.Policy == nil || s.Policy.Spec.Every == 0 || head.InStore() != nil {
+	if s.Policy == nil || s.Policy.Spec.Every == 0 || s.Idle != "" {
 		return nil
 	}
 	every := s.Policy.Spec.Every.D(0)
@@ -88,6 +102,19 @@ func (m *Machine) schedule(ctx context.Context, t ident.Tenant, s *Standing) err
 		}
 	}
 	return nil
+}
+
+// idle notes why a policy does nothing; of no policy there is nothing to say.
+func (s *Standing) idle(head vault.Secret) {
+	switch {
+	case s.Policy == nil:
+	case head.Removed:
+		s.Idle = "the Secret was removed"
+	case head.Active == 0:
+		s.Idle = "no version of the Secret is active"
+	case head.Versions[head.Active-1].Pointer != nil:
+		s.Idle = "the value is in the backend " + head.Versions[head.Active-1].Pointer.Backend + ", which rotates it"
+	}
 }
 
 // Choice is a word that a rotation takes as it is, with what it means there.

@@ -70,7 +70,7 @@ func (ver Version) inStore(name string) error {
 		return nil
 	}
 	return fault.Newf(fault.Conflict, "the value of the secret %s is in the backend %s, not in the store", name, ver.Pointer.Backend).
-		WithHint("have the backend rotate it, whose new value is used by itself; or first: sallyport secret move %s --to store. What the backend makes for each Run ends with the Run, and needs no rotation", name)
+		WithHint("have the backend rotate it, whose new value is used by itself, or first: sallyport secret move %s --to store; what a backend makes for each Run has no value to rotate or to move", name)
 }
 
 // MakeVersion makes the next version, pending. Where we choose the value, it is
