@@ -52,7 +52,7 @@ func (f *fakeVault) mount(w http.ResponseWriter, at string, t *fakeToken) {
 		refuse(w, 403, "preflight capability check returned 403, please ensure client's policies grant access to path")
 		return
 	}
-	say(w, 200, whole("system", map[string]any{"type": "kv", "options": map[string]any{"version": version}}, nil))
+	say(w, 200, f.whole("system", map[string]any{"type": "kv", "options": map[string]any{"version": version}}, nil))
 }
 
 // metadata is what the engine says of a version.
