@@ -22,7 +22,7 @@ var commands = []string{
 	"secret list", "secret show SECRET", "mission list", "account list", "account passkeys SECRET", "unknown list", "unknown show SECRET", "audit tail", "audit tail --run RUN", "audit verify", "whoami", "health",
 	"run stop SECRET", "run start SECRET", "run start vendor-onboarding --input name=SECRET --input country=DE --input tax_id=DE129274202",
 	"secret edit SECRET --description x", "secret rollback SECRET", "account disable SECRET", "intent resolve SECRET applied --why SECRET --stdin", "stop list", "stop run SECRET --reason SECRET", "stop mission SECRET --reason SECRET", "stop connection SECRET --reason SECRET", "stop worker SECRET --reason SECRET",
-	"resume run SECRET --reason SECRET --stdin", "resume mission SECRET --reason SECRET --stdin", "resume connection SECRET --reason SECRET --stdin", "resume all --reason SECRET --stdin",
+	"resume run SECRET --reason SECRET --stdin", "resume mission SECRET --reason SECRET --stdin", "resume connection SECRET --reason SECRET --stdin", "resume worker SECRET --reason SECRET --stdin", "resume all --reason SECRET --stdin",
 	"policy explain --run RUN --tool SECRET/SECRET --args {\"a\":\"SECRET\"}", "policy check -f /dev/null", "policy test -f /dev/null",
 	"SECRET", "run SECRET",
 	"secret intake-key", "secret activate SECRET", "secret disable SECRET", "secret destroy SECRET --yes", "secret rotate SECRET", "secret set SECRET", "secret import SECRET", "secret move SECRET --to SECRET:SECRET --stdin", "secret set SECRET --pointer SECRET --pick SECRET", "secret rotate SECRET --pointer SECRET:SECRET",

@@ -64,6 +64,10 @@ func TestAWorkerIsStoppedByItsOwnerOrAnAdmin(t *testing.T) {
 		}
 	}
 	owen := person("acc_owen", ident.Requester)
+	s, err := w.Stop(t.Context(), owen, gate.Halt{Kind: intent.StopWorker, Name: "day", Reason: "is it " + canary + "-erp-key?"})
+	if w.must(err); s.Reason != "the Worker's owner stopped it" {
+		t.Errorf("the reason of who has no role is %q: shown to everybody, and an oracle for guesses", s.Reason)
+	}
 	for _, h := range []gate.Halt{halt(intent.StopAll, ""), halt(intent.StopMission, "onboard"), halt(intent.StopConnection, "erp-read"), halt(intent.StopWorker, "nobody")} {
 		if _, err := w.Stop(t.Context(), owen, h); !fault.Is(err, fault.Denied) {
 			t.Errorf("the owner of a Worker stops %s %q: %v", h.Kind, h.Name, err)

@@ -28,7 +28,7 @@ type hires struct {
 	shut  map[shutKey]*hireError // of all Runs: the backend, or the system behind a path of it, is away
 	swaps map[place][]time.Time  // when one was found to have ended; those within swapTime
 
-	counting sync.Mutex // held while one gets its place; never taken with mu held
+	counting map[ident.Tenant]*sync.Mutex // held while one of a tenant's gets its place; none is taken with mu held
 }
 
 // hire is one credential, or the question for it.

@@ -261,3 +261,55 @@ type plainBackend struct{ backend.Backend }
 
 // heard is how often the backend was asked anything.
 func (b *bank) heard() int { return b.Count("auth/") + b.Count("database/") + b.Count("sys/") }
+
+// hung is a store that doesn't say what acme has on record until it is let go.
+type hung struct {
+	*memory
+	asked chan bool // whether it is asked for a bounded time
+	let   chan struct{}
+}
+
+func (s *hung) Leases(ctx context.Context, t ident.Tenant) ([]vault.Lease, error) {
+	if t != acme {
+		return s.memory.Leases(ctx, t)
+	}
+	_, bounded := ctx.Deadline()
+	s.asked <- bounded
+	<-s.let
+	return nil, errors.New("it took too long")
+}
+
+// Attack: one tenant's Runs keep the store busy with counting.
+func TestATenantWaitsForNoOthersCount(t *testing.T) {
+	b := bounded(t, 8)
+	if err := b.point(globex, "db", creds()); err != nil {
+		t.Fatal(err)
+	}
+	store := &hung{b.store, make(chan bool, 1), make(chan struct{})}
+	b.KeepLeases(store, func() {})
+	done := make(chan error, 1)
+	go func() { done <- b.refused("run_hung") }()
+	if !<-store.asked {
+		t.Error("a count may take for ever")
+	}
+	b.as(globex, "run_other")
+	close(store.let)
+	if err := <-done; err == nil {
+		t.Error("it got a place that nobody counted")
+	}
+}
+
+// A place that nobody can ever free: nothing is known by which what was asked for could
+// be ended, and under the backend's name there is another server now.
+func TestWhatNobodyCanEndHasNoPlaceForEver(t *testing.T) {
+	b := bounded(t, 2)
+	b.as(acme, "run_one")
+	l := &b.store.leases[0]
+	l.State, l.Handle, l.Lease, l.Expires, l.Where = vault.LeaseAsked, "", "", time.Time{}, "of the server before"
+	b.restart()
+	b.tend()
+	b.as(acme, "run_two")
+	if e := b.entries(audit.LeaseRevoked); len(e) != 1 || e[0].Fields["state"] != "unknown" {
+		t.Errorf("on record: %v", e)
+	}
+}

@@ -58,8 +58,8 @@ func (v *Vault) revoke(ctx context.Context, by backend.Lessor, l Lease, why stri
 		return failed
 	}
 	switch {
-	case err == nil && l.Handle == "" && l.Lease == "":
-		return end("unknown") // if there is one, it lives until its lease ends
+	case l.Handle == "" && l.Lease == "":
+		return end("unknown") // if there is one, nobody can end it, and it lives until its lease ends
 	case err == nil:
 		return end("revoked")
 	case !l.Expires.IsZero() && now.After(l.Expires.Add(late)):

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	"sallyport.dev/internal/fault"
 	"sallyport.dev/internal/ident"
@@ -10,11 +11,14 @@ import (
 
 // room gives a credential a place among those that its tenant may have of the backend
 // at a time, before the backend is asked for anything. Unavailable: all are taken, or
-// they can't be counted. One is asked after the other, so that two don't get the same
-// place.
+// they can't be counted. Of one tenant one is asked after the other, so that two don't
+// get the same place; no tenant waits for another's.
 func (v *Vault) room(ctx context.Context, h *hire) error {
-	v.hires.counting.Lock()
-	defer v.hires.counting.Unlock()
+	turn := v.hires.turn(h.at.tenant)
+	turn.Lock()
+	defer turn.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
 	open, err := v.openLeases(ctx, h.at.tenant, h.lease.Backend)
 	if err != nil {
 		return fault.Wrap(fault.KindOf(err), "counting the credentials of Runs", err)
@@ -29,6 +33,19 @@ func (v *Vault) room(ctx context.Context, h *hire) error {
 	h.placed = true
 	v.hires.mu.Unlock()
 	return nil
+}
+
+// turn is what is held while one of a tenant's gets its place.
+func (h *hires) turn(t ident.Tenant) *sync.Mutex {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.counting[t] == nil {
+		if h.counting == nil {
+			h.counting = map[ident.Tenant]*sync.Mutex{}
+		}
+		h.counting[t] = &sync.Mutex{}
+	}
+	return h.counting[t]
 }
 
 // openLeases counts what a backend may have made for a tenant's Runs and is not known
