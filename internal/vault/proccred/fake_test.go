@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 			serve(os.Args[2:])
 			os.Exit(0)
 		case "linger": // a grandchild that does not mind its parent's end; it holds its pipes, and reads nothing that is its parent's
-			time.Sleep(time.Hour)
+			<-time.After(time.Hour)
 		}
 	}
 	os.Exit(m.Run())
