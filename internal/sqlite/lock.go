@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,6 +39,12 @@ func lockDir(dir string) (*dirLock, error) {
 	}
 	l := &dirLock{file: f, made: strings.Contains(string(text), "\n"+made)}
 	return l, l.write()
+}
+
+// free gives the lock back. To close the file is not enough: a process that is just
+// being started has a copy of it for a moment, which holds the lock too.
+func (l *dirLock) free() error {
+	return errors.Join(unix.Flock(int(l.file.Fd()), unix.LOCK_UN), l.file.Close())
 }
 
 // holder names the process that the lock's file is about.

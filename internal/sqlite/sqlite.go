@@ -183,7 +183,7 @@ func (s *Store) closeFiles() error {
 		errs = append(errs, s.rw.Close())
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.file.Close())
+		errs = append(errs, s.lock.free())
 	}
 	return errors.Join(errs...)
 }
